@@ -1,0 +1,122 @@
+"""Batches of waveforms and labels, read and decoded where they are asked for: in worker processes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from asr import audio
+from asr.data.manifest import Utterance
+from asr.data.sampler import BucketSampler
+from asr.data.select import Example
+from asr.errors import AudioError
+
+OnError = Literal["skip", "raise"]
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Waveforms (B, S) with lengths (B,), labels (B, L) with lengths (B,), and whose they are.
+
+    `frames_needed` (B,) is the least U that can emit the labels. `failures` holds (utterance, reason) of those that could not be read; a batch may be left with none at all.
+    """
+
+    waveforms: Tensor
+    lengths: Tensor
+    targets: Tensor
+    target_lengths: Tensor
+    frames_needed: Tensor
+    utterances: tuple[Utterance, ...]
+    failures: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
+        """The batch with its tensors on a device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from which a GPU copies without waiting."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        tensors = ("waveforms", "lengths", "targets", "target_lengths", "frames_needed")
+        return replace(self, **{name: change(getattr(self, name)) for name in tensors})
+
+
+class SpeechDataset(Dataset[Batch]):
+    """Examples by the batch: an item is a list of (index, epoch), as the sampler gives it.
+
+    `augment` changes waveforms, with a generator that depends on seed, epoch and utterance alone, so that the numbers
+    are the same whatever the number of workers. `on_error` says what an unreadable file does: "skip" puts it among the
+    batch's failures, "raise" raises its AudioError.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        *,
+        augment: Augment | None = None,
+        seed: int = 0,
+        on_error: OnError = "skip",
+    ) -> None:
+        self.examples = examples
+        self.augment = augment
+        self.seed = seed
+        self.on_error = on_error
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, items: list[tuple[int, int]]) -> Batch:
+        read, waveforms, failures = [], [], []
+        for index, epoch in items:
+            example = self.examples[index]
+            utterance = example.utterance
+            try:
+                waveform = audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+            except AudioError as error:
+                if self.on_error == "raise":
+                    raise
+                failures.append((utterance.name, str(error)))
+                continue
+            if self.augment is not None:
+                waveform = self.augment(waveform, np.random.default_rng((self.seed, epoch, index)))
+            read.append(example)
+            waveforms.append(waveform)
+        return collate(read, waveforms, failures)
+
+
+def collate(
+    examples: Sequence[Example], waveforms: Sequence[np.ndarray], failures: Sequence[tuple[str, str]] = ()
+) -> Batch:
+    """Pad waveforms and labels with zeros to the longest."""
+    lengths = torch.tensor([len(w) for w in waveforms], dtype=torch.int64)
+    padded = torch.zeros(len(waveforms), max((len(w) for w in waveforms), default=0))
+    for row, waveform in zip(padded, waveforms, strict=True):
+        row[: len(waveform)] = torch.from_numpy(waveform)
+    target_lengths = torch.tensor([len(e.labels) for e in examples], dtype=torch.int64)
+    targets = torch.zeros(len(examples), max((len(e.labels) for e in examples), default=0), dtype=torch.int64)
+    for row, example in zip(targets, examples, strict=True):
+        row[: len(example.labels)] = torch.tensor(example.labels, dtype=torch.int64)
+    frames_needed = torch.tensor([e.frames_needed for e in examples], dtype=torch.int64)
+    utterances = tuple(e.utterance for e in examples)
+    return Batch(padded, lengths, targets, target_lengths, frames_needed, utterances, tuple(failures))
+
+
+def loader(dataset: SpeechDataset, sampler: BucketSampler, *, workers: int = 0, pin_memory: bool = False) -> DataLoader:
+    """A DataLoader whose worker processes read, decode and pad whole batches."""
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+    )

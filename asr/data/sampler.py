@@ -1,0 +1,75 @@
+"""Batches by seconds of audio, from utterances of like length, in a random order that the seed fixes."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from asr.errors import ConfigError
+
+
+class BucketSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (index, epoch), each of at most `batch_seconds` with its padding; a longer utterance goes alone.
+
+    Utterances are put in the order of their lengths, blurred by `blur` (a share of the length) so that neighbours
+    differ from epoch to epoch, cut into batches in that order, and the batches are shuffled. Without `shuffle` the
+    order is that of the lengths, longest first, and nothing is random.
+    """
+
+    def __init__(
+        self,
+        durations: Sequence[float],
+        *,
+        batch_seconds: float,
+        seed: int = 0,
+        shuffle: bool = True,
+        blur: float = 0.04,
+    ) -> None:
+        if batch_seconds <= 0:
+            raise ConfigError(f"data.batch_seconds is {batch_seconds}; it must be above 0")
+        self.durations = np.asarray(durations, dtype=np.float64)
+        self.batch_seconds = batch_seconds
+        self.seed = seed
+        self.shuffle = shuffle
+        self.blur = blur if shuffle else 0.0
+        self.epoch = 0
+        self.cuts = self._cuts()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Fix which order the next pass has; Lightning calls it before each one."""
+        self.epoch = epoch
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch, each an array of indices; every utterance once."""
+        rng = np.random.default_rng((self.seed, epoch))
+        key = self.durations * (1 + self.blur * rng.uniform(-1, 1, len(self.durations)))
+        batches = np.split(np.argsort(-key, kind="stable"), self.cuts)
+        return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
+
+    def _cuts(self) -> list[int]:
+        """Where batches end in the order of lengths, the same in every epoch, so that epochs are equally long.
+
+        A blurred key moves the utterance at any place of that order by at most the blur, so the longest utterance
+        behind a place is at most (1 + blur) / (1 - blur) times as long as the one that stands there unblurred.
+        """
+        slack = (1 + self.blur) / (1 - self.blur)
+        cuts, start, longest = [], 0, 0.0
+        for at, duration in enumerate(np.sort(self.durations * slack)[::-1].tolist()):
+            if at == start:
+                longest = duration
+            elif longest * (at - start + 1) > self.batch_seconds:
+                cuts.append(at)
+                start, longest = at, duration
+        return cuts
+
+    def padding(self, epoch: int = 0) -> float:
+        """Share of an epoch's audio that is padding."""
+        padded = sum(float(self.durations[batch].max()) * len(batch) for batch in self.batches(epoch))
+        return 1 - float(self.durations.sum()) / padded
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for batch in self.batches(self.epoch):
+            yield [(int(index), self.epoch) for index in batch]
+
+    def __len__(self) -> int:
+        return len(self.cuts) + 1

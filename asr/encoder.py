@@ -1,0 +1,136 @@
+"""The encoder: convolutions that keep every fourth frame, then residual bidirectional recurrent layers.
+
+Data layout is (B, time, channels) everywhere but inside the convolutions. Nothing reads padding: it is set to 0 before
+each convolution, and the backward direction starts at each row's own last frame.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from asr import lengths as ln
+
+Cell = Literal["gru", "lstm", "rnn"]
+_CELLS: dict[str, type[nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
+
+
+class Subsampling(nn.Module):
+    """Two 3 x 3 convolutions of stride 2 in time and frequency, then a projection: (B, T, F) to (B, U, D).
+
+    T frames become ceil(T / 2), then U = ceil(T / 4).
+
+        time      0 1 2 3 4 5 6
+        conv 1    0   1   2   3      reads t-1, t, t+1; what lies outside is 0
+        conv 2    0       1
+    """
+
+    factor = 4
+
+    def __init__(self, *, bands: int, channels: int, dim: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, channels, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.project = nn.Linear(channels * -(-bands // 4), dim)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, T, F), lengths (B,) to (B, U, D), lengths (B,)."""
+        x = ln.zero_padding(x, lengths)[:, None]
+        for convolution in (self.first, self.second):
+            x, lengths = convolution(x).relu(), ln.halved(lengths)
+            x = x * ln.mask(lengths, x.shape[2])[:, None, :, None]
+        return self.project(x.transpose(1, 2).flatten(2)), lengths
+
+
+class BiRNN(nn.Module):
+    """One bidirectional recurrent layer over rows of different lengths: (B, U, D) to (B, U, 2 H).
+
+    The second direction runs over the row reversed within its length, and its output is reversed back:
+
+        a b c . .   forward          c b a . .   the same kernel, then reversed within the length again
+
+    which equals torch's packed sequence but is faster on a CPU and can be exported. Parameters are those of torch's
+    own bidirectional layer. On CUDA cuDNN's packed form runs instead: it is the faster one there.
+
+    `cell` is "gru" (Cho et al. 2014, in cuDNN's form: the reset gate applies to the recurrent product), "lstm" or "rnn"
+    (tanh).
+    """
+
+    def __init__(self, *, dim: int, hidden: int, cell: Cell = "gru") -> None:
+        super().__init__()
+        if cell not in _CELLS:
+            raise ValueError(f"cell is {cell!r}; it must be one of {', '.join(_CELLS)}")
+        self.rnn = _CELLS[cell](dim, hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """`x` (B, U, D), lengths (B,) to (B, U, 2 H); what stands at padding is undefined."""
+        return self.packed(x, lengths) if x.is_cuda else self.reversed_within_length(x, lengths)
+
+    def reversed_within_length(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Two plain sequences, the second reversed within each row's length."""
+        forward = self._direction(x, "")
+        backward = self._direction(ln.reverse(x, lengths), "_reverse")
+        return torch.cat((forward, ln.reverse(backward, lengths)), dim=-1)
+
+    def packed(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """torch's packed sequence: the reference, and the form in which cuDNN takes lengths."""
+        lengths = lengths.clamp_min(1).cpu()  # a packed row holds at least one frame; nobody reads an empty row
+        rows = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.rnn(rows)[0], batch_first=True, total_length=x.shape[1])[0]
+
+    def _direction(self, x: Tensor, suffix: str) -> Tensor:
+        rnn = self.rnn
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        weights = [getattr(rnn, name + suffix) for name in names]
+        start = x.new_zeros(1, len(x), rnn.hidden_size)
+        # has_biases, layers, dropout, train, bidirectional, batch_first
+        rest = (True, 1, 0.0, self.training, False, True)
+        if isinstance(rnn, nn.LSTM):
+            return torch.lstm(x, (start, start), weights, *rest)[0]
+        kernel = torch.gru if isinstance(rnn, nn.GRU) else torch.rnn_tanh
+        return kernel(x, start, weights, *rest)[0]
+
+
+class Encoder(nn.Module):
+    """Subsampling by 4, then `layers` of x + dropout(BiRNN(LayerNorm(x))), then a LayerNorm.
+
+    `bands` is F, `hidden` the units H of each direction; the output has D = 2 H channels, one frame for four.
+    Pre-normalised residuals: Xiong et al. 2020, arXiv 2002.04745.
+    """
+
+    def __init__(
+        self,
+        *,
+        bands: int = 80,
+        channels: int = 32,
+        hidden: int = 256,
+        layers: int = 3,
+        cell: Cell = "gru",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.dim = 2 * hidden
+        self.subsampling = Subsampling(bands=bands, channels=channels, dim=self.dim)
+        self.norms = nn.ModuleList(nn.LayerNorm(self.dim) for _ in range(layers))
+        self.layers = nn.ModuleList(BiRNN(dim=self.dim, hidden=hidden, cell=cell) for _ in range(layers))
+        self.final_norm = nn.LayerNorm(self.dim)
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def factor(self) -> int:
+        """Feature frames for one encoder frame."""
+        return self.subsampling.factor
+
+    @staticmethod
+    def output_lengths(lengths: Tensor) -> Tensor:
+        """U for T: ceil(T / 4)."""
+        return ln.halved(ln.halved(lengths))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, T, F), lengths (B,) to (B, U, D), lengths (B,); what stands at padding is undefined."""
+        x, lengths = self.subsampling(x, lengths)
+        x = self.dropout(x)
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            x = x + self.dropout(layer(norm(x), lengths))
+        return self.final_norm(x), lengths

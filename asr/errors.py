@@ -1,0 +1,25 @@
+"""The one family of errors that a user can cause: each message is one line that says what, where and what to do."""
+
+
+class AsrError(Exception):
+    """Bad input or bad settings. Entry points print the message on one line and end with exit code 2."""
+
+
+class AudioError(AsrError):
+    """A recording that cannot be read, or that holds no usable audio."""
+
+
+class TextError(AsrError):
+    """A transcript with characters that the model's alphabet lacks."""
+
+
+class ManifestError(AsrError):
+    """A manifest that is missing, empty or broken; the message names the file and the line."""
+
+
+class ModelError(AsrError):
+    """A file that is not a trained model, or one that does not fit what is asked of it."""
+
+
+class ConfigError(AsrError):
+    """A setting that does not exist, or whose value makes no sense; the message names the key."""

@@ -1,0 +1,102 @@
+"""Log-mel features, computed in the model and on its device."""
+
+from typing import Literal
+
+import torch
+import torchaudio.functional as AF
+from torch import Tensor, nn
+
+from asr import lengths as ln
+from asr.audio import SAMPLE_RATE
+
+FLOOR = 1e-8  # added to mel energies: digital silence becomes -18.4 nats, below the noise of any microphone
+Normalisation = Literal["utterance", "corpus", "none"]
+
+
+class LogMel(nn.Module):
+    """Natural logarithm of mel filter bank energies, normalised over each utterance's own frames.
+
+    Windows (Hann, 25 ms, every 10 ms) never reach over an end of the recording, so that a frame depends on its own
+    samples only: T = 1 + (S - n_fft) // hop. The filters are librosa's (Slaney's scale and area norm), the spectrogram
+    is librosa's with center=False.
+
+    `normalise`: "utterance" brings each band of each utterance to mean 0 and deviation 1; "corpus" uses the statistics
+    that `fit` put into the buffers `mean` and `deviation` (F,); "none" leaves the logarithms.
+    """
+
+    window: Tensor
+    filters: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        *,
+        bands: int = 80,
+        window_ms: float = 25.0,
+        hop_ms: float = 10.0,
+        n_fft: int = 512,
+        normalise: Normalisation = "utterance",
+    ) -> None:
+        super().__init__()
+        self.bands = bands
+        self.hop = round(hop_ms * SAMPLE_RATE / 1000)
+        self.n_fft = n_fft
+        self.normalise = normalise
+        filters = AF.melscale_fbanks(
+            n_fft // 2 + 1, 0.0, SAMPLE_RATE / 2, bands, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
+        )
+        length = round(window_ms * SAMPLE_RATE / 1000)
+        self.register_buffer("window", torch.hann_window(length), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("mean", torch.zeros(bands))
+        self.register_buffer("deviation", torch.ones(bands))
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """Seconds between the starts of two frames."""
+        return self.hop / SAMPLE_RATE
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Waveforms (B, S) of -1..1 and their lengths (B,) to features (B, T, F) and lengths (B,); padding is 0."""
+        energies, lengths = self.energies(waveforms, lengths)
+        return self.normalised((energies + FLOOR).log(), lengths), lengths
+
+    def energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Mel energies (B, T, F) before logarithm and normalisation, and lengths (B,)."""
+        missing = self.n_fft - waveforms.shape[1]
+        if missing > 0:  # not one window in the whole batch: one frame of padding, of which no row's length speaks
+            waveforms = nn.functional.pad(waveforms, (0, missing))
+        with torch.autocast(waveforms.device.type, enabled=False):
+            spectrum = torch.stft(
+                waveforms.float(),
+                self.n_fft,
+                self.hop,
+                len(self.window),
+                self.window,
+                center=False,
+                return_complex=True,
+            )
+            power = spectrum.real.square() + spectrum.imag.square()
+            return power.transpose(1, 2) @ self.filters, ln.framed(lengths, self.n_fft, self.hop)
+
+    def normalised(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Features (B, T, F) with each band's mean and deviation taken out, padding at 0."""
+        x = ln.zero_padding(x, lengths)
+        if self.normalise == "none":
+            return x
+        if self.normalise == "corpus":
+            return ln.zero_padding((x - self.mean) / self.deviation, lengths)
+        count = lengths.clamp_min(1)[:, None, None]
+        mean = x.sum(1, keepdim=True) / count
+        centred = ln.zero_padding(x - mean, lengths)
+        deviation = (centred.square().sum(1, keepdim=True) / count).sqrt()
+        return centred / (deviation + 1e-3)  # a band that never changes stays 0
+
+    @torch.no_grad()
+    def fit(self, waveforms: Tensor, lengths: Tensor) -> None:
+        """Set the corpus statistics from waveforms (B, S) that stand for the corpus."""
+        energies, lengths = self.energies(waveforms, lengths)
+        x = (energies + FLOOR).log()[ln.mask(lengths, energies.shape[1])]
+        self.mean.copy_(x.mean(0))
+        self.deviation.copy_(x.std(0, correction=0).clamp_min(1e-3))

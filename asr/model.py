@@ -1,0 +1,133 @@
+"""The recogniser: features, encoder and a linear head that emits log-probabilities of tokens; and its file."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from asr import lengths as ln
+from asr.errors import ConfigError, ModelError
+from asr.text import Tokenizer
+
+FORMAT = "asr-ctc-1"
+
+
+@dataclass(frozen=True)
+class Emissions:
+    """What the model says of each frame: `log_probs` (B, U, V) in nats, `lengths` (B,), seconds for one frame."""
+
+    log_probs: Tensor
+    lengths: Tensor
+    seconds_per_frame: float
+
+    def row(self, i: int) -> Tensor:
+        """The valid log-probabilities (U, V) of one utterance."""
+        return self.log_probs[i, : int(self.lengths[i])]
+
+
+class CTCModel(nn.Module):
+    """Waveforms to emissions. `architecture` keeps what built it, so that its file can build it again."""
+
+    def __init__(self, *, features: Mapping[str, Any], encoder: Mapping[str, Any], tokenizer: Tokenizer) -> None:
+        """Build the parts from their settings, each a mapping with the class as `_target_` and its arguments.
+
+        Raises ConfigError where a class or one of its arguments does not exist.
+        """
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.features = _build(features)
+        self.encoder = _build({**encoder, "bands": self.features.bands})
+        self.head = nn.Linear(self.encoder.dim, len(tokenizer))
+        self.architecture = {"features": dict(features), "encoder": dict(encoder)}
+        self.scores: dict[str, float] = {}
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """Seconds between two frames of the emissions."""
+        return self.features.seconds_per_frame * self.encoder.factor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.head.weight.device
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Emissions:
+        """Waveforms (B, S) at 16 kHz and their lengths (B,) in samples to emissions (B, U, V)."""
+        return self.emit(*self.features(waveforms, lengths))
+
+    def emit(self, features: Tensor, lengths: Tensor) -> Emissions:
+        """Features (B, T, F) and their lengths (B,) to emissions (B, U, V), in float32 whatever the autocast."""
+        encoded, lengths = self.encoder(features, lengths)
+        log_probs = self.head(encoded).float().log_softmax(dim=-1)
+        return Emissions(log_probs, lengths, self.seconds_per_frame)
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """U, the frames that a number of samples becomes; (B,) to (B,)."""
+        return self.encoder.output_lengths(ln.framed(samples, self.features.n_fft, self.features.hop))
+
+    def save(self, path: str | Path, *, scores: Mapping[str, float] | None = None) -> None:
+        """Write weights, architecture, tokens and the scores it reached to one safetensors file, whole or not at all."""
+        path = Path(path)
+        header = {
+            "format": FORMAT,
+            "version": version("asr"),
+            "tokens": list(self.tokenizer.characters),
+            "scores": dict(scores or self.scores),
+            **self.architecture,
+        }
+        partial = path.with_name(path.name + ".partial")
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        save_file(weights, partial, metadata={"asr": json.dumps(header, ensure_ascii=False)})
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | torch.device = "cpu") -> "CTCModel":
+        """Read a trained model, ready to transcribe. Raises ModelError where the file is not one."""
+        path = Path(path)
+        if not path.is_file():
+            raise ModelError(f"{path}: no such model; train one first (python -m asr.train)")
+        try:
+            with safe_open(path, framework="pt", device=str(device)) as file:
+                header = json.loads((file.metadata() or {}).get("asr", "{}"))
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ModelError(f"{path}: not a trained model ({error}); a run writes one as model.safetensors") from None
+        if header.get("format") != FORMAT:
+            raise ModelError(f"{path}: a safetensors file, but not a model of this program (format {FORMAT})")
+        try:
+            with torch.device(device):
+                model = cls(
+                    features=header["features"],
+                    encoder=header["encoder"],
+                    tokenizer=Tokenizer(tuple(header["tokens"])),
+                )
+            model.load_state_dict(weights)
+        except (KeyError, RuntimeError, ConfigError) as error:
+            raise ModelError(f"{path}: its weights do not fit its architecture ({error})") from None
+        model.scores = header.get("scores", {})
+        return model.to(device).eval()
+
+
+def _build(settings: Mapping[str, Any]) -> nn.Module:
+    """The module that `_target_` names. Hydra's instantiate in small: a model must load without Hydra."""
+    arguments = dict(settings)
+    target = str(arguments.pop("_target_", ""))
+    package, _, name = target.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(package), name)
+    except (ImportError, AttributeError, ValueError):
+        raise ConfigError(f"_target_: there is no class {target!r}") from None
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise ConfigError(f"_target_: {target} is not a torch module")
+    try:
+        return cls(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{target}: {error}") from None

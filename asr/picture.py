@@ -1,0 +1,51 @@
+"""Pictures for people: features above emissions over time."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from asr.text import BLANK, Tokenizer
+
+
+def emissions_figure(
+    features: Tensor,
+    log_probs: Tensor,
+    tokenizer: Tokenizer,
+    *,
+    seconds: float,
+    reference: str = "",
+    hypothesis: str = "",
+) -> Figure:
+    """Log-mel features (T, F) above the probability of each token over time (U, V); the time axis is `seconds` long.
+
+    Tokens stay unlabelled where none ever exceeds one in ten, so that the axis names what the model said.
+    """
+    figure = Figure(figsize=(min(16.0, 4 + 1.6 * seconds), 6.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
+    frame, bands = float(seconds), features.shape[1]
+    above.imshow(
+        features.T.numpy(), origin="lower", aspect="auto", cmap="magma", extent=(0, frame, 0, bands), vmin=-2, vmax=3
+    )
+    above.set_ylabel("mel band")
+    above.set_title(f"said   {reference or '(nothing)'}\nheard  {hypothesis or '(nothing)'}", loc="left", family="monospace")
+    probabilities = log_probs.exp().numpy()
+    said = [i for i in range(probabilities.shape[1]) if i != BLANK and probabilities[:, i].max() > 0.1]
+    said = said[::-1] or [1]
+    rows = np.concatenate((probabilities[:, said], probabilities[:, [BLANK]]), axis=1).T
+    below.imshow(
+        rows, origin="lower", aspect="auto", cmap="Blues", extent=(0, frame, -0.5, len(rows) - 0.5), vmin=0, vmax=1,
+        interpolation="nearest",
+    )
+    names = [tokenizer.characters[i - 1].replace(" ", "space") for i in said]
+    below.set_yticks(range(len(rows)), [*names, "blank"], family="monospace", fontsize=8)
+    below.set_ylabel("token")
+    below.set_xlabel("seconds")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, making the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

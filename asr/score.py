@@ -1,0 +1,118 @@
+"""Error rates: how many words and characters of the references were heard right. The counting is jiwer's."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import jiwer
+
+from asr.text import normalise
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Counts of an alignment between references and hypotheses, in words or in characters."""
+
+    hits: int = 0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+
+    def __add__(self, other: "Edits") -> "Edits":
+        return Edits(
+            self.hits + other.hits,
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+        )
+
+    @property
+    def errors(self) -> int:
+        """Substitutions, deletions and insertions."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def length(self) -> int:
+        """Units in the references."""
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def rate(self) -> float:
+        """Errors over the references' length, which insertions can lift above 1; of an empty reference, 0 or 1 each."""
+        return self.errors / self.length if self.length else float(self.errors)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Errors of one utterance or summed over many."""
+
+    words: Edits = Edits()
+    characters: Edits = Edits()
+    utterances: int = 0
+    exact: int = 0
+
+    def __add__(self, other: "Score") -> "Score":
+        return Score(
+            self.words + other.words,
+            self.characters + other.characters,
+            self.utterances + other.utterances,
+            self.exact + other.exact,
+        )
+
+    @property
+    def wer(self) -> float:
+        """Word error rate of the corpus: errors summed over all utterances, divided once."""
+        return self.words.rate
+
+    @property
+    def cer(self) -> float:
+        """Character error rate of the corpus, spaces included."""
+        return self.characters.rate
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A reference and a hypothesis, normalised alike and aligned; `alignment` holds (reference word, heard word),
+    with an empty string where a word was inserted or deleted."""
+
+    reference: str
+    hypothesis: str
+    score: Score
+    alignment: tuple[tuple[str, str], ...]
+
+
+def compare(reference: str, hypothesis: str) -> Pair:
+    """Normalise both texts alike, align them, count the errors."""
+    reference, hypothesis = normalise(reference), normalise(hypothesis)
+    words = jiwer.process_words(reference, hypothesis)
+    characters = jiwer.process_characters(reference, hypothesis)
+    score = Score(_edits(words), _edits(characters), 1, int(reference == hypothesis))
+    return Pair(reference, hypothesis, score, tuple(_aligned(words)))
+
+
+def total(pairs: Iterable[Pair]) -> Score:
+    """The sum over a corpus; of no pairs at all, zeros."""
+    return sum((pair.score for pair in pairs), Score())
+
+
+def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
+    """Errors of hypotheses against references, one for one, summed over the corpus."""
+    return total(compare(r, h) for r, h in zip(references, hypotheses, strict=True))
+
+
+def confusions(pairs: Iterable[Pair]) -> Counter[tuple[str, str]]:
+    """How often a reference word was heard as another; "" stands for nothing (a deletion or an insertion)."""
+    return Counter(step for pair in pairs for step in pair.alignment if step[0] != step[1])
+
+
+def _edits(output: jiwer.WordOutput | jiwer.CharacterOutput) -> Edits:
+    return Edits(output.hits, output.substitutions, output.deletions, output.insertions)
+
+
+def _aligned(output: jiwer.WordOutput) -> Iterable[tuple[str, str]]:
+    reference, hypothesis = output.references[0], output.hypotheses[0]
+    for chunk in output.alignments[0]:
+        heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+        longer = max(len(said), len(heard))
+        yield from zip(said or [""] * longer, heard or [""] * longer, strict=True)

@@ -1,0 +1,209 @@
+"""Train a recogniser: `python -m asr.train [group=option] [key=value ...]`; `--help` shows every setting."""
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from lightning import seed_everything
+from omegaconf import DictConfig, OmegaConf
+
+from asr import cli
+from asr.data.dataset import SpeechDataset
+from asr.data.manifest import Utterance
+from asr.data.select import Selection, everything, select
+from asr.errors import ConfigError
+from asr.model import CTCModel
+from asr.text import Tokenizer
+from asr.training.callbacks import WholeCheckpoint
+from asr.training.data import SpeechData, read_manifests
+from asr.training.module import Recogniser
+
+SAMPLED = 200  # utterances that corpus statistics are taken from
+
+
+def train(cfg: DictConfig) -> dict[str, Any]:
+    """Train as configured and return the summary, which `summary.json` in the run's folder holds as well.
+
+    Raises ConfigError, ManifestError or TextError for settings or data that cannot be trained on.
+    """
+    began = time.monotonic()
+    folder = Path(cfg.dir)
+    checkpoint = _prepare_folder(folder, resume=cfg.resume)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.data.recipe is not None:
+        instantiate(cfg.data.recipe)
+    torch.set_float32_matmul_precision("high")
+
+    utterances = {part: read_manifests(_paths(cfg, part)) for part in ("train", "validation")}
+    tokenizer = instantiate(cfg.tokenizer)
+    if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
+        tokenizer = tokenizer(utterance.text for utterance in utterances["train"])
+    model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
+    data = _data(cfg, model, utterances)
+    _note("train", data.selections["train"], folder)
+    _note("validation", data.selections["validation"], folder)
+    if model.features.normalise == "corpus" and checkpoint is None:
+        _fit_features(model, data.selections["train"], cfg.seed)
+
+    module = Recogniser(
+        model=model,
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=instantiate(cfg.scheduler),
+        spec_augment=instantiate(cfg.augment.spec),
+    )
+    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
+    loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens; run in {folder}", flush=True)
+    _fit(trainer, module, data, checkpoint, folder)
+
+    best = trainer.checkpoint_callback.best_model_path
+    if best:
+        state = torch.load(best, map_location="cpu", weights_only=False)
+        module.load_state_dict(state["state_dict"])
+    score = trainer.checkpoint_callback.best_model_score
+    scores = {"val_wer": float(score) if score is not None else module.score.wer}
+    model.save(folder / "model.safetensors", scores=scores)
+    if module.skipped:
+        named = "".join(f"{name}\t{reason}\n" for name, reason in module.skipped.items())
+        (folder / "skipped.txt").write_text(named, encoding="utf-8")
+        print(f"skipped {len(module.skipped)} utterances that could not be read or learnt; see {folder / 'skipped.txt'}")
+    summary = {
+        **scores,
+        "final_val_wer": module.score.wer,
+        "final_val_cer": module.score.cer,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "best_checkpoint": best,
+        "seconds": round(time.monotonic() - began, 1),
+        "hours": {part: round(selection.hours, 4) for part, selection in data.selections.items()},
+        "left_out": {part: len(selection.left_out) for part, selection in data.selections.items()},
+        "skipped": len(module.skipped),
+        "parameters": parameters,
+        "seed": cfg.seed,
+        "commit": _commit(),
+        "versions": _versions(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {trainer.strategy.root_device}",
+        "config": OmegaConf.to_container(cfg, resolve=True),
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    print(
+        f"WER {scores['val_wer']:.2%} on {len(data.selections['validation'].examples)} validation utterances "
+        f"after {trainer.current_epoch} epochs and {summary['seconds'] / 60:.1f} minutes; "
+        f"model in {folder / 'model.safetensors'}",
+        flush=True,
+    )
+    return summary
+
+
+def _prepare_folder(folder: Path, *, resume: bool) -> Path | None:
+    """Make the run's folder and return the checkpoint to go on from; a run that is there already is moved aside."""
+    last = folder / "checkpoints" / "last.ckpt"
+    if resume:
+        if not last.is_file():
+            raise ConfigError(f"resume=true, but there is no checkpoint {last}; start without it, or give dir=...")
+        return last
+    if (folder / "config.yaml").exists():
+        number = 1
+        while (aside := folder.with_name(f"{folder.name}-{number}")).exists():
+            number += 1
+        folder.rename(aside)
+        print(f"an earlier run was in {folder}; it is now in {aside}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return None
+
+
+def _paths(cfg: DictConfig, part: str) -> list[str]:
+    paths = cfg.data[part]
+    if not paths:
+        raise ConfigError(f"data.{part} names no manifest; give one, as data.{part}=path/to/{part}.jsonl")
+    return [paths] if isinstance(paths, str) else list(paths)
+
+
+def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance]]) -> SpeechData:
+    speed = instantiate(cfg.augment.speed)
+    fastest = speed.fastest if speed is not None else 1.0
+
+    def frames(seconds: float) -> int:
+        return int(model.frames(torch.tensor(int(seconds / fastest * 16_000))))
+
+    chosen = select(
+        utterances["train"],
+        model.tokenizer,
+        frames=frames,
+        min_seconds=cfg.data.min_seconds,
+        max_seconds=cfg.data.max_seconds,
+        on_unknown=cfg.data.on_unknown,
+    )
+    if not chosen.examples:
+        raise ConfigError(f"no training utterance is left: {chosen.summary()}; see data.min_seconds, data.max_seconds")
+    return SpeechData(
+        train=chosen,
+        validation=everything(utterances["validation"], model.tokenizer),
+        batch_seconds=cfg.data.batch_seconds,
+        workers=cfg.data.workers,
+        seed=cfg.seed,
+        speed=speed,
+        on_error=cfg.data.on_error,
+    )
+
+
+def _note(part: str, selection: Selection, folder: Path) -> None:
+    print(f"{part}: {selection.summary()}")
+    selection.write(folder / f"left_out_{part}.txt")
+
+
+def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:
+    """Corpus statistics from a sample of the training utterances, as they are."""
+    chosen = torch.randperm(len(selection.examples), generator=torch.Generator().manual_seed(seed))[:SAMPLED]
+    batch = SpeechDataset(selection.examples)[[(int(i), 0) for i in chosen]]
+    model.features.fit(batch.waveforms, batch.lengths)
+
+
+def _fit(trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | None, folder: Path) -> None:
+    stopped = KeyboardInterrupt(f"interrupted; {folder} keeps what was learnt, resume=true dir={folder} goes on")
+    try:
+        # Lightning's checkpoints hold more than weights; only those that this program wrote are read
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        raise stopped from None
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def _commit() -> str | None:
+    """The commit of the clone that this file is in, with a + where it was changed; None for an installed wheel."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _versions() -> dict[str, str]:
+    names: Iterable[str] = ("asr", "torch", "torchaudio", "lightning", "soundfile", "jiwer")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def main() -> None:
+    """Entry point."""
+    cli.run("train", train)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What a person sees of a run, and what is kept of it."""
+
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from asr import picture
+from asr.training.module import Recogniser
+
+
+class WholeCheckpoint(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and moves it there, so that a run killed meanwhile keeps the last one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        super().save_checkpoint(checkpoint, partial, storage_options)
+        partial.replace(path)
+
+
+class Checkpoints(ModelCheckpoint):
+    """The best checkpoint by `monitor` and the last one; the last one also when a run is interrupted."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt) and self.dirpath and trainer.global_step:
+            trainer.save_checkpoint(Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}.ckpt")
+
+
+class Report(Callback):
+    """A bar over the whole run on a terminal; elsewhere a line after each validation. Both say how long is left."""
+
+    def __init__(self) -> None:
+        self.bar: Progress | None = None
+        self.start = (0.0, 0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.start = (time.monotonic(), trainer.global_step)
+        if sys.stderr.isatty() and trainer.is_global_zero:
+            columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+            self.bar = Progress(TextColumn("{task.description}"), *columns)
+            self.bar.start()
+            self.task = self.bar.add_task("training", total=self._steps(trainer), completed=trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, completed=trainer.global_step, description=self._line(trainer))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or self.bar is not None or not trainer.is_global_zero:
+            return
+        began, first = self.start
+        done = trainer.global_step - first
+        left = (time.monotonic() - began) / max(1, done) * (self._steps(trainer) - trainer.global_step)
+        print(f"{self._line(trainer)}  left {timedelta(seconds=round(max(0.0, left)))}", flush=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    @staticmethod
+    def _steps(trainer: Trainer) -> int:
+        return int(trainer.estimated_stepping_batches)
+
+    @staticmethod
+    def _line(trainer: Trainer) -> str:
+        metrics = trainer.callback_metrics
+        parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        parts += [f"loss {metrics['train/loss']:.3f}"] if "train/loss" in metrics else []
+        parts += [f"WER {metrics['val/wer']:.1%}  CER {metrics['val/cer']:.1%}"] if "val/wer" in metrics else []
+        return "  ".join(parts)
+
+
+class Pictures(Callback):
+    """A few validation utterances every `epochs`: reference and hypothesis as text, emissions as pictures.
+
+    They go to `folder` (the last ones stay), and to TensorBoard where it is among the loggers.
+    """
+
+    def __init__(self, *, folder: str, epochs: int = 5) -> None:
+        self.folder = Path(folder)
+        self.epochs = epochs
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(pl_module, Recogniser):
+            return
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if trainer.current_epoch % self.epochs and not last:
+            return
+        model, lines = pl_module.model, []
+        boards = [logger.experiment for logger in trainer.loggers if hasattr(logger.experiment, "add_figure")]
+        for i, heard in enumerate(pl_module.heard):
+            lines += [f"{heard.name}\n  said   {heard.pair.reference}\n  heard  {heard.pair.hypothesis}\n"]
+            figure = picture.emissions_figure(
+                heard.features,
+                heard.log_probs,
+                model.tokenizer,
+                seconds=len(heard.features) * model.features.seconds_per_frame,
+                reference=heard.pair.reference,
+                hypothesis=heard.pair.hypothesis,
+            )
+            picture.save(figure, self.folder / f"{i}.png")
+            for board in boards:
+                board.add_figure(f"utterance/{i}", figure, trainer.global_step)
+                board.add_text(f"utterance/{i}", lines[-1].replace("\n", "  \n"), trainer.global_step)
+        if lines:
+            (self.folder / "utterances.txt").write_text("".join(lines), encoding="utf-8")

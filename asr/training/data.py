@@ -1,0 +1,67 @@
+"""The data of a run: manifests in, loaders out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from asr.augment import Speed
+from asr.data.dataset import OnError, SpeechDataset, loader
+from asr.data.manifest import Utterance, read_manifest
+from asr.data.sampler import BucketSampler
+from asr.data.select import Selection
+
+
+def read_manifests(paths: str | Path | Sequence[str | Path]) -> list[Utterance]:
+    """The utterances of one manifest or of several, one after the other."""
+    several = [paths] if isinstance(paths, str | Path) else paths
+    return [utterance for path in several for utterance in read_manifest(path)]
+
+
+class SpeechData(LightningDataModule):
+    """Loaders for selections of utterances: training in a random order and augmented, validation plain.
+
+    `batch_seconds` is the audio in one batch with its padding, `workers` the processes that read and decode.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: Selection,
+        validation: Selection,
+        batch_seconds: float,
+        workers: int = 0,
+        seed: int = 0,
+        speed: Speed | None = None,
+        on_error: OnError = "skip",
+    ) -> None:
+        super().__init__()
+        self.selections = {"train": train, "validation": validation}
+        self.workers = workers
+        self.seed = seed
+        self.speed = speed
+        self.on_error = on_error
+        self.samplers = {
+            name: BucketSampler(
+                [example.utterance.duration for example in selection.examples],
+                batch_seconds=batch_seconds,
+                seed=seed,
+                shuffle=name == "train",
+            )
+            for name, selection in self.selections.items()
+        }
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader("train", self.speed)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader("validation", None)
+
+    def _loader(self, part: str, speed: Speed | None) -> DataLoader:
+        dataset = SpeechDataset(
+            self.selections[part].examples, augment=speed, seed=self.seed, on_error=self.on_error
+        )
+        pin = torch.cuda.is_available()
+        return loader(dataset, self.samplers[part], workers=self.workers, pin_memory=pin)

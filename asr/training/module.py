@@ -1,0 +1,158 @@
+"""What happens in a step of training and of validation."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from asr.audio import SAMPLE_RATE
+from asr.augment import SpecAugment
+from asr.data.dataset import Batch
+from asr.decode import Greedy
+from asr.lengths import mask
+from asr.loss import ctc_loss
+from asr.model import CTCModel, Emissions
+from asr.score import Pair, Score, compare, total
+from asr.text import BLANK
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An utterance of the validation set: its features (T, F), emissions (U, V) and what was made of them."""
+
+    name: str
+    features: Tensor
+    log_probs: Tensor
+    pair: Pair
+
+
+class Recogniser(LightningModule):
+    """A model with its optimizer, its schedule and its scores.
+
+    The loss is the negative log-likelihood in nats for each character: summed over the batch and divided once, so that
+    a batch of many short utterances weighs as much as one of few long ones. `optimizer` takes parameters, `scheduler`
+    an optimizer and `steps`.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: CTCModel,
+        optimizer: Callable[..., Optimizer],
+        scheduler: Callable[..., LRScheduler],
+        spec_augment: SpecAugment | None = None,
+        shown: int = 4,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.spec_augment = spec_augment
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.shown = shown
+        self.decode = Greedy()
+        self.skipped: dict[str, str] = {}
+        self.score = Score()
+        self.heard: list[Heard] = []
+        self._pairs: list[Pair] = []
+        self._audio_seconds, self._epoch_start = 0.0, 0.0
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.model.parameters())
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = self.make_scheduler(optimizer, steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        self._audio_seconds, self._epoch_start = 0.0, time.monotonic()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        self._note_failures(batch)
+        if not len(batch):
+            return None
+        features, lengths = self.model.features(batch.waveforms, batch.lengths)
+        if self.spec_augment is not None:
+            features = self.spec_augment(features, lengths)
+        emissions = self.model.emit(features, lengths)
+        loss = self._loss(batch, emissions)
+        seconds = float(batch.lengths.sum()) / SAMPLE_RATE
+        self._audio_seconds += seconds
+        self.log_dict(
+            {
+                "train/loss": loss.detach(),
+                "train/padding": 1 - batch.lengths.sum() / batch.waveforms.numel(),
+                "train/blank": _blank_share(emissions),
+            },
+            batch_size=len(batch),
+        )
+        return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm as the Trainer's `gradient_clip_val` says, and log what it was before."""
+        limit = gradient_clip_val or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self.log_dict({"train/grad_norm": norm, "train/lr": optimizer.param_groups[0]["lr"]})
+
+    def on_train_epoch_end(self) -> None:
+        elapsed = time.monotonic() - self._epoch_start
+        self.log("train/audio_seconds_per_second", self._audio_seconds / max(elapsed, 1e-9))
+
+    def on_validation_epoch_start(self) -> None:
+        self._pairs, self.heard = [], []
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._note_failures(batch)
+        if not len(batch):
+            return
+        features, lengths = self.model.features(batch.waveforms, batch.lengths)
+        emissions = self.model.emit(features, lengths)
+        loss = self._loss(batch, emissions)
+        self.log("val/loss", loss, batch_size=max(1, int(batch.target_lengths.sum())))
+        self.log("val/blank", _blank_share(emissions), batch_size=len(batch))
+        for i, hypothesis in enumerate(self.decode(emissions, self.model.tokenizer)):
+            pair = compare(batch.utterances[i].text, hypothesis.text)
+            self._pairs.append(pair)
+            if len(self.heard) < self.shown and batch_idx % max(1, self._spread()) == 0 and i == 0:
+                picture = features[i, : int(lengths[i])].cpu(), emissions.row(i).float().cpu()
+                self.heard.append(Heard(batch.utterances[i].audio.name, *picture, pair))
+
+    def on_validation_epoch_end(self) -> None:
+        self.score = total(self._pairs)
+        self.log_dict({"val/wer": self.score.wer, "val/cer": self.score.cer})
+
+    def _spread(self) -> int:
+        """Every how many validation batches one utterance is shown, so that those shown differ in length."""
+        batches = self.trainer.num_val_batches if self.trainer.validating is False else [self.shown]
+        return int(batches[0]) // self.shown if batches else 1
+
+    def _loss(self, batch: Batch, emissions: Emissions) -> Tensor:
+        """Nats for each character of the batch's utterances whose labels fit; the others are counted and named."""
+        fits = emissions.lengths >= batch.frames_needed
+        losses = ctc_loss(
+            emissions.log_probs[fits], emissions.lengths[fits], batch.targets[fits], batch.target_lengths[fits]
+        )
+        if len(losses) < len(batch):
+            for utterance, fit in zip(batch.utterances, fits.tolist(), strict=True):
+                if not fit:
+                    self.skipped[utterance.name] = "too short for its transcript"
+        return losses.sum() / batch.target_lengths[fits].sum().clamp_min(1)
+
+    def _note_failures(self, batch: Batch) -> None:
+        self.skipped.update(batch.failures)
+
+
+def _blank_share(emissions: Emissions) -> Tensor:
+    """Share of the valid frames whose likeliest token is the blank; near 1 while a model has not begun to learn."""
+    blank = emissions.log_probs.detach().argmax(-1) == BLANK
+    valid = mask(emissions.lengths, blank.shape[1])
+    return (blank & valid).sum() / valid.sum().clamp_min(1)

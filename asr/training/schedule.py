@@ -1,0 +1,39 @@
+"""Learning rates over a run, as factors of the optimizer's rate. Past the last step they stay where they ended."""
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def one_cycle(
+    optimizer: Optimizer, *, steps: int, warmup: float = 0.15, start: float = 0.04, end: float = 0.001
+) -> LambdaLR:
+    """Half a cosine up from `start` over the share `warmup` of the run, half a cosine down to `end`.
+
+    Smith and Topin 2017, arXiv 1708.07120.
+    """
+    top = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < top:
+            return _cosine(start, 1.0, step / top)
+        return _cosine(1.0, end, (step - top) / max(1, steps - top))
+
+    return LambdaLR(optimizer, factor)
+
+
+def warmup_cosine(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000, end: float = 0.01) -> LambdaLR:
+    """A straight line up over `warmup_steps`, then half a cosine down to `end` (Loshchilov and Hutter 2017)."""
+    top = min(warmup_steps, steps)
+
+    def factor(step: int) -> float:
+        if step < top:
+            return (step + 1) / top
+        return _cosine(1.0, end, (step - top) / max(1, steps - top))
+
+    return LambdaLR(optimizer, factor)
+
+
+def _cosine(first: float, last: float, share: float) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
