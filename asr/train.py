@@ -16,13 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from asr import cli
 from asr.data.dataset import SpeechDataset
-from asr.data.manifest import Utterance
+from asr.data.manifest import Utterance, read_manifests
 from asr.data.select import Selection, everything, select
 from asr.errors import ConfigError
 from asr.model import CTCModel
 from asr.text import Tokenizer
 from asr.training.callbacks import WholeCheckpoint
-from asr.training.data import SpeechData, read_manifests
+from asr.training.data import SpeechData
 from asr.training.module import Recogniser
 
 SAMPLED = 200  # utterances that corpus statistics are taken from
@@ -41,7 +41,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         instantiate(cfg.data.recipe)
     torch.set_float32_matmul_precision("high")
 
-    utterances = {part: read_manifests(_paths(cfg, part)) for part in ("train", "validation")}
+    utterances = {part: read_manifests(cfg.data[part]) for part in ("train", "validation")}
     tokenizer = instantiate(cfg.tokenizer)
     if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
         tokenizer = tokenizer(utterance.text for utterance in utterances["train"])
@@ -120,13 +120,6 @@ def _prepare_folder(folder: Path, *, resume: bool) -> Path | None:
         print(f"an earlier run was in {folder}; it is now in {aside}")
     folder.mkdir(parents=True, exist_ok=True)
     return None
-
-
-def _paths(cfg: DictConfig, part: str) -> list[str]:
-    paths = cfg.data[part]
-    if not paths:
-        raise ConfigError(f"data.{part} names no manifest; give one, as data.{part}=path/to/{part}.jsonl")
-    return [paths] if isinstance(paths, str) else list(paths)
 
 
 def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance]]) -> SpeechData:

@@ -48,6 +48,12 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     return utterances
 
 
+def read_manifests(paths: str | Path | Iterable[str | Path]) -> list[Utterance]:
+    """The utterances of one manifest or of several, one after the other. Raises ManifestError as `read_manifest`."""
+    several = [paths] if isinstance(paths, str | Path) else paths
+    return [utterance for path in several for utterance in read_manifest(path)]
+
+
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest, whole or not at all, with paths relative to its folder."""
     path = Path(path)

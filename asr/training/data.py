@@ -1,23 +1,13 @@
 """The data of a run: manifests in, loaders out."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from asr.augment import Speed
 from asr.data.dataset import OnError, SpeechDataset, loader
-from asr.data.manifest import Utterance, read_manifest
 from asr.data.sampler import BucketSampler
 from asr.data.select import Selection
-
-
-def read_manifests(paths: str | Path | Sequence[str | Path]) -> list[Utterance]:
-    """The utterances of one manifest or of several, one after the other."""
-    several = [paths] if isinstance(paths, str | Path) else paths
-    return [utterance for path in several for utterance in read_manifest(path)]
 
 
 class SpeechData(LightningDataModule):

@@ -1,0 +1,71 @@
+"""Score a trained model: `python -m asr.evaluate checkpoint=model.safetensors data=an4 [split=test] [key=value ...]`."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from asr import cli
+from asr.data.dataset import SpeechDataset, loader
+from asr.data.manifest import read_manifests
+from asr.data.sampler import BucketSampler
+from asr.data.select import everything
+from asr.errors import ConfigError
+from asr.report import Evaluation, Result
+from asr.score import compare
+from asr.transcriber import Transcriber
+
+
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """Recognise a split of a corpus, write the report's files, print its tables; returns what `summary.json` holds."""
+    if cfg.split not in ("train", "validation", "test"):
+        raise ConfigError(f"split is {cfg.split!r}; it must be train, validation or test")
+    transcriber = Transcriber.load(cfg.checkpoint, decoder=instantiate(cfg.decoder), device=cfg.device)
+    if cfg.data.recipe is not None:
+        instantiate(cfg.data.recipe)
+    evaluation = recognise(
+        transcriber,
+        everything(read_manifests(cfg.data[cfg.split]), transcriber.model.tokenizer).examples,
+        batch_seconds=cfg.data.batch_seconds,
+        workers=cfg.data.workers,
+        on_error=cfg.data.on_error,
+    )
+    folder = Path(cfg.dir)
+    evaluation.write(folder)
+    evaluation.show(sys.stdout)
+    score, words = evaluation.score, evaluation.score.words
+    for name, reason in evaluation.failures:
+        print(f"could not be read: {name}: {reason}", file=sys.stderr)
+    print(
+        f"WER {score.wer:.2%}  CER {score.cer:.2%}  "
+        f"({words.substitutions} substitutions, {words.deletions} deletions, {words.insertions} insertions "
+        f"in {words.length} words)  {score.exact} of {score.utterances} utterances exactly right  "
+        f"RTF {evaluation.rtf:.4f}  report in {folder}"
+    )
+    return evaluation.summary()
+
+
+def recognise(
+    transcriber: Transcriber, examples: Any, *, batch_seconds: float, workers: int = 0, on_error: Any = "skip"
+) -> Evaluation:
+    """Hypotheses for examples, in batches of like length, compared with their references; timed without the start."""
+    sampler = BucketSampler([e.utterance.duration for e in examples], batch_seconds=batch_seconds, shuffle=False)
+    results, failures = [], []
+    began = time.monotonic()
+    for batch in loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
+        failures += batch.failures
+        for utterance, hypothesis in zip(batch.utterances, transcriber.transcribe_batch(batch), strict=True):
+            results.append(Result(utterance, hypothesis, compare(utterance.text, hypothesis.text)))
+    return Evaluation(results, time.monotonic() - began, failures)
+
+
+def main() -> None:
+    """Entry point."""
+    cli.run("evaluate", evaluate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Output formats of transcription: one class each, one line for each recording."""
+
+import json
+from dataclasses import asdict
+from typing import Protocol
+
+from asr.decode.hypothesis import Hypothesis
+
+
+class Writer(Protocol):
+    """A format: `line` makes the text that stands for a recording."""
+
+    def line(self, name: str, hypothesis: Hypothesis) -> str: ...
+
+
+class Text:
+    """The words, and nothing else."""
+
+    def line(self, name: str, hypothesis: Hypothesis) -> str:
+        return hypothesis.text
+
+
+class Json:
+    """A JSON object: file, text, log-probability, and words with start and end in seconds and confidence."""
+
+    def line(self, name: str, hypothesis: Hypothesis) -> str:
+        words = [
+            {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(word).items()}
+            for word in hypothesis.words
+        ]
+        entry = {"file": name, "text": hypothesis.text, "score": round(hypothesis.score, 4), "words": words}
+        return json.dumps(entry, ensure_ascii=False)
+
+
+FORMATS: dict[str, type[Writer]] = {"text": Text, "json": Json}
