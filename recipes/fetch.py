@@ -115,7 +115,7 @@ def download(
 
 
 def verify(path: Path, checksum: str | None) -> None:
-    """Raises RecipeError where a file has another checksum ("md5:..." or "sha256:..."); None: not verified."""
+    """Raises RecipeError where a file has another checksum than "md5:..." or "sha256:..."; None: any."""
     if checksum is None:
         return
     algorithm, _, expected = checksum.partition(":")
@@ -148,7 +148,8 @@ def unpack(archive: Path, folder: Path, *, tree: str = ".") -> Path:
             raise RecipeError(f"{archive}: holds no folder {tree!r}, but {held}; is it the right archive?")
         (scratch / tree).rename(folder)
     except DAMAGED as error:
-        raise RecipeError(f"{archive}: damaged or cut off ({error}); delete it and run again") from None
+        why = str(error).partition(":\n")[0]  # what follows are the compressions that were tried
+        raise RecipeError(f"{archive}: damaged or cut off ({why}); delete it and run again") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder

@@ -43,7 +43,7 @@ def folder(
         seconds; or id|text|normalised text without a header, as LJSpeech's metadata.csv. Paths are relative
         to the table, or to audio= where both are given.
 
-    Without a column `split`, shares of `validation` and `test` are drawn: whole speakers where they are known.
+    Without a column `split`, shares of `validation` and `test` are drawn, whole speakers where they are told.
     """
     if validation < 0 or test < 0 or validation + test >= 1:
         raise RecipeError(

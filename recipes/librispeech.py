@@ -37,10 +37,10 @@ def librispeech(
 ) -> Path:
     """Prepare LibriSpeech: one manifest a part, named after it; the folder that they are in.
 
-    `parts` are dev-clean, dev-other, test-clean, test-other, train-clean-100, train-clean-360, train-other-500,
-    and of Mini LibriSpeech train-clean-5 and dev-clean-2. Name all that you want in one run: an utterance that
-    is in two of them is kept in the first. `validation_speakers` are taken out of every train part and make up
-    validation.jsonl. `url` is the folder that holds OpenSLR's 12/ and 31/.
+    The parts are dev-clean, dev-other, test-clean, test-other, train-clean-100, train-clean-360 and
+    train-other-500, and of Mini LibriSpeech train-clean-5 and dev-clean-2. Name all that you want in one run:
+    an utterance that is in two of them is kept in the first. `validation_speakers` are taken out of every
+    train part and make up validation.jsonl. `url` is the folder that holds OpenSLR's 12/ and 31/.
     """
     for part in parts:
         if part not in PARTS:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -225,5 +226,5 @@ def _print_table(folder: Path, summaries: Mapping[str, Summary]) -> None:
         utterances, speakers, words, distinct = (f"{x:,}" if isinstance(x, int) else x for x in figures)
         why = ", ".join(f"{count:,} {reason}" for reason, count in summary.left_out.items())
         table.add_row(split, utterances, f"{summary.hours:.2f}", speakers, words, distinct, why or "-")
-    console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else 110)  # a file has no width to fit
+    width = None if sys.stdout.isatty() else 110  # a file has none of its own
+    Console(highlight=False, width=width).print(table)

@@ -1,0 +1,106 @@
+"""What the tests share: sounds, recordings, small models, and the real corpora where they are at hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from hypothesis import settings
+
+from asr import audio
+from asr.data.manifest import Utterance
+from asr.model import CTCModel
+from asr.text import Tokenizer
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+LOGMEL = {"_target_": "asr.features.LogMel"}
+ENCODER = {"_target_": "asr.encoder.Encoder", "channels": 4, "hidden": 12, "layers": 2, "dropout": 0.1}
+
+settings.register_profile("asr", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("asr")
+
+
+@pytest.fixture(scope="session")
+def sound() -> Callable[..., np.ndarray]:
+    """sound(seconds, rate, seed): tones that come and go over a little noise, float32 of -1..1, (S,)."""
+
+    def make(seconds: float, rate: int = 16_000, seed: int = 0) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        time = np.arange(round(seconds * rate)) / rate
+        swell = 0.5 - 0.5 * np.cos(2 * np.pi * 3 * time)
+        tones = sum(np.sin(2 * np.pi * f * time + p) for f, p in zip(rng.uniform(150, 2500, 4), range(4), strict=True))
+        return (0.15 * swell * tones + 0.003 * rng.standard_normal(len(time))).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def recording(tmp_path: Path, sound: Callable[..., np.ndarray]) -> Callable[..., Path]:
+    """recording(name, seconds, rate=, seed=): a file in the test's own folder, its format by the ending."""
+
+    def write(name: str, seconds: float, *, rate: int = 16_000, seed: int = 0, **options: Any) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, sound(seconds, rate, seed), rate, **options)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def utterances(recording: Callable[..., Path]) -> list[Utterance]:
+    """Six recordings of different lengths with transcripts."""
+    texts = ("one", "two three", "", "four", "five six seven", "eight")
+    lengths = (0.5, 0.81, 0.33, 0.62, 1.2, 0.47)
+    return [
+        Utterance(recording(f"{i}.wav", seconds, seed=i), seconds, text, speaker=f"s{i % 2}")
+        for i, (seconds, text) in enumerate(zip(lengths, texts, strict=True))
+    ]
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., CTCModel]:
+    """build(**encoder settings): an untrained model for English in evaluation mode, small unless told otherwise."""
+
+    def make(*, tokenizer: Tokenizer | None = None, features: dict[str, Any] | None = None, **encoder: Any) -> CTCModel:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return CTCModel(
+                features={**LOGMEL, **(features or {})},
+                encoder={**ENCODER, **encoder},
+                tokenizer=tokenizer or Tokenizer.english(),
+            ).eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def size(build: Callable[..., CTCModel]) -> Callable[[str], CTCModel]:
+    """size("tiny"): the model that conf/model/tiny.yaml describes, untrained, without dropout."""
+    return lambda name: build(**{**yaml.safe_load((ROOT / f"conf/model/{name}.yaml").read_text()), "dropout": 0.0})
+
+
+@pytest.fixture(scope="session")
+def real() -> Callable[..., list[np.ndarray]]:
+    """real(corpus, count, shortest, longest): utterances of a shared corpus, of different lengths between seconds."""
+
+    def pick(corpus: str, count: int, shortest: float, longest: float) -> list[np.ndarray]:
+        if not (SHARED / corpus).is_dir():
+            pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
+        found: dict[int, Path] = {}
+        for path in audio.find(SHARED / corpus):
+            seconds = audio.probe(path).duration
+            if shortest <= seconds <= longest:
+                found.setdefault(round(seconds * 100), path)
+            if len(found) == count:
+                break
+        if len(found) < count:
+            pytest.skip(f"{SHARED / corpus} has only {len(found)} of the {count} lengths wanted")
+        return [audio.read(path) for path in found.values()]
+
+    return pick

@@ -1,0 +1,158 @@
+"""A recipe's command line: settings by name and type, one line for an error, exit codes."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from asr.errors import AsrError
+from recipes.cli import command
+
+RECIPES = ("an4", "folder", "fsdd", "librispeech", "speechcommands", "speechocean762")
+
+
+class Recipe:
+    """Records what it was called with, or raises."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.called: dict[str, object] | None = None
+        self.function = self._function(error)
+
+    def _function(self, error):
+        def toy(
+            *,
+            root: Path = Path("data"),
+            parts: Sequence[str] = ("a", "b"),
+            count: int = 8,
+            share: float = 0.1,
+            words: Literal["all", "few"] = "all",
+            table: Path | None = None,
+            again: bool = False,
+        ) -> None:
+            """Prepare a toy."""
+            self.called = {k: v for k, v in locals().items() if k not in ("self", "error")}
+            if error:
+                raise error
+
+        return toy
+
+
+def run(capsys, *arguments, error=None):
+    recipe = Recipe(error)
+    code = command(recipe.function, arguments)
+    return recipe.called, code, capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("root=~/x", Path.home() / "x"),
+        ("root=2024", Path("2024")),
+        ("parts=[train-clean-5,dev-clean]", ["train-clean-5", "dev-clean"]),
+        ("parts=[19, 26]", ["19", "26"]),
+        ("parts=dev-clean", ["dev-clean"]),
+        ("parts=[]", []),
+        ("count=0", 0),
+        ("share=1", 1.0),
+        ("share=0.25", 0.25),
+        ("words=few", "few"),
+        ("table=my file.csv", Path("my file.csv")),
+        ("table=null", None),
+        ("again=true", True),
+    ],
+)
+def test_a_setting_arrives_as_its_annotation_says(capsys, argument, value):
+    called, code, _ = run(capsys, argument)
+    assert code == 0
+    assert called[argument.partition("=")[0]] == value
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("cuont=3", "no setting 'cuont'; did you mean count?"),
+        ("zzz=3", "no setting 'zzz'; there are root, parts, count, share, words, table, again"),
+        ("--root=data", "no setting '--root'; did you mean root?"),
+        ("again", "again: give it a value, as in again=..."),
+        ("count=many", "count=many: must be a whole number"),
+        ("count=1.5", "count=1.5: must be a whole number"),
+        ("count=true", "count=true: must be a whole number"),
+        ("share=[1]", "share=[1]: must be a number"),
+        ("again=3", "again=3: must be true or false"),
+        ("root=[a]", "root=[a]: must be a path"),
+        ("words=some", "words=some: must be one of all, few"),
+        ("parts=[a", "parts=[a: cannot be read; put quotes around the value"),
+        ("root=${nope}", "root=${nope}: cannot be read; put quotes around the value"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(capsys, argument, message):
+    called, code, output = run(capsys, argument)
+    assert called is None
+    assert code == 2
+    assert output.err == f"recipes.toy: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (AsrError("bad\n  corpus"), "bad corpus"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.wav"), "x.wav: No space left on device"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "x"), "x: Permission denied"),
+        (OSError("odd"), "odd"),
+    ],
+)
+def test_an_error_is_one_line_and_the_traceback_comes_on_v(capsys, error, message):
+    _, code, output = run(capsys, error=error)
+    assert (code, output.err) == (2, f"recipes.toy: {message}\n")
+    _, code, output = run(capsys, "-v", error=error)
+    assert code == 2
+    assert "Traceback" in output.err
+    assert output.err.endswith(f"recipes.toy: {message}\n")
+
+
+def test_an_interruption_is_one_line_and_exit_code_130(capsys):
+    _, code, output = run(capsys, error=KeyboardInterrupt())
+    assert (code, output.err) == (130, "recipes.toy: stopped; run it again to go on\n")
+
+
+def test_a_mistake_in_the_code_keeps_its_traceback(capsys):
+    with pytest.raises(ZeroDivisionError):
+        run(capsys, error=ZeroDivisionError())
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_shows_the_docstring_and_every_key_with_its_default(capsys, flag):
+    called, code, output = run(capsys, "count=3", flag)
+    assert (called, code) == (None, 0)
+    assert "Prepare a toy." in output.out
+    rows = dict(line.split(maxsplit=1) for line in output.out.partition("defaults:\n")[2].splitlines())
+    assert rows["parts"] == "[a,b]"
+    assert (rows["root"], rows["count"], rows["table"], rows["again"]) == ("data", "8", "-", "false")
+
+
+def test_every_recipe_is_a_command_that_starts_without_torch():
+    script = (
+        "import importlib, sys\n"
+        "from recipes.cli import command\n"
+        f"for name in {RECIPES}:\n"
+        "    module = importlib.import_module(f'recipes.{name}')\n"
+        "    assert command(getattr(module, name), ['--help']) == 0\n"
+        "    assert command(getattr(module, name), ['nonsense=1']) == 2\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("keys and their defaults") == len(RECIPES)
+
+
+def test_a_module_run_as_a_command_ends_with_the_exit_code():
+    done = subprocess.run(
+        [sys.executable, "-m", "recipes.folder"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "recipes.folder: give audio=FOLDER, table=FILE or both\n"

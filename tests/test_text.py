@@ -1,0 +1,96 @@
+"""Normaliser and tokens."""
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from asr.errors import TextError
+from asr.text import BLANK, Tokenizer, normalise
+
+TEXT = st.text() | st.text("aB'’ -_.,!?éİ̧̇ßŉ½２٣ÅΣς\n\t", max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("text", "normalised"),
+    [
+        ("Hello, World!", "hello world"),
+        ("  many \t spaces\nand lines ", "many spaces and lines"),
+        ("twenty-one", "twenty one"),
+        ("snake_case", "snake case"),
+        ("Don’t  STOP", "don't stop"),
+        ("it`s it´s itʼs it＇s it‘s", "it's it's it's it's it's"),
+        ("'tis rock 'n' roll, the Jones' house", "tis rock n roll the jones house"),
+        ("''quoted''", "quoted"),
+        ("o''clock", "o clock"),
+        ("Café CAFE\u0301", "café café"),
+        ("ﬁne № ２", "fine no 2"),
+        ("at 5:30 for $1,000", "at 5 30 for 1 000"),
+        ("Straße", "straße"),
+        ("Привет, мир", "привет мир"),
+        ("...", ""),
+        ("'", ""),
+        ("", ""),
+    ],
+)
+def test_normalise(text, normalised):
+    assert normalise(text) == normalised
+
+
+@given(TEXT)
+@example("İ\u0327")
+@example("´a")
+@example("ŉ ΑΣ' ΣΑΣ")
+def test_normalising_twice_changes_nothing(text):
+    assert normalise(normalise(text)) == normalise(text)
+
+
+@given(TEXT)
+def test_normalised_text_holds_words_of_letters_digits_and_inner_apostrophes_only(text):
+    normalised = normalise(text)
+    assert normalised == " ".join(normalised.split())
+    for word in normalised.split(" "):
+        assert not word.startswith("'")
+        assert not word.endswith("'")
+        assert all(c == "'" or unicodedata.category(c)[0] in "LMN" for c in word)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_english_has_a_label_for_all_that_is_left_of_ascii_but_digits(text):
+    assert all(c.isdigit() for c in Tokenizer.english().unknown(normalise(text)))
+
+
+@given(st.text(" 'abcdefghijklmnopqrstuvwxyz"))
+def test_decode_undoes_encode(text):
+    tokenizer = Tokenizer.english()
+    labels = tokenizer.encode(text)
+    assert tokenizer.decode(labels) == text
+    assert all(BLANK < label < len(tokenizer) for label in labels)
+
+
+def test_english_has_29_tokens_and_the_blank_is_the_first():
+    tokenizer = Tokenizer.english()
+    assert len(tokenizer) == 29
+    assert tokenizer.encode(" 'az") == [1, 2, 3, 28]
+    assert tokenizer.decode([BLANK, 3, BLANK, 3]) == "aa"
+
+
+def test_tokens_from_transcripts_are_the_characters_that_occur_and_the_space():
+    assert Tokenizer.from_texts(["Ça va?", "Oui!"]).characters == (" ", "a", "i", "o", "u", "v", "ç")
+    assert Tokenizer.from_texts(["oui"]).characters == (" ", "i", "o", "u")
+
+
+def test_no_tokens_can_be_built_from_transcripts_without_characters():
+    with pytest.raises(TextError, match="no characters in the training transcripts"):
+        Tokenizer.from_texts(["", "?!"])
+    with pytest.raises(TextError, match="no characters in the training transcripts"):
+        Tokenizer.from_texts([])
+
+
+def test_unknown_characters_are_named_once_each_in_order():
+    tokenizer = Tokenizer.english()
+    assert tokenizer.unknown("naïve 4 naïve 2") == ["ï", "4", "2"]
+    assert tokenizer.unknown("known") == []
+    with pytest.raises(TextError, match="no token for 'ï' '4' '2' in 'naïve 4 naïve 2'"):
+        tokenizer.encode("naïve 4 naïve 2")
