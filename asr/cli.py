@@ -2,14 +2,16 @@
 
 import errno
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from asr.errors import AsrError, ConfigError
@@ -22,11 +24,29 @@ BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
 def run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     """Call a function with the configuration that Hydra composes from the command line; errors as in `guarded`."""
+    guarded(lambda: _run(config_name, function), f"asr.{config_name}")
+
+
+def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     import hydra
 
+    errors: list[BaseException] = []
+
+    def job(cfg: DictConfig) -> Any:
+        try:
+            _refuse_unread_keys(cfg, config_name)
+            return function(cfg)
+        except BaseException as error:  # kept from Hydra, which would print a notice of its own
+            errors.append(error)
+            return None
+
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints tracebacks and exits by itself
-    start = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(function)
-    guarded(start, f"asr.{config_name}")
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explained(error, config_name)) from error
+    if errors:
+        raise errors[0]
 
 
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
@@ -35,9 +55,60 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
 
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            return hydra.compose(config_name, overrides)
+            cfg = hydra.compose(config_name, overrides)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_one_line(error)) from error
+        raise ConfigError(_explained(error, config_name)) from error
+    _refuse_unread_keys(cfg, config_name)
+    return cfg
+
+
+def make_corpus(data: DictConfig) -> None:
+    """Call the recipe of a corpus that can make itself, where its manifests are not there yet."""
+    from hydra.utils import instantiate
+
+    if data.recipe is not None and not Path(data.manifests).is_dir():
+        instantiate(data.recipe)
+
+
+def _refuse_unread_keys(cfg: DictConfig, config_name: str) -> None:
+    """Raise ConfigError for keys that were appended with + but that nothing reads.
+
+    Those of groups that build an object are its arguments, and the object refuses unknown ones by itself.
+    """
+    file = OmegaConf.load(CONF / f"{config_name}.yaml")
+    groups = [key for entry in file.pop("defaults") if isinstance(entry, DictConfig) for key in entry]
+    known = {"": {*map(str, file), *map(str, groups)} - {"hydra"}}
+    if "data" in cfg:
+        known["data."] = {str(key) for key in OmegaConf.load(CONF / "data" / "base.yaml")} - {"defaults"}
+    for prefix, keys in known.items():
+        for key in cfg.data if prefix else cfg:
+            if key not in keys:
+                raise ConfigError(f"{prefix}{key}: nothing reads this setting{_did_you_mean(str(key), keys)}")
+
+
+def _explained(error: BaseException, config_name: str) -> str:
+    """Hydra's message in one line, with the nearest setting where one was misspelt."""
+    text = _one_line(error).split(" Config search path:")[0]
+    misspelt = re.match(r"Could not override '([^']+)'", text)
+    if misspelt is None:
+        return text
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    keys = _dotted(OmegaConf.to_container(compose(config_name, []), resolve=False))
+    return f"no setting {misspelt[1]!r}{_did_you_mean(misspelt[1], keys)}; --cfg job shows them all"
+
+
+def _dotted(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return []
+    names = [f"{prefix}{key}" for key in node]
+    return names + [name for key in node for name in _dotted(node[key], f"{prefix}{key}.")]
+
+
+def _did_you_mean(key: str, keys: Iterable[str]) -> str:
+    close = get_close_matches(key, list(keys), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def guarded(function: Callable[[], Any], name: str) -> None:

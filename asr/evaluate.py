@@ -24,11 +24,10 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     if cfg.split not in ("train", "validation", "test"):
         raise ConfigError(f"split is {cfg.split!r}; it must be train, validation or test")
     transcriber = Transcriber.load(cfg.checkpoint, decoder=instantiate(cfg.decoder), device=cfg.device)
-    if cfg.data.recipe is not None:
-        instantiate(cfg.data.recipe)
+    cli.make_corpus(cfg.data)
     evaluation = recognise(
         transcriber,
-        everything(read_manifests(cfg.data[cfg.split]), transcriber.model.tokenizer).examples,
+        everything(read_manifests(cfg.data[cfg.split], limit=cfg.data.limit), transcriber.model.tokenizer).examples,
         batch_seconds=cfg.data.batch_seconds,
         workers=cfg.data.workers,
         on_error=cfg.data.on_error,

@@ -87,6 +87,9 @@ class LogMel(nn.Module):
             return x
         if self.normalise == "corpus":
             return ln.zero_padding((x - self.mean) / self.deviation, lengths)
+        # from the first frame on: a band that hardly changes (silence, telephone speech above 4 kHz) would otherwise
+        # keep the rounding of its sum, which depends on the padding, a thousandfold
+        x = ln.zero_padding(x - x[:, :1], lengths)
         count = lengths.clamp_min(1)[:, None, None]
         mean = x.sum(1, keepdim=True) / count
         centred = ln.zero_padding(x - mean, lengths)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -90,17 +91,20 @@ class CTCModel(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device = "cpu") -> "CTCModel":
-        """Read a trained model, ready to transcribe. Raises ModelError where the file is not one."""
-        path = Path(path)
+        """Read a trained model, ready to transcribe.
+
+        Raises ModelError where the file is not one, ConfigError where the device is not to be had.
+        """
+        path, device = Path(path), _usable(device)
         if not path.is_file():
             raise ModelError(f"{path}: no such model; train one first (python -m asr.train)")
         try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
+            with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {}).get("asr", "{}"))
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError(f"{path}: not a trained model ({error}); a run writes one as model.safetensors") from None
-        if header.get("format") != FORMAT:
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise ModelError(f"{path}: a safetensors file, but not a model of this program (format {FORMAT})")
         try:
             with torch.device(device):
@@ -110,10 +114,18 @@ class CTCModel(nn.Module):
                     tokenizer=Tokenizer(tuple(header["tokens"])),
                 )
             model.load_state_dict(weights)
-        except (KeyError, RuntimeError, ConfigError) as error:
-            raise ModelError(f"{path}: its weights do not fit its architecture ({error})") from None
+        except (KeyError, TypeError, AttributeError, RuntimeError, ConfigError) as error:
+            reason = shorten(str(error), 200)
+            raise ModelError(f"{path}: its weights do not fit its architecture ({reason})") from None
         model.scores = header.get("scores", {})
         return model.to(device).eval()
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError):  # the latter from a torch without CUDA
+        raise ConfigError(f"device is {str(device)!r}, which this machine or its torch has not; take cpu") from None
 
 
 def _build(settings: Mapping[str, Any]) -> nn.Module:

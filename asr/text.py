@@ -21,7 +21,8 @@ def normalise(text: str) -> str:
     Typographic apostrophes become `'`; other punctuation parts words, as in "twenty-one" (Unicode NFKC first).
     Numbers stay as digits: reading them out is the business of a recipe, which knows its language.
     """
-    text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).lower()
+    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))  # which makes a space and a mark of ´
+    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES).lower())  # lower case may part and join marks
     kept = "".join(c if c == "'" or unicodedata.category(c)[0] in "LMN" else " " for c in text)
     return " ".join(_LOOSE_APOSTROPHE.sub(" ", kept).split())
 

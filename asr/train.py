@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import time
+import warnings
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ from lightning import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from asr import cli
+from asr.audio import SAMPLE_RATE
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.select import Selection, everything, select
@@ -24,6 +26,10 @@ from asr.text import Tokenizer
 from asr.training.callbacks import WholeCheckpoint
 from asr.training.data import SpeechData
 from asr.training.module import Recogniser
+
+# Lightning's advice that does not apply here: batches come whole from the workers, runs may be short
+for _advice in (".*LeafSpec.*", ".*does not have many workers.*", ".*number of training batches.*", ".*exists and is not"):
+    warnings.filterwarnings("ignore", message=_advice)
 
 SAMPLED = 200  # utterances that corpus statistics are taken from
 
@@ -37,11 +43,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     folder = Path(cfg.dir)
     checkpoint = _prepare_folder(folder, resume=cfg.resume)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    if cfg.data.recipe is not None:
-        instantiate(cfg.data.recipe)
+    cli.make_corpus(cfg.data)
     torch.set_float32_matmul_precision("high")
 
-    utterances = {part: read_manifests(cfg.data[part]) for part in ("train", "validation")}
+    utterances = {part: read_manifests(cfg.data[part], limit=cfg.data.limit) for part in ("train", "validation")}
     tokenizer = instantiate(cfg.tokenizer)
     if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
         tokenizer = tokenizer(utterance.text for utterance in utterances["train"])
@@ -127,7 +132,7 @@ def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance
     fastest = speed.fastest if speed is not None else 1.0
 
     def frames(seconds: float) -> int:
-        return int(model.frames(torch.tensor(int(seconds / fastest * 16_000))))
+        return int(model.frames(torch.tensor(int(seconds / fastest * SAMPLE_RATE))))
 
     chosen = select(
         utterances["train"],

@@ -104,3 +104,39 @@ def real() -> Callable[..., list[np.ndarray]]:
         return [audio.read(path) for path in found.values()]
 
     return pick
+
+
+@pytest.fixture(scope="session")
+def shared_file() -> Callable[[str, str], Path]:
+    """shared_file(corpus, ending): one recording of a shared corpus in that format."""
+
+    def pick(corpus: str, ending: str) -> Path:
+        found = next((SHARED / corpus).rglob(f"*.{ending}"), None)
+        if found is None:
+            pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
+        return found
+
+    return pick
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a small built-in corpus, manifests included: about a minute of synthetic speech."""
+    from recipes import synthetic
+
+    root = tmp_path_factory.mktemp("corpus")
+    synthetic.prepare(root=root, hours=0.02)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two epochs over the small corpus with a very small model."""
+    from asr import cli
+    from asr.train import train
+
+    folder = tmp_path_factory.mktemp("run")
+    model = ["model.hidden=24", "model.layers=1", "model.channels=4"]
+    data = [f"data.root={corpus}", "data.workers=0", "data.batch_seconds=20"]
+    train(cli.compose("train", [*model, *data, f"dir={folder}", "trainer.max_epochs=2"]))
+    return folder

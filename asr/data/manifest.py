@@ -48,10 +48,15 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     return utterances
 
 
-def read_manifests(paths: str | Path | Iterable[str | Path]) -> list[Utterance]:
-    """The utterances of one manifest or of several, one after the other. Raises ManifestError as `read_manifest`."""
-    several = [paths] if isinstance(paths, str | Path) else paths
-    return [utterance for path in several for utterance in read_manifest(path)]
+def read_manifests(paths: str | Path | Iterable[str | Path] | None, *, limit: int | None = None) -> list[Utterance]:
+    """The utterances of one manifest or of several, one after the other, the first `limit` of them.
+
+    Raises ManifestError as `read_manifest`, and where no manifest is named.
+    """
+    several = [paths] if isinstance(paths, str | Path) else list(paths or ())
+    if not several:
+        raise ManifestError("no manifest is named; give one, as data.train=path/to/train.jsonl")
+    return [utterance for path in several for utterance in read_manifest(path)][:limit]
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:

@@ -1,0 +1,65 @@
+"""Every file under conf/ is composed with its entry point and becomes the object that it describes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from asr import cli
+from asr.data.manifest import Utterance, write_manifest
+from asr.model import CTCModel
+from asr.text import Tokenizer
+
+GROUPS = sorted(path.relative_to(cli.CONF).with_suffix("") for path in cli.CONF.glob("*/*.yaml"))
+OBJECTS = {"augment", "callbacks", "decoder", "features", "logger", "model", "optimizer", "scheduler", "tokenizer", "trainer"}
+NOT_HERE = {"trainer/gpu": ["trainer.accelerator=cpu"]}  # what a machine without the device must override
+
+
+def _entry(group: str) -> str:
+    return "evaluate" if group == "decoder" else "train"
+
+
+@pytest.mark.parametrize("option", GROUPS, ids=str)
+def test_every_option_composes_and_resolves(option: Path, tmp_path: Path) -> None:
+    group, name = option.parts
+    overrides = [f"{group}={name}", f"dir={tmp_path}"] + ([] if name != "base" or group != "data" else ["data.name=mine"])
+    cfg = cli.compose(_entry(group), overrides)
+    assert OmegaConf.to_container(cfg, resolve=True)
+
+
+@pytest.mark.parametrize("option", [o for o in GROUPS if o.parts[0] in OBJECTS], ids=str)
+def test_every_option_becomes_an_object(option: Path, tmp_path: Path) -> None:
+    group, name = option.parts
+    cfg = cli.compose(_entry(group), [f"{group}={name}", f"dir={tmp_path}", *NOT_HERE.get(str(option), [])])
+    made = instantiate(cfg[group])
+    if group == "scheduler":
+        made = made(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), steps=10)
+        assert made.get_last_lr()[0] <= 1.0
+    elif group == "optimizer":
+        assert made([torch.zeros(1, requires_grad=True)]).param_groups
+    elif name != "none":
+        assert made is not None
+
+
+@pytest.mark.parametrize("experiment", sorted(p.stem for p in (cli.CONF / "experiment").glob("*.yaml")))
+def test_every_experiment_becomes_a_model_with_its_optimizer(experiment: str, tmp_path: Path) -> None:
+    cfg = cli.compose("train", [f"experiment={experiment}", f"dir={tmp_path}"])
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    model = CTCModel(features=plain["features"], encoder=plain["model"], tokenizer=Tokenizer.english())
+    optimizer = instantiate(cfg.optimizer)(model.parameters())
+    assert instantiate(cfg.scheduler)(optimizer, steps=5)
+    instantiate(cfg.augment)
+    instantiate(cfg.trainer)
+
+
+@pytest.mark.parametrize("entry", ["train", "evaluate", "transcribe"])
+def test_every_entry_point_composes_without_overrides(entry: str) -> None:
+    assert cli.compose(entry, [])
+
+
+def test_a_manifest_tokenizer_is_built_from_transcripts(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "m.jsonl", [Utterance(tmp_path / "a.wav", 1.0, "Ça va")])
+    cfg = cli.compose("train", ["tokenizer=manifest"])
+    assert instantiate(cfg.tokenizer)(["Ça va"]).characters == (" ", "a", "v", "ç")

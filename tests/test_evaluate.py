@@ -1,0 +1,75 @@
+"""Evaluation as a user runs it."""
+
+import json
+from pathlib import Path
+
+import jiwer
+import pytest
+from entry import Call, caller
+
+from asr.data.manifest import read_manifest, write_manifest
+from asr.evaluate import main
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    return caller(monkeypatch, capsys)
+
+
+@pytest.fixture
+def settings(corpus: Path, trained: Path, tmp_path: Path) -> list[str]:
+    model = trained / "model.safetensors"
+    return [f"checkpoint={model}", f"data.root={corpus}", f"dir={tmp_path / 'report'}", "data.workers=0"]
+
+
+def test_the_report_holds_every_utterance_worst_first_and_agrees_with_jiwer(
+    settings: list[str], tmp_path: Path, call: Call
+) -> None:
+    finished = call(main, *settings)
+    assert finished.code == 0, finished.err
+    rows = [json.loads(line) for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()]
+    assert [r["errors"] for r in rows] == sorted((r["errors"] for r in rows), reverse=True)
+    expected = jiwer.process_words([r["reference"] for r in rows], [r["hypothesis"] for r in rows])
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert summary["wer"] == pytest.approx(expected.wer, abs=1e-5)
+    assert summary["deletions"] == expected.deletions
+    assert sum(group["words"] for group in summary["speakers"].values()) == summary["words"]
+    assert sum(group["words"] for group in summary["lengths"].values()) == summary["words"]
+    assert f"WER {expected.wer:.2%}" in finished.out
+    assert summary["rtf"] > 0
+
+
+def test_the_validation_score_is_the_one_that_training_reported(
+    settings: list[str], trained: Path, tmp_path: Path, call: Call
+) -> None:
+    call(main, *settings, "split=validation")
+    measured = json.loads((tmp_path / "report" / "summary.json").read_text())["wer"]
+    assert measured == pytest.approx(json.loads((trained / "summary.json").read_text())["val_wer"], abs=1e-4)
+
+
+def test_what_cannot_be_read_is_named_and_the_others_are_scored(
+    settings: list[str], corpus: Path, tmp_path: Path, call: Call
+) -> None:
+    good = read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")[:3]
+    (tmp_path / "bad.wav").write_bytes(b"")
+    manifest = tmp_path / "m.jsonl"
+    write_manifest(manifest, [*good, type(good[0])(tmp_path / "bad.wav", 1.0, "x")])
+    finished = call(main, *settings, f"data.test={manifest}")
+    assert finished.code == 0
+    assert "bad.wav: empty file" in finished.complaint
+    assert "bad.wav" in (tmp_path / "report" / "failed.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["split=tset"], "it must be train, validation or test"),
+        (["checkpoint=nowhere.safetensors"], "no such model"),
+        (["checkpont=x"], "did you mean checkpoint?"),
+        (["data.limt=3"], "did you mean data.limit?"),
+    ],
+)
+def test_bad_settings_get_one_line_and_exit_code_2(settings: list[str], call: Call, arguments: list[str], said: str) -> None:
+    finished = call(main, *settings, *arguments)
+    assert finished.code == 2
+    assert said in finished.complaint

@@ -1,0 +1,198 @@
+"""Training as a user runs it: what it leaves, what it says, and that it can be stopped, killed and gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from entry import Call, caller
+
+from asr import cli
+from asr.data.manifest import read_manifest, write_manifest
+from asr.model import CTCModel
+from asr.train import main, train
+from asr.transcriber import Transcriber
+
+SMALL = ["model.hidden=24", "model.layers=1", "model.channels=4", "data.workers=0", "data.batch_seconds=20"]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    return caller(monkeypatch, capsys)
+
+
+def run(corpus: Path, folder: Path, *overrides: str) -> dict:
+    settings = [*SMALL, f"data.root={corpus}", f"dir={folder}", "trainer.max_epochs=2", *overrides]
+    return train(cli.compose("train", settings))
+
+
+def test_a_run_leaves_a_model_scores_logs_and_pictures(trained: Path) -> None:
+    summary = json.loads((trained / "summary.json").read_text())
+    assert {"val_wer", "seed", "commit", "versions", "hours", "seconds", "config"} <= set(summary)
+    assert summary["hours"]["train"] > 0
+    assert CTCModel.load(trained / "model.safetensors").scores["val_wer"] == summary["val_wer"]
+    header, *rows = (trained / "csv" / "metrics.csv").read_text().splitlines()
+    wanted = "train/loss val/wer val/cer train/lr train/grad_norm train/padding val/blank train/audio_seconds_per_second"
+    assert set(wanted.split()) <= set(header.split(","))
+    assert rows
+    assert list((trained / "tensorboard").glob("events*"))
+    assert (trained / "pictures" / "0.png").read_bytes().startswith(b"\x89PNG")
+    assert "heard" in (trained / "pictures" / "utterances.txt").read_text()
+    assert {"best.ckpt", "last.ckpt"} == {p.name for p in (trained / "checkpoints").iterdir()}
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_the_number_of_workers(corpus: Path, tmp_path: Path) -> None:
+    for name, workers in (("a", 0), ("b", 2)):
+        run(corpus, tmp_path / name, f"data.workers={workers}", "trainer.max_epochs=1", "callbacks.pictures=null")
+    first, second = (CTCModel.load(tmp_path / n / "model.safetensors").state_dict() for n in "ab")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_an_earlier_run_is_moved_aside_and_not_lost(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("seed: 5\n")
+    run(corpus, folder, "trainer.max_epochs=1", "callbacks.pictures=null")
+    assert (tmp_path / "run-1" / "config.yaml").read_text() == "seed: 5\n"
+
+
+@pytest.mark.parametrize("cell", ["lstm", "rnn"])
+def test_other_cells_and_corpus_statistics_train(corpus: Path, tmp_path: Path, cell: str) -> None:
+    settings = [f"model.cell={cell}", "features.normalise=corpus", "scheduler=warmup_cosine", "tokenizer=manifest"]
+    run(corpus, tmp_path, *settings, "trainer.max_epochs=1", "callbacks.pictures=null", "logger=csv")
+    model = CTCModel.load(tmp_path / "model.safetensors")
+    assert model.features.mean.abs().sum() > 0
+
+
+def test_twelve_utterances_are_learnt_by_heart(corpus: Path, tmp_path: Path) -> None:
+    settings = ["experiment=overfit", f"data.root={corpus}", f"dir={tmp_path}", "data.limit=6"]
+    summary = train(cli.compose("train", settings))
+    assert summary["final_val_wer"] == 0
+    utterance = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")[0]
+    assert Transcriber.load(tmp_path / "model.safetensors").transcribe(utterance.audio).text == utterance.text
+
+
+def test_what_cannot_be_read_or_learnt_is_counted_and_named(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    utterances = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")[:8]
+    broken = tmp_path / "broken.flac"
+    broken.write_bytes(utterances[0].audio.read_bytes()[:3000])
+    crowded = type(utterances[1])(utterances[1].audio, 0.5, "far too many words for half a second of speech")
+    write_manifest(tmp_path / "m.jsonl", [*utterances, type(crowded)(broken, 1.0, "cut off"), crowded])
+    folder = tmp_path / "run"
+    summary = run(corpus, folder, f"data.train={tmp_path / 'm.jsonl'}", "callbacks.pictures=null")
+    assert summary["skipped"] == 1
+    assert "broken.flac" in (folder / "skipped.txt").read_text()
+    assert summary["left_out"]["train"] == 1
+    assert "too short for its transcript" in (folder / "left_out_train.txt").read_text()
+    assert "left out: 1 too short" in capsys.readouterr().out
+
+
+def _start(corpus: Path, folder: Path, *overrides: str) -> subprocess.Popen[str]:
+    settings = [*SMALL, f"data.root={corpus}", f"dir={folder}", "callbacks.pictures=null", "data.workers=1", *overrides]
+    command = [sys.executable, "-m", "asr.train", *settings]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(1200):
+        if path.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    assert path.exists(), process.communicate()[0]
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(corpus: Path, tmp_path: Path) -> None:
+    process = _start(corpus, tmp_path, "trainer.max_epochs=1000")
+    _wait_for(tmp_path / "checkpoints" / "last.ckpt", process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    reached = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)["epoch"]
+    summary = run(corpus, tmp_path, "resume=true", f"trainer.max_epochs={reached + 3}", "callbacks.pictures=null")
+    assert summary["epochs"] == reached + 3
+    assert CTCModel.load(tmp_path / "model.safetensors")
+
+
+def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(corpus: Path, tmp_path: Path) -> None:
+    process = _start(corpus, tmp_path, "trainer.max_epochs=1000")
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    _wait_for(checkpoint, process)
+    os.kill(process.pid, signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert "resume=true" in output.splitlines()[-1]
+    assert torch.load(checkpoint, weights_only=False)["global_step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["data.batch_second=3"], "did you mean data.batch_seconds?"),
+        (["modle=tiny"], "did you mean model?"),
+        (["model=tinny"], "Available options in 'model': base large small tiny"),
+        (["+speed=3"], "nothing reads this setting"),
+        (["+data.batch_second=3"], "did you mean batch_seconds?"),
+        (["model.cell=gro"], "cell is 'gro'; it must be one of gru, lstm, rnn"),
+        (["+model.depth=3"], "unexpected keyword argument 'depth'"),
+        (["data.batch_seconds=0"], "it must be above 0"),
+        (["data=an4", "data.root=nowhere"], "no such manifest"),
+        (["data.train=[]"], "no manifest is named"),
+        (["data.min_seconds=500"], "no training utterance is left"),
+        (["resume=true"], "there is no checkpoint"),
+        (["trainer.accelerator=cpu", "+trainer.speed=1"], "unexpected keyword argument 'speed'"),
+    ],
+)
+def test_bad_settings_get_one_line_and_exit_code_2(
+    corpus: Path, tmp_path: Path, call: Call, arguments: list[str], said: str
+) -> None:
+    finished = call(main, f"data.root={corpus}", f"dir={tmp_path}", *arguments)
+    assert finished.code == 2
+    assert said in finished.complaint
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["{"], "line 1: not JSON"),
+        (['{"audio_filepath": "a.wav", "duration": 1, "text": "a"}', '{"text": "b"}'], "line 2: lacks audio_filepath"),
+        ([], "the manifest is empty"),
+        (['{"audio_filepath": "a.wav", "duration": -1, "text": "a"}'], "duration must be above 0"),
+        (['{"audio_filepath": "a.wav", "duration": 2, "text": "naïve"}'], "a.wav: the transcript has 'ï'"),
+    ],
+)
+def test_bad_manifests_get_one_line_with_the_line_number(
+    corpus: Path, tmp_path: Path, call: Call, lines: list[str], said: str
+) -> None:
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("\n".join(lines), encoding="utf-8")
+    finished = call(main, f"data.root={corpus}", f"dir={tmp_path / 'run'}", f"data.train={manifest}")
+    assert finished.code == 2
+    assert said in finished.complaint
+
+
+def test_an_unreadable_file_stops_the_run_where_asked_to(corpus: Path, tmp_path: Path, call: Call) -> None:
+    (tmp_path / "a.wav").write_text("not audio")
+    (tmp_path / "m.jsonl").write_text('{"audio_filepath": "a.wav", "duration": 2, "text": "a"}\n')
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path / 'run'}", f"data.train={tmp_path / 'm.jsonl'}"]
+    finished = call(main, *settings, "data.on_error=raise", "callbacks.pictures=null")
+    assert finished.code == 2
+    assert "a.wav: not a recording that can be read" in finished.complaint
+
+
+def test_a_full_disk_gets_one_line(corpus: Path, call: Call) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no device that is always full")
+    finished = call(main, *SMALL, f"data.root={corpus}", "dir=/dev/full/run", "trainer.max_epochs=1")
+    assert finished.code == 2
+    assert "/dev/full" in finished.complaint
+
+
+def test_verbose_shows_the_traceback(corpus: Path, tmp_path: Path, call: Call) -> None:
+    finished = call(main, "-v", f"data.root={corpus}", f"dir={tmp_path}", "data.batch_seconds=0")
+    assert finished.code == 2
+    assert "Traceback" in finished.err

@@ -1,0 +1,151 @@
+"""Transcription as a user runs it."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from entry import Call, caller
+
+from asr.data.manifest import read_manifest
+from asr.transcribe import main
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    return caller(monkeypatch, capsys)
+
+
+@pytest.fixture
+def speech(corpus: Path) -> list[Path]:
+    return [u.audio for u in read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")[:3]]
+
+
+@pytest.fixture
+def checkpoint(trained: Path) -> str:
+    return f"checkpoint={trained / 'model.safetensors'}"
+
+
+def test_each_recording_is_a_line_in_order(speech: list[Path], checkpoint: str, call: Call) -> None:
+    alone = [call(main, path, checkpoint).out for path in speech]
+    assert call(main, *speech, checkpoint).out == "".join(alone)
+
+
+def test_json_gives_words_with_times_and_confidence(speech: list[Path], checkpoint: str, call: Call) -> None:
+    entry = json.loads(call(main, speech[0], checkpoint, "format=json").out)
+    assert entry["file"] == str(speech[0])
+    duration = soundfile.info(speech[0]).duration
+    for word in entry["words"]:
+        assert 0 <= word["start"] < word["end"] <= duration + 0.1
+        assert 0 <= word["confidence"] <= 1
+    assert " ".join(word["text"] for word in entry["words"]) == entry["text"]
+
+
+def test_a_folder_stands_for_its_recordings(corpus: Path, checkpoint: str, call: Call) -> None:
+    folder = corpus / "synthetic" / "test"
+    recordings = sorted(folder.rglob("*.flac"))
+    lines = call(main, folder, checkpoint, "format=json").out.splitlines()
+    assert [json.loads(line)["file"] for line in lines] == [str(path) for path in recordings]
+
+
+def test_a_dash_reads_standard_input(
+    speech: list[Path], checkpoint: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = call(main, speech[0], checkpoint).out
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(speech[0].read_bytes())))
+    assert call(main, "-", checkpoint).out == named
+
+
+def test_a_file_that_fails_says_why_and_the_others_go_on(
+    speech: list[Path], checkpoint: str, call: Call, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.wav"
+    text.write_text("hello")
+    finished = call(main, speech[0], text, speech[1], checkpoint)
+    assert finished.code == 2
+    assert len(finished.out.splitlines()) == 2
+    assert "text.wav: not a recording that can be read" in finished.complaint
+
+
+def _wav(path: Path, samples: np.ndarray, subtype: str = "PCM_16") -> Path:
+    soundfile.write(path, samples, 16_000, subtype=subtype)
+    return path
+
+
+def test_every_kind_of_broken_recording_gets_one_line_and_exit_code_2(
+    speech: list[Path], checkpoint: str, call: Call, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.wav"
+    empty.touch()
+    cut = tmp_path / "cut.flac"
+    cut.write_bytes(speech[0].read_bytes()[:9000])
+    lying = _wav(tmp_path / "lying.wav", np.zeros(16_000))
+    lying.write_bytes(lying.read_bytes()[:9000])
+    rate = _wav(tmp_path / "rate.wav", np.zeros(16_000))
+    header = bytearray(rate.read_bytes())
+    header[24:28] = bytes(4)
+    rate.write_bytes(header)
+    nan = _wav(tmp_path / "nan.wav", np.full(16_000, np.nan), "FLOAT")
+    none = tmp_path / "none.wav"
+    folder = tmp_path / "nothing"
+    folder.mkdir()
+    for path, said in [
+        (empty, "empty file"),
+        (cut, "cut off"),
+        (lying, "its header promises"),
+        (rate, "rate.wav"),
+        (nan, "NaN"),
+        (none, "no such file"),
+        (folder, "holds no recordings"),
+    ]:
+        finished = call(main, path, checkpoint)
+        assert finished.code == 2, path
+        assert said in finished.complaint
+        assert str(path) in finished.complaint
+        assert finished.out == ""
+
+
+def test_three_samples_are_no_words_and_no_error(checkpoint: str, call: Call, tmp_path: Path) -> None:
+    finished = call(main, _wav(tmp_path / "short.wav", np.zeros(3)), checkpoint)
+    assert (finished.code, finished.out, finished.err) == (0, "\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a.wav", "format=xml"], "it must be text or json"),
+        (["a.wav", "formt=json"], "did you mean format?"),
+        (["a.wav", "--json"], "no such option"),
+        (["format=json"], "no recording given"),
+        (["a.wav", "checkpoint=nowhere"], "no such model"),
+    ],
+)
+def test_bad_arguments_get_one_line_and_exit_code_2(call: Call, arguments: list[str], said: str) -> None:
+    finished = call(main, *arguments)
+    assert finished.code == 2
+    assert said in finished.complaint
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"PK\x03\x04 not really"])
+def test_a_checkpoint_that_is_none_gets_one_line(call: Call, speech: list[Path], tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    finished = call(main, speech[0], f"checkpoint={tmp_path / 'model.safetensors'}")
+    assert finished.code == 2
+    assert "not a trained model" in finished.complaint
+
+
+def test_help_is_shown_without_importing_torch(call: Call) -> None:
+    finished = call(main, "--help")
+    assert finished.code == 0
+    assert "format=json" in finished.out
+    code = "import sys; sys.argv = ['asr', '--help']; from asr.transcribe import main\ntry: main()\nexcept SystemExit: pass\n"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code + "print('torch' in sys.modules or 'hydra' in sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert loaded.stdout.splitlines()[-1] == "False"
