@@ -1,7 +1,7 @@
 """A speech recogniser to read, run and trust: log-mel features, a bidirectional GRU, CTC.
 
-    import asr
-    print(asr.load("model.safetensors").transcribe("a.wav").text)
+import asr
+print(asr.load("model.safetensors").transcribe("a.wav").text)
 """
 
 from __future__ import annotations

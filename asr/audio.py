@@ -37,9 +37,7 @@ def probe(source: Source) -> Probe:
         return Probe(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
 
 
-def read(
-    source: Source, *, offset: float = 0.0, duration: float | None = None, rate: int = SAMPLE_RATE
-) -> np.ndarray:
+def read(source: Source, *, offset: float = 0.0, duration: float | None = None, rate: int = SAMPLE_RATE) -> np.ndarray:
     """A recording, or a piece of it, as a mono waveform (S,) of float32 at `rate` Hz; full scale is -1..1.
 
     `source` is a path or the file's bytes; `offset` and `duration` are seconds, and only that piece is decoded.

@@ -19,6 +19,16 @@ from asr.errors import AsrError, ConfigError
 _PACKAGE = Path(__file__).resolve().parent
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # installed, or in a clone
 
+_FREE, _WRITABLE = "free some room, or give another dir=...", "give another dir=... that can be written to"
+_DISK = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EFBIG: _FREE,
+    errno.EACCES: _WRITABLE,
+    errno.EROFS: _WRITABLE,
+    errno.ENOTDIR: _WRITABLE,
+}
+
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
 
@@ -75,15 +85,19 @@ def _refuse_unread_keys(cfg: DictConfig, config_name: str) -> None:
 
     Those of groups that build an object are its arguments, and the object refuses unknown ones by itself.
     """
-    file = OmegaConf.load(CONF / f"{config_name}.yaml")
-    groups = [key for entry in file.pop("defaults") if isinstance(entry, DictConfig) for key in entry]
-    known = {"": {*map(str, file), *map(str, groups)} - {"hydra"}}
+    file = _yaml(f"{config_name}.yaml")
+    groups = {key for entry in file.pop("defaults") if isinstance(entry, dict) for key in entry}
+    checked = [("", cfg, groups | set(file))]
     if "data" in cfg:
-        known["data."] = {str(key) for key in OmegaConf.load(CONF / "data" / "base.yaml")} - {"defaults"}
-    for prefix, keys in known.items():
-        for key in cfg.data if prefix else cfg:
-            if key not in keys:
-                raise ConfigError(f"{prefix}{key}: nothing reads this setting{_did_you_mean(str(key), keys)}")
+        checked.append(("data.", cfg.data, set(_yaml("data/base.yaml"))))
+    for prefix, given, known in checked:
+        for key in map(str, given):
+            if key not in known:
+                raise ConfigError(f"{prefix}{key}: nothing reads this setting{_did_you_mean(key, known)}")
+
+
+def _yaml(name: str) -> dict[str, Any]:
+    return dict(OmegaConf.to_container(OmegaConf.load(CONF / name), resolve=False))  # type: ignore[arg-type]
 
 
 def _explained(error: BaseException, config_name: str) -> str:
@@ -112,7 +126,10 @@ def _did_you_mean(key: str, keys: Iterable[str]) -> str:
 
 
 def guarded(function: Callable[[], Any], name: str) -> None:
-    """Call a function; a user's error becomes one line and exit code 2, Ctrl-C one line and 130. `-v`: the traceback."""
+    """Call a function; a user's error becomes one line and exit code 2, Ctrl-C one line and 130.
+
+    With `-v` on the command line the traceback comes first.
+    """
     verbose = "-v" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "-v"]
     try:
@@ -134,8 +151,9 @@ def _user_error(error: BaseException | None) -> BaseException | None:
     while error is not None:
         if isinstance(error, AsrError):
             return error
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
-        if full or isinstance(error, HydraException | OmegaConfBaseException):
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return ConfigError(f"{error.filename or 'output'}: {error.strerror}; {_DISK[error.errno]}")
+        if isinstance(error, HydraException | OmegaConfBaseException):
             shown = shown or error
         error = error.__cause__ or error.__context__
     return shown

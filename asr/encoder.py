@@ -4,6 +4,7 @@ Data layout is (B, time, channels) everywhere but inside the convolutions. Nothi
 each convolution, and the backward direction starts at each row's own last frame.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from asr import lengths as ln
 
 Cell = Literal["gru", "lstm", "rnn"]
-_CELLS: dict[str, type[nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
+_CELLS: dict[str, Callable[..., nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
 
 
 class Subsampling(nn.Module):

@@ -1,4 +1,4 @@
-"""Score a trained model: `python -m asr.evaluate checkpoint=model.safetensors data=an4 [split=test] [key=value ...]`."""
+"""Score a trained model: `python -m asr.evaluate checkpoint=model.safetensors data=an4 [key=value ...]`."""
 
 import sys
 import time

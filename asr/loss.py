@@ -19,4 +19,3 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths
         return F.ctc_loss(
             log_probs.float().transpose(0, 1), targets, lengths, target_lengths, blank=BLANK, reduction="none"
         )
-

@@ -44,6 +44,8 @@ class CTCModel(nn.Module):
         """
         super().__init__()
         self.tokenizer = tokenizer
+        self.features: Any
+        self.encoder: Any
         self.features = _build(features)
         self.encoder = _build({**encoder, "bands": self.features.bands})
         self.head = nn.Linear(self.encoder.dim, len(tokenizer))
@@ -75,7 +77,10 @@ class CTCModel(nn.Module):
         return self.encoder.output_lengths(ln.framed(samples, self.features.n_fft, self.features.hop))
 
     def save(self, path: str | Path, *, scores: Mapping[str, float] | None = None) -> None:
-        """Write weights, architecture, tokens and the scores it reached to one safetensors file, whole or not at all."""
+        """Write weights, architecture, tokens and the scores it reached to one safetensors file, whole or not at all.
+
+        Raises ModelError where it cannot be written, such as on a full disk.
+        """
         path = Path(path)
         header = {
             "format": FORMAT,
@@ -86,7 +91,10 @@ class CTCModel(nn.Module):
         }
         partial = path.with_name(path.name + ".partial")
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, partial, metadata={"asr": json.dumps(header, ensure_ascii=False)})
+        try:
+            save_file(weights, partial, metadata={"asr": json.dumps(header, ensure_ascii=False)})
+        except SafetensorError as error:
+            raise ModelError(f"{path}: cannot be written ({error})") from None
         partial.replace(path)
 
     @classmethod

@@ -29,13 +29,21 @@ def emissions_figure(
         features.T.numpy(), origin="lower", aspect="auto", cmap="magma", extent=(0, frame, 0, bands), vmin=-2, vmax=3
     )
     above.set_ylabel("mel band")
-    above.set_title(f"said   {reference or '(nothing)'}\nheard  {hypothesis or '(nothing)'}", loc="left", family="monospace")
+    above.set_title(
+        f"said   {reference or '(nothing)'}\nheard  {hypothesis or '(nothing)'}", loc="left", family="monospace"
+    )
     probabilities = log_probs.exp().numpy()
     said = [i for i in range(probabilities.shape[1]) if i != BLANK and probabilities[:, i].max() > 0.1]
     said = said[::-1] or [1]
     rows = np.concatenate((probabilities[:, said], probabilities[:, [BLANK]]), axis=1).T
     below.imshow(
-        rows, origin="lower", aspect="auto", cmap="Blues", extent=(0, frame, -0.5, len(rows) - 0.5), vmin=0, vmax=1,
+        rows,
+        origin="lower",
+        aspect="auto",
+        cmap="Blues",
+        extent=(0, frame, -0.5, len(rows) - 0.5),
+        vmin=0,
+        vmax=1,
         interpolation="nearest",
     )
     names = [tokenizer.characters[i - 1].replace(" ", "space") for i in said]

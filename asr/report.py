@@ -92,7 +92,7 @@ class Evaluation:
         }
 
     def write(self, folder: Path) -> None:
-        """Write `utterances.jsonl` (worst first), `summary.json`, and `failed.txt` where something could not be read."""
+        """Write `utterances.jsonl` (worst first), `summary.json`, and `failed.txt` where there were failures."""
         folder.mkdir(parents=True, exist_ok=True)
         worst_first = sorted(self.results, key=lambda r: (-r.pair.score.words.errors, -r.pair.score.wer))
         with (folder / "utterances.jsonl").open("w", encoding="utf-8") as out:
@@ -105,7 +105,7 @@ class Evaluation:
 
     def show(self, file: TextIO, *, rows: int = 10) -> None:
         """Print the tables: speakers (the worst `rows`), lengths, confused words."""
-        console = Console(file=file, width=100)
+        console = Console(file=file, width=100, markup=False)  # names may hold brackets
         speakers = sorted(self.by(_speaker).items(), key=lambda item: -item[1].wer)
         if len(speakers) > 1:
             title = f"worst {rows} of {len(speakers)} speakers" if len(speakers) > rows else "speakers"

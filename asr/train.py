@@ -1,6 +1,7 @@
 """Train a recogniser: `python -m asr.train [group=option] [key=value ...]`; `--help` shows every setting."""
 
 import json
+import logging
 import platform
 import subprocess
 import time
@@ -27,10 +28,13 @@ from asr.training.callbacks import WholeCheckpoint
 from asr.training.data import SpeechData
 from asr.training.module import Recogniser
 
-# Lightning's advice that does not apply here: batches come whole from the workers, runs may be short
-for _advice in (".*LeafSpec.*", ".*does not have many workers.*", ".*number of training batches.*", ".*exists and is not"):
-    warnings.filterwarnings("ignore", message=_advice)
-
+# Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place
+NOT_HERE = (
+    ".*LeafSpec.*",
+    ".*does not have many workers.*",
+    ".*number of training batches.*",
+    "Checkpoint directory .*",
+)
 SAMPLED = 200  # utterances that corpus statistics are taken from
 
 
@@ -40,6 +44,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     Raises ConfigError, ManifestError or TextError for settings or data that cannot be trained on.
     """
     began = time.monotonic()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for advice in NOT_HERE:
+        warnings.filterwarnings("ignore", message=advice)
     folder = Path(cfg.dir)
     checkpoint = _prepare_folder(folder, resume=cfg.resume)
     seed_everything(cfg.seed, workers=True, verbose=False)
@@ -81,7 +88,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if module.skipped:
         named = "".join(f"{name}\t{reason}\n" for name, reason in module.skipped.items())
         (folder / "skipped.txt").write_text(named, encoding="utf-8")
-        print(f"skipped {len(module.skipped)} utterances that could not be read or learnt; see {folder / 'skipped.txt'}")
+        print(
+            f"skipped {len(module.skipped)} utterances that could not be read or learnt; see {folder / 'skipped.txt'}"
+        )
     summary = {
         **scores,
         "final_val_wer": module.score.wer,
@@ -185,7 +194,9 @@ def _commit() -> str | None:
 
     def git(*arguments: str) -> str:
         here = Path(__file__).parent
-        return subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", here, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")

@@ -15,9 +15,7 @@ ARCHIVES = ("an4_sphere.tar.gz", "an4_raw.bigendian.tar.gz")  # the same recordi
 RAW = {"samplerate": 16_000, "channels": 1, "subtype": "PCM_16", "endian": "BIG", "format": "RAW"}
 
 
-def an4(
-    *, root: Path = Path("data"), validation_speakers: int = 8, url: str = URL, again: bool = False
-) -> Path:
+def an4(*, root: Path = Path("data"), validation_speakers: int = 8, url: str = URL, again: bool = False) -> Path:
     """Prepare AN4: train, validation and test manifests; the folder that they are in.
 
     The test set is CMU's own. The validation set is `validation_speakers` of the training speakers, women and

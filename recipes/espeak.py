@@ -37,9 +37,7 @@ def speak(text: str, voice: str, *, speed: int = 175, pitch: int = 50) -> tuple[
     """
     espeak = _load()
     if espeak.library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise EspeakError(
-            f"eSpeak NG has no voice {voice!r}; languages and variants are listed by espeak-ng --voices"
-        )
+        raise EspeakError(f"eSpeak NG has no voice {voice!r}; languages and variants are listed by espeak-ng --voices")
     for parameter, value in ((_RATE, speed), (_PITCH, pitch), (_VOLUME, LOUDNESS)):
         espeak.library.espeak_SetParameter(parameter, value, 0)
     espeak.pieces.clear()
@@ -69,9 +67,7 @@ def _load() -> SimpleNamespace:
     library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
     rate = library.espeak_Initialize(_RETRIEVAL, 0, str(folder).encode(), _DO_NOT_EXIT)
     if rate <= 0:
-        raise EspeakError(
-            f"eSpeak NG does not find its voices in {folder} (does the path have over 150 characters?)"
-        )
+        raise EspeakError(f"eSpeak NG does not find its voices in {folder} (does the path have over 150 characters?)")
     library.espeak_ng_SetRandSeed(0)  # seeded with the time by now
     pieces: list[bytes] = []
 
@@ -82,6 +78,4 @@ def _load() -> SimpleNamespace:
         return 0  # go on
 
     library.espeak_SetSynthCallback(collect)
-    return SimpleNamespace(
-        library=library, pieces=pieces, rate=rate, keep=collect
-    )  # ctypes holds no reference itself
+    return SimpleNamespace(library=library, pieces=pieces, rate=rate, keep=collect)  # ctypes holds no reference itself

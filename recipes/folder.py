@@ -46,9 +46,7 @@ def folder(
     Without a column `split`, shares of `validation` and `test` are drawn, whole speakers where they are told.
     """
     if validation < 0 or test < 0 or validation + test >= 1:
-        raise RecipeError(
-            f"validation={validation} test={test}: shares must be 0 or more and leave some to train"
-        )
+        raise RecipeError(f"validation={validation} test={test}: shares must be 0 or more and leave some to train")
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise RecipeError(f"name={name}: letters, digits, '.', '-' and '_' only; it becomes a folder")
     if audio is not None and not audio.is_dir():
@@ -111,9 +109,7 @@ def _rows(table: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     try:
         text = table.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"table={table}: cannot be read ({getattr(error, 'strerror', None) or error})"
-        ) from None
+        raise RecipeError(f"table={table}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     lines = text.splitlines()
     head = lines[0] if lines else ""
     if head.lstrip().startswith("{"):
@@ -200,9 +196,7 @@ def _drawn(rows: Sequence[Row], validation: float, test: float) -> dict[str, lis
         while len(waiting) > 1 and len(splits[split]) < share * len(sound):
             splits[split] += groups[waiting.pop()]
     train = [recording for group in waiting for recording in groups[group]]
-    flawed = [
-        recording for recording, _ in rows if recording.flaw
-    ]  # to be named, wherever they would have gone
+    flawed = [recording for recording, _ in rows if recording.flaw]  # to be named, wherever they would have gone
     return {"train": train + flawed, **{split: found for split, found in splits.items() if found}}
 
 

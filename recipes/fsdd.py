@@ -38,9 +38,7 @@ def fsdd(
         others, test = part_by_speaker(recordings, test_speakers)
         first = [recording for recording in others if _take(recording.audio) in OFFICIAL_TEST]
         train = [recording for recording in others if _take(recording.audio) not in OFFICIAL_TEST]
-        return (
-            {"train": train, "validation": first, "test": test} if test else {"train": train, "test": first}
-        )
+        return {"train": train, "validation": first, "test": test} if test else {"train": train, "test": first}
 
     return prepare("fsdd", splits, root=root, again=again, test_speakers=test_speakers)
 

@@ -103,9 +103,7 @@ def set_aside(
     """
     speakers = sorted({recording.speaker for recording in recordings})
     if not 0 <= count < len(speakers):
-        raise RecipeError(
-            f"validation_speakers={count}: of {len(speakers)} training speakers at least one must stay"
-        )
+        raise RecipeError(f"validation_speakers={count}: of {len(speakers)} training speakers at least one must stay")
     drawn = (by_hash(s for s in speakers if group(s) == g) for g in sorted({group(s) for s in speakers}))
     in_turn = [speaker for speaker in chain.from_iterable(zip_longest(*drawn)) if speaker is not None]
     return set(in_turn[:count])
@@ -146,11 +144,7 @@ def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
     for split, utterances in used.items():
         if not utterances:
             found = len(splits[split])
-            why = (
-                f"all {found} were left out, see {folder / LEFT_OUT}"
-                if found
-                else "none found; is the corpus whole?"
-            )
+            why = f"all {found} were left out, see {folder / LEFT_OUT}" if found else "none found; is the corpus whole?"
             raise RecipeError(f"{split}: no utterances: {why}")
     for split, utterances in used.items():
         write_manifest(folder / f"{split}.jsonl", utterances)

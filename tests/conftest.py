@@ -1,6 +1,8 @@
 """What the tests share: sounds, recordings, small models, and the real corpora where they are at hand."""
 
+from collections import defaultdict
 from collections.abc import Callable
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +67,7 @@ def utterances(recording: Callable[..., Path]) -> list[Utterance]:
 
 @pytest.fixture(scope="session")
 def build() -> Callable[..., CTCModel]:
-    """build(**encoder settings): an untrained model for English in evaluation mode, small unless told otherwise."""
+    """build(**encoder settings): an untrained model, small and for English unless told otherwise."""
 
     def make(*, tokenizer: Tokenizer | None = None, features: dict[str, Any] | None = None, **encoder: Any) -> CTCModel:
         with torch.random.fork_rng():
@@ -87,21 +89,18 @@ def size(build: Callable[..., CTCModel]) -> Callable[[str], CTCModel]:
 
 @pytest.fixture(scope="session")
 def real() -> Callable[..., list[np.ndarray]]:
-    """real(corpus, count, shortest, longest): utterances of a shared corpus, of different lengths between seconds."""
+    """real(corpus, count, shortest, longest): real utterances, each unlike its neighbours in length."""
 
     def pick(corpus: str, count: int, shortest: float, longest: float) -> list[np.ndarray]:
         if not (SHARED / corpus).is_dir():
             pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
-        found: dict[int, Path] = {}
+        by_length = defaultdict(list)
         for path in audio.find(SHARED / corpus):
             seconds = audio.probe(path).duration
             if shortest <= seconds <= longest:
-                found.setdefault(round(seconds * 100), path)
-            if len(found) == count:
-                break
-        if len(found) < count:
-            pytest.skip(f"{SHARED / corpus} has only {len(found)} of the {count} lengths wanted")
-        return [audio.read(path) for path in found.values()]
+                by_length[seconds].append(path)
+        rounds = zip_longest(*by_length.values())
+        return [audio.read(path) for path in islice(filter(None, chain.from_iterable(rounds)), count)]
 
     return pick
 

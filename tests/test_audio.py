@@ -113,7 +113,9 @@ def test_a_manifest_may_overstate_a_duration_by_a_rounding(recording):
 @pytest.mark.parametrize(("offset", "duration"), [(1.0, 0.5), (0.8, 0.5), (0.0, 1.2), (3.0, None)])
 def test_a_piece_beyond_the_end_is_an_error_with_both_times(recording, offset, duration):
     path = recording("a.wav", 1.0)
-    with pytest.raises(AudioError, match=rf"^{path}: asked for {offset:.2f} s to .*, but the recording ends at 1.00 s$"):
+    with pytest.raises(
+        AudioError, match=rf"^{path}: asked for {offset:.2f} s to .*, but the recording ends at 1.00 s$"
+    ):
         audio.read(path, offset=offset, duration=duration)
 
 

@@ -13,7 +13,18 @@ from asr.model import CTCModel
 from asr.text import Tokenizer
 
 GROUPS = sorted(path.relative_to(cli.CONF).with_suffix("") for path in cli.CONF.glob("*/*.yaml"))
-OBJECTS = {"augment", "callbacks", "decoder", "features", "logger", "model", "optimizer", "scheduler", "tokenizer", "trainer"}
+OBJECTS = {
+    "augment",
+    "callbacks",
+    "decoder",
+    "features",
+    "logger",
+    "model",
+    "optimizer",
+    "scheduler",
+    "tokenizer",
+    "trainer",
+}
 NOT_HERE = {"trainer/gpu": ["trainer.accelerator=cpu"]}  # what a machine without the device must override
 
 
@@ -24,7 +35,9 @@ def _entry(group: str) -> str:
 @pytest.mark.parametrize("option", GROUPS, ids=str)
 def test_every_option_composes_and_resolves(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
-    overrides = [f"{group}={name}", f"dir={tmp_path}"] + ([] if name != "base" or group != "data" else ["data.name=mine"])
+    overrides = [f"{group}={name}", f"dir={tmp_path}"] + (
+        [] if name != "base" or group != "data" else ["data.name=mine"]
+    )
     cfg = cli.compose(_entry(group), overrides)
     assert OmegaConf.to_container(cfg, resolve=True)
 

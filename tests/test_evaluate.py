@@ -69,7 +69,9 @@ def test_what_cannot_be_read_is_named_and_the_others_are_scored(
         (["data.limt=3"], "did you mean data.limit?"),
     ],
 )
-def test_bad_settings_get_one_line_and_exit_code_2(settings: list[str], call: Call, arguments: list[str], said: str) -> None:
+def test_bad_settings_get_one_line_and_exit_code_2(
+    settings: list[str], call: Call, arguments: list[str], said: str
+) -> None:
     finished = call(main, *settings, *arguments)
     assert finished.code == 2
     assert said in finished.complaint

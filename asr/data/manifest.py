@@ -34,7 +34,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would part texts at U+2028 and its like
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such manifest; prepare the corpus first (python -m recipes.NAME)") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -85,7 +85,7 @@ def _utterance(line: str, base: Path, where: str) -> Utterance:
     except json.JSONDecodeError as error:
         raise ManifestError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(entry, dict):
-        raise ManifestError(f"{where}: a line must be an object such as {{\"audio_filepath\": ..., \"text\": ...}}")
+        raise ManifestError(f'{where}: a line must be an object such as {{"audio_filepath": ..., "text": ...}}')
     missing = [key for key in ("audio_filepath", "duration", "text") if key not in entry]
     if missing:
         raise ManifestError(f"{where}: lacks {', '.join(missing)}")
@@ -102,5 +102,5 @@ def _utterance(line: str, base: Path, where: str) -> Utterance:
         duration=duration,
         text=entry["text"],
         offset=offset,
-        speaker=str(entry.get("speaker") or ""),
+        speaker="" if entry.get("speaker") is None else str(entry["speaker"]),
     )

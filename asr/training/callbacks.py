@@ -43,7 +43,13 @@ class Report(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.start = (time.monotonic(), trainer.global_step)
         if sys.stderr.isatty() and trainer.is_global_zero:
-            columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+            columns = (
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+            )
             self.bar = Progress(TextColumn("{task.description}"), *columns)
             self.bar.start()
             self.task = self.bar.add_task("training", total=self._steps(trainer), completed=trainer.global_step)
@@ -101,6 +107,7 @@ class Pictures(Callback):
         if trainer.current_epoch % self.epochs and not last:
             return
         model, lines = pl_module.model, []
+        seconds_per_frame: float = model.features.seconds_per_frame
         boards = [logger.experiment for logger in trainer.loggers if hasattr(logger.experiment, "add_figure")]
         for i, heard in enumerate(pl_module.heard):
             lines += [f"{heard.name}\n  said   {heard.pair.reference}\n  heard  {heard.pair.hypothesis}\n"]
@@ -108,7 +115,7 @@ class Pictures(Callback):
                 heard.features,
                 heard.log_probs,
                 model.tokenizer,
-                seconds=len(heard.features) * model.features.seconds_per_frame,
+                seconds=len(heard.features) * seconds_per_frame,
                 reference=heard.pair.reference,
                 hypothesis=heard.pair.hypothesis,
             )

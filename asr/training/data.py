@@ -50,8 +50,6 @@ class SpeechData(LightningDataModule):
         return self._loader("validation", None)
 
     def _loader(self, part: str, speed: Speed | None) -> DataLoader:
-        dataset = SpeechDataset(
-            self.selections[part].examples, augment=speed, seed=self.seed, on_error=self.on_error
-        )
+        dataset = SpeechDataset(self.selections[part].examples, augment=speed, seed=self.seed, on_error=self.on_error)
         pin = torch.cuda.is_available()
         return loader(dataset, self.samplers[part], workers=self.workers, pin_memory=pin)

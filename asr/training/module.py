@@ -122,7 +122,7 @@ class Recogniser(LightningModule):
         for i, hypothesis in enumerate(self.decode(emissions, self.model.tokenizer)):
             pair = compare(batch.utterances[i].text, hypothesis.text)
             self._pairs.append(pair)
-            if len(self.heard) < self.shown and batch_idx % max(1, self._spread()) == 0 and i == 0:
+            if len(self.heard) < self.shown and batch_idx % self._spread() == 0 and i == 0:
                 picture = features[i, : int(lengths[i])].cpu(), emissions.row(i).float().cpu()
                 self.heard.append(Heard(batch.utterances[i].audio.name, *picture, pair))
 
@@ -132,8 +132,7 @@ class Recogniser(LightningModule):
 
     def _spread(self) -> int:
         """Every how many validation batches one utterance is shown, so that those shown differ in length."""
-        batches = self.trainer.num_val_batches if self.trainer.validating is False else [self.shown]
-        return int(batches[0]) // self.shown if batches else 1
+        return max(1, int(self.trainer.num_val_batches[0]) // self.shown)
 
     def _loss(self, batch: Batch, emissions: Emissions) -> Tensor:
         """Nats for each character of the batch's utterances whose labels fit; the others are counted and named."""

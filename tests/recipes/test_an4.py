@@ -79,9 +79,7 @@ def test_sphere_files_are_read_as_they_are(tmp_path, tree, manifest):
 
 
 @pytest.mark.parametrize("archive", ["an4_sphere.tar.gz", "an4_raw.bigendian.tar.gz"])
-def test_an_archive_at_hand_is_unpacked_and_one_that_is_not_is_fetched(
-    tmp_path, tree, server, archive, capsys
-):
+def test_an_archive_at_hand_is_unpacked_and_one_that_is_not_is_fetched(tmp_path, tree, server, archive, capsys):
     (tmp_path / "packed").mkdir()
     with tarfile.open(tmp_path / archive, "w:gz") as out:
         out.add(tree(tmp_path / "packed"), "an4")
@@ -129,10 +127,6 @@ def test_the_real_corpus_is_split_by_speaker_with_both_sexes_in_validation(real,
 
 
 def test_the_real_transcripts_are_lower_case_words_and_single_letters(real, manifest):
-    texts = {
-        u.audio.stem: u.text
-        for split in ("train", "validation", "test")
-        for u in manifest(real, "an4", split)
-    }
+    texts = {u.audio.stem: u.text for split in ("train", "validation", "test") for u in manifest(real, "an4", split)}
     assert texts["an406-fcaw-b"] == "rubout g m e f three nine"
     assert set("".join(texts.values())) <= set("abcdefghijklmnopqrstuvwxyz' ")

@@ -151,8 +151,6 @@ def test_every_recipe_is_a_command_that_starts_without_torch():
 
 
 def test_a_module_run_as_a_command_ends_with_the_exit_code():
-    done = subprocess.run(
-        [sys.executable, "-m", "recipes.folder"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "recipes.folder"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "recipes.folder: give audio=FOLDER, table=FILE or both\n"

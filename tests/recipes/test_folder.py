@@ -183,13 +183,9 @@ shares = st.sampled_from([0.0, 0.1, 0.3])
 
 @given(st.lists(st.sampled_from(["", "ann", "bob", "cy", "dee"]), min_size=1, max_size=40), shares, shares)
 def test_drawn_splits_part_the_speakers_and_lose_nothing(tmp_path_factory, speakers, validation, test):
-    rows = [
-        (Recording(tmp_path_factory.getbasetemp() / f"{i}.wav", "", s), "") for i, s in enumerate(speakers)
-    ]
+    rows = [(Recording(tmp_path_factory.getbasetemp() / f"{i}.wav", "", s), "") for i, s in enumerate(speakers)]
     splits = _drawn(rows, validation, test)
-    assert sorted(r.audio.name for found in splits.values() for r in found) == sorted(
-        r.audio.name for r, _ in rows
-    )
+    assert sorted(r.audio.name for found in splits.values() for r in found) == sorted(r.audio.name for r, _ in rows)
     assert splits["train"]
     assert ("validation" in splits) <= (validation > 0)
     where = {}

@@ -37,9 +37,7 @@ def test_each_part_has_its_manifest_and_an_utterance_is_in_the_first_part_only(r
     assert names(manifest(root, "librispeech", "train-clean-100")) == ["19-1-0002", "27-3-0000"]
     (dev,) = manifest(root, "librispeech", "dev-clean")
     assert (dev.speaker, dev.text) == ("84", "he said it's 84")
-    assert re.search(
-        r"^train-clean-100\t.*19-1-0001.flac\tduplicate$", (folder / "left_out.txt").read_text(), re.M
-    )
+    assert re.search(r"^train-clean-100\t.*19-1-0001.flac\tduplicate$", (folder / "left_out.txt").read_text(), re.M)
 
 
 def test_validation_speakers_are_in_no_train_part(root, manifest):
@@ -52,9 +50,7 @@ def test_validation_speakers_are_in_no_train_part(root, manifest):
 def test_an_unknown_speaker_or_part_is_named(root):
     with pytest.raises(RecipeError, match="validation_speakers: 84 not in the train parts"):
         librispeech(root=root, parts=list(TREE), validation_speakers=["84"])
-    with pytest.raises(
-        RecipeError, match=r"parts: no part 'train-clean'; there are dev-clean, .*dev-clean-2"
-    ):
+    with pytest.raises(RecipeError, match=r"parts: no part 'train-clean'; there are dev-clean, .*dev-clean-2"):
         librispeech(root=root, parts=["train-clean"])
 
 

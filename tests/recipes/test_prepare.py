@@ -19,9 +19,7 @@ def test_a_manifest_holds_duration_normalised_text_speaker_and_a_relative_path(t
     assert "../../corpus/a.wav" in (folder / "train.jsonl").read_text()
 
 
-def test_what_cannot_be_used_is_counted_in_the_table_and_named_with_the_reason(
-    tmp_path, tone, manifest, capsys
-):
+def test_what_cannot_be_used_is_counted_in_the_table_and_named_with_the_reason(tmp_path, tone, manifest, capsys):
     good = tone(tmp_path / "good.wav")
     (tmp_path / "empty.wav").touch()
     (tmp_path / "noise.wav").write_text("not audio")
@@ -88,9 +86,7 @@ def test_a_second_run_with_the_same_options_does_nothing_but_print_the_table(tmp
 
 def test_other_options_leave_no_manifest_of_the_earlier_run_behind(tmp_path, tone):
     recording = Recording(tone(tmp_path / "a.wav"), "yes")
-    prepare(
-        "mine", lambda: {"train": [recording], "validation": [recording]}, root=tmp_path, again=False, n=1
-    )
+    prepare("mine", lambda: {"train": [recording], "validation": [recording]}, root=tmp_path, again=False, n=1)
     folder = prepare("mine", lambda: {"train": [recording]}, root=tmp_path, again=False, n=0)
     assert sorted(path.name for path in folder.iterdir()) == ["prepared.json", "train.jsonl"]
 

@@ -67,9 +67,7 @@ def test_a_second_run_touches_nothing(root):
 def test_an_interrupted_generation_is_not_taken_for_a_whole_one(root, tmp_path, monkeypatch):
     synthetic.synthetic(root=tmp_path, hours=HOURS)
     whole = contents(tmp_path)
-    monkeypatch.setattr(
-        synthetic, "_speak_shard", lambda shard, folder: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
+    monkeypatch.setattr(synthetic, "_speak_shard", lambda shard, folder: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         synthetic.synthetic(root=tmp_path, hours=HOURS, again=True)
     assert contents(tmp_path) == {}
@@ -129,12 +127,7 @@ def test_an_hour_of_training_holds_every_word_of_the_grammar(plan):
 
 
 def test_every_rule_is_defined_and_used():
-    used = {
-        name
-        for choices in synthetic.RULES.values()
-        for c in choices
-        for name in re.findall(r"\{([^}]+)\}", c)
-    }
+    used = {name for choices in synthetic.RULES.values() for c in choices for name in re.findall(r"\{([^}]+)\}", c)}
     assert used | {"sentence"} == set(synthetic.RULES)
 
 

@@ -1,0 +1,145 @@
+"""Batches as they are read: padding, failures, augmentation, workers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asr import audio
+from asr.augment import Speed
+from asr.data.dataset import SpeechDataset, collate, loader
+from asr.data.sampler import BucketSampler
+from asr.data.select import Example, everything
+from asr.errors import AudioError
+from asr.text import Tokenizer
+
+TENSORS = ("waveforms", "lengths", "targets", "target_lengths", "frames_needed")
+
+
+@pytest.fixture
+def examples(utterances):
+    return everything(utterances, Tokenizer.english()).examples
+
+
+def sampler(examples, **options):
+    return BucketSampler([e.utterance.duration for e in examples], batch_seconds=2.0, **options)
+
+
+def items(*indices, epoch=0):
+    return [(index, epoch) for index in indices]
+
+
+def same(one, other):
+    return one.utterances == other.utterances and all(
+        torch.equal(getattr(one, name), getattr(other, name)) for name in TENSORS
+    )
+
+
+def test_a_batch_holds_waveforms_and_labels_padded_with_zeros(examples):
+    batch = SpeechDataset(examples)[items(1, 2, 0)]
+    assert batch.lengths.tolist() == [12_960, 5_280, 8_000]
+    assert batch.waveforms.shape == (3, 12_960)
+    for row, n, utterance in zip(batch.waveforms, batch.lengths.tolist(), batch.utterances, strict=True):
+        assert np.array_equal(row[:n].numpy(), audio.read(utterance.audio))
+        assert not row[n:].any()
+    assert batch.target_lengths.tolist() == [9, 0, 3]
+    assert batch.targets.shape == (3, 9)
+    assert Tokenizer.english().decode(batch.targets[0].tolist()) == "two three"
+    assert batch.targets[2].tolist() == [17, 16, 7, 0, 0, 0, 0, 0, 0]
+    assert batch.frames_needed.tolist() == [10, 0, 3]
+    assert len(batch) == 3
+
+
+def test_a_piece_of_a_file_is_read_as_its_utterance_says(examples):
+    piece = replace(examples[4].utterance, offset=0.25, duration=0.5)
+    batch = SpeechDataset([Example(piece, ())])[items(0)]
+    assert np.array_equal(batch.waveforms[0].numpy(), audio.read(piece.audio)[4_000:12_000])
+
+
+def test_an_unreadable_file_is_skipped_and_named(examples):
+    examples[1].utterance.audio.write_text("no recording")
+    examples[3].utterance.audio.unlink()
+    batch = SpeechDataset(examples)[items(0, 1, 2, 3)]
+    assert [u.text for u in batch.utterances] == ["one", ""]
+    assert batch.waveforms.shape == (2, 8_000)
+    assert [name for name, _ in batch.failures] == [str(examples[i].utterance.audio) for i in (1, 3)]
+    assert "not a recording" in batch.failures[0][1]
+    assert "no such file" in batch.failures[1][1]
+
+
+def test_an_unreadable_file_can_be_an_error(examples):
+    examples[1].utterance.audio.unlink()
+    with pytest.raises(AudioError, match="no such file"):
+        SpeechDataset(examples, on_error="raise")[items(0, 1)]
+
+
+def test_the_error_of_a_worker_process_names_the_file_too(examples):
+    for example in examples:
+        example.utterance.audio.unlink()
+    with pytest.raises(AudioError, match="no such file"):
+        list(loader(SpeechDataset(examples, on_error="raise"), sampler(examples), workers=1))
+
+
+def test_a_batch_can_be_left_with_no_utterance_at_all(examples):
+    missing = [Example(replace(e.utterance, audio=Path("none.wav")), e.labels) for e in examples]
+    batch = SpeechDataset(missing)[items(0, 1)]
+    assert len(batch) == 0
+    assert len(batch.failures) == 2
+    assert batch.waveforms.shape == (0, 0)
+    assert batch.lengths.dtype == torch.int64
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_numbers_are_the_same_whatever_the_number_of_workers(examples, workers):
+    dataset = SpeechDataset(examples, augment=Speed(), seed=3)
+    alone = list(loader(dataset, sampler(examples)))
+    spread = list(loader(dataset, sampler(examples), workers=workers))
+    assert len(alone) == len(spread) > 2
+    assert all(map(same, alone, spread))
+
+
+def test_persistent_workers_learn_of_the_next_epoch(examples):
+    dataset, order = SpeechDataset(examples, augment=Speed(), seed=3), sampler(examples)
+    batches = loader(dataset, order, workers=1)
+    first = list(batches)
+    order.set_epoch(1)
+    second = list(batches)
+    assert all(map(same, second, loader(dataset, order)))
+    assert {u for batch in first for u in batch.utterances} == {u for batch in second for u in batch.utterances}
+
+
+def test_augmentation_depends_on_seed_epoch_and_utterance_alone(examples):
+    dataset = SpeechDataset(examples, augment=Speed(), seed=3)
+    lengths = dataset[items(0, 1, 2, 3, 4, 5)].lengths
+    assert torch.equal(dataset[items(5, 4, 3, 2, 1, 0)].lengths.flip(0), lengths)
+    assert not torch.equal(dataset[items(0, 1, 2, 3, 4, 5, epoch=1)].lengths, lengths)
+    other = SpeechDataset(examples, augment=Speed(), seed=4)
+    assert not torch.equal(other[items(0, 1, 2, 3, 4, 5)].lengths, lengths)
+
+
+def test_without_augmentation_nothing_is_random(examples):
+    dataset = SpeechDataset(examples)
+    assert same(dataset[items(0, 1, epoch=0)], dataset[items(0, 1, epoch=5)])
+
+
+def test_to_moves_every_tensor_and_keeps_the_rest(examples):
+    batch = SpeechDataset(examples)[items(0, 1)]
+    moved = batch.to("meta")
+    assert all(getattr(moved, name).device.type == "meta" for name in TENSORS)
+    assert moved.utterances == batch.utterances
+    assert same(batch.to("cpu"), batch)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_pinned_memory_holds_every_tensor(examples):
+    batch = SpeechDataset(examples)[items(0, 1)].pin_memory()
+    assert all(getattr(batch, name).is_pinned() for name in TENSORS)
+    assert all(b.waveforms.is_pinned() for b in loader(SpeechDataset(examples), sampler(examples), pin_memory=True))
+
+
+def test_collate_of_nothing_is_an_empty_batch():
+    batch = collate([], [], [("a.wav", "missing")])
+    assert len(batch) == 0
+    assert batch.failures == (("a.wav", "missing"),)

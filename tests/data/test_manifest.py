@@ -1,0 +1,134 @@
+"""Manifests: what is written is read, and what is broken is named with its line."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.data.manifest import Utterance, read_manifest, read_manifests, write_manifest
+from asr.errors import ManifestError
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=15)
+NAMES = st.text("abé ./'\"0\\", min_size=1, max_size=10).map(lambda name: f"audio/x{name}.wav")
+SECONDS = st.floats(0.001, 1e5).map(lambda seconds: round(seconds, 4))
+ENTRY = {"audio_filepath": "a.wav", "duration": 1.5, "text": "one"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("manifests")
+
+
+def written(path: Path, *entries):
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    return path
+
+
+def refused(path):
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@given(st.lists(st.tuples(NAMES, SECONDS, TEXT, st.just(0.0) | SECONDS, TEXT), min_size=1, max_size=5))
+def test_what_is_written_is_read(folder, rows):
+    utterances = [Utterance(folder / name, *rest) for name, *rest in rows]
+    write_manifest(folder / "sub" / "m.jsonl", utterances)
+    read = read_manifest(folder / "sub" / "m.jsonl")
+    for before, after in zip(utterances, read, strict=True):
+        assert os.path.normpath(after.audio) == os.path.normpath(before.audio)
+        assert after.duration == before.duration
+        assert (after.text, after.offset, after.speaker) == (before.text, before.offset, before.speaker)
+    assert [path.name for path in (folder / "sub").iterdir()] == ["m.jsonl"]
+
+
+def test_paths_are_relative_to_the_manifests_folder_so_that_a_corpus_can_move(tmp_path):
+    write_manifest(tmp_path / "here/manifests/m.jsonl", [Utterance(tmp_path / "here/audio/a.wav", 1.0, "one")])
+    line = json.loads((tmp_path / "here/manifests/m.jsonl").read_text())
+    assert line == {"audio_filepath": "../audio/a.wav", "duration": 1.0, "text": "one"}
+    (tmp_path / "here").rename(tmp_path / "there")
+    (utterance,) = read_manifest(tmp_path / "there/manifests/m.jsonl")
+    assert utterance.audio.resolve() == (tmp_path / "there/audio/a.wav").resolve()
+
+
+def test_absolute_paths_stay_as_they_are(tmp_path):
+    (utterance,) = read_manifest(written(tmp_path / "m.jsonl", {**ENTRY, "audio_filepath": "/corpus/a.wav"}))
+    assert utterance.audio == Path("/corpus/a.wav")
+
+
+def test_manifests_of_nemo_are_read(tmp_path):
+    entry = {**ENTRY, "offset": 2.25, "speaker": 7, "label": "infer", "pred_text": "x", "lang": "en"}
+    path = written(tmp_path / "m.jsonl", entry, {**ENTRY, "offset": None, "speaker": None}, {**ENTRY, "speaker": 0})
+    first, second, third = read_manifest(path)
+    assert first == Utterance(tmp_path / "a.wav", 1.5, "one", 2.25, "7")
+    assert second == Utterance(tmp_path / "a.wav", 1.5, "one")
+    assert third.speaker == "0"
+
+
+def test_blank_lines_and_line_ends_of_windows_are_passed_over(tmp_path):
+    (tmp_path / "m.jsonl").write_bytes(f"{json.dumps(ENTRY)}\r\n\r\n{json.dumps(ENTRY)}\r\n\n".encode())
+    assert len(read_manifest(tmp_path / "m.jsonl")) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"audio_filepath": "a.wav", "dur', "not JSON"),
+        ("a.wav one", "not JSON"),
+        ("[1, 2]", "must be an object"),
+        ('"text"', "must be an object"),
+        ('{"audio_filepath": "a.wav"}', "lacks duration, text"),
+        (json.dumps({**ENTRY, "duration": "long"}), "must be numbers of seconds"),
+        (json.dumps({**ENTRY, "duration": None}), "must be numbers of seconds"),
+        (json.dumps({**ENTRY, "offset": [1]}), "must be numbers of seconds"),
+        (json.dumps({**ENTRY, "duration": 0}), "duration must be above 0"),
+        (json.dumps({**ENTRY, "duration": float("nan")}), "duration must be above 0"),
+        (json.dumps({**ENTRY, "offset": -1}), "offset at least 0"),
+        (json.dumps({**ENTRY, "text": 5}), "must be strings"),
+        (json.dumps({**ENTRY, "audio_filepath": None}), "must be strings"),
+    ],
+)
+def test_a_broken_line_is_named_by_its_number(tmp_path, line, said):
+    path = tmp_path / "m.jsonl"
+    path.write_text(f"{json.dumps(ENTRY)}\n\n{line}\n{json.dumps(ENTRY)}\n", encoding="utf-8")
+    message = refused(path)
+    assert f"{path}, line 3: " in message
+    assert said in message
+
+
+def test_a_missing_an_empty_and_a_binary_manifest_are_named(tmp_path):
+    assert "no such manifest; prepare the corpus first" in refused(tmp_path / "none.jsonl")
+    (tmp_path / "empty.jsonl").write_text("\n\n")
+    assert "the manifest is empty" in refused(tmp_path / "empty.jsonl")
+    (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read as a manifest" in refused(tmp_path / "binary.jsonl")
+    assert "cannot be read as a manifest" in refused(tmp_path)
+
+
+def test_several_manifests_follow_one_another(tmp_path):
+    one = written(tmp_path / "1.jsonl", ENTRY)
+    two = written(tmp_path / "2.jsonl", {**ENTRY, "text": "two"}, {**ENTRY, "text": "three"})
+    assert [u.text for u in read_manifests([two, str(one)])] == ["two", "three", "one"]
+    assert read_manifests(str(one)) == read_manifests([one]) == read_manifest(one)
+
+
+def test_a_manifest_that_cannot_be_written_whole_leaves_the_old_one(tmp_path):
+    path = written(tmp_path / "m.jsonl", ENTRY)
+
+    def broken():
+        yield Utterance(tmp_path / "b.wav", 1.0, "two")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_manifest(path, broken())
+    assert [u.text for u in read_manifest(path)] == ["one"]
+
+
+def test_a_piece_is_called_by_its_place_in_the_file():
+    assert Utterance(Path("a.wav"), 2.0, "x").name == "a.wav"
+    assert Utterance(Path("a.wav"), 2.0, "x", offset=1.5).name == "a.wav@1.5+2"

@@ -1,0 +1,33 @@
+"""Output formats, one line a recording."""
+
+import json
+
+from asr.decode import Hypothesis, Word
+from asr.writers import FORMATS
+
+HEARD = Hypothesis("größe zwei", -1.23456, (Word("größe", 0.1, 1 / 3, 0.98765), Word("zwei", 0.4, 0.8, 1.0)))
+
+
+def test_text_is_the_words_and_nothing_else():
+    assert FORMATS["text"]().line("a.wav", HEARD) == "größe zwei"
+
+
+def test_json_is_an_object_on_one_line_with_words_in_time():
+    line = FORMATS["json"]().line("a.wav", HEARD)
+    assert "\n" not in line
+    assert "größe" in line
+    assert json.loads(line) == {
+        "file": "a.wav",
+        "text": "größe zwei",
+        "score": -1.2346,
+        "words": [
+            {"text": "größe", "start": 0.1, "end": 0.333, "confidence": 0.988},
+            {"text": "zwei", "start": 0.4, "end": 0.8, "confidence": 1.0},
+        ],
+    }
+
+
+def test_what_has_no_words_is_written_too():
+    nothing = Hypothesis("", 0.0)
+    assert FORMATS["text"]().line("a.wav", nothing) == ""
+    assert json.loads(FORMATS["json"]().line("a\nb.wav", nothing))["words"] == []
