@@ -46,7 +46,7 @@ def read(source: Source, *, offset: float = 0.0, duration: float | None = None, 
     """
     name = _name(source)
     with _open(source) as sound:
-        first = round(offset * sound.samplerate)
+        first = round(max(0.0, offset) * sound.samplerate)
         wanted = sound.frames - first if duration is None else round(duration * sound.samplerate)
         available = sound.frames - first
         if available <= 0 or wanted - available > ROUNDING * sound.samplerate:
@@ -138,7 +138,7 @@ def _promised_wav_bytes(head: bytes) -> int | None:
     while at + 8 <= len(head):
         (size,) = struct.unpack_from("<I", head, at + 4)
         if head[at : at + 4] == b"data":
-            streamed = size == 0 or size >= 0x7FFFFF00  # what programs write that cannot seek back
+            streamed = size >= 0x7FFFFF00  # what programs write that cannot seek back
             return None if streamed else at + 8 + size
         at += 8 + size + size % 2
     return None

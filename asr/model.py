@@ -89,6 +89,7 @@ class CTCModel(nn.Module):
             "scores": dict(scores or self.scores),
             **self.architecture,
         }
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         try:

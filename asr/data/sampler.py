@@ -25,6 +25,8 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         shuffle: bool = True,
         blur: float = 0.04,
     ) -> None:
+        if not len(durations):
+            raise ConfigError("there is no utterance to make batches of")
         if batch_seconds <= 0:
             raise ConfigError(f"data.batch_seconds is {batch_seconds}; it must be above 0")
         self.durations = np.asarray(durations, dtype=np.float64)
