@@ -1,0 +1,60 @@
+"""What a person sees of a run, on a terminal and elsewhere."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from asr.training.callbacks import Report, WholeCheckpoint
+
+
+@pytest.fixture
+def trainer():
+    metrics = {"train/loss": torch.tensor(1.5), "val/wer": torch.tensor(0.25), "val/cer": torch.tensor(0.1)}
+    return SimpleNamespace(
+        global_step=50,
+        estimated_stepping_batches=200,
+        current_epoch=1,
+        max_epochs=8,
+        sanity_checking=False,
+        is_global_zero=True,
+        callback_metrics=metrics,
+    )
+
+
+def test_without_a_terminal_each_validation_is_a_line_that_says_how_long_is_left(trainer, capsys):
+    report = Report()
+    trainer.global_step = 0
+    report.on_train_start(trainer, None)
+    trainer.global_step = 50
+    report.on_validation_end(trainer, None)
+    line = capsys.readouterr().out
+    assert re.fullmatch(r"epoch 2/8  loss 1\.500  WER 25\.0%  CER 10\.0%  left \d:\d\d:\d\d\n", line)
+
+
+def test_on_a_terminal_a_bar_follows_the_steps_and_goes_with_the_run(trainer, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    report = Report()
+    report.on_train_start(trainer, None)
+    report.on_train_batch_end(trainer, None, None, None, 0)
+    assert report.bar.tasks[0].completed == 50
+    assert report.bar.tasks[0].total == 200
+    report.on_validation_end(trainer, None)
+    report.on_exception(trainer, None, KeyboardInterrupt())
+    assert report.bar is None
+
+
+def test_a_checkpoint_that_cannot_be_finished_leaves_the_former_one(tmp_path: Path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    WholeCheckpoint().save_checkpoint({"step": 1}, path)
+
+    def fail(checkpoint, target, *_, **__):
+        Path(target).write_bytes(b"half")
+        raise OSError("full")
+
+    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", fail)
+    with pytest.raises(OSError, match="full"):
+        WholeCheckpoint().save_checkpoint({"step": 2}, path)
+    assert torch.load(path)["step"] == 1
