@@ -60,7 +60,7 @@ class Recogniser(LightningModule):
         self.score = Score()
         self.heard: list[Heard] = []
         self._pairs: list[Pair] = []
-        self._audio_seconds, self._epoch_start = 0.0, 0.0
+        self._audio_seconds, self._epoch_start, self._elapsed = 0.0, 0.0, 0.0
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model.parameters())
@@ -80,8 +80,7 @@ class Recogniser(LightningModule):
             features = self.spec_augment(features, lengths)
         emissions = self.model.emit(features, lengths)
         loss = self._loss(batch, emissions)
-        seconds = float(batch.lengths.sum()) / SAMPLE_RATE
-        self._audio_seconds += seconds
+        self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
         self.log_dict(
             {
                 "train/loss": loss.detach(),
@@ -103,9 +102,13 @@ class Recogniser(LightningModule):
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self.log_dict({"train/grad_norm": norm, "train/lr": optimizer.param_groups[0]["lr"]})
 
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self._elapsed = (
+            time.monotonic() - self._epoch_start
+        )  # of the steps alone: validation comes before the epoch's end
+
     def on_train_epoch_end(self) -> None:
-        elapsed = time.monotonic() - self._epoch_start
-        self.log("train/audio_seconds_per_second", self._audio_seconds / max(elapsed, 1e-9))
+        self.log("train/audio_seconds_per_second", self._audio_seconds / max(self._elapsed, 1e-9))
 
     def on_validation_epoch_start(self) -> None:
         self._pairs, self.heard = [], []
