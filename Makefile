@@ -15,7 +15,7 @@ $(READY): pyproject.toml
 
 # Train on the built-in corpus, score voices never heard in training, and read what one of them said.
 demo: $(READY)
-	$(BIN)/python -m asr.train dir=$(DEMO)
+	$(BIN)/python -m asr.train experiment=demo dir=$(DEMO)
 	$(BIN)/python -m asr.evaluate checkpoint=$(DEMO)/model.safetensors dir=$(DEMO)/test
 	@sample=$$(find data/synthetic/test -name '*.flac' | sort | head -n 1); echo "asr.transcribe $$sample"; \
 		$(BIN)/python -m asr.transcribe $$sample checkpoint=$(DEMO)/model.safetensors
