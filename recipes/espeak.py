@@ -14,10 +14,8 @@ import numpy as np
 from asr.errors import AsrError
 
 # The values of speak_lib.h
-_RETRIEVAL, _DO_NOT_EXIT = (
-    1 + 1,
-    0x8000,
-)  # AUDIO_OUTPUT_SYNCHRONOUS; a missing voice folder must not end the process
+_RETRIEVAL = 2  # AUDIO_OUTPUT_SYNCHRONOUS
+_DO_NOT_EXIT = 0x8000  # a missing voice folder must not end the process
 _RATE, _VOLUME, _PITCH = 1, 2, 3
 _CHARACTERS, _UTF8 = 1, 1
 

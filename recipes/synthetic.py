@@ -156,11 +156,7 @@ def synthetic(
 
     whole = all((folder / line.path).exists() for line in lines)
     digest = hashlib.sha256(json.dumps([asdict(line) for line in lines]).encode()).hexdigest()
-    options = {
-        "hours": hours,
-        "seed": seed,
-        "plan": digest,
-    }  # the plan changes with the grammar and the voices
+    options = {"hours": hours, "seed": seed, "plan": digest}  # the plan changes with the grammar and the voices
     return write_manifests("synthetic", splits, root=root, again=again or not whole, **options)
 
 
