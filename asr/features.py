@@ -10,6 +10,7 @@ from asr import lengths as ln
 from asr.audio import SAMPLE_RATE
 
 FLOOR = 1e-8  # added to mel energies: digital silence becomes -18.4 nats, below the noise of any microphone
+FLATTEST = 0.5  # nats: a band that varies less holds no speech (telephone speech above 4 kHz) and is not blown up
 Normalisation = Literal["utterance", "corpus", "none"]
 
 
@@ -39,8 +40,9 @@ class LogMel(nn.Module):
     samples only: T = 1 + (S - n_fft) // hop. The filters are librosa's (Slaney's scale and area norm), the spectrogram
     is librosa's with center=False.
 
-    `normalise`: "utterance" brings each band of each utterance to mean 0 and deviation 1; "corpus" uses the statistics
-    that `fit` put into the buffers `mean` and `deviation` (F,); "none" leaves the logarithms.
+    `normalise`: "utterance" brings each band of each utterance to mean 0 and deviation 1, which takes microphone and room
+    out, but from a clip of one word also much of the word; "corpus" uses the statistics that `fit` put into the buffers
+    `mean` and `deviation` (F,); "none" leaves the logarithms.
     """
 
     window: Tensor
@@ -110,7 +112,7 @@ class LogMel(nn.Module):
         mean = x.sum(1, keepdim=True) / count
         centred = ln.zero_padding(x - mean, lengths)
         deviation = (centred.square().sum(1, keepdim=True) / count).sqrt()
-        return centred / (deviation + 1e-3)  # a band that never changes stays 0
+        return centred / deviation.clamp_min(FLATTEST)
 
     @torch.no_grad()
     def fit(self, waveforms: Tensor, lengths: Tensor) -> None:
@@ -118,4 +120,4 @@ class LogMel(nn.Module):
         energies, lengths = self.energies(waveforms, lengths)
         x = (energies + FLOOR).log()[ln.mask(lengths, energies.shape[1])]
         self.mean.copy_(x.mean(0))
-        self.deviation.copy_(x.std(0, correction=0).clamp_min(1e-3))
+        self.deviation.copy_(x.std(0, correction=0).clamp_min(FLATTEST))
