@@ -40,9 +40,9 @@ class LogMel(nn.Module):
     samples only: T = 1 + (S - n_fft) // hop. The filters are librosa's (Slaney's scale and area norm), the spectrogram
     is librosa's with center=False.
 
-    `normalise`: "utterance" brings each band of each utterance to mean 0 and deviation 1, which takes microphone and room
-    out, but from a clip of one word also much of the word; "corpus" uses the statistics that `fit` put into the buffers
-    `mean` and `deviation` (F,); "none" leaves the logarithms.
+    `normalise`: "utterance" brings each band of each utterance to mean 0 and deviation 1, which takes microphone and
+    room out, but from a clip of one word also much of the word; "corpus" uses the statistics that `fit` put into the
+    buffers `mean` and `deviation` (F,); "none" leaves the logarithms.
     """
 
     window: Tensor
