@@ -6,7 +6,6 @@ import platform
 import subprocess
 import time
 import warnings
-from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from asr.training.data import SpeechData
 from asr.training.module import Recogniser
 
 # Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place
-NOT_HERE = (
+IGNORED_ADVICE = (
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*number of training batches.*",
@@ -45,7 +44,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     began = time.monotonic()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for advice in NOT_HERE:
+    for advice in IGNORED_ADVICE:
         warnings.filterwarnings("ignore", message=advice)
     folder = Path(cfg.dir)
     checkpoint = _prepare_folder(folder, resume=cfg.resume)
@@ -205,7 +204,7 @@ def _commit() -> str | None:
 
 
 def _versions() -> dict[str, str]:
-    names: Iterable[str] = ("asr", "torch", "torchaudio", "lightning", "soundfile", "jiwer")
+    names = ("asr", "torch", "torchaudio", "lightning", "soundfile", "jiwer")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
