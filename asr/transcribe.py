@@ -9,6 +9,7 @@ one on standard input. What cannot be read is named on standard error, the other
   -v                the traceback of an error
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def main() -> None:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(__doc__)
         raise SystemExit(0 if arguments else USAGE)
+    gc.disable()  # what the imports make stays until the end: looking for garbage among it costs half a second
     from asr import cli
 
     cli.guarded(lambda: transcribe(sys.argv[1:]), "asr.transcribe")
@@ -52,6 +54,8 @@ def transcribe(arguments: list[str]) -> None:
     from asr.transcriber import Transcriber
 
     transcriber = Transcriber.load(cfg.checkpoint, decoder=instantiate(cfg.decoder), device=cfg.device)
+    gc.freeze()
+    gc.enable()
     failed = False
     for name, source in _sources(names):
         try:
