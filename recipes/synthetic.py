@@ -172,7 +172,7 @@ def plan(hours: float, seed: int) -> dict[str, list[Line]]:
         count = max(1, round(share * hours * 3600 / SECONDS))
         voices = speakers(part)
         lines = []
-        manner = {voice: (dice.uniform(140, 195), dice.uniform(35, 65)) for voice in voices}
+        manner = {voice: (dice.uniform(115, 155), dice.uniform(35, 65)) for voice in voices}
         for i in range(count):
             voice = voices[i * len(voices) // count]
             text = sentence(dice)
