@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.loss import ctc_loss
+from asr.loss import ctc_loss, disagreement
 
 CASES = st.tuples(
     st.integers(1, 5),  # frames
@@ -89,3 +89,21 @@ def test_the_loss_is_float32_under_autocast():
 def test_no_utterances_have_no_losses():
     none = torch.zeros(0, dtype=torch.int64)
     assert ctc_loss(torch.zeros(0, 5, 4), none, torch.zeros(0, 2, dtype=torch.int64), none).shape == (0,)
+
+
+def test_two_views_disagree_by_the_symmetric_divergence_of_their_valid_frames():
+    first, second = (torch.stack([emissions(5, 4, seed), emissions(5, 4, seed + 1)]) for seed in (0, 10))
+    lengths = torch.tensor([5, 3])
+    p, q = first.exp(), second.exp()
+    each = ((p - q) * (first - second)).sum(-1) / 2
+    expected = torch.stack([each[0].sum(), each[1, :3].sum()])
+    torch.testing.assert_close(disagreement(first, second, lengths), expected)
+    assert disagreement(first, first, lengths).abs().max() < 1e-6
+
+
+def test_each_view_is_drawn_to_the_other_as_it_stands():
+    first, second = (emissions(3, 4, seed)[None].requires_grad_() for seed in (0, 1))
+    disagreement(first, second, torch.tensor([3])).sum().backward()
+    alone = first.detach().clone().requires_grad_()
+    (-(second.detach().exp() * alone).sum() / 2).backward()  # what of KL(second || first) moves the first
+    torch.testing.assert_close(first.grad, alone.grad)

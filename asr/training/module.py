@@ -16,7 +16,7 @@ from asr.augment import SpecAugment
 from asr.data.dataset import Batch
 from asr.decode import Greedy
 from asr.lengths import mask
-from asr.loss import ctc_loss
+from asr.loss import ctc_loss, disagreement
 from asr.model import CTCModel, Emissions
 from asr.score import Pair, Score, compare, total
 from asr.text import BLANK
@@ -38,6 +38,9 @@ class Recogniser(LightningModule):
     The loss is the negative log-likelihood in nats for each character: summed over the batch and divided once, so that
     a batch of many short utterances weighs as much as one of few long ones. `optimizer` takes parameters, `scheduler`
     an optimizer and `steps`.
+
+    With `consistency` above 0 each utterance is seen twice, under other masks and other dropout: the loss is the mean
+    of the two, and that weight times their disagreement for each character. A step costs twice as much.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class Recogniser(LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[..., LRScheduler],
         spec_augment: SpecAugment | None = None,
+        consistency: float = 0.0,
         shown: int = 4,
     ) -> None:
         super().__init__()
         self.model = model
         self.spec_augment = spec_augment
+        self.consistency = consistency
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.shown = shown
@@ -76,10 +81,12 @@ class Recogniser(LightningModule):
         if not len(batch):
             return None
         features, lengths = self.model.features(batch.waveforms, batch.lengths)
-        if self.spec_augment is not None:
-            features = self.spec_augment(features, lengths)
-        emissions = self.model.emit(features, lengths)
+        emissions = self._masked(features, lengths)
         loss = self._loss(batch, emissions)
+        if self.consistency:
+            other = self._masked(features, lengths)
+            apart = disagreement(emissions.log_probs, other.log_probs, emissions.lengths).sum()
+            loss = (loss + self._loss(batch, other)) / 2 + self.consistency * apart / batch.target_lengths.sum()
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
         self.log_dict(
             {
@@ -90,6 +97,11 @@ class Recogniser(LightningModule):
             batch_size=len(batch),
         )
         return loss
+
+    def _masked(self, features: Tensor, lengths: Tensor) -> Emissions:
+        if self.spec_augment is not None:
+            features = self.spec_augment(features, lengths)
+        return self.model.emit(features, lengths)
 
     def configure_gradient_clipping(
         self,

@@ -7,7 +7,7 @@ import torch
 
 from asr.data.dataset import SpeechDataset
 from asr.data.select import everything
-from asr.loss import ctc_loss
+from asr.loss import ctc_loss, disagreement
 from asr.text import Tokenizer
 from asr.training.module import Recogniser
 
@@ -49,3 +49,23 @@ def test_a_batch_in_which_nothing_could_be_read_is_passed_over(recogniser, batch
     assert recogniser.training_step(empty, 0) is None
     recogniser.validation_step(empty, 0)
     assert "no such file" in recogniser.skipped[str(tmp_path / "gone.wav")]
+
+
+def test_with_consistency_a_step_sees_two_views_and_adds_their_disagreement(build, batch, monkeypatch):
+    model = build(dropout=0.5).train()
+    plain = Recogniser(model=model, optimizer=torch.optim.SGD, scheduler=torch.optim.lr_scheduler.LRScheduler)
+    drawn = Recogniser(
+        model=model, optimizer=torch.optim.SGD, scheduler=torch.optim.lr_scheduler.LRScheduler, consistency=0.5
+    )
+    for module in (plain, drawn):
+        monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
+    torch.manual_seed(0)
+    views = [plain.training_step(batch, 0) for _ in range(2)]
+    torch.manual_seed(0)
+    loss = drawn.training_step(batch, 0)
+    torch.manual_seed(0)
+    first, second = (model(batch.waveforms, batch.lengths) for _ in range(2))
+    apart = disagreement(first.log_probs, second.log_probs, first.lengths).sum()
+    expected = sum(views) / 2 + 0.5 * apart / batch.target_lengths.sum()
+    assert apart > 0
+    torch.testing.assert_close(loss, expected)
