@@ -52,16 +52,19 @@ def obtain(archive: Archive, root: Path, folder: Path) -> Path:
 
     Raises RecipeError as `download`, `verify` and `unpack` do.
     """
-    if folder.is_dir():
-        return folder
+    if not folder.is_dir():
+        unpack(fetched(archive, root), folder, tree=archive.tree)
+    return folder
+
+
+def fetched(archive: Archive, root: Path) -> Path:
+    """The publisher's file in `root`, verified: as it lies there, else downloaded; raises as those."""
     path = root / archive.name
     checksum = archive.checksum() if callable(archive.checksum) else archive.checksum
     if path.exists():
         verify(path, checksum)
-    else:
-        download(f"{archive.base.rstrip('/')}/{archive.name}", path, checksum=checksum)
-    unpack(path, folder, tree=archive.tree)
-    return folder
+        return path
+    return download(f"{archive.base.rstrip('/')}/{archive.name}", path, checksum=checksum)
 
 
 def recorded(dataset: str, url: str) -> str:

@@ -1,0 +1,106 @@
+"""Language models by one command: from texts and manifests, or LibriSpeech's from a server."""
+
+import gzip
+import hashlib
+import json
+
+import pytest
+
+from recipes import lm as recipe
+from recipes.cli import command
+from recipes.lm import lm
+
+TEXT = "The cat sat.\nThe dog sat, too!\n\nA cat's dog\n" * 10
+ARPA = "\\data\\\nngram 1=3\n\n\\1-grams:\n-1e-7\t<UNK>\n-99\t<s>\n-0.5\tTHE\n\n\\end\\\n"
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "some.text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def unigrams(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    section = lines[lines.index("\\1-grams:") + 1 :]
+    return {line.split("\t")[1] for line in section[: section.index("")]}
+
+
+def test_a_text_becomes_an_arpa_file_of_normalised_words_a_lexicon_and_a_report(text, tmp_path, capsys):
+    path = lm(text=[str(text)], order=3, root=tmp_path)
+    assert path == tmp_path / "lm" / "some.arpa"
+    assert unigrams(path) == {"<unk>", "<s>", "</s>", "the", "cat", "sat", "dog", "too", "a", "cat's"}
+    assert (tmp_path / "lm" / "some.words").read_text().split() == sorted(unigrams(path) - {"<unk>", "<s>", "</s>"})
+    said = " ".join(capsys.readouterr().out.split())
+    assert "30, 100" in said
+    assert "perplexity (1 in 20)" in said
+
+
+def test_packed_texts_and_manifests_are_read_alike(text, tmp_path):
+    packed, manifest = tmp_path / "packed.txt.gz", tmp_path / "train.jsonl"
+    packed.write_bytes(gzip.compress(TEXT.encode()))
+    entries = [{"audio_filepath": "a.wav", "duration": 1.0, "text": line} for line in TEXT.splitlines() if line]
+    manifest.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    paths = [lm(text=[str(source)], root=tmp_path) for source in (text, packed, manifest)]
+    assert len({path.read_text() for path in paths}) == 1
+    assert len(set(paths)) == 3
+
+
+def test_held_out_text_is_what_is_measured(text, tmp_path, capsys):
+    (tmp_path / "other.txt").write_text("the cat the zebra\n")
+    lm(text=[str(text)], held_out=[str(tmp_path / "other.txt")], root=tmp_path)
+    assert "unknown words (held_out) 25.00%" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_model_of_characters_writes_the_space_as_a_bar(text, tmp_path):
+    path = lm(text=[str(text)], unit="characters", root=tmp_path, name="letters")
+    assert path.name == "letters.arpa"
+    assert unigrams(path) == {"<unk>", "<s>", "</s>", "|", *"thecasdgo'"}
+    assert not path.with_suffix(".words").exists()
+
+
+def test_librispeechs_models_are_fetched_verified_and_lowered(server, tmp_path, monkeypatch):
+    packed = gzip.compress(ARPA.encode())
+    server.files["/4-gram.arpa.gz"] = packed
+    monkeypatch.setitem(recipe.PUBLISHED, "4-gram", "sha256:" + hashlib.sha256(packed).hexdigest())
+    path = lm(fetch="4-gram", root=tmp_path, url=server.url)
+    assert path.read_text() == ARPA.lower()
+    before = path.stat().st_mtime_ns
+    assert lm(fetch="4-gram", root=tmp_path, url=server.url) == path
+    assert path.stat().st_mtime_ns == before
+
+
+def test_another_file_than_the_published_one_is_refused(server, tmp_path, capsys):
+    server.files["/3-gram.arpa.gz"] = gzip.compress(ARPA.encode())
+    assert command(lm, ["fetch=3-gram", f"root={tmp_path}", f"url={server.url}"]) == 2
+    assert "wrong sha256 checksum" in capsys.readouterr().err
+    assert not (tmp_path / "lm").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "give text=FILE"),
+        (["text=x.txt", "fetch=4-gram"], "give text=FILE"),
+        (["text=missing.txt"], "missing.txt: no such text"),
+        (["text=empty.txt"], "the text has no words"),
+        (["text=cut.txt.gz"], "cut.txt.gz: damaged or cut off"),
+        (["text=latin.txt"], "latin.txt: not a text in UTF-8"),
+        (["text=good.txt", "prune=[0,some]"], "must be whole numbers"),
+        (["text=good.txt", "prune=[0,2,1]"], "do not fall"),
+        (["text=good.txt", "order=0"], "order from 1"),
+        (["text=good.txt", "fetch=5-gram"], "must be one of 3-gram"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(arguments, why, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.txt").write_text("a b\n")
+    (tmp_path / "empty.txt").write_text("!\n")
+    (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
+    (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(TEXT.encode())[:-12])
+    assert command(lm, arguments) == 2
+    said = capsys.readouterr().err
+    assert why in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "data").exists()
