@@ -25,7 +25,11 @@ OBJECTS = {
     "tokenizer",
     "trainer",
 }
-NOT_HERE = {"trainer/gpu": ["trainer.accelerator=cpu"]}  # what a machine without the device must override
+NEEDS = {  # what an option must be given, here or on a machine without the device
+    "trainer/gpu": ["trainer.accelerator=cpu"],
+    "decoder/closed": ["decoder.phrases=[yes,no]"],
+    "data/base": ["data.name=mine"],
+}
 
 
 def _entry(group: str) -> str:
@@ -35,17 +39,14 @@ def _entry(group: str) -> str:
 @pytest.mark.parametrize("option", GROUPS, ids=str)
 def test_every_option_composes_and_resolves(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
-    overrides = [f"{group}={name}", f"dir={tmp_path}"] + (
-        [] if name != "base" or group != "data" else ["data.name=mine"]
-    )
-    cfg = cli.compose(_entry(group), overrides)
+    cfg = cli.compose(_entry(group), [f"{group}={name}", f"dir={tmp_path}", *NEEDS.get(str(option), [])])
     assert OmegaConf.to_container(cfg, resolve=True)
 
 
 @pytest.mark.parametrize("option", [o for o in GROUPS if o.parts[0] in OBJECTS], ids=str)
 def test_every_option_becomes_an_object(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
-    cfg = cli.compose(_entry(group), [f"{group}={name}", f"dir={tmp_path}", *NOT_HERE.get(str(option), [])])
+    cfg = cli.compose(_entry(group), [f"{group}={name}", f"dir={tmp_path}", *NEEDS.get(str(option), [])])
     made = instantiate(cfg[group])
     if group == "scheduler":
         made = made(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), steps=10)
