@@ -21,15 +21,20 @@ class Text:
 
 
 class Json:
-    """A JSON object: file, text, log-probability, and words with start and end in seconds and confidence."""
+    """A JSON object: file, text, score, words with start and end in seconds and confidence, alternatives if any."""
 
     def line(self, name: str, hypothesis: Hypothesis) -> str:
+        return json.dumps({"file": name, **self._entry(hypothesis)}, ensure_ascii=False)
+
+    def _entry(self, hypothesis: Hypothesis) -> dict[str, object]:
         words = [
             {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(word).items()}
             for word in hypothesis.words
         ]
-        entry = {"file": name, "text": hypothesis.text, "score": round(hypothesis.score, 4), "words": words}
-        return json.dumps(entry, ensure_ascii=False)
+        entry: dict[str, object] = {"text": hypothesis.text, "score": round(hypothesis.score, 4), "words": words}
+        if hypothesis.alternatives:
+            entry["alternatives"] = [self._entry(other) for other in hypothesis.alternatives]
+        return entry
 
 
 FORMATS: dict[str, type[Writer]] = {"text": Text, "json": Json}

@@ -75,3 +75,28 @@ def test_bad_settings_get_one_line_and_exit_code_2(
     finished = call(main, *settings, *arguments)
     assert finished.code == 2
     assert said in finished.complaint
+
+
+def test_a_decoder_is_a_setting_and_its_mistakes_are_one_line(
+    settings: list[str], corpus: Path, tmp_path: Path, call: Call
+) -> None:
+    texts = {u.text for u in read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")}
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("\n".join(sorted({word for text in texts for word in text.split()})))
+    finished = call(main, *settings, "decoder=beam", f"decoder.lexicon={lexicon}", "decoder.workers=1")
+    assert finished.code == 0, finished.err
+    rows = [json.loads(line) for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()]
+    assert {word for r in rows for word in r["hypothesis"].split()} <= set(lexicon.read_text().split())
+
+    refused = call(main, *settings, "decoder=beam", "decoder.lm=missing.arpa")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "missing.arpa: no such language model" in refused.err
+
+    unlisted = call(main, *settings, "decoder=closed")
+    assert (unlisted.code, unlisted.err.count("\n")) == (2, 1)
+    assert "decoder.phrases" in unlisted.err
+
+    closed = call(main, *settings, "decoder=closed", "decoder.phrases=[yes,no]")
+    assert closed.code == 0, closed.err
+    rows = [json.loads(line) for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()]
+    assert {r["hypothesis"] for r in rows} <= {"yes", "no", ""}

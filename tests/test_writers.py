@@ -31,3 +31,10 @@ def test_what_has_no_words_is_written_too():
     nothing = Hypothesis("", 0.0)
     assert FORMATS["text"]().line("a.wav", nothing) == ""
     assert json.loads(FORMATS["json"]().line("a\nb.wav", nothing))["words"] == []
+
+
+def test_the_next_best_stand_in_json_where_they_were_asked_for():
+    both = Hypothesis("one", -1.0, (), (Hypothesis("won", -2.5),))
+    entry = json.loads(FORMATS["json"]().line("a.wav", both))
+    assert entry["alternatives"] == [{"text": "won", "score": -2.5, "words": []}]
+    assert "alternatives" not in json.loads(FORMATS["json"]().line("a.wav", HEARD))

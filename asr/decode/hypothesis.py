@@ -15,8 +15,9 @@ class Word:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What was heard: the text, its log-probability in nats, and its words in time."""
+    """What was heard: the text, its score in nats, its words in time, and the next best if they were asked for."""
 
     text: str
     score: float
     words: tuple[Word, ...] = ()
+    alternatives: tuple["Hypothesis", ...] = ()

@@ -1,0 +1,272 @@
+"""Beam search over CTC's emissions, with a language model, a lexicon, both or none: flashlight's decoders, in C++.
+
+A hypothesis scores  log P(text | audio) + lm_weight * log P(text) + word_bonus * words,  in nats, the first summed over
+the alignments that the beam holds (Graves and Jaitly 2014; Collobert et al. 2016 for the search).
+
+    lexicon  language model   search
+    no       no, characters   any text; the model of characters takes part
+    no       words            any text; what the beam holds at the end is ordered anew by the model of words
+    yes      no, either       texts of the lexicon's words; either model takes part
+"""
+
+import math
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from asr.decode import lm as models
+from asr.decode.hypothesis import Hypothesis, Word
+from asr.errors import ConfigError
+from asr.model import Emissions
+from asr.text import BLANK, Tokenizer, normalise
+
+IMPOSSIBLE = -1e4  # nats
+COMPARED = 20  # hypotheses that a word's confidence is taken from
+
+
+class Beam:
+    """`beam_size` hypotheses are kept from frame to frame, each going on with the likeliest `tokens_per_frame`.
+
+    Those more than `prune_log_prob` nats behind the best are dropped at once. `lm` is the path of a language model
+    (`lm_unit` tells what it is of, where the file cannot), `lexicon` that of a file with a word on each line. Frames
+    whose blank is likelier than `skip_blank` are left out, but one between two tokens; 1 leaves out none. With `n_best`
+    above 1 a hypothesis carries the next best ones as its alternatives. Batches are decoded by `workers` processes
+    (None: one for each core).
+    """
+
+    def __init__(
+        self,
+        *,
+        beam_size: int = 50,
+        lm: str | Path | None = None,
+        lm_unit: Literal["auto", "words", "characters"] = "auto",
+        lm_weight: float = 0.5,
+        word_bonus: float = 0.0,
+        lexicon: str | Path | None = None,
+        n_best: int = 1,
+        prune_log_prob: float = 20.0,
+        tokens_per_frame: int = 15,
+        skip_blank: float = 0.999,
+        workers: int | None = None,
+    ) -> None:
+        """Raises ConfigError for a number out of range, and for a language model or a lexicon that cannot be read."""
+        for name, value in (("beam_size", beam_size), ("n_best", n_best), ("tokens_per_frame", tokens_per_frame)):
+            if value < 1:
+                raise ConfigError(f"decoder.{name} is {value}; it must be 1 or more")
+        if prune_log_prob <= 0 or not 0 < skip_blank <= 1:
+            raise ConfigError(
+                f"decoder.prune_log_prob is {prune_log_prob}, it must be above 0; "
+                f"decoder.skip_blank is {skip_blank}, it must be above 0 and at most 1"
+            )
+        self.beam_size, self.tokens_per_frame, self.prune_log_prob = beam_size, tokens_per_frame, prune_log_prob
+        self.lm = Path(lm) if lm is not None else None
+        self.lm_weight, self.word_bonus = lm_weight if lm is not None else 0.0, word_bonus
+        self.lexicon = _words(Path(lexicon)) if lexicon is not None else None
+        self.n_best, self.skip_blank = n_best, skip_blank
+        self.workers = workers or os.cpu_count() or 1
+        self.lm_words = models.entries(self.lm) if self.lm is not None else None
+        self.lm_unit = lm_unit if lm_unit != "auto" or self.lm_words is None else models.unit(self.lm_words)
+        if self.lm is not None and self.lm_words is None and lm_unit == "auto":
+            raise ConfigError(f"decoder.lm: {lm} is a binary; decoder.lm_unit=words or characters tells what it is of")
+        if self.lm_unit == "words" and self.lm is not None and self.lm_words is None and self.lexicon is None:
+            raise ConfigError(f"decoder.lm: {lm} is a binary of words; it needs decoder.lexicon, a list of its words")
+        self._search: _Search | None = None
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
+        """The best hypothesis of each utterance. Raises ConfigError for a lexicon that the tokens cannot spell."""
+        if self._search is None or self._search.tokenizer != tokenizer:
+            self._search, self._pool = _Search(self, tokenizer), None
+        log_probs = emissions.log_probs.detach().float().cpu().numpy()
+        rows = [log_probs[i, :frames] for i, frames in enumerate(emissions.lengths.tolist())]
+        seconds = [emissions.seconds_per_frame] * len(rows)
+        if self.workers == 1 or len(rows) == 1:
+            return [self._search.decode(row, frame) for row, frame in zip(rows, seconds, strict=True)]
+        if self._pool is None:
+            self._pool = _forked(self._search, self.workers)
+        return list(self._pool.map(_decode, rows, seconds, chunksize=max(1, len(rows) // (4 * self.workers))))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A text with its score in nats, and its words with the frames that they begin and end at."""
+
+    score: float
+    words: tuple[tuple[str, int, int], ...]
+
+
+class _Search:
+    """flashlight's decoder for the settings of a Beam and the tokens of a model."""
+
+    def __init__(self, beam: Beam, tokenizer: Tokenizer) -> None:
+        from flashlight.lib.text import decoder as fl
+
+        self.tokenizer, self.beam = tokenizer, beam
+        if " " not in tokenizer.characters:
+            raise ConfigError("decoder=beam parts words at the space, and this model's alphabet has none")
+        self.space = tokenizer.encode(" ")[0]
+        self.lexicon = beam.lexicon
+        self.rescorer: models.LanguageModel | None = None
+        model: Any = fl.ZeroLM()
+        self.model: models.LanguageModel | None = None
+        if beam.lm is not None and beam.lm_unit == "characters":
+            spelled = [models.SPACE if c == " " else c for c in tokenizer.characters]
+            self.model = models.LanguageModel(beam.lm, ["<blank>", *spelled])
+        elif beam.lm is not None:
+            _check_alphabet(beam.lm, beam.lm_words, tokenizer)
+            if self.lexicon is not None:
+                self.model = models.LanguageModel(beam.lm, self.lexicon)
+            else:
+                self.rescorer = models.LanguageModel(beam.lm, beam.lm_words or [])
+        if self.model is not None:
+            model = self.model.kenlm
+        common = (beam.beam_size, min(beam.tokens_per_frame, len(tokenizer)), beam.prune_log_prob)
+        weight = beam.lm_weight * models.NATS if self.model is not None else 0.0
+        if self.lexicon is None:
+            free = fl.LexiconFreeDecoderOptions(*common, weight, 0.0, True, fl.CriterionType.CTC)
+            self.decoder: Any = fl.LexiconFreeDecoder(free, model, self.space, BLANK, [])
+        else:
+            bound = fl.LexiconDecoderOptions(
+                *common, weight, beam.word_bonus, -math.inf, 0.0, True, fl.CriterionType.CTC
+            )
+            of_tokens = self.model is not None and beam.lm_unit == "characters"
+            trie = self._trie(fl, self.model if not of_tokens else None)
+            self.decoder = fl.LexiconDecoder(bound, trie, model, self.space, BLANK, -1, [], of_tokens)
+
+    def _trie(self, fl: Any, model: models.LanguageModel | None) -> Any:
+        """The lexicon's words as tokens and a space, with what a word is worth at the beginning of a sentence."""
+        assert self.lexicon is not None
+        trie = fl.Trie(len(self.tokenizer), self.space)
+        for index, word in enumerate(self.lexicon):
+            unknown = self.tokenizer.unknown(word)
+            if unknown:
+                raise ConfigError(
+                    f"decoder.lexicon: {word!r} has {' '.join(map(repr, unknown))}, which the model cannot write"
+                )
+            trie.insert([*self.tokenizer.encode(word), self.space], index, model.first(index) if model else 0.0)
+        trie.smear(fl.SmearingMode.MAX)
+        return trie
+
+    def decode(self, log_probs: np.ndarray, seconds: float) -> Hypothesis:
+        """The best hypothesis for emissions (U, V), the next best as its alternatives."""
+        kept = _kept(log_probs[:, BLANK], self.beam.skip_blank)
+        # a blank first, or flashlight takes a space in the first frame for its own and asks no language model about it;
+        # a space last where there is a lexicon, whose words all end in one
+        scores = np.full((len(kept) + 1 + (self.lexicon is not None), log_probs.shape[1]), IMPOSSIBLE, dtype=np.float32)
+        scores[0, BLANK] = scores[len(kept) + 1 :, self.space] = 0.0
+        scores[1 : len(kept) + 1] = log_probs[kept]
+        skipped = float(log_probs[:, BLANK].sum(dtype=np.float64) - log_probs[kept, BLANK].sum(dtype=np.float64))
+        found: dict[str, _Found] = {}
+        for result in self.decoder.decode(scores.ctypes.data, *scores.shape):
+            words = self._words(result, kept)
+            text = " ".join(word for word, _, _ in words)
+            score = float(result.score) + skipped
+            known = found.get(text)
+            if known is None:
+                found[text] = _Found(score, words)
+            else:
+                found[text] = replace(known, score=float(np.logaddexp(known.score, score)))
+        if self.lexicon is None:
+            found = {text: self._with_words(text, one) for text, one in found.items()}
+        ranked = sorted(found.items(), key=lambda entry: -entry[1].score)
+        best, *others = (
+            Hypothesis(text, one.score, _sure(one, [other for _, other in ranked[:COMPARED]], seconds))
+            for text, one in ranked[: self.beam.n_best]
+        )
+        return replace(best, alternatives=tuple(others))
+
+    def _words(self, result: Any, kept: np.ndarray) -> tuple[tuple[str, int, int], ...]:
+        """The words of one of flashlight's results, whose tokens are its own, the blank's, then one for each frame."""
+        path = np.array(result.tokens[2 : 2 + len(kept)])
+        changes = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
+        letters, spans = [], []
+        for token, first, end in zip(
+            path[changes[:-1]].tolist(), changes[:-1].tolist(), changes[1:].tolist(), strict=True
+        ):
+            if token == self.space:
+                letters.append(" ")
+            elif token != BLANK:
+                letters.append(self.tokenizer.decode([token]))
+            else:
+                continue
+            spans.append((int(kept[first]), int(kept[end - 1]) + 1))
+        words, at = [], 0
+        for piece in "".join(letters).split(" "):
+            if piece:
+                words.append((piece, spans[at][0], spans[at + len(piece) - 1][1]))
+            at += len(piece) + 1
+        if self.lexicon is not None:  # without what is the beginning of a word only
+            words = words[: sum(1 for index in result.words if index >= 0)]
+        return tuple(words)
+
+    def _with_words(self, text: str, found: _Found) -> _Found:
+        score = found.score + self.beam.word_bonus * len(found.words)
+        if self.rescorer is not None:
+            score += self.beam.lm_weight * self.rescorer.log_prob(text.split())
+        return replace(found, score=score)
+
+
+def _kept(blank: np.ndarray, skip: float) -> np.ndarray:
+    """The frames that are looked at: of a run of sure blanks only the first, for it parts two equal letters."""
+    if skip >= 1:
+        return np.arange(len(blank))
+    sure = blank > math.log(skip)
+    return np.flatnonzero(~(sure & np.append(False, sure[:-1])))
+
+
+def _sure(found: _Found, others: Sequence[_Found], seconds: float) -> tuple[Word, ...]:
+    """Words with times, and as confidence the share of the hypotheses' likelihood that has the same word there."""
+    scores = np.array([other.score for other in others])
+    shares = np.exp(scores - scores.max())
+    shares /= shares.sum()
+    words = []
+    for text, start, end in found.words:
+        same = [any(w == text and a < end and b > start for w, a, b in other.words) for other in others]
+        words.append(Word(text, start * seconds, end * seconds, min(1.0, float(shares[same].sum()))))
+    return tuple(words)
+
+
+def _check_alphabet(path: Path, words: Sequence[str] | None, tokenizer: Tokenizer) -> None:
+    if words is not None and all(tokenizer.unknown(word) for word in words if not word.startswith("<")):
+        shown = next((word for word in words if not word.startswith("<")), "nothing")
+        raise ConfigError(
+            f"decoder.lm: {path}: the model can write none of its words, as {shown!r}; is it in capitals?"
+        )
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"decoder.lexicon: {path}: {getattr(error, 'strerror', None) or 'not in UTF-8'}") from None
+    words = list(dict.fromkeys(filter(None, map(normalise, lines))))
+    parted = next((word for word in words if " " in word), None)
+    if parted is not None:
+        raise ConfigError(f"decoder.lexicon: {path}: {parted!r} is more than a word; one on each line, nothing else")
+    if not words:
+        raise ConfigError(f"decoder.lexicon: {path}: holds no words")
+    return words
+
+
+_inherited: _Search | None = None  # in a process of the pool
+
+
+def _forked(search: _Search, workers: int) -> ProcessPoolExecutor:
+    """Processes that have the search from the start: flashlight holds Python's lock while it decodes."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _inherit, (search,))
+
+
+def _inherit(search: _Search) -> None:
+    global _inherited
+    _inherited = search
+
+
+def _decode(log_probs: np.ndarray, seconds: float) -> Hypothesis:
+    assert _inherited is not None
+    return _inherited.decode(log_probs, seconds)
