@@ -33,7 +33,7 @@ from recipes.prepare import RECORD, Recording, Splits
 from recipes.prepare import prepare as write_manifests
 
 SHARES = {"train": 1.0, "validation": 0.1, "test": 0.15}  # of `hours`
-SECONDS = 2.5  # of the mean utterance, to get from hours to a number of sentences
+SECONDS = 2.9  # of the mean utterance, to get from hours to a number of sentences
 SHARD = 150  # utterances that one process speaks
 
 ACCENTS = "en-us en en-gb-scotland en-029 en-gb-x-rp en-gb-x-gbclan en-us-nyc en-gb-x-gbcwmd"
