@@ -110,6 +110,8 @@ def _explained(error: BaseException, config_name: str) -> str:
 
     GlobalHydra.instance().clear()
     keys = _dotted(OmegaConf.to_container(compose(config_name, []), resolve=False))
+    if misspelt[1] in keys:
+        return f"{misspelt[1]}: {misspelt[1].rpartition('.')[0]} is null in this experiment; set it as a whole"
     return f"no setting {misspelt[1]!r}{_did_you_mean(misspelt[1], keys)}; --cfg job shows them all"
 
 

@@ -1,6 +1,6 @@
 """The built-in corpus: sentences of a small grammar, spoken by eSpeak NG's voices. Nothing is downloaded.
 
-    python -m recipes.synthetic root=data hours=1
+    python -m recipes.synthetic root=data hours=2
 
 Training, validation and test share the grammar and the accents; voice variants, and all sentences of more
 than three words, are of one part only. The same settings give the same bytes, whatever the number of workers.
@@ -128,7 +128,7 @@ class Line:
 
 
 def synthetic(
-    *, root: Path = Path("data"), hours: float = 1.0, seed: int = 0, workers: int = 0, again: bool = False
+    *, root: Path = Path("data"), hours: float = 2.0, seed: int = 0, workers: int = 0, again: bool = False
 ) -> Path:
     """Speak `hours` of training audio, a tenth of it for validation, 15 % for test; the manifests' folder.
 

@@ -166,6 +166,7 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(corpus: Path,
     [
         (["data.batch_second=3"], "did you mean data.batch_seconds?"),
         (["modle=tiny"], "did you mean model?"),
+        (["experiment=demo", "augment.spec.time_width=3"], "augment.spec is null in this experiment"),
         (["model=tinny"], "Available options in 'model': base large small tiny"),
         (["+speed=3"], "nothing reads this setting"),
         (["+data.batch_second=3"], "did you mean batch_seconds?"),
