@@ -25,9 +25,12 @@ def main() -> None:
         print(__doc__)
         raise SystemExit(0 if arguments else USAGE)
     gc.disable()  # what the imports make stays until the end: looking for garbage among it costs half a second
-    from asr import cli
+    try:
+        from asr import cli
 
-    cli.guarded(lambda: transcribe(sys.argv[1:]), "asr.transcribe")
+        cli.guarded(lambda: transcribe(sys.argv[1:]), "asr.transcribe")
+    finally:
+        gc.enable()
 
 
 def transcribe(arguments: list[str]) -> None:

@@ -86,7 +86,8 @@ class Recogniser(LightningModule):
         if self.consistency:
             other = self._masked(features, lengths)
             apart = disagreement(emissions.log_probs, other.log_probs, emissions.lengths).sum()
-            loss = (loss + self._loss(batch, other)) / 2 + self.consistency * apart / batch.target_lengths.sum()
+            labels = batch.target_lengths.sum().clamp_min(1)
+            loss = (loss + self._loss(batch, other)) / 2 + self.consistency * apart / labels
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
         self.log_dict(
             {
