@@ -9,6 +9,7 @@ from functools import cached_property
 from asr.errors import TextError
 
 BLANK = 0  # index of CTC's blank; labels count from 1
+BAR = "|"  # the space in a language model of characters, for ARPA parts its entries by white space
 ENGLISH = "'abcdefghijklmnopqrstuvwxyz"
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´＇", "'"))

@@ -8,7 +8,6 @@ import gzip
 import math
 import sys
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asr.data.manifest import read_manifest
-from asr.text import normalise
+from asr.text import BAR, normalise
 from recipes.cli import command
 from recipes.fetch import Archive, RecipeError, fetched, notes
 from recipes.ngram import NGramModel, estimate
@@ -29,7 +28,6 @@ PUBLISHED = {  # OpenSLR gives no checksums; these are of its files as others ha
     "3-gram.pruned.1e-7": "sha256:71dd880667cb6ea3942bb1982988c91fb1208839a21911eeec7e31c857c4bdfb",
     "4-gram": "sha256:f2b2d1507637ddf459d3579159f7e8099ed7d77452ff1059aeeeaea33d274613",
 }
-SPACE = "|"  # in a model of characters; an ARPA file parts words by white space
 ASIDE = 20  # one sentence of so many is held out where no text is given for it
 
 
@@ -105,7 +103,7 @@ def _sentences(path: Path, unit: str) -> Iterator[list[str]]:
     for line in lines:
         sentence = normalise(line)
         if sentence:
-            yield sentence.split() if unit == "words" else list(sentence.replace(" ", SPACE))
+            yield sentence.split() if unit == "words" else list(sentence.replace(" ", BAR))
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -132,8 +130,7 @@ def _print_table(
     target: Path, sentences: Sequence[Sequence[str]], model: NGramModel, measured: tuple[float, float], on: str
 ) -> None:
     table = Table(title=str(target), title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
-    tokens = Counter(map(len, sentences))
-    table.add_row("sentences, words", f"{len(sentences)}, {sum(length * n for length, n in tokens.items())}")
+    table.add_row("sentences, words", f"{len(sentences)}, {sum(map(len, sentences))}")
     table.add_row("n-grams of 1, 2, ...", ", ".join(str(len(level.word)) for level in model.tables))
     perplexity, unknown = measured
     table.add_row(f"perplexity ({on})", "-" if math.isnan(perplexity) else f"{perplexity:.2f}")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asr.decode.path import runs
 from asr.text import BLANK
 
 WHOLE = 1 << 26  # steps, of a byte each, that are held at once
@@ -56,9 +57,8 @@ def _align(log_probs: Tensor, labels: Tensor) -> Alignment:
     else:
         path = _in_blocks(log_probs.numpy(), labels.numpy(), math.isqrt(frames))
     each = log_probs.numpy().astype(np.float64)[np.arange(frames), path]
-    changes = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
-    spoken = path[changes[:-1]] != BLANK
-    starts, ends = changes[:-1][spoken], changes[1:][spoken]
+    spans = np.array([(run.start, run.end) for run in runs(path)], dtype=np.int64).reshape(-1, 2)
+    starts, ends = spans[:, 0], spans[:, 1]
     total = np.append(0.0, each.cumsum())
     return Alignment(starts, ends, (total[ends] - total[starts]) / (ends - starts), float(total[-1]))
 

@@ -15,6 +15,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +23,11 @@ import numpy as np
 
 from asr.decode import lm as models
 from asr.decode.hypothesis import Hypothesis, Word
+from asr.decode.path import phrases, runs
+from asr.decode.path import words as spelled
 from asr.errors import ConfigError
 from asr.model import Emissions
-from asr.text import BLANK, Tokenizer, normalise
+from asr.text import BAR, BLANK, Tokenizer
 
 IMPOSSIBLE = -1e4  # nats
 COMPARED = 20  # hypotheses that a word's confidence is taken from
@@ -67,7 +70,7 @@ class Beam:
         self.beam_size, self.tokens_per_frame, self.prune_log_prob = beam_size, tokens_per_frame, prune_log_prob
         self.lm = Path(lm) if lm is not None else None
         self.lm_weight, self.word_bonus = lm_weight if lm is not None else 0.0, word_bonus
-        self.lexicon = _words(Path(lexicon)) if lexicon is not None else None
+        self.lexicon = _lexicon(Path(lexicon)) if lexicon is not None else None
         self.n_best, self.skip_blank = n_best, skip_blank
         self.workers = workers or os.cpu_count() or 1
         self.lm_words = models.entries(self.lm) if self.lm is not None else None
@@ -85,12 +88,12 @@ class Beam:
             self._search, self._pool = _Search(self, tokenizer), None
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
         rows = [log_probs[i, :frames] for i, frames in enumerate(emissions.lengths.tolist())]
-        seconds = [emissions.seconds_per_frame] * len(rows)
+        seconds = emissions.seconds_per_frame
         if self.workers == 1 or len(rows) == 1:
-            return [self._search.decode(row, frame) for row, frame in zip(rows, seconds, strict=True)]
+            return [self._search.decode(row, seconds) for row in rows]
         if self._pool is None:
             self._pool = _forked(self._search, self.workers)
-        return list(self._pool.map(_decode, rows, seconds, chunksize=max(1, len(rows) // (4 * self.workers))))
+        return list(self._pool.map(_decode, rows, repeat(seconds), chunksize=-(-len(rows) // (4 * self.workers))))
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,9 @@ class _Search:
         self.space = tokenizer.encode(" ")[0]
         self.lexicon = beam.lexicon
         self.rescorer: models.LanguageModel | None = None
-        model: Any = fl.ZeroLM()
         self.model: models.LanguageModel | None = None
         if beam.lm is not None and beam.lm_unit == "characters":
-            spelled = [models.SPACE if c == " " else c for c in tokenizer.characters]
+            spelled = [BAR if c == " " else c for c in tokenizer.characters]
             self.model = models.LanguageModel(beam.lm, ["<blank>", *spelled])
         elif beam.lm is not None:
             _check_alphabet(beam.lm, beam.lm_words, tokenizer)
@@ -124,8 +126,7 @@ class _Search:
                 self.model = models.LanguageModel(beam.lm, self.lexicon)
             else:
                 self.rescorer = models.LanguageModel(beam.lm, beam.lm_words or [])
-        if self.model is not None:
-            model = self.model.kenlm
+        model = self.model.kenlm if self.model is not None else fl.ZeroLM()
         common = (beam.beam_size, min(beam.tokens_per_frame, len(tokenizer)), beam.prune_log_prob)
         weight = beam.lm_weight * models.NATS if self.model is not None else 0.0
         if self.lexicon is None:
@@ -184,26 +185,13 @@ class _Search:
     def _words(self, result: Any, kept: np.ndarray) -> tuple[tuple[str, int, int], ...]:
         """The words of one of flashlight's results, whose tokens are its own, the blank's, then one for each frame."""
         path = np.array(result.tokens[2 : 2 + len(kept)])
-        changes = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
-        letters, spans = [], []
-        for token, first, end in zip(
-            path[changes[:-1]].tolist(), changes[:-1].tolist(), changes[1:].tolist(), strict=True
-        ):
-            if token == self.space:
-                letters.append(" ")
-            elif token != BLANK:
-                letters.append(self.tokenizer.decode([token]))
-            else:
-                continue
-            spans.append((int(kept[first]), int(kept[end - 1]) + 1))
-        words, at = [], 0
-        for piece in "".join(letters).split(" "):
-            if piece:
-                words.append((piece, spans[at][0], spans[at + len(piece) - 1][1]))
-            at += len(piece) + 1
-        if self.lexicon is not None:  # without what is the beginning of a word only
-            words = words[: sum(1 for index in result.words if index >= 0)]
-        return tuple(words)
+        words = tuple(
+            (text, int(kept[letters[0].start]), int(kept[letters[-1].end - 1]) + 1)
+            for text, letters in spelled(runs(path), self.tokenizer)
+        )
+        if self.lexicon is None:
+            return words
+        return words[: sum(1 for index in result.words if index >= 0)]  # without what only begins a word
 
     def _with_words(self, text: str, found: _Found) -> _Found:
         score = found.score + self.beam.word_bonus * len(found.words)
@@ -240,12 +228,8 @@ def _check_alphabet(path: Path, words: Sequence[str] | None, tokenizer: Tokenize
         )
 
 
-def _words(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"decoder.lexicon: {path}: {getattr(error, 'strerror', None) or 'not in UTF-8'}") from None
-    words = list(dict.fromkeys(filter(None, map(normalise, lines))))
+def _lexicon(path: Path) -> list[str]:
+    words = phrases(path, "decoder.lexicon")
     parted = next((word for word in words if " " in word), None)
     if parted is not None:
         raise ConfigError(f"decoder.lexicon: {path}: {parted!r} is more than a word; one on each line, nothing else")

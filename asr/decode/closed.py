@@ -6,10 +6,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from asr.decode import path
 from asr.decode.align import align
 from asr.decode.greedy import Greedy
 from asr.decode.hypothesis import Hypothesis, Word
+from asr.decode.path import Run, words
 from asr.errors import ConfigError, TextError
 from asr.loss import ctc_loss
 from asr.model import Emissions
@@ -31,7 +34,7 @@ class Closed:
     def __init__(self, *, phrases: Sequence[str] | str | Path, none_penalty: float = math.inf) -> None:
         """Raises ConfigError where the list is empty or its file cannot be read."""
         if isinstance(phrases, str | Path):
-            phrases = _lines(Path(phrases))
+            phrases = path.phrases(Path(phrases), "decoder.phrases")
         self.phrases = tuple(dict.fromkeys(filter(None, map(normalise, phrases))))
         if not self.phrases:
             raise ConfigError("decoder.phrases is empty; give a list, or a file with a phrase on each line")
@@ -45,24 +48,32 @@ class Closed:
         """
         labels = [self._encoded(phrase, tokenizer) for phrase in self.phrases]
         scores = self.scores(emissions, labels)
-        free = self._free(emissions, tokenizer)
+        texts = [tokenizer.encode(hypothesis.text) for hypothesis in self._greedy(emissions, tokenizer)]
+        free = -ctc_loss(emissions.log_probs.detach().cpu(), emissions.lengths.cpu(), *_padded(texts))
         none = free - self.none_penalty
         shares = torch.cat((scores, none[:, None]), dim=1).softmax(dim=1)
-        best = scores.argmax(dim=1)
-        return [
-            _hypothesis(emissions, i, self.phrases[j], labels[j], float(scores[i, j]), float(shares[i, j]))
-            if float(scores[i, j]) > float(none[i])
-            else Hypothesis("", float(free[i]))
-            for i, j in enumerate(best.tolist())
-        ]
+        values, best = scores.max(dim=1)
+        spans = align(emissions.log_probs, emissions.lengths, *_padded([labels[j] for j in best.tolist()]))
+        found = []
+        for i, j in enumerate(best.tolist()):
+            if float(values[i]) <= float(none[i]) or values[i].isinf():
+                found.append(Hypothesis("", float(free[i])))
+                continue
+            emitted = map(Run, labels[j], spans[i].starts.tolist(), spans[i].ends.tolist())
+            frame = emissions.seconds_per_frame
+            heard = tuple(
+                Word(text, letters[0].start * frame, letters[-1].end * frame, float(shares[i, j]))
+                for text, letters in words(emitted, tokenizer)
+            )
+            found.append(Hypothesis(self.phrases[j], float(values[i]), heard))
+        return found
 
     @staticmethod
     def scores(emissions: Emissions, labels: Sequence[Sequence[int]]) -> Tensor:
         """Log-likelihood of each of N label sequences for each utterance, (B, N); -inf where one cannot fit."""
         log_probs = emissions.log_probs.detach().float().cpu()
         frames, tokens = log_probs.shape[1:]
-        sizes = torch.tensor([len(sequence) for sequence in labels])
-        targets = torch.nn.utils.rnn.pad_sequence([torch.tensor(sequence) for sequence in labels], batch_first=True)
+        targets, sizes = _padded(labels)
         found = []
         step = max(1, AT_ONCE // max(1, frames * tokens))
         for row, length in zip(log_probs, emissions.lengths.cpu(), strict=True):
@@ -73,11 +84,6 @@ class Closed:
             found.append(torch.cat(parts))
         return torch.stack(found)
 
-    def _free(self, emissions: Emissions, tokenizer: Tokenizer) -> Tensor:
-        """Log-likelihood of each utterance's best path's text, (B,)."""
-        texts = [tokenizer.encode(hypothesis.text) for hypothesis in self._greedy(emissions, tokenizer)]
-        return self.scores(emissions, texts).diagonal()
-
     @staticmethod
     def _encoded(phrase: str, tokenizer: Tokenizer) -> list[int]:
         try:
@@ -86,25 +92,7 @@ class Closed:
             raise ConfigError(f"decoder.phrases: {error}; the model cannot write it") from None
 
 
-def _hypothesis(
-    emissions: Emissions, row: int, phrase: str, labels: Sequence[int], score: float, confidence: float
-) -> Hypothesis:
-    frames = int(emissions.lengths[row])
-    target = torch.tensor([labels])
-    (spans,) = align(emissions.log_probs[row : row + 1], torch.tensor([frames]), target, torch.tensor([len(labels)]))
-    words, at = [], 0
-    for word in phrase.split():
-        end = at + len(word)
-        start, stop = (float(frame) * emissions.seconds_per_frame for frame in (spans.starts[at], spans.ends[end - 1]))
-        words.append(Word(word, start, stop, confidence))
-        at = end + 1  # the space
-    return Hypothesis(phrase, score, tuple(words))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"decoder.phrases: {path}: {getattr(error, 'strerror', None) or 'not a text in UTF-8'}"
-        ) from None
+def _padded(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Label sequences as a tensor (N, L) with lengths (N,)."""
+    rows = [torch.tensor(sequence, dtype=torch.int64) for sequence in sequences]
+    return pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])

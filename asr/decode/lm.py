@@ -11,7 +11,6 @@ from typing import Any, Literal
 from asr.errors import ConfigError
 
 Unit = Literal["words", "characters"]
-SPACE = "|"  # in a model of characters, for ARPA parts its entries by white space
 NATS = math.log(10)  # KenLM counts in powers of ten
 _BINARY = b"mmap lm http://kheafield.com/code"
 _UNKNOWN = "<unk>"

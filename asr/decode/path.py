@@ -1,0 +1,51 @@
+"""From a path, one token for each frame, to the words that it spells; and lists of words from files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from asr.errors import ConfigError
+from asr.text import BLANK, Tokenizer, normalise
+
+
+class Run(NamedTuple):
+    """A token that is emitted: its first frame, and the frame behind its last."""
+
+    token: int
+    start: int
+    end: int
+
+
+def runs(path: np.ndarray) -> list[Run]:
+    """What a path (U,) emits: repeats merged, blanks dropped."""
+    edges = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
+    each = zip(path[edges[:-1]].tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    return [Run(*run) for run in each if run[0] != BLANK]
+
+
+def words(emitted: Iterable[Run], tokenizer: Tokenizer) -> list[tuple[str, list[Run]]]:
+    """The words that runs spell, each with its letters' runs; spaces part them."""
+    found: list[tuple[str, list[Run]]] = []
+    parted = True
+    for run in emitted:
+        letter = tokenizer.decode([run.token])
+        if letter == " ":
+            parted = True
+        elif parted:
+            found.append((letter, [run]))
+            parted = False
+        else:
+            found[-1] = (found[-1][0] + letter, [*found[-1][1], run])
+    return found
+
+
+def phrases(path: Path, setting: str) -> list[str]:
+    """The lines of a file, normalised, each once. Raises ConfigError, naming the setting, for one that is no text."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text in UTF-8"
+        raise ConfigError(f"{setting}: {path}: {reason}") from None
+    return list(dict.fromkeys(filter(None, map(normalise, lines))))
