@@ -80,29 +80,36 @@ class Recogniser(LightningModule):
         self._note_failures(batch)
         if not len(batch):
             return None
-        features, lengths = self.model.features(batch.waveforms, batch.lengths)
-        emissions = self._masked(features, lengths)
-        loss = self._loss(batch, emissions)
+        views = self._views(batch)
+        loss = sum((self._loss(batch, view) for view in views), torch.zeros((), device=self.device)) / len(views)
         if self.consistency:
-            other = self._masked(features, lengths)
-            apart = disagreement(emissions.log_probs, other.log_probs, emissions.lengths).sum()
-            labels = batch.target_lengths.sum().clamp_min(1)
-            loss = (loss + self._loss(batch, other)) / 2 + self.consistency * apart / labels
+            first, second = views
+            apart = disagreement(first.log_probs, second.log_probs, first.lengths).sum()
+            loss = loss + self.consistency * apart / batch.target_lengths.sum().clamp_min(1)
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
         self.log_dict(
             {
                 "train/loss": loss.detach(),
                 "train/padding": 1 - batch.lengths.sum() / batch.waveforms.numel(),
-                "train/blank": _blank_share(emissions),
+                "train/blank": _blank_share(views[0]),
             },
             batch_size=len(batch),
         )
         return loss
 
-    def _masked(self, features: Tensor, lengths: Tensor) -> Emissions:
+    def _views(self, batch: Batch) -> list[Emissions]:
+        """Each utterance under masks of its own: once, or twice where the two must agree.
+
+        Both go through the encoder as one batch: recurrent layers do twice the rows in little more than the time.
+        """
+        count = 2 if self.consistency else 1
+        features, lengths = self.model.features(batch.waveforms, batch.lengths)
+        features, lengths = features.repeat(count, 1, 1), lengths.repeat(count)
         if self.spec_augment is not None:
             features = self.spec_augment(features, lengths)
-        return self.model.emit(features, lengths)
+        emissions = self.model.emit(features, lengths)
+        each = zip(emissions.log_probs.chunk(count), emissions.lengths.chunk(count), strict=True)
+        return [Emissions(log_probs, lengths, emissions.seconds_per_frame) for log_probs, lengths in each]
 
     def configure_gradient_clipping(
         self,
