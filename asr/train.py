@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from asr import cli
 from asr.audio import SAMPLE_RATE
+from asr.augment import Chain
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.select import Selection, everything, select
@@ -159,7 +160,7 @@ def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance
         batch_seconds=cfg.data.batch_seconds,
         workers=cfg.data.workers,
         seed=cfg.seed,
-        speed=speed,
+        augment=Chain(speed, *(instantiate(cfg.augment[name]) for name in ("reverb", "noise", "gain"))),
         on_error=cfg.data.on_error,
     )
 

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr import audio
 from asr import lengths as ln
-from asr.augment import SpecAugment, Speed
+from asr.augment import Chain, Gain, Noise, Reverb, SpecAugment, Speed
+from asr.errors import AsrError
 
 
 def test_speed_changes_the_length_by_a_factor_drawn_at_random(sound):
@@ -32,10 +35,87 @@ def test_speed_draws_from_the_generator_it_is_given_alone(sound):
     assert np.array_equal(one, two)
 
 
-@pytest.mark.parametrize("factors", [(), (0.0, 1.0), (-1.0,)])
-def test_speed_refuses_factors_that_make_no_sense(factors):
-    with pytest.raises(ValueError, match="must be above 0"):
-        Speed(factors=factors)
+def decibels(power: np.ndarray) -> float:
+    return 10 * np.log10(np.mean(np.square(power, dtype=np.float64)))
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_noise_is_as_far_below_the_speech_as_asked_for(sound, recording, tmp_path, folder):
+    recording("noises/hum.wav", 0.4, seed=1)
+    recording("noises/deep/hiss.flac", 3.0, seed=2, rate=44_100)
+    noise = Noise(probability=1.0, folder=tmp_path / "noises" if folder else None, snr_db=(7.0, 7.0))
+    waveform = sound(1.5)
+    added = [noise(waveform, np.random.default_rng(seed)) - waveform for seed in range(6)]
+    for one in added:
+        assert decibels(waveform) - decibels(one) == pytest.approx(7.0, abs=0.01)
+    assert any(not np.allclose(added[0], one) for one in added[1:])
+
+
+def test_a_room_keeps_length_loudness_and_timing(sound):
+    waveform = np.concatenate([np.zeros(8_000, np.float32), sound(1.0)])
+    for seed in range(5):
+        echoed = Reverb(probability=1.0)(waveform, np.random.default_rng(seed))
+        assert echoed.shape == waveform.shape
+        assert echoed.dtype == np.float32
+        assert decibels(echoed) == pytest.approx(decibels(waveform), abs=0.01)
+        assert np.abs(echoed[:8_000]).max() < 1e-6  # nothing is heard before it is said
+        assert not np.allclose(echoed, waveform, atol=1e-3)
+
+
+def test_an_impulse_response_of_one_sample_changes_nothing_wherever_it_stands(sound, tmp_path):
+    soundfile.write(tmp_path / "late.wav", np.eye(1, 40_000, 900, dtype=np.float32)[0] * 0.5, 16_000)
+    waveform = sound(1.0)  # shorter than the response
+    echoed = Reverb(probability=1.0, folder=tmp_path)(waveform, np.random.default_rng(0))
+    np.testing.assert_allclose(echoed, waveform, atol=1e-5)
+
+
+def test_gain_stays_within_its_bounds(sound):
+    waveform = sound(0.3)
+    gains = [
+        decibels(Gain(probability=1.0, db=(-9, 3))(waveform, np.random.default_rng(seed))) - decibels(waveform)
+        for seed in range(200)
+    ]
+    assert -9 <= min(gains) < -8 < 2 < max(gains) <= 3
+
+
+@pytest.mark.parametrize("kind", [Noise, Reverb, Gain])
+def test_each_kind_comes_as_often_as_its_probability_says(kind, sound):
+    waveform, augment = sound(0.1), kind(probability=0.3)
+    changed = sum(augment(waveform, np.random.default_rng(seed)) is not waveform for seed in range(1_000))
+    assert 250 < changed < 350
+
+
+@pytest.mark.parametrize("kind", [Noise, Reverb, Gain])
+@pytest.mark.parametrize("seconds", [0.0001, 0.5])
+def test_silence_and_scraps_survive(kind, seconds):
+    silence = np.zeros(round(seconds * 16_000), np.float32)
+    assert not kind(probability=1.0)(silence, np.random.default_rng(0)).any()
+
+
+def test_a_chain_takes_its_steps_in_order_and_leaves_out_what_is_none(sound):
+    waveform = sound(0.5)
+    steps = Speed(factors=[2.0]), None, Gain(probability=1.0, db=(6, 6))
+    louder = Chain(*steps)(waveform, np.random.default_rng(0))
+    np.testing.assert_allclose(louder, audio.resample(waveform, 32_000, 16_000) * 10**0.3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda folder: Speed(factors=()), "augment.speed.factors are []; they must be above 0"),
+        (lambda folder: Speed(factors=(0.0, 1.0)), "must be above 0"),
+        (lambda folder: Noise(probability=1.5), "augment.noise.probability is 1.5; it must lie within 0 and 1"),
+        (lambda folder: Noise(probability=1, snr_db=(9, 3)), "augment.noise.snr_db is [9, 3]; it must be two numbers"),
+        (lambda folder: Gain(probability=1, db=(1,)), "augment.gain.db is [1]; it must be two numbers"),
+        (lambda folder: Reverb(probability=1, folder=folder / "none"), "none, in which there is no recording"),
+        (lambda folder: Noise(probability=1, folder=folder), "bad.wav: empty file"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once_by_the_name_of_its_key(make, said, tmp_path):
+    (tmp_path / "bad.wav").touch()
+    with pytest.raises(AsrError) as caught:
+        make(tmp_path)
+    assert said in str(caught.value)
 
 
 @given(st.lists(st.integers(0, 120), min_size=1, max_size=5), st.integers(0, 2**32 - 1))

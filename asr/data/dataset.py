@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from asr import audio
+from asr.augment import Augment
 from asr.data.manifest import Utterance
 from asr.data.sampler import BucketSampler
 from asr.data.select import Example
 from asr.errors import AudioError
 
 OnError = Literal["skip", "raise"]
-Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from asr.augment import Speed
+from asr.augment import Augment
 from asr.data.dataset import OnError, SpeechDataset, loader
 from asr.data.sampler import BucketSampler
 from asr.data.select import Selection
@@ -24,14 +24,14 @@ class SpeechData(LightningDataModule):
         batch_seconds: float,
         workers: int = 0,
         seed: int = 0,
-        speed: Speed | None = None,
+        augment: Augment | None = None,
         on_error: OnError = "skip",
     ) -> None:
         super().__init__()
         self.selections = {"train": train, "validation": validation}
         self.workers = workers
         self.seed = seed
-        self.speed = speed
+        self.augment = augment
         self.on_error = on_error
         self.samplers = {
             name: BucketSampler(
@@ -44,12 +44,12 @@ class SpeechData(LightningDataModule):
         }
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader("train", self.speed)
+        return self._loader("train", self.augment)
 
     def val_dataloader(self) -> DataLoader:
         return self._loader("validation", None)
 
-    def _loader(self, part: str, speed: Speed | None) -> DataLoader:
-        dataset = SpeechDataset(self.selections[part].examples, augment=speed, seed=self.seed, on_error=self.on_error)
+    def _loader(self, part: str, augment: Augment | None) -> DataLoader:
+        dataset = SpeechDataset(self.selections[part].examples, augment=augment, seed=self.seed, on_error=self.on_error)
         pin = torch.cuda.is_available()
         return loader(dataset, self.samplers[part], workers=self.workers, pin_memory=pin)
