@@ -14,6 +14,7 @@ from asr.data.manifest import read_manifests
 from asr.data.sampler import BucketSampler
 from asr.data.select import everything
 from asr.errors import ConfigError
+from asr.picture import reliability_figure, save
 from asr.report import Evaluation, Result
 from asr.score import compare
 from asr.transcriber import Transcriber
@@ -35,14 +36,15 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     folder = Path(cfg.dir)
     evaluation.write(folder)
     evaluation.show(sys.stdout)
-    score, words = evaluation.score, evaluation.score.words
+    save(reliability_figure(evaluation.reliability), folder / "reliability.png")
+    score, words, (low, high) = evaluation.score, evaluation.score.words, evaluation.interval
     for name, reason in evaluation.failures:
         print(f"could not be read: {name}: {reason}", file=sys.stderr)
     print(
-        f"WER {score.wer:.2%}  CER {score.cer:.2%}  "
+        f"WER {score.wer:.2%} ({low:.2%} to {high:.2%})  CER {score.cer:.2%}  "
         f"({words.substitutions} substitutions, {words.deletions} deletions, {words.insertions} insertions "
         f"in {words.length} words)  {score.exact} of {score.utterances} utterances exactly right  "
-        f"RTF {evaluation.rtf:.4f}  report in {folder}"
+        f"calibration error {evaluation.reliability.error:.3f}  RTF {evaluation.rtf:.4f}  report in {folder}"
     )
     return evaluation.summary()
 

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asr import lengths as ln
+from asr.calibration import AS_IT_IS, Calibration
 from asr.errors import ConfigError, ModelError
 from asr.text import Tokenizer
 
@@ -23,11 +24,15 @@ FORMAT = "asr-ctc-1"
 
 @dataclass(frozen=True)
 class Emissions:
-    """What the model says of each frame: `log_probs` (B, U, V) in nats, `lengths` (B,), seconds for one frame."""
+    """What the model says of each frame: `log_probs` (B, U, V) in nats, `lengths` (B,), seconds for one frame.
+
+    `calibration` is what validation found of the confidence of the words on the best path.
+    """
 
     log_probs: Tensor
     lengths: Tensor
     seconds_per_frame: float
+    calibration: Calibration = AS_IT_IS
 
     def row(self, i: int) -> Tensor:
         """The valid log-probabilities (U, V) of one utterance."""
@@ -44,11 +49,13 @@ class CTCModel(nn.Module):
         """
         super().__init__()
         self.tokenizer = tokenizer
+        self.confidence: Tensor
         self.features: Any
         self.encoder: Any
         self.features = _build(features)
         self.encoder = _build({**encoder, "bands": self.features.bands})
         self.head = nn.Linear(self.encoder.dim, len(tokenizer))
+        self.register_buffer("confidence", torch.tensor([1.0, 0.0]))  # slope and offset of a Calibration
         self.architecture = {"features": dict(features), "encoder": dict(encoder)}
         self.scores: dict[str, float] = {}
 
@@ -56,6 +63,15 @@ class CTCModel(nn.Module):
     def seconds_per_frame(self) -> float:
         """Seconds between two frames of the emissions."""
         return self.features.seconds_per_frame * self.encoder.factor
+
+    @property
+    def calibration(self) -> Calibration:
+        """Of the confidence of greedily decoded words, as the validation of training found it."""
+        return Calibration(*self.confidence.tolist())
+
+    @calibration.setter
+    def calibration(self, found: Calibration) -> None:
+        self.confidence.copy_(torch.tensor([found.slope, found.offset]))
 
     @property
     def device(self) -> torch.device:
@@ -70,7 +86,7 @@ class CTCModel(nn.Module):
         """Features (B, T, F) and their lengths (B,) to emissions (B, U, V), in float32 whatever the autocast."""
         encoded, lengths = self.encoder(features, lengths)
         log_probs = self.head(encoded).float().log_softmax(dim=-1)
-        return Emissions(log_probs, lengths, self.seconds_per_frame)
+        return Emissions(log_probs, lengths, self.seconds_per_frame, self.calibration)
 
     def frames(self, samples: Tensor) -> Tensor:
         """U, the frames that a number of samples becomes; (B,) to (B,)."""
@@ -122,6 +138,7 @@ class CTCModel(nn.Module):
                     encoder=header["encoder"],
                     tokenizer=Tokenizer(tuple(header["tokens"])),
                 )
+            weights.setdefault("confidence", model.confidence)  # of a model from before there was one
             model.load_state_dict(weights)
         except (KeyError, TypeError, AttributeError, RuntimeError, ConfigError) as error:
             reason = shorten(str(error), 200)

@@ -1,4 +1,4 @@
-"""Pictures for people: features above emissions over time."""
+"""Pictures for people: features above emissions over time, confidence against truth."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from asr.calibration import Reliability
 from asr.text import BLANK, Tokenizer
 
 
@@ -50,6 +51,19 @@ def emissions_figure(
     below.set_yticks(range(len(rows)), [*names, "blank"], family="monospace", fontsize=8)
     below.set_ylabel("token")
     below.set_xlabel("seconds")
+    return figure
+
+
+def reliability_figure(reliability: Reliability) -> Figure:
+    """Share of words that are right against their confidence, with the words in each bin; the grey line is right."""
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.plot(reliability.confidence, reliability.right, marker="o", color="tab:blue")
+    for x, y, count in zip(reliability.confidence, reliability.right, reliability.count.tolist(), strict=True):
+        axes.annotate(f"{count}", (x, y), xytext=(5, -11), textcoords="offset points", fontsize=8)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of the words that are right")
+    axes.set_title(f"expected calibration error {reliability.error:.3f}", loc="left", fontsize=10)
     return figure
 
 

@@ -10,9 +10,10 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
+from asr.calibration import Reliability
 from asr.data.manifest import Utterance
 from asr.decode import Hypothesis
-from asr.score import Pair, Score, confusions, total
+from asr.score import Pair, Score, confusions, interval, judged, total
 
 LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds at which lengths are parted
 
@@ -62,6 +63,16 @@ class Evaluation:
         return total(result.pair for result in self.results)
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """Bounds of the word error rate, at 95 %."""
+        return interval([result.pair for result in self.results])
+
+    @property
+    def reliability(self) -> Reliability:
+        """How the confidence of words compares with how often they are right."""
+        return Reliability.of([word for result in self.results for word in judged(result.hypothesis, result.pair)])
+
+    @property
     def audio_seconds(self) -> float:
         """Audio that was recognised."""
         return sum(result.utterance.duration for result in self.results)
@@ -82,6 +93,8 @@ class Evaluation:
         """Everything but the utterances, for a JSON file."""
         return {
             **_counts(self.score),
+            "wer_interval": [round(bound, 5) for bound in self.interval],
+            "calibration_error": round(self.reliability.error, 5),
             "audio_seconds": round(self.audio_seconds, 2),
             "seconds": round(self.seconds, 2),
             "rtf": round(self.rtf, 5),

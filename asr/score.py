@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import jiwer
+import numpy as np
 
+from asr.decode.hypothesis import Hypothesis
 from asr.text import normalise
 
 
@@ -95,9 +97,32 @@ def total(pairs: Iterable[Pair]) -> Score:
     return sum((pair.score for pair in pairs), Score())
 
 
+def interval(pairs: Sequence[Pair], *, level: float = 0.95, draws: int = 1_000) -> tuple[float, float]:
+    """Bounds between which the corpus's word error rate lies: percentiles over corpora drawn from its utterances.
+
+    The bootstrap of Bisani and Ney (ICASSP 2004). The draws are the same every time.
+    """
+    counts = np.array([(pair.score.words.errors, pair.score.words.length) for pair in pairs]).reshape(-1, 2)
+    rng = np.random.default_rng(0)
+    rates = []
+    for _ in range(draws):
+        errors, length = counts[rng.integers(len(counts), size=len(counts))].sum(0) if len(counts) else (0, 0)
+        rates.append(errors / max(1, length))
+    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
     """Errors of hypotheses against references, one for one, summed over the corpus."""
     return total(compare(r, h) for r, h in zip(references, hypotheses, strict=True))
+
+
+def judged(hypothesis: Hypothesis, pair: Pair) -> list[tuple[float, bool]]:
+    """The confidence of each word of a hypothesis, and whether the alignment found it to be right."""
+    right = [said == heard for said, heard in pair.alignment if heard]
+    if len(right) != len(hypothesis.words):  # normalised away: a lone apostrophe is no word
+        return []
+    return [(word.confidence, hit) for word, hit in zip(hypothesis.words, right, strict=True)]
 
 
 def confusions(pairs: Iterable[Pair]) -> Counter[tuple[str, str]]:

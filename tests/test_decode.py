@@ -1,6 +1,7 @@
 """Greedy decoding against its definition."""
 
 import math
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr.calibration import Calibration
 from asr.decode import Greedy
 from asr.model import Emissions
 from asr.text import Tokenizer
@@ -86,3 +88,13 @@ def test_blanks_and_spaces_alone_are_no_words():
     (hypothesis,) = Greedy()(emissions(frames("._..__.")), TOKENIZER)
     assert hypothesis.text == ""
     assert hypothesis.words == ()
+
+
+def test_confidence_is_what_the_model_s_calibration_makes_of_it():
+    raw = Greedy()(emissions(frames(".aab._b.")), TOKENIZER)[0]
+    unsure = replace(emissions(frames(".aab._b.")), calibration=Calibration(0.5, -1.0))
+    corrected = Greedy()(unsure, TOKENIZER)[0]
+    assert corrected.text == raw.text
+    for before, after in zip(raw.words, corrected.words, strict=True):
+        assert after.confidence == pytest.approx(Calibration(0.5, -1.0)(before.confidence))
+        assert after.confidence < before.confidence

@@ -37,6 +37,11 @@ def test_the_report_holds_every_utterance_worst_first_and_agrees_with_jiwer(
     assert sum(group["words"] for group in summary["lengths"].values()) == summary["words"]
     assert f"WER {expected.wer:.2%}" in finished.out
     assert summary["rtf"] > 0
+    low, high = summary["wer_interval"]
+    assert low <= summary["wer"] <= high
+    assert f"({low:.2%} to {high:.2%})" in finished.out
+    assert f"calibration error {summary['calibration_error']:.3f}" in finished.out
+    assert (tmp_path / "report" / "reliability.png").stat().st_size > 0
 
 
 def test_the_validation_score_is_the_one_that_training_reported(

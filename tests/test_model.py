@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from asr.calibration import AS_IT_IS, Calibration
 from asr.errors import ConfigError, ModelError
 from asr.model import CTCModel
 from asr.text import Tokenizer
@@ -83,6 +84,22 @@ def test_the_file_s_header_says_what_the_model_is(build, tmp_path):
     assert "".join(header["tokens"]) == " 'abcdefghijklmnopqrstuvwxyz"
     assert header["scores"] == {"val_wer": 0.125}
     assert header["version"]
+
+
+def test_the_calibration_of_its_confidence_goes_with_a_model(build, batch, tmp_path):
+    model = build()
+    model.calibration = Calibration(0.75, -1.5)
+    model.save(tmp_path / "model.safetensors")
+    loaded = CTCModel.load(tmp_path / "model.safetensors")
+    assert loaded.calibration == loaded(*batch).calibration == Calibration(0.75, -1.5)
+
+
+def test_a_model_from_before_confidence_was_calibrated_still_loads(build, tmp_path):
+    build().save(tmp_path / "new.safetensors")
+    with safe_open(tmp_path / "new.safetensors", framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys() if name != "confidence"}  # noqa: SIM118
+        save_file(weights, tmp_path / "old.safetensors", metadata=file.metadata())
+    assert CTCModel.load(tmp_path / "old.safetensors").calibration == AS_IT_IS
 
 
 def refused(path):

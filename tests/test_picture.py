@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from asr import picture
+from asr.calibration import Reliability
 from asr.text import Tokenizer
 
 
@@ -48,3 +49,11 @@ def test_save_writes_a_png_and_makes_the_folder(probabilities, tmp_path):
     picture.save(draw(probabilities, reference="$x$ 100%"), path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert "matplotlib.pyplot" not in sys.modules or sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def test_reliability_is_drawn_with_the_number_of_words_in_each_bin():
+    figure = picture.reliability_figure(Reliability.of([(0.95, True)] * 3 + [(0.15, False)] * 2))
+    _, drawn = figure.axes[0].lines
+    assert drawn.get_ydata().tolist() == [0.0, 1.0]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["2", "3"]
+    assert figure.axes[0].get_title(loc="left") == "expected calibration error 0.090"

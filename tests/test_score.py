@@ -1,11 +1,13 @@
 """Error rates against jiwer, over a corpus, and the alignment they rest on."""
 
 import jiwer
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.score import Edits, Score, compare, confusions, score, total
+from asr.decode import Hypothesis, Word
+from asr.score import Edits, Score, compare, confusions, interval, judged, score, total
 from asr.text import normalise
 
 WORDS = st.lists(st.sampled_from(["a", "b", "an", "it's", "long", "longer"]), max_size=7).map(" ".join)
@@ -102,3 +104,35 @@ def test_edits_add_up():
     edits = Edits(5, 1, 2, 3) + Edits(1, 1, 1, 1)
     assert edits == Edits(6, 2, 3, 4)
     assert (edits.errors, edits.length, edits.rate) == (9, 11, 9 / 11)
+
+
+def test_the_interval_is_as_wide_as_the_binomial_s_where_words_are_independent():
+    rng = np.random.default_rng(3)
+    pairs = [compare("yes", "yes" if rng.random() < 0.8 else "no") for _ in range(400)]
+    low, high = interval(pairs)
+    rate = total(pairs).wer
+    assert low < rate < high
+    assert high - low == pytest.approx(2 * 1.96 * (rate * (1 - rate) / 400) ** 0.5, rel=0.1)
+
+
+def test_the_interval_of_nothing_and_of_what_is_always_right_is_zero():
+    assert interval([]) == (0.0, 0.0)
+    assert interval([compare("a b", "a b")] * 3) == (0.0, 0.0)
+
+
+def heard(text):
+    return Hypothesis(text, 0.0, tuple(Word(w, 0.0, 0.1, i / 10) for i, w in enumerate(text.split())))
+
+
+def test_words_are_judged_by_the_alignment():
+    hypothesis = heard("the bat sat down")
+    assert judged(hypothesis, compare("a the cat sat", hypothesis.text)) == [
+        (0.0, True),
+        (0.1, False),
+        (0.2, True),
+        (0.3, False),
+    ]
+
+
+def test_a_hypothesis_whose_words_are_normalised_away_is_not_judged():
+    assert judged(heard("' it"), compare("it", "' it")) == []

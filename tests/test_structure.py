@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "asr"
 ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.errors",),
     ("asr.audio",),
+    ("asr.calibration",),
     ("asr.text",),
     ("asr.lengths",),
     ("asr.features",),

@@ -11,22 +11,25 @@ from asr.text import Tokenizer
 
 
 class Greedy:
-    """The decoder without parameters. Its score is the log-probability of the best path."""
+    """The decoder without parameters. Its score is the log-probability of the best path.
+
+    A word's confidence is the geometric mean of its letters' probabilities, as the model's calibration corrects it.
+    """
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """One hypothesis for each utterance of the emissions."""
         best, tokens = emissions.log_probs.detach().max(dim=-1)
         best, tokens, lengths = best.cpu(), tokens.cpu(), emissions.lengths.tolist()
         return [
-            _hypothesis(best[i, :length], tokens[i, :length], tokenizer, emissions.seconds_per_frame)
-            for i, length in enumerate(lengths)
+            _hypothesis(best[i, :length], tokens[i, :length], tokenizer, emissions) for i, length in enumerate(lengths)
         ]
 
 
-def _hypothesis(best: Tensor, tokens: Tensor, tokenizer: Tokenizer, seconds: float) -> Hypothesis:
-    scores = best.tolist()
+def _hypothesis(best: Tensor, tokens: Tensor, tokenizer: Tokenizer, emissions: Emissions) -> Hypothesis:
+    scores, seconds = best.tolist(), emissions.seconds_per_frame
     spoken = []
     for text, letters in words(runs(tokens.numpy()), tokenizer):
         confidence = math.exp(sum(max(scores[run.start : run.end]) for run in letters) / len(letters))
+        confidence = emissions.calibration(confidence)
         spoken.append(Word(text, letters[0].start * seconds, letters[-1].end * seconds, confidence))
     return Hypothesis(" ".join(word.text for word in spoken), math.fsum(scores), tuple(spoken))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,12 +13,13 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from asr.audio import SAMPLE_RATE
 from asr.augment import SpecAugment
+from asr.calibration import AS_IT_IS, Calibration
 from asr.data.dataset import Batch
 from asr.decode import Greedy
 from asr.lengths import mask
 from asr.loss import ctc_loss, disagreement
 from asr.model import CTCModel, Emissions
-from asr.score import Pair, Score, compare, total
+from asr.score import Pair, Score, compare, judged, total
 from asr.text import BLANK
 
 
@@ -65,6 +66,7 @@ class Recogniser(LightningModule):
         self.score = Score()
         self.heard: list[Heard] = []
         self._pairs: list[Pair] = []
+        self._words: list[tuple[float, bool]] = []  # raw confidence, and whether it was right
         self._audio_seconds, self._epoch_start, self._elapsed = 0.0, 0.0, 0.0
 
     def configure_optimizers(self) -> Any:
@@ -109,7 +111,7 @@ class Recogniser(LightningModule):
             features = self.spec_augment(features, lengths)
         emissions = self.model.emit(features, lengths)
         each = zip(emissions.log_probs.chunk(count), emissions.lengths.chunk(count), strict=True)
-        return [Emissions(log_probs, lengths, emissions.seconds_per_frame) for log_probs, lengths in each]
+        return [replace(emissions, log_probs=log_probs, lengths=lengths) for log_probs, lengths in each]
 
     def configure_gradient_clipping(
         self,
@@ -131,26 +133,28 @@ class Recogniser(LightningModule):
         self.log("train/audio_seconds_per_second", self._audio_seconds / max(self._elapsed, 1e-9))
 
     def on_validation_epoch_start(self) -> None:
-        self._pairs, self.heard = [], []
+        self._pairs, self._words, self.heard = [], [], []
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._note_failures(batch)
         if not len(batch):
             return
         features, lengths = self.model.features(batch.waveforms, batch.lengths)
-        emissions = self.model.emit(features, lengths)
+        emissions = replace(self.model.emit(features, lengths), calibration=AS_IT_IS)
         loss = self._loss(batch, emissions)
         self.log("val/loss", loss, batch_size=max(1, int(batch.target_lengths.sum())))
         self.log("val/blank", _blank_share(emissions), batch_size=len(batch))
         for i, hypothesis in enumerate(self.decode(emissions, self.model.tokenizer)):
             pair = compare(batch.utterances[i].text, hypothesis.text)
             self._pairs.append(pair)
+            self._words += judged(hypothesis, pair)
             if len(self.heard) < self.shown and batch_idx % self._spread() == 0 and i == 0:
                 picture = features[i, : int(lengths[i])].cpu(), emissions.row(i).float().cpu()
                 self.heard.append(Heard(batch.utterances[i].audio.name, *picture, pair))
 
     def on_validation_epoch_end(self) -> None:
         self.score = total(self._pairs)
+        self.model.calibration = Calibration.fit(self._words)
         self.log_dict({"val/wer": self.score.wer, "val/cer": self.score.cer})
 
     def _spread(self) -> int:

@@ -1,0 +1,60 @@
+"""What calibration promises of confidence."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.calibration import AS_IT_IS, Calibration, Reliability
+
+WORDS = st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60)
+
+
+def drawn(count, slope, offset, seed=0):
+    """Words whose raw confidence, put through a calibration, is the very probability that they are right."""
+    rng = np.random.default_rng(seed)
+    raw = rng.uniform(0.02, 0.98, count)
+    truth = Calibration(slope, offset)
+    return [(float(c), bool(rng.random() < truth(c))) for c in raw]
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.5, -1.0), (2.0, 1.5)])
+def test_the_fit_finds_the_calibration_that_words_were_drawn_from(slope, offset):
+    found = Calibration.fit(drawn(30_000, slope, offset))
+    assert found.slope == pytest.approx(slope, abs=0.08)
+    assert found.offset == pytest.approx(offset, abs=0.08)
+
+
+def test_what_is_fitted_on_some_words_holds_for_others():
+    calibration = Calibration.fit(drawn(3_000, 0.6, -1.5, seed=1))
+    others = drawn(3_000, 0.6, -1.5, seed=2)
+    before, after = Reliability.of(others), Reliability.of([(calibration(c), hit) for c, hit in others])
+    assert before.error > 0.2
+    assert after.error < 0.03
+
+
+@given(WORDS)
+def test_a_fit_of_any_words_is_a_rising_map_into_probabilities(words):
+    calibration = Calibration.fit(words)
+    values = [calibration(c) for c in np.linspace(0, 1, 21)]
+    assert all(0 <= value <= 1 for value in values)
+    assert values == sorted(values)
+
+
+def test_words_that_were_all_right_do_not_make_certain():
+    calibration = Calibration.fit([(0.9, True)] * 5)
+    assert 0.5 < calibration(0.9) < 1
+
+
+def test_without_words_and_without_a_fit_confidence_stays_what_it_was():
+    assert Calibration.fit([]) == AS_IT_IS
+    assert AS_IT_IS(0.123456789) == 0.123456789
+
+
+@given(WORDS)
+def test_the_calibration_error_is_its_definition(words):
+    bins = [[w for w in words if min(9, int(w[0] * 10)) == i] for i in range(10)]
+    expected = sum(abs(sum(c for c, _ in held) - sum(hit for _, hit in held)) for held in bins) / max(1, len(words))
+    reliability = Reliability.of(words)
+    assert reliability.error == pytest.approx(expected)
+    assert reliability.count.sum() == len(words)
