@@ -50,6 +50,7 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
             errors.append(error)
             return None
 
+    sys.argv[1:] = _with_files(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints tracebacks and exits by itself
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
@@ -65,11 +66,28 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
 
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = hydra.compose(config_name, overrides)
+            cfg = hydra.compose(config_name, _with_files(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explained(error, config_name)) from error
     _refuse_unread_keys(cfg, config_name)
     return cfg
+
+
+def _with_files(overrides: list[str]) -> list[str]:
+    """Overrides in which GROUP=FOLDER/GROUP/NAME.yaml, a file of one's own, has become an option that Hydra finds."""
+    found, places = [], []
+    for override in overrides:
+        group, _, value = override.partition("=")
+        path = Path(value)
+        if path.suffix == ".yaml" and (CONF / group).is_dir():
+            if not path.is_file():
+                raise ConfigError(f"{group}: {path}: no such file")
+            if path.parent.resolve().name != group:
+                raise ConfigError(f"{group}: {path}: an option of one's own must lie in a folder that is named {group}")
+            places.append(f"'file://{path.resolve().parents[1]}'")
+            override = f"{group}={path.stem}"
+        found.append(override)
+    return [*found, f"hydra.searchpath=[{','.join(places)}]"] if places else found
 
 
 def make_corpus(data: DictConfig) -> None:

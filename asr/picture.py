@@ -1,5 +1,6 @@
-"""Pictures for people: features above emissions over time, confidence against truth."""
+"""Pictures for people: features above emissions over time, confidence against truth, errors over weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,20 @@ def reliability_figure(reliability: Reliability) -> Figure:
         axes.annotate(f"{count}", (x, y), xytext=(5, -11), textcoords="offset points", fontsize=8)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of the words that are right")
     axes.set_title(f"expected calibration error {reliability.error:.3f}", loc="left", fontsize=10)
+    return figure
+
+
+def surface_figure(wer: Mapping[tuple[float, float], float], best: tuple[float, float]) -> Figure:
+    """Word error rate at points of (lm_weight, word_bonus); the best has a ring, the worst quarter one colour."""
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    x, y = np.array(list(wer)).T
+    values = 100 * np.array(list(wer.values()))
+    drawn = axes.scatter(x, y, c=values, cmap="viridis_r", s=70, vmax=np.quantile(values, 0.75))
+    axes.scatter(*best, s=220, facecolors="none", edgecolors="tab:red", linewidths=2)
+    axes.set(xlabel="lm_weight", ylabel="word_bonus")
+    axes.set_title(f"WER {100 * wer[best]:.2f} % at {best[0]:g}, {best[1]:g}", loc="left", fontsize=10)
+    figure.colorbar(drawn, label="WER, %")
     return figure
 
 

@@ -51,6 +51,14 @@ def test_save_writes_a_png_and_makes_the_folder(probabilities, tmp_path):
     assert "matplotlib.pyplot" not in sys.modules or sys.modules["matplotlib.pyplot"].get_fignums() == []
 
 
+def test_the_best_point_of_a_surface_has_a_ring():
+    figure = picture.surface_figure({(0.0, 0.0): 0.5, (1.0, 4.0): 0.25, (2.0, 4.0): 0.75}, (1.0, 4.0))
+    points, ring = figure.axes[0].collections
+    assert points.get_array().tolist() == [50, 25, 75]
+    assert ring.get_offsets().tolist() == [[1.0, 4.0]]
+    assert figure.axes[0].get_title(loc="left") == "WER 25.00 % at 1, 4"
+
+
 def test_reliability_is_drawn_with_the_number_of_words_in_each_bin():
     figure = picture.reliability_figure(Reliability.of([(0.95, True)] * 3 + [(0.15, False)] * 2))
     _, drawn = figure.axes[0].lines

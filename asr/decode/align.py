@@ -48,19 +48,23 @@ def _align(log_probs: Tensor, labels: Tensor) -> Alignment:
     if frames < len(labels) + repeats:
         nothing = np.zeros(0, dtype=np.int64)
         return Alignment(nothing, nothing, np.zeros(0), -math.inf)
-    if not len(labels):
-        path = np.full(frames, BLANK)
-    elif frames * (2 * len(labels) + 1) <= WHOLE:
-        from torchaudio.functional import forced_align  # here, for its import costs half a second
-
-        path = forced_align(log_probs[None], labels[None], blank=BLANK)[0][0].numpy()
-    else:
-        path = _in_blocks(log_probs.numpy(), labels.numpy(), math.isqrt(frames))
+    path = best_path(log_probs.numpy(), labels.numpy())
     each = log_probs.numpy().astype(np.float64)[np.arange(frames), path]
     spans = np.array([(run.start, run.end) for run in runs(path)], dtype=np.int64).reshape(-1, 2)
     starts, ends = spans[:, 0], spans[:, 1]
     total = np.append(0.0, each.cumsum())
     return Alignment(starts, ends, (total[ends] - total[starts]) / (ends - starts), float(total[-1]))
+
+
+def best_path(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The token of each frame (U,) in the likeliest path that spells labels (L,), which fit, by emissions (U, V)."""
+    if not len(labels):
+        return np.full(len(log_probs), BLANK)
+    if len(log_probs) * (2 * len(labels) + 1) > WHOLE:
+        return _in_blocks(log_probs, labels, math.isqrt(len(log_probs)))
+    from torchaudio.functional import forced_align  # here, for its import costs half a second
+
+    return forced_align(torch.from_numpy(log_probs)[None], torch.from_numpy(labels)[None], blank=BLANK)[0][0].numpy()
 
 
 def _in_blocks(log_probs: np.ndarray, labels: np.ndarray, block: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -21,7 +22,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from asr.calibration import Calibration
 from asr.decode import lm as models
+from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
 from asr.decode.path import phrases, runs
 from asr.decode.path import words as spelled
@@ -39,8 +42,9 @@ class Beam:
     Those more than `prune_log_prob` nats behind the best are dropped at once. `lm` is the path of a language model
     (`lm_unit` tells what it is of, where the file cannot), `lexicon` that of a file with a word on each line. Frames
     whose blank is likelier than `skip_blank` are left out, but one between two tokens; 1 leaves out none. With `n_best`
-    above 1 a hypothesis carries the next best ones as its alternatives. Batches are decoded by `workers` processes
-    (None: one for each core).
+    above 1 a hypothesis carries the next best ones as its alternatives. `hotwords` are phrases to favour, as Greedy
+    takes them; a lexicon gets their words. `calibration` is slope and offset of a Calibration of words' confidence.
+    Batches are decoded by `workers` processes (None: one for each core).
     """
 
     def __init__(
@@ -56,9 +60,11 @@ class Beam:
         prune_log_prob: float = 20.0,
         tokens_per_frame: int = 15,
         skip_blank: float = 0.999,
+        hotwords: Sequence[str] | str | Path | None = None,
+        calibration: tuple[float, float] = (1.0, 0.0),
         workers: int | None = None,
     ) -> None:
-        """Raises ConfigError for a number out of range, and for a language model or a lexicon that cannot be read."""
+        """Raises ConfigError for a number out of range, and for a file (lm, lexicon, hotwords) that cannot be read."""
         for name, value in (("beam_size", beam_size), ("n_best", n_best), ("tokens_per_frame", tokens_per_frame)):
             if value < 1:
                 raise ConfigError(f"decoder.{name} is {value}; it must be 1 or more")
@@ -72,6 +78,10 @@ class Beam:
         self.lm_weight, self.word_bonus = lm_weight if lm is not None else 0.0, word_bonus
         self.lexicon = _lexicon(Path(lexicon)) if lexicon is not None else None
         self.n_best, self.skip_blank = n_best, skip_blank
+        self.hotwords = read(hotwords) if hotwords else {}
+        if self.lexicon is not None:
+            self.lexicon = list(dict.fromkeys([*self.lexicon, *" ".join(self.hotwords).split()]))
+        self.calibration = Calibration(*calibration)
         self.workers = workers or os.cpu_count() or 1
         self.lm_words = models.entries(self.lm) if self.lm is not None else None
         self.lm_unit = lm_unit if lm_unit != "auto" or self.lm_words is None else models.unit(self.lm_words)
@@ -95,6 +105,13 @@ class Beam:
             self._pool = _forked(self._search, self.workers)
         return list(self._pool.map(_decode, rows, repeat(seconds), chunksize=-(-len(rows) // (4 * self.workers))))
 
+    def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":
+        """The same with other weights; language model and lexicon are not read again."""
+        other = copy(self)
+        other.lm_weight, other.word_bonus, other._pool = lm_weight, word_bonus, None
+        other._search = self._search.reweighted(other) if self._search is not None else None
+        return other
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -108,13 +125,12 @@ class _Search:
     """flashlight's decoder for the settings of a Beam and the tokens of a model."""
 
     def __init__(self, beam: Beam, tokenizer: Tokenizer) -> None:
-        from flashlight.lib.text import decoder as fl
-
         self.tokenizer, self.beam = tokenizer, beam
         if " " not in tokenizer.characters:
             raise ConfigError("decoder=beam parts words at the space, and this model's alphabet has none")
         self.space = tokenizer.encode(" ")[0]
         self.lexicon = beam.lexicon
+        self.spotter = Spotter(beam.hotwords, tokenizer) if beam.hotwords else None
         self.rescorer: models.LanguageModel | None = None
         self.model: models.LanguageModel | None = None
         if beam.lm is not None and beam.lm_unit == "characters":
@@ -126,22 +142,32 @@ class _Search:
                 self.model = models.LanguageModel(beam.lm, self.lexicon)
             else:
                 self.rescorer = models.LanguageModel(beam.lm, beam.lm_words or [])
-        model = self.model.kenlm if self.model is not None else fl.ZeroLM()
-        common = (beam.beam_size, min(beam.tokens_per_frame, len(tokenizer)), beam.prune_log_prob)
-        weight = beam.lm_weight * models.NATS if self.model is not None else 0.0
-        if self.lexicon is None:
-            free = fl.LexiconFreeDecoderOptions(*common, weight, 0.0, True, fl.CriterionType.CTC)
-            self.decoder: Any = fl.LexiconFreeDecoder(free, model, self.space, BLANK, [])
-        else:
-            bound = fl.LexiconDecoderOptions(
-                *common, weight, beam.word_bonus, -math.inf, 0.0, True, fl.CriterionType.CTC
-            )
-            of_tokens = self.model is not None and beam.lm_unit == "characters"
-            trie = self._trie(fl, self.model if not of_tokens else None)
-            self.decoder = fl.LexiconDecoder(bound, trie, model, self.space, BLANK, -1, [], of_tokens)
+        self.of_tokens = self.model is not None and beam.lm_unit == "characters"
+        self.trie = self._trie(self.model if not self.of_tokens else None) if self.lexicon is not None else None
+        self.decoder = self._decoder(beam)
 
-    def _trie(self, fl: Any, model: models.LanguageModel | None) -> Any:
+    def reweighted(self, beam: Beam) -> "_Search":
+        """The same for a beam of other weights."""
+        other = copy(self)
+        other.beam, other.decoder = beam, self._decoder(beam)
+        return other
+
+    def _decoder(self, beam: Beam) -> Any:
+        from flashlight.lib.text import decoder as fl
+
+        model = self.model.kenlm if self.model is not None else fl.ZeroLM()
+        common = (beam.beam_size, min(beam.tokens_per_frame, len(self.tokenizer)), beam.prune_log_prob)
+        weight = beam.lm_weight * models.NATS if self.model is not None else 0.0
+        if self.trie is None:
+            free = fl.LexiconFreeDecoderOptions(*common, weight, 0.0, True, fl.CriterionType.CTC)
+            return fl.LexiconFreeDecoder(free, model, self.space, BLANK, [])
+        bound = fl.LexiconDecoderOptions(*common, weight, beam.word_bonus, -math.inf, 0.0, True, fl.CriterionType.CTC)
+        return fl.LexiconDecoder(bound, self.trie, model, self.space, BLANK, -1, [], self.of_tokens)
+
+    def _trie(self, model: models.LanguageModel | None) -> Any:
         """The lexicon's words as tokens and a space, with what a word is worth at the beginning of a sentence."""
+        from flashlight.lib.text import decoder as fl
+
         assert self.lexicon is not None
         trie = fl.Trie(len(self.tokenizer), self.space)
         for index, word in enumerate(self.lexicon):
@@ -156,6 +182,8 @@ class _Search:
 
     def decode(self, log_probs: np.ndarray, seconds: float) -> Hypothesis:
         """The best hypothesis for emissions (U, V), the next best as its alternatives."""
+        if self.spotter is not None:
+            log_probs = self.spotter(log_probs)
         kept = _kept(log_probs[:, BLANK], self.beam.skip_blank)
         # a blank first, or flashlight takes a space in the first frame for its own and asks no language model about it;
         # a space last where there is a lexicon, whose words all end in one
@@ -177,7 +205,7 @@ class _Search:
             found = {text: self._with_words(text, one) for text, one in found.items()}
         ranked = sorted(found.items(), key=lambda entry: -entry[1].score)
         best, *others = (
-            Hypothesis(text, one.score, _sure(one, [other for _, other in ranked[:COMPARED]], seconds))
+            Hypothesis(text, one.score, self._sure(one, [other for _, other in ranked[:COMPARED]], seconds))
             for text, one in ranked[: self.beam.n_best]
         )
         return replace(best, alternatives=tuple(others))
@@ -199,6 +227,18 @@ class _Search:
             score += self.beam.lm_weight * self.rescorer.log_prob(text.split())
         return replace(found, score=score)
 
+    def _sure(self, found: _Found, others: Sequence[_Found], seconds: float) -> tuple[Word, ...]:
+        """Words with times, and as confidence the share of the hypotheses' likelihood that has the same word there."""
+        scores = np.array([other.score for other in others])
+        shares = np.exp(scores - scores.max())
+        shares /= shares.sum()
+        words = []
+        for text, start, end in found.words:
+            same = [any(w == text and a < end and b > start for w, a, b in other.words) for other in others]
+            confidence = self.beam.calibration(min(1.0, float(shares[same].sum())))
+            words.append(Word(text, start * seconds, end * seconds, confidence))
+        return tuple(words)
+
 
 def _kept(blank: np.ndarray, skip: float) -> np.ndarray:
     """The frames that are looked at: of a run of sure blanks only the first, for it parts two equal letters."""
@@ -206,18 +246,6 @@ def _kept(blank: np.ndarray, skip: float) -> np.ndarray:
         return np.arange(len(blank))
     sure = blank > math.log(skip)
     return np.flatnonzero(~(sure & np.append(False, sure[:-1])))
-
-
-def _sure(found: _Found, others: Sequence[_Found], seconds: float) -> tuple[Word, ...]:
-    """Words with times, and as confidence the share of the hypotheses' likelihood that has the same word there."""
-    scores = np.array([other.score for other in others])
-    shares = np.exp(scores - scores.max())
-    shares /= shares.sum()
-    words = []
-    for text, start, end in found.words:
-        same = [any(w == text and a < end and b > start for w, a, b in other.words) for other in others]
-        words.append(Word(text, start * seconds, end * seconds, min(1.0, float(shares[same].sum()))))
-    return tuple(words)
 
 
 def _check_alphabet(path: Path, words: Sequence[str] | None, tokenizer: Tokenizer) -> None:

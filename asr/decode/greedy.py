@@ -1,9 +1,12 @@
 """Best path decoding: the likeliest token of each frame, repeats merged, blanks dropped (Graves et al. 2006)."""
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor
 
+from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
 from asr.decode.path import runs, words
 from asr.model import Emissions
@@ -14,10 +17,20 @@ class Greedy:
     """The decoder without parameters. Its score is the log-probability of the best path.
 
     A word's confidence is the geometric mean of its letters' probabilities, as the model's calibration corrects it.
+    `hotwords` are phrases to favour: "ann smith", "ann smith:2" with a weight in nats a letter, files of such lines.
     """
+
+    def __init__(self, *, hotwords: Sequence[str] | str | Path | None = None) -> None:
+        """Raises ConfigError for a hotword that is none, or whose file cannot be read."""
+        self.hotwords = read(hotwords) if hotwords else {}
+        self._spotter: Spotter | None = None
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """One hypothesis for each utterance of the emissions."""
+        if self.hotwords:
+            if self._spotter is None or self._spotter.tokenizer != tokenizer:
+                self._spotter = Spotter(self.hotwords, tokenizer)
+            emissions = self._spotter.on(emissions)
         best, tokens = emissions.log_probs.detach().max(dim=-1)
         best, tokens, lengths = best.cpu(), tokens.cpu(), emissions.lengths.tolist()
         return [

@@ -43,9 +43,13 @@ def words(emitted: Iterable[Run], tokenizer: Tokenizer) -> list[tuple[str, list[
 
 def phrases(path: Path, setting: str) -> list[str]:
     """The lines of a file, normalised, each once. Raises ConfigError, naming the setting, for one that is no text."""
+    return list(dict.fromkeys(filter(None, map(normalise, lines(path, setting)))))
+
+
+def lines(path: Path, setting: str) -> list[str]:
+    """The lines of a file that are not empty. Raises ConfigError, naming the setting, for one that is no text."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text in UTF-8"
         raise ConfigError(f"{setting}: {path}: {reason}") from None
-    return list(dict.fromkeys(filter(None, map(normalise, lines))))

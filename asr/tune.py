@@ -1,0 +1,135 @@
+"""Tune a decoder: `python -m asr.tune checkpoint=model.safetensors data=an4 decoder.lm=an4.arpa [key=value ...]`.
+
+Looks for the `lm_weight` and the `word_bonus` that make the fewest word errors on the validation set, fits the
+calibration of confidence to what the best of them hears, and writes both as a decoder:
+`decoder=outputs/an4-tuning/decoder/tuned.yaml` works wherever `decoder=beam` does.
+"""
+
+import csv
+import itertools
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.progress import track
+
+from asr import cli
+from asr.calibration import Calibration, Reliability
+from asr.data.dataset import SpeechDataset, loader
+from asr.data.manifest import Utterance, read_manifests
+from asr.data.sampler import BucketSampler
+from asr.data.select import everything
+from asr.decode import Beam, Hypothesis
+from asr.errors import ConfigError
+from asr.model import CTCModel, Emissions
+from asr.picture import save, surface_figure
+from asr.score import Pair, compare, judged, total
+
+Point = tuple[float, float]  # lm_weight, word_bonus
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Emissions of utterances, worked out once, by the batch."""
+
+    model: CTCModel
+    batches: tuple[tuple[tuple[Utterance, ...], Emissions], ...]
+
+    @classmethod
+    @torch.inference_mode()
+    def of(cls, model: CTCModel, utterances: list[Utterance], data: DictConfig) -> "Heard":
+        """What a model emits for utterances."""
+        examples = everything(utterances, model.tokenizer).examples
+        sampler = BucketSampler(
+            [e.utterance.duration for e in examples], batch_seconds=data.batch_seconds, shuffle=False
+        )
+        batches = []
+        for batch in loader(SpeechDataset(examples, on_error=data.on_error), sampler, workers=data.workers):
+            if len(batch):
+                emissions = model(batch.waveforms.to(model.device), batch.lengths.to(model.device))
+                batches.append((batch.utterances, emissions))
+        return cls(model, tuple(batches))
+
+    def decoded(self, beam: Beam) -> list[tuple[Hypothesis, Pair]]:
+        """What a beam search makes of them, against the references."""
+        found = []
+        for utterances, emissions in self.batches:
+            for utterance, hypothesis in zip(utterances, beam(emissions, self.model.tokenizer), strict=True):
+                found.append((hypothesis, compare(utterance.text, hypothesis.text)))
+        return found
+
+
+def tune(cfg: DictConfig) -> dict[str, Any]:
+    """Search, write the decoder, the points and their picture; returns the decoder's settings.
+
+    Raises ConfigError where there is nothing to tune, and for what the decoder and the data refuse.
+    """
+    beam = instantiate(cfg.decoder)
+    if not isinstance(beam, Beam):
+        raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
+    model = CTCModel.load(cfg.checkpoint, device=cfg.device).eval()
+    cli.make_corpus(cfg.data)
+    heard = Heard.of(model, read_manifests(cfg.data[cfg.split], limit=cfg.data.limit), cfg.data)
+    beam(heard.batches[0][1], model.tokenizer)  # reads the language model, once for all points
+
+    wer: dict[Point, float] = {}
+    cost: dict[Point, Point] = {}  # word errors first, then characters: few utterances make ties
+    for grid in _grids(cfg, beam, cost):
+        for point in track(
+            grid, description=f"{len(wer)} points so far", transient=True, disable=not sys.stderr.isatty()
+        ):
+            pairs = heard.decoded(beam.reweighted(lm_weight=point[0], word_bonus=point[1]))
+            score = total(pair for _, pair in pairs)
+            wer[point], cost[point] = score.wer, (score.wer, score.cer)
+    best = min(cost, key=cost.__getitem__)
+
+    found = heard.decoded(beam.reweighted(lm_weight=best[0], word_bonus=best[1]))
+    words = [word for hypothesis, pair in found for word in judged(hypothesis, pair)]
+    calibration = Calibration.fit(words)
+    settings: dict[str, Any] = OmegaConf.to_container(cfg.decoder, resolve=True)  # type: ignore[assignment]
+    settings |= {"lm_weight": best[0], "word_bonus": best[1]}
+    settings["calibration"] = [round(calibration.slope, 4), round(calibration.offset, 4)]
+    settings |= {name: str(Path(settings[name]).resolve()) for name in ("lm", "lexicon") if settings[name]}
+    folder = Path(cfg.dir)
+    target = folder / "decoder" / "tuned.yaml"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(settings), target)
+    with (folder / "points.csv").open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows([("lm_weight", "word_bonus", "wer", "cer"), *((*p, *cost[p]) for p in sorted(cost))])
+    save(surface_figure(wer, best), folder / "surface.png")
+    after = Reliability.of([(calibration(confidence), right) for confidence, right in words])
+    print(
+        f"WER {wer[best]:.2%} with lm_weight {best[0]:g} and word_bonus {best[1]:g}, the best of {len(wer)} points "
+        f"(worst {max(wer.values()):.2%}); calibration error {Reliability.of(words).error:.3f}, after the fit "
+        f"{after.error:.3f}; decoder={target}"
+    )
+    return settings
+
+
+def _grids(cfg: DictConfig, beam: Beam, cost: dict[Point, Point]) -> Iterator[list[Point]]:
+    """Points that have not been tried: a grid over the bounds, then half as wide ones around the best so far."""
+    bounds = [cfg.lm_weight if beam.lm is not None else [0.0, 0.0], cfg.word_bonus]
+    axes = [np.linspace(low, high, cfg.points if low < high else 1) for low, high in bounds]
+    steps = [axis[1] - axis[0] if len(axis) > 1 else 0.0 for axis in axes]
+    for _ in range(1 + cfg.rounds):
+        points = [(round(float(w), 4), round(float(b), 4)) for w, b in itertools.product(*axes)]
+        yield [point for point in dict.fromkeys(points) if point not in cost]
+        steps = [step / 2 for step in steps]
+        best = min(cost, key=cost.__getitem__)
+        axes = [value + step * np.arange(-1, 2) for value, step in zip(best, steps, strict=True)]
+        axes[0] = axes[0][axes[0] >= 0]
+
+
+def main() -> None:
+    """Entry point."""
+    cli.run("tune", tune)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Hotwords against every path that spells them, and what becomes of emissions in which they are found."""
+
+import math
+from itertools import groupby, product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.decode import Beam, Greedy
+from asr.decode.hotwords import WEIGHT, Spotter, read
+from asr.errors import ConfigError
+from asr.model import Emissions
+from asr.text import Tokenizer
+
+TOKENIZER = Tokenizer((" ", "a", "b"))
+SPACE = 1
+ENGLISH = Tokenizer.english()
+
+
+def random(frames, seed, tokens=4):
+    rng = np.random.default_rng(seed)
+    x = 2 * rng.standard_normal((frames, tokens))
+    return (x - np.log(np.exp(x).sum(1, keepdims=True))).astype(np.float32)
+
+
+def spoken(text, seed=0, sure=0.9):
+    """Emissions that say a text, a frame for each character: . is the blank, _ the space."""
+    share = np.random.default_rng(seed).uniform(0.5, 1.5, (len(text), len(ENGLISH)))
+    share *= (1 - sure) / share.sum(1, keepdims=True)
+    for row, c in zip(share, text, strict=True):
+        row[0 if c == "." else ENGLISH.encode(" " if c == "_" else c)[0]] += sure
+    return np.log(share).astype(np.float32)
+
+
+def emissions(*rows):
+    padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)
+    return Emissions(padded, torch.tensor([len(row) for row in rows]), 0.04)
+
+
+def gain_by_enumeration(log_probs, labels, bonus):
+    """The most that any path spelling the labels, space to space, gains in any stretch of frames."""
+    loss = log_probs - log_probs.max(1, keepdims=True)
+    best = -math.inf
+    for start in range(len(loss)):
+        for end in range(start + len(labels), len(loss) + 1):
+            for path in product(range(loss.shape[1]), repeat=end - start):
+                if path[0] == path[-1] == SPACE and [t for t, _ in groupby(path) if t] == labels:
+                    best = max(best, bonus + float(loss[np.arange(start, end), path].sum()))
+    return best
+
+
+@given(st.integers(3, 6), st.sampled_from(["a", "ab", "aa"]), st.floats(0.2, 6.0), st.integers(0, 10**6))
+def test_what_is_found_gains_as_much_as_the_best_of_all_paths(frames, phrase, weight, seed):
+    spotter = Spotter({phrase: weight}, TOKENIZER)
+    log_probs = random(frames, seed)
+    expected = gain_by_enumeration(log_probs, TOKENIZER.encode(f" {phrase} "), weight * len(phrase))
+    spots = spotter.spots(log_probs)
+    if expected > 0:
+        assert spots[0].gain == pytest.approx(expected, abs=1e-4)
+    else:
+        assert spots == []
+
+
+@given(st.integers(1, 12), st.floats(0.2, 8.0), st.integers(0, 10**6))
+def test_each_frame_holds_the_same_probabilities_made_smaller_but_for_the_path(frames, weight, seed):
+    before = random(frames, seed)
+    after = Spotter({"ab": weight, "b a": weight}, TOKENIZER)(before)
+    assert after.shape == before.shape
+    assert np.allclose(after.max(1), before.max(1), atol=1e-5)
+    assert (np.sort(after, 1) <= np.sort(before, 1) + 1e-5).all()
+
+
+@given(st.integers(2, 12), st.integers(0, 10**6))
+def test_the_likeliest_path_spells_what_was_found(frames, seed):
+    log_probs = random(frames, seed)
+    heard = Greedy(hotwords=["ab:4"])(emissions(log_probs), TOKENIZER)[0].text
+    padded = np.full((frames + 2, 4), -1e4, dtype=np.float32)
+    padded[[0, -1], SPACE], padded[1:-1] = 0.0, log_probs
+    if Spotter({"ab": 4.0}, TOKENIZER).spots(padded):
+        assert "ab" in heard.split()
+    else:
+        assert heard == Greedy()(emissions(log_probs), TOKENIZER)[0].text
+
+
+@pytest.mark.parametrize("decoder", [Greedy, lambda **settings: Beam(workers=1, **settings)])
+def test_a_name_that_was_nearly_heard_is_heard_and_the_rest_stays(decoder):
+    said = spoken("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
+    assert decoder()(emissions(said), ENGLISH)[0].text == "jonson said hi"
+    heard = decoder(hotwords=["johnson:2", "sad", "on", "ohio"])(emissions(said), ENGLISH)[0]
+    assert heard.text == "johnson said hi"
+    assert [word.text for word in heard.words] == heard.text.split()
+
+
+def test_none_is_forced():
+    said = spoken("..t.h.e._.c.a.t._.s.a.t.")
+    for weight in (0.5, 1.0, WEIGHT):
+        assert Greedy(hotwords=[f"margaret:{weight}"])(emissions(said), ENGLISH)[0].text == "the cat sat"
+
+
+def test_neighbours_share_the_space_between_them():
+    said = spoken("a.n.m._.s.m.i.t._.h.i")
+    heard = Greedy(hotwords=["ann:3", "smith:3", "hi:3"])(emissions(said), ENGLISH)[0]
+    assert heard.text == "ann smith hi"
+
+
+def test_a_hotword_does_not_depend_on_who_else_is_in_the_batch():
+    rows = [spoken("j.o.n._.h.i", 1), spoken("h.e._.j.o.n.n._.h.a.s._.j.o.n", 2), spoken(".", 3)]
+    decoder = Greedy(hotwords=["john:3"])
+    alone = [decoder(emissions(row), ENGLISH)[0].text for row in rows]
+    assert [h.text for h in decoder(emissions(*rows), ENGLISH)] == alone
+    assert alone == ["john hi", "he john has john", ""]
+
+
+def test_a_lexicon_gets_the_hotwords(tmp_path):
+    (tmp_path / "words").write_text("said\nhi\nson\n")
+    said = spoken("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
+    without = Beam(lexicon=tmp_path / "words", workers=1)(emissions(said), ENGLISH)[0].text
+    beam = Beam(lexicon=tmp_path / "words", hotwords=["johnson"], workers=1)
+    assert "johnson" not in without
+    assert beam(emissions(said), ENGLISH)[0].text == "johnson said hi"
+
+
+def test_hotwords_come_from_lists_and_files_with_weights(tmp_path):
+    (tmp_path / "names.txt").write_text("Ann Smith\n\nO'Hara:2.5\n", encoding="utf-8")
+    assert read(["Oslo", str(tmp_path / "names.txt"), "Bergen : 3"]) == {
+        "oslo": WEIGHT,
+        "ann smith": WEIGHT,
+        "o'hara": 2.5,
+        "bergen": 3.0,
+    }
+    assert read(tmp_path / "names.txt") == {"ann smith": WEIGHT, "o'hara": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("hotwords", "said"),
+    [
+        (["oslo:much"], "'oslo:much' is neither a phrase nor phrase:weight"),
+        (["oslo:-1"], "'oslo:-1' is neither"),
+        (["oslo:nan"], "'oslo:nan' is neither"),
+        (["..."], "'...' is neither"),
+        (["names.txt"], "decoder.hotwords: names.txt: No such file"),
+        (["naïve"], "decoder.hotwords: 'naïve' has 'ï', which the model cannot write"),
+    ],
+)
+def test_what_is_no_hotword_is_named(hotwords, said):
+    with pytest.raises(ConfigError) as caught:
+        Greedy(hotwords=hotwords)(emissions(spoken(".")), ENGLISH)
+    assert str(caught.value).startswith("decoder.hotwords: ")
+    assert said in str(caught.value)
