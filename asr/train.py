@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from lightning import seed_everything
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from asr import cli
@@ -48,7 +49,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     for advice in IGNORED_ADVICE:
         warnings.filterwarnings("ignore", message=advice)
     folder = Path(cfg.dir)
-    checkpoint = _prepare_folder(folder, resume=cfg.resume)
+    leads = rank_zero_only.rank == 0  # of several processes the one that prints and writes
+    checkpoint = _prepare_folder(folder, resume=cfg.resume, leads=leads)
     seed_everything(cfg.seed, workers=True, verbose=False)
     cli.make_corpus(cfg.data)
     torch.set_float32_matmul_precision("high")
@@ -59,8 +61,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         tokenizer = tokenizer(utterance.text for utterance in utterances["train"])
     model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
     data = _data(cfg, model, utterances)
-    _note("train", data.selections["train"], folder)
-    _note("validation", data.selections["validation"], folder)
+    if leads:
+        _note("train", data.selections["train"], folder)
+        _note("validation", data.selections["validation"], folder)
     if model.features.normalise == "corpus" and checkpoint is None:
         _fit_features(model, data.selections["train"], cfg.seed)
 
@@ -73,11 +76,16 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     )
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"{parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens; run in {folder}", flush=True)
+    if leads:
+        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+        print(f"{parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens; run in {folder}", flush=True)
+    if not leads:  # the weights were the same; masks and dropout must not be
+        torch.manual_seed(cfg.seed + rank_zero_only.rank)
     _fit(trainer, module, data, checkpoint, folder)
+    if not leads:
+        return {}
 
     best = trainer.checkpoint_callback.best_model_path
     if best:
@@ -120,14 +128,14 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     return summary
 
 
-def _prepare_folder(folder: Path, *, resume: bool) -> Path | None:
+def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
     """Make the run's folder and return the checkpoint to go on from; a run that is there already is moved aside."""
     last = folder / "checkpoints" / "last.ckpt"
     if resume:
         if not last.is_file():
             raise ConfigError(f"resume=true, but there is no checkpoint {last}; start without it, or give dir=...")
         return last
-    if (folder / "config.yaml").exists():
+    if leads and (folder / "config.yaml").exists():
         number = 1
         while (aside := folder.with_name(f"{folder.name}-{number}")).exists():
             number += 1

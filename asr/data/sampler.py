@@ -14,6 +14,8 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
     Utterances are put in the order of their lengths, blurred by `blur` (a share of the length) so that neighbours
     differ from epoch to epoch, cut into batches in that order, and the batches are shuffled. Without `shuffle` the
     order is that of the lengths, longest first, and nothing is random.
+
+    Several processes that train together share an epoch: see `split`.
     """
 
     def __init__(
@@ -35,17 +37,33 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         self.shuffle = shuffle
         self.blur = blur if shuffle else 0.0
         self.epoch = 0
+        self.rank, self.world = 0, 1
         self.cuts = self._cuts()
 
     def set_epoch(self, epoch: int) -> None:
         """Fix which order the next pass has; Lightning calls it before each one."""
         self.epoch = epoch
 
+    def split(self, rank: int, world: int) -> None:
+        """Give from now on the share of process `rank` of `world`: as many batches as each other one, of like cost.
+
+        Batches are dealt out in the order of lengths, one for each process at a time; where they do not come out even,
+        the largest are halved. Raises ConfigError where there are fewer utterances than processes.
+        """
+        if len(self.durations) < world:
+            raise ConfigError(f"{len(self.durations)} utterances cannot be shared by {world} processes")
+        bounds = [0, *self._cuts(), len(self.durations)]
+        while (len(bounds) - 1) % world:
+            sizes = np.diff(bounds)
+            largest = int(sizes.argmax())
+            bounds.insert(largest + 1, bounds[largest] + int(sizes[largest]) // 2)
+        self.rank, self.world, self.cuts = rank, world, bounds[1:-1]
+
     def batches(self, epoch: int) -> list[np.ndarray]:
-        """The batches of an epoch, each an array of indices; every utterance once."""
+        """The batches of an epoch, each an array of indices; every utterance once, over all processes."""
         rng = np.random.default_rng((self.seed, epoch))
         key = self.durations * (1 + self.blur * rng.uniform(-1, 1, len(self.durations)))
-        batches = np.split(np.argsort(-key, kind="stable"), self.cuts)
+        batches = np.split(np.argsort(-key, kind="stable"), self.cuts)[self.rank :: self.world]
         return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
 
     def _cuts(self) -> list[int]:
@@ -66,12 +84,13 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
 
     def padding(self, epoch: int = 0) -> float:
         """Share of an epoch's audio that is padding."""
-        padded = sum(float(self.durations[batch].max()) * len(batch) for batch in self.batches(epoch))
-        return 1 - float(self.durations.sum()) / padded
+        batches = self.batches(epoch)
+        padded = sum(float(self.durations[batch].max()) * len(batch) for batch in batches)
+        return 1 - sum(float(self.durations[batch].sum()) for batch in batches) / padded
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for batch in self.batches(self.epoch):
             yield [(int(index), self.epoch) for index in batch]
 
     def __len__(self) -> int:
-        return len(self.cuts) + 1
+        return (len(self.cuts) + 1) // self.world

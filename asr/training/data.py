@@ -50,6 +50,8 @@ class SpeechData(LightningDataModule):
         return self._loader("validation", None)
 
     def _loader(self, part: str, augment: Augment | None) -> DataLoader:
+        if self.trainer is not None:
+            self.samplers[part].split(self.trainer.global_rank, self.trainer.world_size)
         dataset = SpeechDataset(self.selections[part].examples, augment=augment, seed=self.seed, on_error=self.on_error)
         pin = torch.cuda.is_available()
         return loader(dataset, self.samplers[part], workers=self.workers, pin_memory=pin)

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 import torch
+import torch.distributed as dist
 from lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
@@ -22,6 +24,8 @@ from asr.model import CTCModel, Emissions
 from asr.score import Pair, Score, compare, judged, total
 from asr.text import BLANK
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -36,9 +40,9 @@ class Heard:
 class Recogniser(LightningModule):
     """A model with its optimizer, its schedule and its scores.
 
-    The loss is the negative log-likelihood in nats for each character: summed over the batch and divided once, so that
-    a batch of many short utterances weighs as much as one of few long ones. `optimizer` takes parameters, `scheduler`
-    an optimizer and `steps`.
+    The loss is the negative log-likelihood in nats for each character: summed over the batch, of all processes, and
+    divided once, so that a batch of many short utterances weighs as much as one of few long ones. `optimizer` takes
+    parameters, `scheduler` an optimizer and `steps`.
 
     With `consistency` above 0 each utterance is seen twice, under other masks and other dropout: the loss is the mean
     of the two, and that weight times their disagreement for each character. A step costs twice as much.
@@ -66,6 +70,7 @@ class Recogniser(LightningModule):
         self.score = Score()
         self.heard: list[Heard] = []
         self._pairs: list[Pair] = []
+        self._sums = torch.zeros(4)
         self._words: list[tuple[float, bool]] = []  # raw confidence, and whether it was right
         self._audio_seconds, self._epoch_start, self._elapsed = 0.0, 0.0, 0.0
 
@@ -80,20 +85,28 @@ class Recogniser(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         self._note_failures(batch)
-        if not len(batch):
+        labels, utterances = self._summed(
+            torch.stack((batch.target_lengths.sum(), batch.lengths.new_tensor(len(batch))))
+        )
+        if not utterances:  # nothing could be read, in any process
             return None
+        # what Lightning averages over the processes is then the sum of all over the labels of all
+        labels = labels.clamp_min(1) / self._world
+        if not len(batch):  # but others go on, and wait for this one's gradients
+            return sum((p.sum() * 0 for p in self.model.parameters()), torch.zeros((), device=self.device))
         views = self._views(batch)
-        loss = sum((self._loss(batch, view) for view in views), torch.zeros((), device=self.device)) / len(views)
+        loss = torch.stack([self._nats(batch, view) for view in views]).mean() / labels
         if self.consistency:
             first, second = views
-            apart = disagreement(first.log_probs, second.log_probs, first.lengths).sum()
-            loss = loss + self.consistency * apart / batch.target_lengths.sum().clamp_min(1)
+            loss = (
+                loss + self.consistency * disagreement(first.log_probs, second.log_probs, first.lengths).sum() / labels
+            )
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
         self.log_dict(
             {
                 "train/loss": loss.detach(),
                 "train/padding": 1 - batch.lengths.sum() / batch.waveforms.numel(),
-                "train/blank": _blank_share(views[0]),
+                "train/blank": _blanks(views[0])[0] / _blanks(views[0])[1],
             },
             batch_size=len(batch),
         )
@@ -134,6 +147,7 @@ class Recogniser(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._pairs, self._words, self.heard = [], [], []
+        self._sums = torch.zeros(4, device=self.device, dtype=torch.float64)  # nats, labels, blank frames, frames
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._note_failures(batch)
@@ -141,9 +155,7 @@ class Recogniser(LightningModule):
             return
         features, lengths = self.model.features(batch.waveforms, batch.lengths)
         emissions = replace(self.model.emit(features, lengths), calibration=AS_IT_IS)
-        loss = self._loss(batch, emissions)
-        self.log("val/loss", loss, batch_size=max(1, int(batch.target_lengths.sum())))
-        self.log("val/blank", _blank_share(emissions), batch_size=len(batch))
+        self._sums += torch.stack([self._nats(batch, emissions), batch.target_lengths.sum(), *_blanks(emissions)])
         for i, hypothesis in enumerate(self.decode(emissions, self.model.tokenizer)):
             pair = compare(batch.utterances[i].text, hypothesis.text)
             self._pairs.append(pair)
@@ -153,16 +165,46 @@ class Recogniser(LightningModule):
                 self.heard.append(Heard(batch.utterances[i].audio.name, *picture, pair))
 
     def on_validation_epoch_end(self) -> None:
-        self.score = total(self._pairs)
-        self.model.calibration = Calibration.fit(self._words)
-        self.log_dict({"val/wer": self.score.wer, "val/cer": self.score.cer})
+        nats, labels, blanks, frames = self._summed(self._sums).tolist()
+        self.score = sum(self._gathered(total(self._pairs)), Score())
+        for skipped in self._gathered(self.skipped):
+            self.skipped.update(skipped)
+        self.model.calibration = Calibration.fit([*chain.from_iterable(self._gathered(self._words))])
+        self.log_dict(
+            {
+                "val/wer": self.score.wer,
+                "val/cer": self.score.cer,
+                "val/loss": nats / max(1, labels),
+                "val/blank": blanks / max(1, frames),
+            }
+        )
+
+    @property
+    def _world(self) -> int:
+        """Processes that train together."""
+        return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+    def _summed(self, x: Tensor) -> Tensor:
+        """A tensor summed over all processes."""
+        if self._world > 1:
+            x = x.clone()
+            dist.all_reduce(x)
+        return x
+
+    def _gathered(self, value: T) -> list[T]:
+        """A value of each process, in the order of the processes."""
+        found: list[Any] = [value]
+        if self._world > 1:
+            found = [None] * self._world
+            dist.all_gather_object(found, value)
+        return found
 
     def _spread(self) -> int:
         """Every how many validation batches one utterance is shown, so that those shown differ in length."""
         return max(1, int(self.trainer.num_val_batches[0]) // self.shown)
 
-    def _loss(self, batch: Batch, emissions: Emissions) -> Tensor:
-        """Nats for each character of the batch's utterances whose labels fit; the others are counted and named."""
+    def _nats(self, batch: Batch, emissions: Emissions) -> Tensor:
+        """Negative log-likelihood of the utterances whose labels fit, in nats; the others are counted and named."""
         fits = emissions.lengths >= batch.frames_needed
         losses = ctc_loss(
             emissions.log_probs[fits], emissions.lengths[fits], batch.targets[fits], batch.target_lengths[fits]
@@ -171,14 +213,13 @@ class Recogniser(LightningModule):
             for utterance, fit in zip(batch.utterances, fits.tolist(), strict=True):
                 if not fit:
                     self.skipped[utterance.name] = "too short for its transcript"
-        return losses.sum() / batch.target_lengths[fits].sum().clamp_min(1)
+        return losses.sum()
 
     def _note_failures(self, batch: Batch) -> None:
         self.skipped.update(batch.failures)
 
 
-def _blank_share(emissions: Emissions) -> Tensor:
-    """Share of the valid frames whose likeliest token is the blank; near 1 while a model has not begun to learn."""
+def _blanks(emissions: Emissions) -> tuple[Tensor, Tensor]:
+    """Frames whose likeliest token is the blank, and all of them; nearly all while a model has not begun to learn."""
     blank = emissions.log_probs.detach().argmax(-1) == BLANK
-    valid = mask(emissions.lengths, blank.shape[1])
-    return (blank & valid).sum() / valid.sum().clamp_min(1)
+    return (blank & mask(emissions.lengths, blank.shape[1])).sum(), emissions.lengths.sum().clamp_min(1)
