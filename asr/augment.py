@@ -97,6 +97,28 @@ class Noise:
         return np.resize(audio.read(path, offset=offset, duration=min(duration, size / SAMPLE_RATE)), size)
 
 
+class Equaliser:
+    """Another microphone: a smooth frequency response, drawn at knots an octave apart and interpolated in decibels.
+
+    Each knot is raised or lowered by up to `db`. The loudness stays.
+    """
+
+    KNOTS = (62.5, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)  # Hz
+
+    def __init__(self, *, probability: float, db: float = 10.0) -> None:
+        self.probability = _probability("equaliser", probability)
+        self.db = db
+
+    def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A waveform (S,) as another microphone would have it, (S,)."""
+        if rng.random() >= self.probability:
+            return waveform
+        octaves = np.log2(np.maximum(np.fft.rfftfreq(len(waveform), 1 / SAMPLE_RATE), self.KNOTS[0]))
+        response = np.interp(octaves, np.log2(self.KNOTS), rng.uniform(-self.db, self.db, len(self.KNOTS)))
+        changed = np.fft.irfft(np.fft.rfft(waveform) * 10 ** (response / 20), len(waveform))
+        return _with_power(changed, _power(waveform)).astype(np.float32)
+
+
 class Gain:
     """Another distance from the microphone: louder or softer by an amount drawn from `db`."""
 

@@ -168,7 +168,7 @@ def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance
         batch_seconds=cfg.data.batch_seconds,
         workers=cfg.data.workers,
         seed=cfg.seed,
-        augment=Chain(speed, *(instantiate(cfg.augment[name]) for name in ("reverb", "noise", "gain"))),
+        augment=Chain(speed, *(instantiate(cfg.augment[name]) for name in ("reverb", "equaliser", "noise", "gain"))),
         on_error=cfg.data.on_error,
     )
 

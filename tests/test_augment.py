@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asr import audio
 from asr import lengths as ln
-from asr.augment import Chain, Gain, Noise, Reverb, SpecAugment, Speed
+from asr.augment import Chain, Equaliser, Gain, Noise, Reverb, SpecAugment, Speed
 from asr.errors import AsrError
 
 
@@ -69,6 +69,19 @@ def test_an_impulse_response_of_one_sample_changes_nothing_wherever_it_stands(so
     np.testing.assert_allclose(echoed, waveform, atol=1e-5)
 
 
+def test_an_equaliser_raises_and_lowers_bands_within_its_bounds_and_keeps_the_loudness():
+    noise = np.random.default_rng(0).standard_normal(64_000).astype(np.float32)
+    gains = []
+    for seed in range(20):
+        changed = Equaliser(probability=1.0, db=9.0)(noise, np.random.default_rng(seed))
+        assert decibels(changed) == pytest.approx(decibels(noise), abs=0.01)
+        response = 20 * np.log10(np.abs(np.fft.rfft(changed)) / np.abs(np.fft.rfft(noise)))
+        assert np.ptp(response) <= 18.01
+        assert np.abs(np.diff(response[1000:])).max() < 0.1  # smooth
+        gains.append(response)
+    assert np.ptp(gains, axis=0).min() > 5
+
+
 def test_gain_stays_within_its_bounds(sound):
     waveform = sound(0.3)
     gains = [
@@ -78,14 +91,14 @@ def test_gain_stays_within_its_bounds(sound):
     assert -9 <= min(gains) < -8 < 2 < max(gains) <= 3
 
 
-@pytest.mark.parametrize("kind", [Noise, Reverb, Gain])
+@pytest.mark.parametrize("kind", [Noise, Reverb, Equaliser, Gain])
 def test_each_kind_comes_as_often_as_its_probability_says(kind, sound):
     waveform, augment = sound(0.1), kind(probability=0.3)
     changed = sum(augment(waveform, np.random.default_rng(seed)) is not waveform for seed in range(1_000))
     assert 250 < changed < 350
 
 
-@pytest.mark.parametrize("kind", [Noise, Reverb, Gain])
+@pytest.mark.parametrize("kind", [Noise, Reverb, Equaliser, Gain])
 @pytest.mark.parametrize("seconds", [0.0001, 0.5])
 def test_silence_and_scraps_survive(kind, seconds):
     silence = np.zeros(round(seconds * 16_000), np.float32)
