@@ -1,5 +1,6 @@
 """What training does to speech so that a model does not learn a corpus by heart; validation sees none of it."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,11 @@ class Chain:
 
     def __init__(self, *steps: Augment | None) -> None:
         self.steps = tuple(step for step in steps if step is not None)
+
+    @property
+    def fastest(self) -> float:
+        """The factor by which a recording can become shorter."""
+        return math.prod(step.fastest for step in self.steps if isinstance(step, Speed))
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A waveform (S,) after every step."""

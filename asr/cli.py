@@ -8,13 +8,16 @@ import traceback
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from asr.errors import AsrError, ConfigError
+
+if TYPE_CHECKING:
+    from asr.augment import Chain
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # installed, or in a clone
@@ -71,6 +74,15 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
         raise ConfigError(_explained(error, config_name)) from error
     _refuse_unread_keys(cfg, config_name)
     return cfg
+
+
+def augmentation(augment: DictConfig) -> "Chain":
+    """What the group `augment` does to waveforms, in its order."""
+    from hydra.utils import instantiate
+
+    from asr.augment import Chain
+
+    return Chain(*(instantiate(augment[name]) for name in ("speed", "reverb", "equaliser", "noise", "gain")))
 
 
 def _with_files(overrides: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Pictures for people: features above emissions over time, confidence against truth, errors over weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,24 @@ def emissions_figure(
     below.set_yticks(range(len(rows)), [*names, "blank"], family="monospace", fontsize=8)
     below.set_ylabel("token")
     below.set_xlabel("seconds")
+    return figure
+
+
+def features_figure(rows: Sequence[tuple[str, Tensor]], *, seconds_per_frame: float) -> Figure:
+    """Log-mel features (T, F), one below the other on one axis of time, each with its title."""
+    longest = max(len(features) for _, features in rows) * seconds_per_frame
+    figure = Figure(figsize=(min(16.0, 4 + 1.6 * longest), 1.9 * len(rows)), layout="constrained")
+    for axes, (title, features) in zip(
+        figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0], rows, strict=True
+    ):
+        end, bands = len(features) * seconds_per_frame, features.shape[1]
+        axes.imshow(
+            features.T.numpy(), origin="lower", aspect="auto", cmap="magma", extent=(0, end, 0, bands), vmin=-2, vmax=3
+        )
+        axes.set_xlim(0, longest)
+        axes.set_ylabel("mel band")
+        axes.set_title(title, loc="left", fontsize=10)
+    axes.set_xlabel("seconds")
     return figure
 
 

@@ -18,7 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from asr import cli
 from asr.audio import SAMPLE_RATE
-from asr.augment import Chain
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.select import Selection, everything, select
@@ -146,11 +145,10 @@ def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
 
 
 def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance]]) -> SpeechData:
-    speed = instantiate(cfg.augment.speed)
-    fastest = speed.fastest if speed is not None else 1.0
+    augment = cli.augmentation(cfg.augment)
 
     def frames(seconds: float) -> int:
-        return int(model.frames(torch.tensor(int(seconds / fastest * SAMPLE_RATE))))
+        return int(model.frames(torch.tensor(int(seconds / augment.fastest * SAMPLE_RATE))))
 
     chosen = select(
         utterances["train"],
@@ -168,7 +166,7 @@ def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance
         batch_seconds=cfg.data.batch_seconds,
         workers=cfg.data.workers,
         seed=cfg.seed,
-        augment=Chain(speed, *(instantiate(cfg.augment[name]) for name in ("reverb", "equaliser", "noise", "gain"))),
+        augment=augment,
         on_error=cfg.data.on_error,
     )
 

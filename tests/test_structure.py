@@ -26,9 +26,9 @@ ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.longform", "asr.writers", "asr.report", "asr.picture", "asr.transcriber"),
     ("asr.training",),
     ("asr.cli",),
-    ("asr", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune"),
+    ("asr", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview"),
 )
-ENTRIES = {"asr.cli", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune"}
+ENTRIES = {"asr.cli", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview"}
 MODULES = {
     ".".join(("asr", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))

@@ -1,0 +1,57 @@
+"""Hear and see what augmentation does: `python -m asr.preview data=an4 augment.noise.probability=1 [key=value ...]`.
+
+Writes a few utterances of the training part as WAV files, as they are and as training would have them, and a picture
+of each: its log-mel features, those of every view, masks included.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from asr import audio, cli
+from asr.audio import SAMPLE_RATE
+from asr.data.manifest import read_manifests
+from asr.picture import features_figure, save
+
+
+def preview(cfg: DictConfig) -> list[Path]:
+    """Write the clips and pictures, print where they are; the pictures' paths.
+
+    Raises ConfigError for settings that make no sense, ManifestError and AudioError for data that cannot be read.
+    """
+    cli.make_corpus(cfg.data)
+    augment, masks = cli.augmentation(cfg.augment), instantiate(cfg.augment.spec)
+    features = instantiate(cfg.features, normalise="utterance")
+    utterances = read_manifests(cfg.data.train, limit=cfg.data.limit)
+    torch.manual_seed(cfg.seed)
+    folder = Path(cfg.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for utterance in utterances[:: max(1, len(utterances) // max(1, cfg.count))][: cfg.count]:
+        waveform = audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+        views = [waveform, *(augment(waveform, np.random.default_rng((cfg.seed, view))) for view in range(cfg.views))]
+        rows = []
+        for number, view in enumerate(views):
+            clip = folder / f"{utterance.audio.stem}-{number}.wav"
+            soundfile.write(clip, view / max(1.0, float(np.abs(view).max())), SAMPLE_RATE)
+            x, lengths = features(torch.from_numpy(view)[None], torch.tensor([len(view)]))
+            if number and masks is not None:
+                x = masks(x, lengths)
+            rows.append((clip.name if number else f"{clip.name}, as it is: {utterance.text}", x[0]))
+        pictures.append(folder / f"{utterance.audio.stem}.png")
+        save(features_figure(rows, seconds_per_frame=features.seconds_per_frame), pictures[-1])
+    print(f"{len(pictures)} utterances, each as it is and in {cfg.views} views, with pictures: {folder}")
+    return pictures
+
+
+def main() -> None:
+    """Entry point."""
+    cli.run("preview", preview)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What hotwords bring and cost: python benchmarks/hotwords.py --checkpoint MODEL --manifest FILE --names FILE.
+
+Names (a file with one on each line) that occur in the manifest's transcripts are made hotwords. For greedy decoding and
+for beam searches the table gives, without them and with them: the share of the names' occurrences that are heard, the
+word error rate of the utterances in which none of them occurs, and the time of decoding; then the time with as many
+more phrases from --more, 100 in all.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from asr.data.dataset import SpeechDataset, loader
+from asr.data.manifest import Utterance, read_manifest
+from asr.data.sampler import BucketSampler
+from asr.data.select import everything
+from asr.decode import Beam, Greedy
+from asr.model import CTCModel, Emissions
+from asr.score import compare, total
+from asr.text import normalise
+
+Batches = Sequence[tuple[Sequence[Utterance], Emissions]]
+
+
+@torch.inference_mode()
+def emissions(model: CTCModel, manifest: Path) -> Batches:
+    examples = everything(read_manifest(manifest), model.tokenizer).examples
+    sampler = BucketSampler([e.utterance.duration for e in examples], batch_seconds=60, shuffle=False)
+    return [
+        (batch.utterances, model(batch.waveforms, batch.lengths))
+        for batch in loader(SpeechDataset(examples), sampler)
+        if len(batch)
+    ]
+
+
+def measure(
+    decoder: Greedy | Beam, model: CTCModel, batches: Batches, names: set[str]
+) -> tuple[int, int, float, float]:
+    """Occurrences of names heard and in all, WER where there is none, seconds of decoding."""
+    decoder(batches[0][1], model.tokenizer)  # reads what it needs
+    began = time.perf_counter()
+    heard = [(u, h) for utterances, e in batches for u, h in zip(utterances, decoder(e, model.tokenizer), strict=True)]
+    seconds = time.perf_counter() - began
+    found, occurrences, others = 0, 0, []
+    for utterance, hypothesis in heard:
+        pair = compare(utterance.text, hypothesis.text)
+        steps = [(said, got) for said, got in pair.alignment if said in names]
+        found += sum(said == got for said, got in steps)
+        occurrences += len(steps)
+        if not steps:
+            others.append(pair)
+    return found, occurrences, total(others).wer, seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--manifest", required=True, type=Path)
+    parser.add_argument("--names", required=True, type=Path)
+    parser.add_argument("--more", type=Path, help="phrases, one on each line, to make up 100")
+    parser.add_argument("--lm", type=Path)
+    parser.add_argument("--weight", type=float, nargs="+", default=[1.0, 1.5, 2.0])
+    options = parser.parse_args()
+    model = CTCModel.load(options.checkpoint).eval()
+    batches = emissions(model, options.manifest)
+    names = [normalise(line) for line in options.names.read_text("utf-8").splitlines() if line.strip()]
+    more = options.more.read_text("utf-8").split() if options.more else []
+    hundred = list(dict.fromkeys([*names, *more]))[:100]
+    decoders = {"greedy": Greedy, "beam 50": lambda **o: Beam(workers=1, **o)}
+    if options.lm:
+        decoders["beam 50, LM"] = lambda **o: Beam(workers=1, lm=options.lm, lm_weight=0.5, word_bonus=2.0, **o)
+    table = Table(title=f"{len(names)} names, {options.manifest}")
+    for heading in (
+        "decoder",
+        "weight",
+        "names heard",
+        "WER elsewhere",
+        "seconds",
+        "x without",
+        "x without, 100 phrases",
+    ):
+        table.add_column(heading, justify="left" if heading == "decoder" else "right")
+    for label, make in decoders.items():
+        found, occurrences, wer, seconds = measure(make(), model, batches, set(names))
+        table.add_row(label, "-", f"{found} of {occurrences}", f"{wer:.2%}", f"{seconds:.2f}", "1.00", "-")
+        for weight in options.weight:
+            one = measure(make(hotwords=[f"{name}:{weight}" for name in names]), model, batches, set(names))
+            all_of_them = measure(make(hotwords=[f"{p}:{weight}" for p in hundred]), model, batches, set(names))
+            ratios = one[3] / seconds, all_of_them[3] / seconds
+            table.add_row(
+                label, f"{weight:g}", f"{one[0]} of {occurrences}", f"{one[2]:.2%}", f"{one[3]:.2f}",
+                f"{ratios[0]:.2f}", f"{ratios[1]:.2f} ({len(hundred)})",
+            )  # fmt: skip
+        table.add_section()
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

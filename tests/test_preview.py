@@ -1,0 +1,48 @@
+"""The preview of augmentation as a user runs it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from entry import Call, caller
+
+from asr.preview import main
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    return caller(monkeypatch, capsys)
+
+
+def clips(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: soundfile.read(path)[0] for path in sorted(folder.glob("*.wav"))}
+
+
+def test_clips_can_be_heard_and_seen_and_are_the_same_for_the_same_seed(
+    corpus: Path, tmp_path: Path, call: Call
+) -> None:
+    settings = [
+        f"data.root={corpus}",
+        "count=2",
+        "views=2",
+        "augment.noise.probability=1",
+        "augment.reverb.probability=1",
+    ]
+    first = call(main, *settings, f"dir={tmp_path / 'a'}")
+    assert first.code == 0, first.err
+    call(main, *settings, f"dir={tmp_path / 'b'}")
+    call(main, *settings, f"dir={tmp_path / 'c'}", "seed=1")
+    a, b, c = (clips(tmp_path / name) for name in "abc")
+    assert len(a) == 2 * (1 + 2)
+    assert len(list((tmp_path / "a").glob("*.png"))) == 2
+    for name, clip in a.items():
+        assert np.array_equal(clip, b[name])
+        assert np.array_equal(clip, c[name]) == name.endswith("-0.wav")  # the first is the recording itself
+        assert np.abs(clip).max() <= 1
+
+
+def test_a_folder_of_noise_without_recordings_gets_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
+    finished = call(main, f"data.root={corpus}", "augment.noise.probability=1", f"augment.noise.folder={tmp_path}")
+    assert finished.code == 2
+    assert "in which there is no recording" in finished.complaint
