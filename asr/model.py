@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from asr import lengths as ln
 from asr.calibration import AS_IT_IS, Calibration
 from asr.errors import ConfigError, ModelError
-from asr.text import Tokenizer
+from asr.text import BLANK, Tokenizer
 
 FORMAT = "asr-ctc-1"
 
@@ -91,6 +91,25 @@ class CTCModel(nn.Module):
     def frames(self, samples: Tensor) -> Tensor:
         """U, the frames that a number of samples becomes; (B,) to (B,)."""
         return self.encoder.output_lengths(ln.framed(samples, self.features.n_fft, self.features.hop))
+
+    @torch.no_grad()
+    def adopt(self, other: "CTCModel") -> None:
+        """Begin with the weights of a trained model of the same architecture, whose alphabet may be another.
+
+        Of the head the rows of the characters that both have are taken; new characters keep their own beginning.
+        Raises ModelError, naming the first weight that does not fit, for another architecture.
+        """
+        mine, theirs = self.state_dict(), other.state_dict()
+        heads = {"head.weight", "head.bias"}
+        for name in sorted((mine.keys() | theirs.keys()) - heads):
+            shapes = [tuple(state[name].shape) if name in state else "missing" for state in (theirs, mine)]
+            if shapes[0] != shapes[1]:
+                raise ModelError(f"another architecture: {name} is {shapes[0]} there and {shapes[1]} here")
+        shared = [c for c in self.tokenizer.characters if c in other.tokenizer.characters]
+        here, there = ([BLANK, *(t.encode(c)[0] for c in shared)] for t in (self.tokenizer, other.tokenizer))
+        for name in heads:
+            mine[name][here] = theirs[name][there]
+        self.load_state_dict({**theirs, **{name: mine[name] for name in heads}})
 
     def save(self, path: str | Path, *, scores: Mapping[str, float] | None = None) -> None:
         """Write weights, architecture, tokens and the scores it reached to one safetensors file, whole or not at all.

@@ -21,7 +21,7 @@ from asr.audio import SAMPLE_RATE
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.select import Selection, everything, select
-from asr.errors import ConfigError
+from asr.errors import ConfigError, ModelError
 from asr.model import CTCModel
 from asr.text import Tokenizer
 from asr.training.callbacks import WholeCheckpoint
@@ -59,11 +59,13 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
         tokenizer = tokenizer(utterance.text for utterance in utterances["train"])
     model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
+    if cfg.init is not None:
+        _begin_with(model, Path(cfg.init))
     data = _data(cfg, model, utterances)
     if leads:
         _note("train", data.selections["train"], folder)
         _note("validation", data.selections["validation"], folder)
-    if model.features.normalise == "corpus" and checkpoint is None:
+    if model.features.normalise == "corpus" and checkpoint is None and cfg.init is None:
         _fit_features(model, data.selections["train"], cfg.seed)
 
     module = Recogniser(
@@ -174,6 +176,14 @@ def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance
 def _note(part: str, selection: Selection, folder: Path) -> None:
     print(f"{part}: {selection.summary()}")
     selection.write(folder / f"left_out_{part}.txt")
+
+
+def _begin_with(model: CTCModel, path: Path) -> None:
+    try:
+        model.adopt(CTCModel.load(path))
+    except ModelError as error:
+        told = str(error) if str(path) in str(error) else f"{path}: {error}; take its model.* and features.* settings"
+        raise ModelError(f"init: {told}") from None
 
 
 def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:

@@ -102,6 +102,31 @@ def test_a_model_from_before_confidence_was_calibrated_still_loads(build, tmp_pa
     assert CTCModel.load(tmp_path / "old.safetensors").calibration == AS_IT_IS
 
 
+def test_a_model_adopts_another_s_weights_and_the_characters_that_both_have(build, batch):
+    torch.manual_seed(1)
+    old = build()
+    new = CTCModel(
+        features=old.architecture["features"],
+        encoder=old.architecture["encoder"],
+        tokenizer=Tokenizer((" ", "b", "a", "é")),
+    )
+    fresh = new.head.weight[4].clone()
+    new.adopt(old)
+    for ours, theirs in zip(new.encoder.parameters(), old.encoder.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    at = [0, *old.tokenizer.encode(" ba")]
+    assert torch.equal(new.head.weight[:4], old.head.weight[at])
+    assert torch.equal(new.head.bias[:4], old.head.bias[at])
+    assert torch.equal(new.head.weight[4], fresh)
+
+
+def test_weights_of_another_architecture_are_not_adopted(build):
+    with pytest.raises(
+        ModelError, match=r"another architecture: encoder\.final_norm\.bias is \(32,\) there and \(24,\) here"
+    ):
+        build().adopt(build(hidden=16))
+
+
 def refused(path):
     """The message of the ModelError that loading raises: one line that begins with the file's name."""
     with pytest.raises(ModelError) as caught:
