@@ -20,7 +20,7 @@ from asr.errors import ConfigError
 from asr.model import Emissions
 from asr.text import BLANK, Tokenizer, normalise
 
-WEIGHT = 1.5  # nats for each letter, unless a phrase has its own
+WEIGHT = 1.0  # nats for each letter, unless a phrase has its own
 IMPOSSIBLE = -1e4  # nats
 
 
