@@ -67,7 +67,11 @@ class Tokenizer:
 
     def decode(self, labels: Sequence[int]) -> str:
         """The text of labels (L,), blanks left out."""
-        return "".join(self.characters[i - 1] for i in labels if i != BLANK)
+        return "".join(map(self._spelled.__getitem__, labels))
+
+    @cached_property
+    def _spelled(self) -> tuple[str, ...]:
+        return ("", *self.characters)
 
     @cached_property
     def _index(self) -> dict[str, int]:

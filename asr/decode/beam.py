@@ -15,10 +15,10 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from copy import copy
-from dataclasses import dataclass, replace
-from itertools import repeat
+from dataclasses import replace
+from itertools import chain, pairwise, repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,7 @@ from asr.calibration import Calibration
 from asr.decode import lm as models
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
-from asr.decode.path import phrases, runs
-from asr.decode.path import words as spelled
+from asr.decode.path import phrases, spelled
 from asr.errors import ConfigError
 from asr.model import Emissions
 from asr.text import BAR, BLANK, Tokenizer
@@ -113,12 +112,14 @@ class Beam:
         return other
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A text with its score in nats, and its words with the frames that they begin and end at."""
+_Timed = tuple[str, int, int]  # a word, its first frame, and the frame behind its last
+
+
+class _Found(NamedTuple):
+    """A text with its score in nats, and its words."""
 
     score: float
-    words: tuple[tuple[str, int, int], ...]
+    words: Sequence[_Timed]
 
 
 class _Search:
@@ -192,15 +193,15 @@ class _Search:
         scores[1 : len(kept) + 1] = log_probs[kept]
         skipped = float(log_probs[:, BLANK].sum(dtype=np.float64) - log_probs[kept, BLANK].sum(dtype=np.float64))
         found: dict[str, _Found] = {}
-        for result in self.decoder.decode(scores.ctypes.data, *scores.shape):
-            words = self._words(result, kept)
-            text = " ".join(word for word, _, _ in words)
+        results = self.decoder.decode(scores.ctypes.data, *scores.shape)
+        for result, words in zip(results, self._words(results, kept), strict=True):
+            text = " ".join([word for word, _, _ in words])
             score = float(result.score) + skipped
             known = found.get(text)
             if known is None:
                 found[text] = _Found(score, words)
             else:
-                found[text] = replace(known, score=float(np.logaddexp(known.score, score)))
+                found[text] = _Found(float(np.logaddexp(known.score, score)), known.words)
         if self.lexicon is None:
             found = {text: self._with_words(text, one) for text, one in found.items()}
         ranked = sorted(found.items(), key=lambda entry: -entry[1].score)
@@ -208,34 +209,40 @@ class _Search:
             Hypothesis(text, one.score, self._sure(one, [other for _, other in ranked[:COMPARED]], seconds))
             for text, one in ranked[: self.beam.n_best]
         )
-        return replace(best, alternatives=tuple(others))
+        return replace(best, alternatives=tuple(others)) if others else best
 
-    def _words(self, result: Any, kept: np.ndarray) -> tuple[tuple[str, int, int], ...]:
-        """The words of one of flashlight's results, whose tokens are its own, the blank's, then one for each frame."""
-        path = np.array(result.tokens[2 : 2 + len(kept)])
-        words = tuple(
-            (text, int(kept[letters[0].start]), int(kept[letters[-1].end - 1]) + 1)
-            for text, letters in spelled(runs(path), self.tokenizer)
-        )
-        if self.lexicon is None:
-            return words
-        return words[: sum(1 for index in result.words if index >= 0)]  # without what only begins a word
+    def _words(self, results: Sequence[Any], kept: np.ndarray) -> list[list[_Timed]]:
+        """The words of each of flashlight's results, whose tokens are a space, the blank's, then one for each frame."""
+        tokens = [result.tokens for result in results]
+        paths = np.fromiter(chain.from_iterable(tokens), np.int64, len(tokens) * len(tokens[0]))
+        paths = paths.reshape(len(tokens), -1)
+        paths[:, :2] = paths[:, 2 + len(kept) :] = self.space
+        texts, starts, ends, bounds = spelled(paths, self.tokenizer)
+        every = list(zip(texts, kept[starts - 2].tolist(), (kept[ends - 3] + 1).tolist(), strict=True))
+        words = [every[a:b] for a, b in pairwise(bounds)]
+        if self.lexicon is not None and len(words[0]) > sum(index >= 0 for index in results[0].words):
+            return [one[:-1] for one in words]  # it leaves out what only begins a word, but where all of them do
+        return words
 
     def _with_words(self, text: str, found: _Found) -> _Found:
         score = found.score + self.beam.word_bonus * len(found.words)
         if self.rescorer is not None:
             score += self.beam.lm_weight * self.rescorer.log_prob(text.split())
-        return replace(found, score=score)
+        return _Found(score, found.words)
 
     def _sure(self, found: _Found, others: Sequence[_Found], seconds: float) -> tuple[Word, ...]:
         """Words with times, and as confidence the share of the hypotheses' likelihood that has the same word there."""
-        scores = np.array([other.score for other in others])
-        shares = np.exp(scores - scores.max())
-        shares /= shares.sum()
+        best = max(other.score for other in others)
+        shares = [math.exp(other.score - best) for other in others]
+        whole = sum(shares)
+        places: dict[str, list[tuple[int, int, int]]] = {}  # of each word: who has it, from where to where
+        for i, other in enumerate(others):
+            for text, start, end in other.words:
+                places.setdefault(text, []).append((i, start, end))
         words = []
         for text, start, end in found.words:
-            same = [any(w == text and a < end and b > start for w, a, b in other.words) for other in others]
-            confidence = self.beam.calibration(min(1.0, float(shares[same].sum())))
+            same = {i for i, a, b in places.get(text, ()) if a < end and b > start}
+            confidence = self.beam.calibration(min(1.0, sum(shares[i] for i in same) / whole))
             words.append(Word(text, start * seconds, end * seconds, confidence))
         return tuple(words)
 

@@ -41,6 +41,33 @@ def words(emitted: Iterable[Run], tokenizer: Tokenizer) -> list[tuple[str, list[
     return found
 
 
+class Spelled(NamedTuple):
+    """The words of several paths, one path after the other, the frames they begin at, and those behind their last.
+
+    Those of path i are at `bounds[i]` up to `bounds[i + 1]`.
+    """
+
+    words: list[str]
+    starts: np.ndarray
+    ends: np.ndarray
+    bounds: list[int]
+
+
+def spelled(paths: np.ndarray, tokenizer: Tokenizer) -> Spelled:
+    """What `words` finds in each of several paths (N, U) that begin and end with a space: read as one, far quicker."""
+    flat, (rows, frames) = paths.ravel(), paths.shape
+    begins = np.ones(len(flat), dtype=bool)
+    np.not_equal(flat[1:], flat[:-1], out=begins[1:])
+    edges = begins.nonzero()[0]
+    emitted = (flat[edges] != BLANK).nonzero()[0]  # among the edges
+    tokens = flat[edges[emitted]]
+    letters = tokens != tokenizer.encode(" ")[0]
+    turns = (letters[1:] != letters[:-1]).nonzero()[0]  # the last space before a word, its last letter, and so on
+    starts, ends = edges[emitted[turns[::2] + 1]], edges[emitted[turns[1::2]] + 1]
+    bounds = starts.searchsorted(np.arange(rows + 1) * frames).tolist()
+    return Spelled(tokenizer.decode(tokens.tolist()).split(), starts % frames, ends % frames, bounds)
+
+
 def phrases(path: Path, setting: str) -> list[str]:
     """The lines of a file, normalised, each once. Raises ConfigError, naming the setting, for one that is no text."""
     return list(dict.fromkeys(filter(None, map(normalise, lines(path, setting)))))

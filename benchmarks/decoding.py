@@ -1,0 +1,252 @@
+"""What beam search costs around flashlight's: python benchmarks/decoding.py --checkpoint MODEL --manifest FILE.
+
+The model hears the utterances once; then the same emissions are decoded with beams of 10, 50 and 100, without anything
+(free) and, where --lm names an ARPA file of words, with it and its lexicon. The bare call is flashlight's decoder on
+arrays made beforehand, in a loop that takes the tokens of the best and nothing else; ours makes words, times and
+confidences too. Columns: milliseconds of the processor for a second of audio (the best of several rounds, in each of
+which every row has its turn) and that over the bare call's; by the clock, how many times as much two processes decode
+as one; the share of frames left out; the word error rate and how many points it lies off the bare call's. The time by
+the processor hardly depends on what else runs on the machine, that by the clock needs two idle cores. Last lines: the
+worst of each.
+
+    python -m recipes.lm text=data/manifests/an4/train.jsonl name=an4
+    python benchmarks/decoding.py --checkpoint outputs/an4/model.safetensors \\
+        --manifest data/manifests/an4/validation.jsonl --lm data/lm/an4.arpa
+
+pyctcdecode holds numpy below 2, so it needs an environment of its own, whose interpreter --pyctcdecode names. It prunes
+by its own defaults, which are tighter: tokens below -5 and hypotheses 10 behind the best, where ours are 20. kenlm is
+built from source (it needs a compiler); without it the rows with a language model are left out.
+
+    python3 -m venv aside && aside/bin/pip install pyctcdecode kenlm
+    python benchmarks/decoding.py ... --pyctcdecode aside/bin/python
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.nn.utils.rnn import pad_sequence
+
+from asr import audio
+from asr.data.manifest import read_manifest
+from asr.decode import Beam
+from asr.decode.beam import _kept, _Search
+from asr.decode.path import runs, words
+from asr.model import CTCModel, Emissions
+from asr.score import score
+from asr.text import BLANK, Tokenizer
+
+BEAMS = (10, 50, 100)
+WORKER = Path(__file__).with_name("pyctcdecode_worker.py")
+BARE, WHOLE, SKIPPING, TWO = "bare call", "ours, every frame", "ours", "ours, two processes"
+
+
+class Run(NamedTuple):
+    """All utterances decoded once: seconds by the processor (of this process alone) and by the clock, and the texts."""
+
+    cpu: float
+    wall: float
+    texts: Sequence[str]
+
+
+class Row(NamedTuple):
+    """A decoder's best times for all utterances, in seconds, and the error rate of what it heard."""
+
+    cpu: float
+    wall: float
+    wer: float
+
+
+def timed(decode: Callable[[], list[Any]], text: Callable[[Any], str]) -> Callable[[], Run]:
+    """A run of a decoder; its texts are made outside the time."""
+
+    def run() -> Run:
+        cpu, wall = time.process_time(), time.perf_counter()
+        found = decode()
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        return Run(cpu, wall, [text(one) for one in found])
+
+    return run
+
+
+def heard(model: CTCModel, path: Path, limit: int | None) -> tuple[Emissions, list[str], float]:
+    """What the model says of each utterance of a manifest, its references, and the seconds of audio."""
+    rows, references, samples = [], [], 0
+    for utterance in read_manifest(path)[:limit]:
+        waveform = torch.from_numpy(audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration))
+        with torch.inference_mode():
+            rows.append(model(waveform[None], torch.tensor([len(waveform)])).row(0))
+        references.append(utterance.text)
+        samples += len(waveform)
+    lengths = torch.tensor([len(row) for row in rows])
+    emissions = Emissions(pad_sequence(rows, batch_first=True), lengths, model.seconds_per_frame)
+    return emissions, references, samples / audio.SAMPLE_RATE
+
+
+def ours(beam: Beam, emissions: Emissions, tokenizer: Tokenizer) -> Callable[[], Run]:
+    return timed(lambda: beam(emissions, tokenizer), lambda hypothesis: hypothesis.text)
+
+
+def bare(beam: Beam, emissions: Emissions, tokenizer: Tokenizer) -> Callable[[], Run]:
+    """flashlight's decoder with the options of a Beam, on every frame between the blank and the space that it needs."""
+    search = _Search(beam, tokenizer)
+    decoder, lexicon = search.decoder, search.lexicon
+    arrays = []
+    for i in range(len(emissions.lengths)):
+        frames = emissions.row(i).numpy()
+        first, last = np.full((2, 1, frames.shape[1]), -1e4, dtype=np.float32)
+        first[0, BLANK] = last[0, search.space] = 0.0
+        arrays.append(np.concatenate([first, frames, last] if lexicon is not None else [first, frames]))
+
+    def decode() -> list[Any]:
+        best = []
+        for array in arrays:
+            result = decoder.decode(array.ctypes.data, *array.shape)[0]
+            best.append((result, result.tokens))
+        return best
+
+    def text(found: tuple[Any, list[int]]) -> str:
+        result, tokens = found
+        if lexicon is not None:
+            return " ".join(lexicon[index] for index in result.words if index >= 0)
+        return " ".join(word for word, _ in words(runs(np.array(tokens)), tokenizer))
+
+    return timed(decode, text)
+
+
+class Aside:
+    """pyctcdecode in a process of another environment, which has read the emissions from a file."""
+
+    def __init__(self, python: str, emissions: Emissions, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "emissions.npz"
+            np.savez(path, *(emissions.row(i).numpy() for i in range(len(emissions.lengths))))
+            self.process = subprocess.Popen(
+                [python, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            )
+            self.ready = self.ask(emissions=str(path), characters=tokenizer.characters, **options)
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            answer = ""
+        else:
+            answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit("the process of --pyctcdecode has ended; its error stands above")
+        return json.loads(answer)
+
+    def run(self, beam: int, with_lm: bool) -> Run:
+        return Run(**self.ask(beam=beam, lm=with_lm))
+
+
+def measured(ways: dict[str, Callable[[], Run]], references: list[str], rounds: int) -> dict[str, Row]:
+    """Each way's best times; all have a turn in each round, and in one before that starts processes and counts not."""
+    texts = {name: run().texts for name, run in ways.items()}
+    turns = [{name: run() for name, run in ways.items()} for _ in range(rounds)]
+    return {
+        name: Row(
+            min(turn[name].cpu for turn in turns),
+            min(turn[name].wall for turn in turns),
+            score(references, texts[name]).wer,
+        )
+        for name in ways
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a trained model")
+    parser.add_argument("--manifest", type=Path, required=True, help="what is decoded, as JSON lines")
+    parser.add_argument("--lm", type=Path, help="language model of words, as ARPA")
+    parser.add_argument("--lexicon", type=Path, help="its words, one on a line (default: .words beside it)")
+    parser.add_argument("--lm-weight", type=float, default=1.0)
+    parser.add_argument("--word-bonus", type=float, default=4.0, help="nats for each word, with the language model")
+    parser.add_argument("--limit", type=int, help="so many utterances only")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each row; the best counts")
+    parser.add_argument("--pyctcdecode", metavar="PYTHON", help="interpreter of an environment that has it")
+    options = parser.parse_args()
+    model = CTCModel.load(options.checkpoint).eval()
+    tokenizer = model.tokenizer
+    emissions, references, seconds = heard(model, options.manifest, options.limit)
+    searches: dict[str, dict[str, Any]] = {"free": {}}
+    remarks = []
+    weights = {"lm_weight": options.lm_weight, "word_bonus": options.word_bonus}
+    if options.lm:
+        lexicon = options.lexicon or options.lm.with_suffix(".words")
+        searches["lexicon, LM"] = {"lm": options.lm, "lexicon": lexicon, **weights}
+    else:
+        remarks.append("no --lm: without a language model only")
+    aside = None
+    if options.pyctcdecode:
+        files = {key: str(value) for key, value in searches.get("lexicon, LM", {}).items() if key in ("lm", "lexicon")}
+        aside = Aside(options.pyctcdecode, emissions, tokenizer, {**weights, **files})
+        remarks += [f"pyctcdecode, {search}: {why}" for search, why in aside.ready.get("missing", {}).items()]
+    else:
+        remarks.append("no --pyctcdecode: its rows are left out")
+
+    def frames_left_out(beam: Beam) -> float:
+        kept = sum(
+            len(_kept(emissions.row(i)[:, BLANK].numpy(), beam.skip_blank)) for i in range(len(emissions.lengths))
+        )
+        return 1 - kept / int(emissions.lengths.sum())
+
+    table = Table(
+        title=f"{len(references)} utterances, {seconds:.0f} s of audio, {len(tokenizer)} tokens, {os.cpu_count()} cores"
+    )
+    headings = ("search", "beam", "decoder", "CPU ms / s", "x bare", "2 processes", "left out", "WER", "off bare")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("search", "decoder") else "right")
+    worst: dict[str, list[float]] = {WHOLE: [], SKIPPING: [], TWO: [], "wer": []}
+    for search, settings in searches.items():
+        for size in BEAMS:
+            beams = {
+                WHOLE: Beam(beam_size=size, skip_blank=1, workers=1, **settings),
+                SKIPPING: Beam(beam_size=size, workers=1, **settings),
+                TWO: Beam(beam_size=size, workers=2, **settings),
+            }
+            ways = {BARE: bare(beams[WHOLE], emissions, tokenizer)}
+            ways |= {name: ours(beam, emissions, tokenizer) for name, beam in beams.items()}
+            if aside and search in aside.ready.get("searches", ()):
+                ways["pyctcdecode"] = lambda size=size, search=search: aside.run(size, search != "free")
+            rows = measured(ways, references, options.rounds)
+            for name, row in rows.items():
+                table.add_row(
+                    search,
+                    str(size),
+                    name,
+                    "" if name == TWO else f"{1000 * row.cpu / seconds:.2f}",
+                    "" if name == TWO else f"{row.cpu / rows[BARE].cpu:.2f}",
+                    f"{rows[SKIPPING].wall / row.wall:.2f}" if name == TWO else "",
+                    f"{frames_left_out(beams[name]):.0%}" if name in beams else "",
+                    f"{row.wer:.2%}",
+                    f"{100 * (row.wer - rows[BARE].wer):+.2f}",
+                )
+            table.add_section()
+            worst[WHOLE].append(rows[WHOLE].cpu / rows[BARE].cpu)
+            worst[SKIPPING].append(rows[SKIPPING].cpu / rows[BARE].cpu)
+            worst[TWO].append(rows[SKIPPING].wall / rows[TWO].wall)
+            worst["wer"].append(100 * (rows[SKIPPING].wer - rows[WHOLE].wer))
+    Console(width=120).print(table)
+    for remark in remarks:
+        print(remark)
+    print(f"ours / bare call: at most {max(worst[WHOLE]):.2f}, without sure blanks at most {max(worst[SKIPPING]):.2f}")
+    print(f"leaving out sure blanks changes the WER by at most {max(map(abs, worst['wer'])):.2f} points")
+    print(f"two processes decode at least {min(worst[TWO]):.2f} times as much as one")
+
+
+if __name__ == "__main__":
+    main()
