@@ -1,7 +1,10 @@
-"""The one place that turns lengths into masks, and lengths before a layer into lengths behind it."""
+"""The one place that turns rows into a batch, lengths into masks, and lengths before a layer into those behind it."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 def mask(lengths: Tensor, size: int) -> Tensor:
@@ -13,6 +16,11 @@ def zero_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """`x` (B, N, ...) with every position at or behind its row's length set to 0."""
     keep = mask(lengths, x.shape[1])
     return x.masked_fill(~keep.view(*keep.shape, *[1] * (x.dim() - 2)), 0.0)
+
+
+def padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows of different lengths, (N,) each, as one tensor (B, N) with 0 behind their ends, and their lengths (B,)."""
+    return pad_sequence(list(rows), batch_first=True), torch.tensor([len(row) for row in rows])
 
 
 def framed(samples: Tensor, window: int, hop: int) -> Tensor:

@@ -28,6 +28,25 @@ def normalise(text: str) -> str:
     return " ".join(_LOOSE_APOSTROPHE.sub(" ", kept).split())
 
 
+def pieces(text: str) -> list[tuple[str, list[str]]]:
+    """A text as it is written, piece by piece, each with the normalised words in it: ("Twenty-one,", [twenty, one]).
+
+    What holds no word, such as a dash, stands with the piece before it. All words together are `normalise(text)`.
+    """
+    found: list[tuple[str, list[str]]] = []
+    loose = ""
+    for piece in text.split():
+        words = normalise(piece).split()
+        if words:
+            found.append((loose + piece, words))
+            loose = ""
+        elif found:
+            found[-1] = (f"{found[-1][0]} {piece}", found[-1][1])
+        else:
+            loose += f"{piece} "
+    return found
+
+
 @dataclass(frozen=True)
 class Tokenizer:
     """Characters as labels: index 0 is the blank, `characters[i]` has index i + 1, one of them is the space."""

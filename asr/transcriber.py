@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from asr import audio
 from asr.audio import Source
 from asr.data.dataset import Batch
 from asr.decode import Greedy, Hypothesis
+from asr.longform import emissions
 from asr.model import CTCModel, Emissions
 from asr.text import Tokenizer
 
@@ -27,19 +27,18 @@ class Transcriber:
         """Read the model from its file. Raises ModelError where it is not one."""
         return cls(CTCModel.load(path, device=device), decoder)
 
+    @torch.inference_mode()
     def transcribe(self, source: Source) -> Hypothesis:
         """The words of one recording (a path, or the file's bytes), with times in seconds and confidence.
 
-        Raises AudioError where it cannot be read.
+        It may be of any length: `asr.longform` tells how. Raises AudioError where it cannot be read.
         """
-        waveform = torch.from_numpy(audio.read(source))[None]
-        return self._decode(waveform, torch.tensor([waveform.shape[1]]))[0]
-
-    def transcribe_batch(self, batch: Batch) -> list[Hypothesis]:
-        """A hypothesis for each utterance of a batch."""
-        return self._decode(batch.waveforms, batch.lengths) if len(batch) else []
+        return self.decoder(emissions(self.model, source), self.model.tokenizer)[0]
 
     @torch.inference_mode()
-    def _decode(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> list[Hypothesis]:
+    def transcribe_batch(self, batch: Batch) -> list[Hypothesis]:
+        """A hypothesis for each utterance of a batch."""
+        if not len(batch):
+            return []
         device = self.model.device
-        return self.decoder(self.model(waveforms.to(device), lengths.to(device)), self.model.tokenizer)
+        return self.decoder(self.model(batch.waveforms.to(device), batch.lengths.to(device)), self.model.tokenizer)

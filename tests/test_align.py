@@ -2,7 +2,7 @@
 
 import math
 import tracemalloc
-from itertools import groupby, product
+from itertools import groupby, pairwise, product
 
 import numpy as np
 import pytest
@@ -90,6 +90,16 @@ def test_the_path_is_the_same_when_its_steps_are_held_in_blocks(case, block):
     assert float(log_probs[torch.arange(len(path)), torch.from_numpy(path)].sum()) == pytest.approx(
         whole.score, abs=1e-4
     )
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=30), st.integers(0, 12), st.integers(1, 9))
+def test_in_blocks_too_labels_may_fill_every_frame(labels, spare, block):
+    frames = len(labels) + sum(a == b for a, b in pairwise(labels)) + spare
+    log_probs = emissions(frames, 4, frames)
+    path = _in_blocks(log_probs.numpy(), np.array(labels, dtype=np.int64), block)
+    assert [token for token, _ in groupby(path.tolist()) if token] == labels
+    _, scores = torchaudio.functional.forced_align(log_probs[None], torch.tensor([labels]))
+    assert float(log_probs[torch.arange(frames), path].sum()) == pytest.approx(float(scores.sum()), abs=1e-4)
 
 
 def test_a_long_recording_takes_far_less_memory_than_a_step_for_each_frame_and_label(monkeypatch):

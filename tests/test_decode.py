@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from itertools import groupby
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from asr.calibration import Calibration
 from asr.decode import Greedy
+from asr.decode.path import runs, spelled, words
 from asr.model import Emissions
 from asr.text import Tokenizer
 
@@ -98,3 +100,13 @@ def test_confidence_is_what_the_model_s_calibration_makes_of_it():
     for before, after in zip(raw.words, corrected.words, strict=True):
         assert after.confidence == pytest.approx(Calibration(0.5, -1.0)(before.confidence))
         assert after.confidence < before.confidence
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=12, max_size=12), min_size=1, max_size=5))
+def test_the_words_of_many_paths_are_those_of_each(paths):
+    between_spaces = np.array([[1, *path, 1] for path in paths])
+    found = spelled(between_spaces, TOKENIZER)
+    for i, path in enumerate(between_spaces):
+        mine = slice(found.bounds[i], found.bounds[i + 1])
+        expected = [(text, letters[0].start, letters[-1].end) for text, letters in words(runs(path), TOKENIZER)]
+        assert list(zip(found.words[mine], found.starts[mine], found.ends[mine], strict=True)) == expected

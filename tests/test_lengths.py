@@ -65,3 +65,10 @@ def test_reverse_is_its_own_inverse(rows):
     x = torch.arange(len(lengths) * size * 3.0).view(len(lengths), size, 3)
     lengths = torch.tensor(lengths)
     assert torch.equal(ln.reverse(ln.reverse(x, lengths), lengths), x)
+
+
+def test_rows_become_a_batch_with_zeros_behind_their_ends():
+    batch, lengths = ln.padded([torch.tensor([1, 2, 3]), torch.tensor([], dtype=torch.int64), torch.tensor([4])])
+    assert batch.tolist() == [[1, 2, 3], [0, 0, 0], [4, 0, 0]]
+    assert lengths.tolist() == [3, 0, 1]
+    assert lengths.dtype == torch.int64

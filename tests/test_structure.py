@@ -23,12 +23,13 @@ ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.decode",),
     ("asr.score",),
     ("asr.data",),
-    ("asr.longform", "asr.writers", "asr.report", "asr.picture", "asr.transcriber"),
+    ("asr.longform", "asr.timeline"),
+    ("asr.writers", "asr.report", "asr.picture", "asr.transcriber", "asr.aligner"),
     ("asr.training",),
     ("asr.cli",),
-    ("asr", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview"),
+    ("asr", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview", "asr.align"),
 )
-ENTRIES = {"asr.cli", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview"}
+ENTRIES = {"asr.cli", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview", "asr.align"}
 MODULES = {
     ".".join(("asr", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -104,9 +105,10 @@ def test_import_asr_does_not_wait_for_torch():
     assert loaded("import asr", "torch", "numpy", "hydra") == set()
 
 
-def test_help_of_transcribe_does_not_wait_for_torch():
-    code = "import asr.transcribe, sys, contextlib\nsys.argv = ['', '-h']\n"
-    code += "with contextlib.suppress(SystemExit): asr.transcribe.main()"
+@pytest.mark.parametrize("entry", ["transcribe", "align"])
+def test_help_does_not_wait_for_torch(entry):
+    code = f"import asr.{entry}, sys, contextlib\nsys.argv = ['', '-h']\n"
+    code += f"with contextlib.suppress(SystemExit): asr.{entry}.main()"
     assert not loaded(code, "torch", "hydra", "lightning") & {"torch", "hydra", "lightning"}
 
 

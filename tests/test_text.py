@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asr.errors import TextError
-from asr.text import BLANK, Tokenizer, normalise
+from asr.text import BLANK, Tokenizer, normalise, pieces
 
 TEXT = st.text() | st.text("aB'’ -_.,!?éİ̧̇ßŉ½２٣ÅΣς\n\t", max_size=12)
 
@@ -44,6 +44,23 @@ def test_normalise(text, normalised):
 @example("ŉ ΑΣ' ΣΑΣ")
 def test_normalising_twice_changes_nothing(text):
     assert normalise(normalise(text)) == normalise(text)
+
+
+def test_pieces_are_the_text_as_written_each_with_its_words():
+    found = pieces("— Twenty-one, he said – “Don’t!” ...")
+    assert found == [
+        ("— Twenty-one,", ["twenty", "one"]),
+        ("he", ["he"]),
+        ("said –", ["said"]),
+        ("“Don’t!” ...", ["don't"]),
+    ]
+    assert pieces(" ... ") == []
+
+
+@given(TEXT)
+@example("ŉ ΑΣ' ΣΑΣ ´a")
+def test_the_words_of_all_pieces_are_the_normalised_text(text):
+    assert [word for _, words in pieces(text) for word in words] == normalise(text).split()
 
 
 @given(TEXT)

@@ -18,11 +18,18 @@ class Run(NamedTuple):
     end: int
 
 
+def spans(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each token that a path (U,) emits, repeats merged and blanks dropped: first frames, frames behind the last."""
+    edges = np.flatnonzero(path[1:] != path[:-1]) + 1
+    starts, ends = np.append(0, edges), np.append(edges, len(path))
+    emitted = path[starts] != BLANK if len(path) else []
+    return starts[emitted], ends[emitted]
+
+
 def runs(path: np.ndarray) -> list[Run]:
-    """What a path (U,) emits: repeats merged, blanks dropped."""
-    edges = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
-    each = zip(path[edges[:-1]].tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-    return [Run(*run) for run in each if run[0] != BLANK]
+    """What a path (U,) emits, one after the other."""
+    starts, ends = spans(path)
+    return list(map(Run, path[starts].tolist(), starts.tolist(), ends.tolist()))
 
 
 def words(emitted: Iterable[Run], tokenizer: Tokenizer) -> list[tuple[str, list[Run]]]:

@@ -1,0 +1,286 @@
+"""Forced alignment as a user runs it."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import SHARED
+from entry import Call, caller
+
+from asr import audio
+from asr import lengths as ln
+from asr.align import main
+from asr.data.manifest import Utterance, read_manifest, write_manifest
+from asr.loss import ctc_loss
+from asr.model import CTCModel
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    return caller(monkeypatch, capsys)
+
+
+@pytest.fixture
+def checkpoint(trained: Path) -> list[str]:
+    return [f"checkpoint={trained / 'model.safetensors'}", "min_score=0"]
+
+
+@pytest.fixture
+def utterances(corpus: Path) -> list[Utterance]:
+    return read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")[:4]
+
+
+@pytest.fixture
+def folder(utterances: list[Utterance], tmp_path: Path) -> Path:
+    """Recordings with a .txt beside each, one of them in a folder below."""
+    for number, utterance in enumerate(utterances):
+        path = tmp_path / "talks" / ("more" if number == 2 else ".") / f"{number}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(utterance.audio.read_bytes())
+        path.with_suffix(".txt").write_text(utterance.text.capitalize() + ".\n", encoding="utf-8")
+    return tmp_path / "talks"
+
+
+def test_ctm_has_a_line_for_each_word_in_order(utterances: list[Utterance], checkpoint: list[str], call: Call) -> None:
+    one = utterances[0]
+    finished = call(main, one.audio, f"text={one.text.upper()}, ...", *checkpoint)
+    assert (finished.code, finished.err) == (0, "")
+    rows = [line.split() for line in finished.out.splitlines()]
+    assert [row[4] for row in rows] == one.text.split()
+    assert {(row[0], row[1]) for row in rows} == {(one.audio.stem, "1")}
+    ends = [float(row[2]) + float(row[3]) for row in rows]
+    assert all(a <= float(row[2]) + 1e-9 for a, row in zip(ends, rows[1:], strict=False))
+    assert ends[-1] <= soundfile.info(one.audio).duration
+    letters = call(main, one.audio, f"text={one.text}", "unit=characters", *checkpoint).out.splitlines()
+    assert "".join(line.split()[4] for line in letters) == one.text.replace(" ", "")
+
+
+def test_the_text_may_be_a_file_or_lie_beside_the_recording(folder: Path, checkpoint: list[str], call: Call) -> None:
+    talk = folder / "0.flac"
+    beside = call(main, talk, *checkpoint)
+    assert beside.code == 0
+    assert beside == call(main, talk, f"text={talk.with_suffix('.txt')}", *checkpoint)
+    assert beside == call(main, talk, f"text={talk.with_suffix('.txt').read_text()}", *checkpoint)
+
+
+def test_a_folder_becomes_a_folder_of_files_laid_out_alike(
+    folder: Path, checkpoint: list[str], tmp_path: Path, call: Call
+) -> None:
+    for form, suffix in (("textgrid", "TextGrid"), ("srt", "srt"), ("json", "json"), ("ctm", "ctm")):
+        out = tmp_path / form
+        finished = call(main, folder, f"format={form}", f"out={out}", *checkpoint)
+        assert (finished.code, finished.err) == (0, "")
+        names = [f"0.{suffix}", f"1.{suffix}", f"3.{suffix}", f"more/2.{suffix}"]
+        assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == names
+        assert sorted(finished.out.splitlines()) == sorted(str(out / name) for name in names)
+    alone = call(main, folder / "0.flac", "format=srt", *checkpoint).out
+    assert (tmp_path / "srt" / "0.srt").read_text() == alone
+    assert " ".join(alone.split("\n")[2:]).strip().startswith(folder.joinpath("0.txt").read_text()[:3])
+
+
+def test_a_manifest_is_aligned_piece_by_piece(
+    utterances: list[Utterance], checkpoint: list[str], tmp_path: Path, call: Call
+) -> None:
+    one, other = utterances[:2]
+    piece = Utterance(other.audio, other.duration - 0.1, other.text, offset=0.1)
+    write_manifest(tmp_path / "m.jsonl", [one, other, piece])
+    finished = call(main, f"manifest={tmp_path / 'm.jsonl'}", "format=json", *checkpoint)
+    entries = [json.loads(line) for line in finished.out.splitlines()]
+    assert finished.code == 0
+    assert [entry["text"] for entry in entries] == [one.text, other.text, other.text]
+    assert [entry["start"] for entry in entries] == [0.0, 0.0, 0.1]
+    assert entries[2]["words"][0]["start"] >= 0.1
+    call(main, f"manifest={tmp_path / 'm.jsonl'}", f"out={tmp_path / 'out'}", *checkpoint)
+    assert sum(path.suffix == ".ctm" for path in (tmp_path / "out").rglob("*@0.1.ctm")) == 1
+
+
+def test_standard_input_is_a_recording(
+    utterances: list[Utterance], checkpoint: list[str], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = utterances[0]
+    named = call(main, one.audio, f"text={one.text}", *checkpoint).out
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(one.audio.read_bytes())))
+    piped = call(main, "-", f"text={one.text}", *checkpoint).out
+    assert [line.split()[1:] for line in piped.splitlines()] == [line.split()[1:] for line in named.splitlines()]
+    assert piped.startswith("stdin 1 ")
+
+
+def test_a_text_that_does_not_fit_is_marked_and_named_but_no_error(
+    utterances: list[Utterance], checkpoint: list[str], call: Call
+) -> None:
+    finished = call(main, utterances[0].audio, "text=zzz", "format=json", checkpoint[0], "min_score=1")
+    assert finished.code == 0
+    assert f"{utterances[0].audio}: the text does not fit the audio (score 0." in finished.complaint
+    entry = json.loads(finished.out)
+    assert (entry["fits"], entry["words"][0]["fits"]) == (False, False)
+
+
+def test_stereo_from_a_phone_is_aligned(checkpoint: list[str], call: Call, tmp_path: Path) -> None:
+    sound = 0.1 * np.random.default_rng(0).standard_normal((66_150, 2))
+    soundfile.write(tmp_path / "phone.wav", sound, 44_100)
+    finished = call(main, tmp_path / "phone.wav", "text=hello", "format=json", *checkpoint)
+    assert json.loads(finished.out)["end"] == 1.5
+
+
+def test_what_fails_says_why_and_the_others_go_on(folder: Path, checkpoint: list[str], call: Call) -> None:
+    folder.joinpath("1.txt").unlink()
+    folder.joinpath("3.txt").write_text("größe", encoding="utf-8")
+    folder.joinpath("more", "2.txt").write_bytes(b"\xff\xfe\xff")
+    finished = call(main, folder, folder / "none.wav", *checkpoint)
+    assert finished.code == 2
+    assert finished.out.startswith("talks/0 1 ") or finished.out.startswith("0 1 ")
+    lines = sorted(finished.err.splitlines())
+    assert len(lines) == 4
+    for said in (
+        "1.flac: there is no 1.txt beside it",
+        "2.txt: not a text in UTF-8",
+        "3.flac: its text has 'ö' 'ß'",
+        "none.wav: no such file",
+    ):
+        assert sum(said in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "its text has no words"),
+        ("?!", "its text has no words"),
+        ("7", "its text has '7', for which the model has no token"),
+        ("it is " * 300, "characters do not fit into its"),
+        ("nowhere.txt", "text=nowhere.txt: no such file"),
+        ("/nowhere/text", "text=/nowhere/text: no such file"),
+    ],
+)
+def test_a_text_that_cannot_be_aligned_gets_one_line_and_exit_code_2(
+    utterances: list[Utterance], checkpoint: list[str], call: Call, text: str, said: str
+) -> None:
+    finished = call(main, utterances[0].audio, f"text={text}", *checkpoint)
+    assert finished.code == 2
+    assert said in finished.complaint
+    assert finished.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a.wav", "text=a", "format=xml"], "it must be ctm, textgrid, srt, json"),
+        (["a.wav", "text=a", "unit=phones"], "it must be words or characters"),
+        (["a.wav", "text=a", "unit=characters", "format=srt"], "makes no subtitles"),
+        (["a.wav", "text=a", "min_score=2"], "it must be a number from 0 to 1"),
+        (["a.wav", "text=a", "min_score=low"], "it must be a number from 0 to 1"),
+        (["a.wav", "text=a", "formt=json"], "did you mean format?"),
+        (["a.wav", "text=a", "--json"], "no such option"),
+        (["a.wav", "text=a", "checkpoint=nowhere"], "no such model"),
+        (["a.wav", "b.wav", "text=a", "format=srt"], "give out=FOLDER"),
+        (["a.wav", "a.flac", "text=a", "out=x"], "would hold both a.wav and a.flac"),
+        (["a.wav", "manifest=m.jsonl"], "give either it or those"),
+        (["manifest=nowhere.jsonl"], "nowhere.jsonl: no such manifest"),
+        (["-"], "standard input has no text beside it"),
+        (["a.wav"], "a.wav: no such file"),
+        (["text=a"], "no recording given"),
+    ],
+)
+def test_bad_arguments_get_one_line_and_exit_code_2(
+    call: Call, arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished = call(main, *arguments)
+    assert finished.code == 2
+    assert said in finished.complaint
+
+
+def test_an_output_folder_that_cannot_be_made_is_told_before_anything_is_done(
+    call: Call, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    finished = call(main, folder / "0.flac", f"out={tmp_path / 'file'}", "checkpoint=nowhere")
+    assert finished.code == 2
+    assert "cannot be made" in finished.complaint
+
+
+def test_a_recording_of_several_windows_has_its_words_in_order_to_the_end(
+    utterances: list[Utterance], checkpoint: list[str], call: Call, tmp_path: Path
+) -> None:
+    joined = np.concatenate([soundfile.read(utterance.audio)[0] for utterance in utterances * 6])
+    soundfile.write(tmp_path / "long.wav", joined, 16_000)
+    (tmp_path / "long.txt").write_text("\n".join(utterance.text for utterance in utterances * 6))
+    entry = json.loads(call(main, tmp_path / "long.wav", "format=json", *checkpoint).out)
+    assert entry["end"] == pytest.approx(len(joined) / 16_000, abs=1e-3)
+    assert entry["end"] > 40
+    assert [word["text"] for word in entry["words"]] == entry["text"].split()
+    edges = [edge for word in entry["words"] for edge in (word["start"], word["end"])]
+    assert edges == sorted(edges)
+    assert edges[-1] > 0.8 * entry["end"]
+
+
+def test_words_of_real_clips_joined_with_silence_lie_in_their_own_clip_and_another_text_is_marked(
+    build: Callable[..., CTCModel], call: Call, tmp_path: Path
+) -> None:
+    clips = _real_clips(3)
+    _learnt_by_heart(build(channels=8, hidden=40, layers=1, cell="lstm", dropout=0.0), clips).save(
+        tmp_path / "model.safetensors"
+    )
+    order, second = [0, 2, 1] * 6, 16_000
+    quiet = 1e-3 * np.random.default_rng(1).standard_normal(second)
+    joined = [piece for k in order for piece in (quiet, clips[k][0])]
+    soundfile.write(tmp_path / "long.wav", np.concatenate(joined), 16_000)
+    ends = np.cumsum([len(clips[k][0]) + second for k in order]) / second
+    owners = [i for i, k in enumerate(order) for _ in clips[k][1].split()]
+    arguments = (main, tmp_path / "long.wav", f"checkpoint={tmp_path / 'model.safetensors'}", "format=json")
+
+    finished = call(*arguments, "text=" + " ".join(clips[k][1] for k in order))
+    assert finished.err == ""
+    entry = json.loads(finished.out)
+    assert entry["fits"]
+    assert entry["end"] > 30
+    # by their ends: a model that knows its clips by heart says the first letter of each when the silence has begun
+    clip = [(ends[i] - len(clips[order[i]][0]) / second, ends[i]) for i in owners]
+    within = [low < word["end"] <= high for word, (low, high) in zip(entry["words"], clip, strict=True)]
+    assert np.mean(within) > 0.95
+
+    finished = call(*arguments, "text=" + " ".join(clips[1][1] for _ in order))
+    assert "the text does not fit the audio" in finished.complaint
+    assert not json.loads(finished.out)["fits"]
+
+
+def _real_clips(count: int) -> list[tuple[np.ndarray, str]]:
+    """Waveforms and transcripts of AN4's training part."""
+    if not (SHARED / "an4").is_dir():
+        pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
+    with (SHARED / "an4" / "index.tsv").open(encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines, delimiter="\t") if row["split"] == "train"]
+    words = [row for row in rows if all(len(word) > 1 for word in row["text"].split()) and row["text"].count(" ") == 2]
+    chosen = words[:: len(words) // count]
+    return [(audio.read(SHARED / "an4" / row["path"]), row["text"].lower()) for row in chosen[:count]]
+
+
+def _learnt_by_heart(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CTCModel:
+    """The model when it can spell the clips, each between silences, alone and two in a row."""
+    optimizer, rng = torch.optim.AdamW(model.train().parameters(), lr=8e-3), np.random.default_rng(0)
+    for step in range(400):
+        waveforms, labels = [], []
+        for _ in range(3):
+            order = rng.permutation(len(clips))[: 2 if step % 4 == 3 else 1]
+            pieces = [
+                piece for k in order for piece in (1e-3 * rng.standard_normal(rng.integers(2_000, 18_000)), clips[k][0])
+            ]
+            waveforms.append(torch.from_numpy(np.concatenate(pieces).astype(np.float32)))
+            labels.append(torch.tensor(model.tokenizer.encode(" ".join(clips[k][1] for k in order))))
+        emissions = model(*ln.padded(waveforms))
+        targets, sizes = ln.padded(labels)
+        loss = ctc_loss(emissions.log_probs, emissions.lengths, targets, sizes).sum() / sizes.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if loss < 0.03:
+            break
+    return model.eval()
