@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asr import quick
 from asr.errors import AsrError, AudioError, ConfigError, TextError
 
 if TYPE_CHECKING:
@@ -33,23 +34,12 @@ if TYPE_CHECKING:
 
     from asr.timeline import Format, Recording
 
-USAGE = 2  # exit code
 TEXT = "text="  # taken as it stands: Hydra would stumble over the commas and quotes of a sentence
 
 
 def main() -> None:
-    """Entry point. Nothing heavy is imported before the arguments are known to be good."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        raise SystemExit(0 if arguments else USAGE)
-    gc.disable()  # what the imports make stays until the end: looking for garbage among it costs half a second
-    try:
-        from asr import cli
-
-        cli.guarded(lambda: align(sys.argv[1:]), "asr.align")
-    finally:
-        gc.enable()
+    """Entry point."""
+    quick.run(str(__doc__), align, "asr.align")
 
 
 def align(arguments: list[str]) -> None:

@@ -13,24 +13,13 @@ import gc
 import sys
 from pathlib import Path
 
+from asr import quick
 from asr.errors import AsrError, AudioError, ConfigError
-
-USAGE = 2  # exit code
 
 
 def main() -> None:
-    """Entry point. Nothing heavy is imported before the arguments are known to be good."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        raise SystemExit(0 if arguments else USAGE)
-    gc.disable()  # what the imports make stays until the end: looking for garbage among it costs half a second
-    try:
-        from asr import cli
-
-        cli.guarded(lambda: transcribe(sys.argv[1:]), "asr.transcribe")
-    finally:
-        gc.enable()
+    """Entry point."""
+    quick.run(str(__doc__), transcribe, "asr.transcribe")
 
 
 def transcribe(arguments: list[str]) -> None:

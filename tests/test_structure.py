@@ -27,6 +27,7 @@ ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.writers", "asr.report", "asr.picture", "asr.transcriber", "asr.aligner"),
     ("asr.training",),
     ("asr.cli",),
+    ("asr.quick",),
     ("asr", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview", "asr.align"),
 )
 ENTRIES = {"asr.cli", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview", "asr.align"}
