@@ -179,11 +179,11 @@ def _note(part: str, selection: Selection, folder: Path) -> None:
 
 
 def _begin_with(model: CTCModel, path: Path) -> None:
+    trained = CTCModel.load(path)
     try:
-        model.adopt(CTCModel.load(path))
+        model.adopt(trained)
     except ModelError as error:
-        told = str(error) if str(path) in str(error) else f"{path}: {error}; take its model.* and features.* settings"
-        raise ModelError(f"init: {told}") from None
+        raise ModelError(f"init: {path}: {error}; take its model.* settings") from None
 
 
 def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:

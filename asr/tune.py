@@ -9,7 +9,7 @@ import csv
 import itertools
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from rich.progress import track
 
 from asr import cli
 from asr.calibration import Calibration, Reliability
-from asr.data.dataset import SpeechDataset, loader
+from asr.data.dataset import OnError, SpeechDataset, loader
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.sampler import BucketSampler
 from asr.data.select import everything
@@ -43,17 +43,25 @@ class Heard:
 
     @classmethod
     @torch.inference_mode()
-    def of(cls, model: CTCModel, utterances: list[Utterance], data: DictConfig) -> "Heard":
-        """What a model emits for utterances."""
+    def of(
+        cls,
+        model: CTCModel,
+        utterances: list[Utterance],
+        *,
+        batch_seconds: float = 60.0,
+        workers: int = 0,
+        on_error: OnError = "skip",
+    ) -> "Heard":
+        """What a model emits for utterances. Raises ConfigError where none of them could be read."""
         examples = everything(utterances, model.tokenizer).examples
-        sampler = BucketSampler(
-            [e.utterance.duration for e in examples], batch_seconds=data.batch_seconds, shuffle=False
-        )
+        sampler = BucketSampler([e.utterance.duration for e in examples], batch_seconds=batch_seconds, shuffle=False)
         batches = []
-        for batch in loader(SpeechDataset(examples, on_error=data.on_error), sampler, workers=data.workers):
+        for batch in loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
             if len(batch):
                 emissions = model(batch.waveforms.to(model.device), batch.lengths.to(model.device))
-                batches.append((batch.utterances, emissions))
+                batches.append((batch.utterances, replace(emissions, log_probs=emissions.log_probs.cpu())))
+        if not batches:
+            raise ConfigError("not one of the utterances could be read; python -m asr.evaluate names them")
         return cls(model, tuple(batches))
 
     def decoded(self, beam: Beam) -> list[tuple[Hypothesis, Pair]]:
@@ -75,7 +83,13 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
     model = CTCModel.load(cfg.checkpoint, device=cfg.device).eval()
     cli.make_corpus(cfg.data)
-    heard = Heard.of(model, read_manifests(cfg.data[cfg.split], limit=cfg.data.limit), cfg.data)
+    heard = Heard.of(
+        model,
+        read_manifests(cfg.data[cfg.split], limit=cfg.data.limit),
+        batch_seconds=cfg.data.batch_seconds,
+        workers=cfg.data.workers,
+        on_error=cfg.data.on_error,
+    )
     beam(heard.batches[0][1], model.tokenizer)  # reads the language model, once for all points
 
     wer: dict[Point, float] = {}

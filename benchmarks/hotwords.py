@@ -8,46 +8,29 @@ more phrases from --more, 100 in all.
 
 import argparse
 import time
-from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from asr.data.dataset import SpeechDataset, loader
-from asr.data.manifest import Utterance, read_manifest
-from asr.data.sampler import BucketSampler
-from asr.data.select import everything
+from asr.data.manifest import read_manifest
 from asr.decode import Beam, Greedy
-from asr.model import CTCModel, Emissions
+from asr.model import CTCModel
 from asr.score import compare, total
 from asr.text import normalise
-
-Batches = Sequence[tuple[Sequence[Utterance], Emissions]]
-
-
-@torch.inference_mode()
-def emissions(model: CTCModel, manifest: Path) -> Batches:
-    examples = everything(read_manifest(manifest), model.tokenizer).examples
-    sampler = BucketSampler([e.utterance.duration for e in examples], batch_seconds=60, shuffle=False)
-    return [
-        (batch.utterances, model(batch.waveforms, batch.lengths))
-        for batch in loader(SpeechDataset(examples), sampler)
-        if len(batch)
-    ]
+from asr.tune import Heard
 
 
-def measure(
-    decoder: Greedy | Beam, model: CTCModel, batches: Batches, names: set[str]
-) -> tuple[int, int, float, float]:
+def measure(decoder: Greedy | Beam, heard: Heard, names: set[str]) -> tuple[int, int, float, float]:
     """Occurrences of names heard and in all, WER where there is none, seconds of decoding."""
-    decoder(batches[0][1], model.tokenizer)  # reads what it needs
+    decoder(heard.batches[0][1], heard.model.tokenizer)  # reads what it needs
     began = time.perf_counter()
-    heard = [(u, h) for utterances, e in batches for u, h in zip(utterances, decoder(e, model.tokenizer), strict=True)]
+    decoded = [decoder(emissions, heard.model.tokenizer) for _, emissions in heard.batches]
     seconds = time.perf_counter() - began
     found, occurrences, others = 0, 0, []
-    for utterance, hypothesis in heard:
+    utterances = chain.from_iterable(utterances for utterances, _ in heard.batches)
+    for utterance, hypothesis in zip(utterances, chain.from_iterable(decoded), strict=True):
         pair = compare(utterance.text, hypothesis.text)
         steps = [(said, got) for said, got in pair.alignment if said in names]
         found += sum(said == got for said, got in steps)
@@ -67,7 +50,7 @@ def main() -> None:
     parser.add_argument("--weight", type=float, nargs="+", default=[1.0, 1.5, 2.0])
     options = parser.parse_args()
     model = CTCModel.load(options.checkpoint).eval()
-    batches = emissions(model, options.manifest)
+    heard = Heard.of(model, read_manifest(options.manifest))
     names = [normalise(line) for line in options.names.read_text("utf-8").splitlines() if line.strip()]
     more = options.more.read_text("utf-8").split() if options.more else []
     hundred = list(dict.fromkeys([*names, *more]))[:100]
@@ -86,11 +69,11 @@ def main() -> None:
     ):
         table.add_column(heading, justify="left" if heading == "decoder" else "right")
     for label, make in decoders.items():
-        found, occurrences, wer, seconds = measure(make(), model, batches, set(names))
+        found, occurrences, wer, seconds = measure(make(), heard, set(names))
         table.add_row(label, "-", f"{found} of {occurrences}", f"{wer:.2%}", f"{seconds:.2f}", "1.00", "-")
         for weight in options.weight:
-            one = measure(make(hotwords=[f"{name}:{weight}" for name in names]), model, batches, set(names))
-            all_of_them = measure(make(hotwords=[f"{p}:{weight}" for p in hundred]), model, batches, set(names))
+            one = measure(make(hotwords=[f"{name}:{weight}" for name in names]), heard, set(names))
+            all_of_them = measure(make(hotwords=[f"{p}:{weight}" for p in hundred]), heard, set(names))
             ratios = one[3] / seconds, all_of_them[3] / seconds
             table.add_row(
                 label, f"{weight:g}", f"{one[0]} of {occurrences}", f"{one[2]:.2%}", f"{one[3]:.2f}",

@@ -161,6 +161,23 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(corpus: Path,
     assert torch.load(checkpoint, weights_only=False)["global_step"] > 0
 
 
+def test_a_run_begins_with_the_weights_of_a_trained_model(
+    corpus: Path, trained: Path, tmp_path: Path, call: Call
+) -> None:
+    begin = [f"data.root={corpus}", f"init={trained / 'model.safetensors'}", "data.limit=4", "data.workers=0"]
+    begin += ["trainer.max_epochs=1", "callbacks.pictures=null", "logger=csv"]
+    settings = json.loads((trained / "summary.json").read_text())["config"]["model"]
+    same = [f"model.{name}={value}" for name, value in settings.items() if name != "_target_"]
+    finished = call(main, *begin, *same, "optimizer.lr=1e-12", "optimizer.weight_decay=0", f"dir={tmp_path / 'same'}")
+    assert finished.code == 0, finished.err
+    old, new = (CTCModel.load(folder / "model.safetensors") for folder in (trained, tmp_path / "same"))
+    for before, after in zip(old.parameters(), new.parameters(), strict=True):
+        torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
+    other = call(main, *begin, *same, "model.hidden=7", f"dir={tmp_path / 'other'}")
+    assert other.code == 2
+    assert "another architecture" in other.complaint
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -177,6 +194,7 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(corpus: Path,
         (["data.train=[]"], "no manifest is named"),
         (["data.min_seconds=500"], "no training utterance is left"),
         (["resume=true"], "there is no checkpoint"),
+        (["init=nowhere.safetensors"], "nowhere.safetensors: no such model"),
         (["trainer.accelerator=cpu", "+trainer.speed=1"], "unexpected keyword argument 'speed'"),
     ],
 )

@@ -85,28 +85,25 @@ class Recogniser(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         self._note_failures(batch)
-        labels, utterances = self._summed(
-            torch.stack((batch.target_lengths.sum(), batch.lengths.new_tensor(len(batch))))
-        )
-        if not utterances:  # nothing could be read, in any process
+        if not len(batch) and self._world == 1:
             return None
         # what Lightning averages over the processes is then the sum of all over the labels of all
-        labels = labels.clamp_min(1) / self._world
-        if not len(batch):  # but others go on, and wait for this one's gradients
+        labels = self._summed(batch.target_lengths[self._fits(batch)].sum()).clamp_min(1) / self._world
+        if not len(batch):  # others go on, and wait for this one's gradients
             return sum((p.sum() * 0 for p in self.model.parameters()), torch.zeros((), device=self.device))
         views = self._views(batch)
         loss = torch.stack([self._nats(batch, view) for view in views]).mean() / labels
         if self.consistency:
             first, second = views
-            loss = (
-                loss + self.consistency * disagreement(first.log_probs, second.log_probs, first.lengths).sum() / labels
-            )
+            apart = disagreement(first.log_probs, second.log_probs, first.lengths).sum()
+            loss = loss + self.consistency * apart / labels
+        blanks, frames = _blanks(views[0])
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
         self.log_dict(
             {
                 "train/loss": loss.detach(),
                 "train/padding": 1 - batch.lengths.sum() / batch.waveforms.numel(),
-                "train/blank": _blanks(views[0])[0] / _blanks(views[0])[1],
+                "train/blank": blanks / frames,
             },
             batch_size=len(batch),
         )
@@ -155,7 +152,8 @@ class Recogniser(LightningModule):
             return
         features, lengths = self.model.features(batch.waveforms, batch.lengths)
         emissions = replace(self.model.emit(features, lengths), calibration=AS_IT_IS)
-        self._sums += torch.stack([self._nats(batch, emissions), batch.target_lengths.sum(), *_blanks(emissions)])
+        labels = batch.target_lengths[self._fits(batch)].sum()
+        self._sums += torch.stack([self._nats(batch, emissions), labels, *_blanks(emissions)])
         for i, hypothesis in enumerate(self.decode(emissions, self.model.tokenizer)):
             pair = compare(batch.utterances[i].text, hypothesis.text)
             self._pairs.append(pair)
@@ -205,7 +203,7 @@ class Recogniser(LightningModule):
 
     def _nats(self, batch: Batch, emissions: Emissions) -> Tensor:
         """Negative log-likelihood of the utterances whose labels fit, in nats; the others are counted and named."""
-        fits = emissions.lengths >= batch.frames_needed
+        fits = self._fits(batch)
         losses = ctc_loss(
             emissions.log_probs[fits], emissions.lengths[fits], batch.targets[fits], batch.target_lengths[fits]
         )
@@ -214,6 +212,10 @@ class Recogniser(LightningModule):
                 if not fit:
                     self.skipped[utterance.name] = "too short for its transcript"
         return losses.sum()
+
+    def _fits(self, batch: Batch) -> Tensor:
+        """Which utterances (B,) have frames enough for their labels."""
+        return self.model.frames(batch.lengths) >= batch.frames_needed
 
     def _note_failures(self, batch: Batch) -> None:
         self.skipped.update(batch.failures)
