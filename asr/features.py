@@ -43,6 +43,10 @@ class LogMel(nn.Module):
     `normalise`: "utterance" brings each band of each utterance to mean 0 and deviation 1, which takes microphone and
     room out, but from a clip of one word also much of the word; "corpus" uses the statistics that `fit` put into the
     buffers `mean` and `deviation` (F,); "none" leaves the logarithms.
+
+    `top_db`: where it is given, energies are taken relative to the utterance's loudest frame, and what lies that many dB
+    below it sinks into a common floor. Loudness and a microphone's own noise are gone then, whatever is normalised, and
+    what tells one vowel from another is left. None keeps the energies as they are.
     """
 
     window: Tensor
@@ -58,12 +62,16 @@ class LogMel(nn.Module):
         hop_ms: float = 10.0,
         n_fft: int = 512,
         normalise: Normalisation = "utterance",
+        top_db: float | None = None,
     ) -> None:
         super().__init__()
+        if top_db is not None and top_db <= 0:
+            raise ValueError(f"top_db is {top_db}; it must be above 0")
         self.bands = bands
         self.hop = round(hop_ms * SAMPLE_RATE / 1000)
         self.n_fft = n_fft
         self.normalise = normalise
+        self.top_db = top_db
         length = round(window_ms * SAMPLE_RATE / 1000)
         self.register_buffer("window", torch.hann_window(length), persistent=False)
         self.register_buffer("filters", torch.from_numpy(mel_filters(bands, n_fft)), persistent=False)
@@ -78,7 +86,7 @@ class LogMel(nn.Module):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Waveforms (B, S) of -1..1 and their lengths (B,) to features (B, T, F) and lengths (B,); padding is 0."""
         energies, lengths = self.energies(waveforms, lengths)
-        return self.normalised((energies + FLOOR).log(), lengths), lengths
+        return self.normalised(self.logarithm(energies, lengths), lengths), lengths
 
     def energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Mel energies (B, T, F) before logarithm and normalisation, and lengths (B,)."""
@@ -97,6 +105,13 @@ class LogMel(nn.Module):
             )
             power = spectrum.real.square() + spectrum.imag.square()
             return power.transpose(1, 2) @ self.filters, ln.framed(lengths, self.n_fft, self.hop)
+
+    def logarithm(self, energies: Tensor, lengths: Tensor) -> Tensor:
+        """Mel energies (B, T, F), lengths (B,) to their natural logarithms above a floor, (B, T, F)."""
+        if self.top_db is None:
+            return (energies + FLOOR).log()
+        loudest = ln.zero_padding(energies, lengths).mean(-1).amax(-1)[:, None, None]
+        return (energies / loudest.clamp_min(FLOOR) + 10 ** (-self.top_db / 10)).log()
 
     def normalised(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Features (B, T, F) with each band's mean and deviation taken out, padding at 0."""
@@ -118,6 +133,6 @@ class LogMel(nn.Module):
     def fit(self, waveforms: Tensor, lengths: Tensor) -> None:
         """Set the corpus statistics from waveforms (B, S) that stand for the corpus."""
         energies, lengths = self.energies(waveforms, lengths)
-        x = (energies + FLOOR).log()[ln.mask(lengths, energies.shape[1])]
+        x = self.logarithm(energies, lengths)[ln.mask(lengths, energies.shape[1])]
         self.mean.copy_(x.mean(0))
         self.deviation.copy_(x.std(0, correction=0).clamp_min(FLATTEST))

@@ -113,9 +113,11 @@ def same_alone_and_together(logmel, waveforms):
         assert (alone[0] - x[:n]).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("top_db", [None, 40])
 @pytest.mark.parametrize("normalise", ["utterance", "corpus", "none"])
-def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(sound, normalise):
-    same_alone_and_together(LogMel(normalise=normalise), [sound(s, seed=i) for i, s in enumerate((1.1, 0.3, 0.75))])
+def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(sound, normalise, top_db):
+    waveforms = [sound(s, seed=i) for i, s in enumerate((1.1, 0.3, 0.75))]
+    same_alone_and_together(LogMel(normalise=normalise, top_db=top_db), waveforms)
 
 
 def test_so_they_are_in_bands_that_hold_nothing(real):
@@ -138,6 +140,31 @@ def test_corpus_statistics_bring_the_corpus_to_mean_0_and_deviation_1_and_are_ke
     valid = ln.mask(lengths, features.shape[1])
     check_normalised(features[valid], logarithms[valid])
     assert {"mean", "deviation"} <= logmel.state_dict().keys()
+
+
+def test_top_db_are_natural_logarithms_relative_to_the_loudest_frame_above_a_floor(sound):
+    clips = batch(sound(0.5), 0.01 * sound(0.3, seed=1))
+    features, lengths = LogMel(normalise="none", top_db=40)(*clips)
+    energies, _ = LogMel().energies(*clips)
+    for x, energy, n in zip(features, energies, lengths.tolist(), strict=True):
+        expected = energy[:n] / energy[:n].mean(1).max() + 1e-4
+        torch.testing.assert_close(x[:n].exp(), expected)
+    assert features.min() >= np.log(1e-4) - 1e-5
+
+
+def test_with_top_db_loudness_does_not_matter_and_what_is_far_below_the_speech_neither(sound):
+    logmel, clean = LogMel(normalise="none", top_db=40), sound(0.5)
+    hiss = 3e-5 * np.random.default_rng(0).standard_normal(8_000).astype(np.float32)  # 60 dB below
+    reference, _ = logmel(*batch(clean))
+    for other in (0.1 * clean, clean + hiss):
+        assert (logmel(*batch(other))[0] - reference).abs().max() < 0.02
+    assert (LogMel(normalise="none")(*batch(0.1 * clean))[0] - LogMel(normalise="none")(*batch(clean))[0]).abs().max() > 2
+
+
+@pytest.mark.parametrize("top_db", [0, -3])
+def test_a_top_db_that_leaves_nothing_is_refused(top_db):
+    with pytest.raises(ValueError, match=f"top_db is {top_db}"):
+        LogMel(top_db=top_db)
 
 
 def test_features_stay_float32_under_autocast(sound):
