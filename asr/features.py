@@ -44,7 +44,7 @@ class LogMel(nn.Module):
     room out, but from a clip of one word also much of the word; "corpus" uses the statistics that `fit` put into the
     buffers `mean` and `deviation` (F,); "none" leaves the logarithms.
 
-    `top_db`: where it is given, energies are taken relative to the utterance's loudest frame, and what lies that many dB
+    `top_db`: where it is given, energies are taken relative to the utterance's loudest frame, and what lies so many dB
     below it sinks into a common floor. Loudness and a microphone's own noise are gone then, whatever is normalised, and
     what tells one vowel from another is left. None keeps the energies as they are.
     """

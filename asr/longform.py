@@ -14,6 +14,7 @@ over the utterance are normalised over the window.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -71,7 +72,7 @@ def emissions(
             last = None if first == firsts[-1] else dropped + step
             kept.append(said.row(i)[dropped:last].clone())
     joined = torch.cat(kept)[None]
-    return Emissions(joined, torch.tensor([joined.shape[1]], device=joined.device), per_frame)
+    return replace(said, log_probs=joined, lengths=torch.tensor([joined.shape[1]], device=joined.device))
 
 
 @torch.inference_mode()

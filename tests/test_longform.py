@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr import audio, longform
+from asr.calibration import Calibration
 from asr.errors import AudioError
 from asr.longform import emissions, together
 
@@ -40,6 +41,12 @@ def test_windows_are_one_pass_frame_by_frame(near_sighted, long, samples, window
     assert found.lengths.tolist() == [len(expected)]
     assert found.seconds_per_frame == near_sighted.seconds_per_frame
     torch.testing.assert_close(found.row(0), expected, atol=2e-5, rtol=0)
+
+
+def test_windows_keep_the_calibration_of_the_model(build, long):
+    model = build(**NEAR_SIGHTED)
+    model.calibration = Calibration(0.7, -0.2)
+    assert emissions(model, long, window=3.0, context=1.0).calibration == model.calibration
 
 
 @pytest.mark.parametrize("normalise", ["utterance", "none"])

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
 
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
@@ -32,16 +32,15 @@ class Greedy:
                 self._spotter = Spotter(self.hotwords, tokenizer)
             emissions = self._spotter.on(emissions)
         best, tokens = emissions.log_probs.detach().max(dim=-1)
-        best, tokens, lengths = best.cpu(), tokens.cpu(), emissions.lengths.tolist()
-        return [
-            _hypothesis(best[i, :length], tokens[i, :length], tokenizer, emissions) for i, length in enumerate(lengths)
-        ]
+        best, tokens, lengths = best.cpu().numpy(), tokens.cpu().numpy(), emissions.lengths.tolist()
+        return [along(tokens[i, :length], best[i, :length], tokenizer, emissions) for i, length in enumerate(lengths)]
 
 
-def _hypothesis(best: Tensor, tokens: Tensor, tokenizer: Tokenizer, emissions: Emissions) -> Hypothesis:
-    scores, seconds = best.tolist(), emissions.seconds_per_frame
+def along(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer, emissions: Emissions) -> Hypothesis:
+    """What a path of tokens (U,), with the log-probability of each, says: words in time, with their confidence."""
+    scores, seconds = log_probs.tolist(), emissions.seconds_per_frame
     spoken = []
-    for text, letters in words(runs(tokens.numpy()), tokenizer):
+    for text, letters in words(runs(path), tokenizer):
         confidence = math.exp(sum(max(scores[run.start : run.end]) for run in letters) / len(letters))
         confidence = emissions.calibration(confidence)
         spoken.append(Word(text, letters[0].start * seconds, letters[-1].end * seconds, confidence))
