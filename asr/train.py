@@ -74,6 +74,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         scheduler=instantiate(cfg.scheduler),
         spec_augment=instantiate(cfg.augment.spec),
         consistency=cfg.augment.consistency,
+        seed=cfg.seed,
     )
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
@@ -82,8 +83,6 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if leads:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
         print(f"{parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens; run in {folder}", flush=True)
-    if not leads:  # the weights were the same; masks and dropout must not be
-        torch.manual_seed(cfg.seed + rank_zero_only.rank)
     _fit(trainer, module, data, checkpoint, folder)
     if not leads:
         return {}

@@ -1,5 +1,6 @@
 """Training as a user runs it: what it leaves, what it says, and that it can be stopped, killed and gone on with."""
 
+import csv
 import errno
 import json
 import os
@@ -138,15 +139,50 @@ def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     assert path.exists(), process.communicate()[0]
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(corpus: Path, tmp_path: Path) -> None:
-    process = _start(corpus, tmp_path, "trainer.max_epochs=1000")
-    _wait_for(tmp_path / "checkpoints" / "last.ckpt", process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    reached = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)["epoch"]
-    summary = run(corpus, tmp_path, "resume=true", f"trainer.max_epochs={reached + 3}", "callbacks.pictures=null")
-    assert summary["epochs"] == reached + 3
-    assert CTCModel.load(tmp_path / "model.safetensors")
+EPOCHS = 6
+EXACTLY = [f"trainer.max_epochs={EPOCHS}", "callbacks.pictures=null", "logger=csv", "data.batch_seconds=4"]
+EXACTLY += ["trainer.log_every_n_steps=1", "augment.consistency=0.2"]
+
+
+def _losses(folder: Path) -> dict[str, str]:
+    """The loss of each step of training that the logs of a run, and of its continuation, hold; the later one counts."""
+    found = {}
+    for path in sorted(folder.glob("csv/**/metrics.csv"), key=lambda path: path.stat().st_mtime):
+        with path.open() as file:
+            found |= {row["step"]: row["train/loss"] for row in csv.DictReader(file) if row.get("train/loss")}
+    return found
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    run(corpus, folder, "data.workers=1", *EXACTLY)
+    return folder
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("after", [0.0, 0.7])
+def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
+    corpus: Path, uninterrupted: Path, tmp_path: Path, how: signal.Signals, after: float
+) -> None:
+    process = _start(corpus, tmp_path, *EXACTLY)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    _wait_for(last, process)
+    time.sleep(after)
+    (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
+    process.communicate(timeout=60)
+    reached = torch.load(last, weights_only=False)["global_step"]
+    run(corpus, tmp_path, "resume=true", "data.workers=1", *EXACTLY)
+    expected, found = _losses(uninterrupted), _losses(tmp_path)
+    assert 0 < reached < len(expected)
+    assert {step: loss for step, loss in found.items() if int(step) >= reached} == {
+        step: loss for step, loss in expected.items() if int(step) >= reached
+    }
+    states = [
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False) for folder in (uninterrupted, tmp_path)
+    ]
+    for name, tensor in states[0]["state_dict"].items():
+        assert torch.equal(tensor, states[1]["state_dict"][name]), name
 
 
 def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(corpus: Path, tmp_path: Path) -> None:

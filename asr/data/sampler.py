@@ -37,12 +37,17 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         self.shuffle = shuffle
         self.blur = blur if shuffle else 0.0
         self.epoch = 0
+        self.passed = (0, 0)  # epoch, and how many of its batches are not given again
         self.rank, self.world = 0, 1
         self.cuts = self._cuts()
 
     def set_epoch(self, epoch: int) -> None:
         """Fix which order the next pass has; Lightning calls it before each one."""
         self.epoch = epoch
+
+    def go_on(self, epoch: int, batches: int) -> None:
+        """Begin with an epoch that an interrupted run has begun, behind the batches it has had of it."""
+        self.epoch, self.passed = epoch, (epoch, batches)
 
     def split(self, rank: int, world: int) -> None:
         """Give from now on the share of process `rank` of `world`: as many batches as each other one, of like cost.
@@ -89,8 +94,10 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         return 1 - sum(float(self.durations[batch].sum()) for batch in batches) / padded
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for batch in self.batches(self.epoch):
-            yield [(int(index), self.epoch) for index in batch]
+        epoch = self.epoch
+        first = self.passed[1] if epoch == self.passed[0] else 0
+        for batch in self.batches(epoch)[first:]:
+            yield [(int(index), epoch) for index in batch]
 
     def __len__(self) -> int:
         return (len(self.cuts) + 1) // self.world

@@ -1,6 +1,8 @@
 """What a person sees of a run, and what is kept of it."""
 
+import signal
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -26,11 +28,54 @@ class WholeCheckpoint(TorchCheckpointIO):
 
 
 class Checkpoints(ModelCheckpoint):
-    """The best checkpoint by `monitor` and the last one; the last one also when a run is interrupted."""
+    """The best checkpoint by `monitor`, and the last one: after every epoch, and when a run is interrupted.
+
+    Lightning's own `save_last` keeps the last one of the best: what came after it would be lost with a killed run.
+    Ctrl-C waits for the end of a step, so that no half of one is kept; a second one does not wait.
+    """
+
+    _former: Any = None  # what Ctrl-C did before training
+    _asked = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if threading.current_thread() is threading.main_thread():
+            self._asked = False
+            self._former = signal.signal(signal.SIGINT, lambda *_: self._ask(trainer))
+
+    def _ask(self, trainer: Trainer) -> None:
+        if self._asked or not trainer.training:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
+        super().on_train_batch_end(trainer, pl_module, *rest)
+        if self._asked and not trainer.is_last_batch:
+            raise KeyboardInterrupt
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        self._save_last(trainer)
+        if self._asked:
+            raise KeyboardInterrupt
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and self.dirpath and trainer.global_step:
-            trainer.save_checkpoint(Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}.ckpt")
+        if isinstance(exception, KeyboardInterrupt) and trainer.global_step:
+            self._save_last(trainer)
+        self._release()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        self._release()
+
+    def _save_last(self, trainer: Trainer) -> None:
+        if self.dirpath:
+            trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+
+    def _release(self) -> None:
+        if self._former is not None:
+            signal.signal(signal.SIGINT, self._former)
+            self._former = None
 
 
 class Report(Callback):

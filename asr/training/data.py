@@ -49,6 +49,18 @@ class SpeechData(LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         return self._loader("validation", None)
 
+    def state_dict(self) -> dict[str, int]:
+        """Where training is: the epoch, and how many of its batches this process has had."""
+        assert self.trainer is not None
+        loop = self.trainer.fit_loop
+        epoch = loop.epoch_progress.current
+        begun = epoch.processed == epoch.completed  # else it is over, and what is kept is where the next one begins
+        return {"epoch": epoch.processed, "batches": loop.epoch_loop.batch_progress.current.processed if begun else 0}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there; Lightning asks for the first batches before it says which epoch it is."""
+        self.samplers["train"].go_on(**state_dict)
+
     def _loader(self, part: str, augment: Augment | None) -> DataLoader:
         if self.trainer is not None:
             self.samplers[part].split(self.trainer.global_rank, self.trainer.world_size)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from lightning import LightningModule
@@ -40,9 +41,9 @@ class Heard:
 class Recogniser(LightningModule):
     """A model with its optimizer, its schedule and its scores.
 
-    The loss is the negative log-likelihood in nats for each character: summed over the batch, of all processes, and
-    divided once, so that a batch of many short utterances weighs as much as one of few long ones. `optimizer` takes
-    parameters, `scheduler` an optimizer and `steps`.
+    The loss is the negative log-likelihood in nats for each character: summed over what one step of the optimizer sees,
+    of all processes and all accumulated batches, and divided once, so that a character weighs the same in whatever
+    batch it is. `optimizer` takes parameters, `scheduler` an optimizer and `steps`.
 
     With `consistency` above 0 each utterance is seen twice, under other masks and other dropout: the loss is the mean
     of the two, and that weight times their disagreement for each character. A step costs twice as much.
@@ -56,10 +57,12 @@ class Recogniser(LightningModule):
         scheduler: Callable[..., LRScheduler],
         spec_augment: SpecAugment | None = None,
         consistency: float = 0.0,
+        seed: int = 0,
         shown: int = 4,
     ) -> None:
         super().__init__()
         self.model = model
+        self.seed = seed
         self.spec_augment = spec_augment
         self.consistency = consistency
         self.make_optimizer = optimizer
@@ -69,6 +72,7 @@ class Recogniser(LightningModule):
         self.skipped: dict[str, str] = {}
         self.score = Score()
         self.heard: list[Heard] = []
+        self._labels: list[Tensor] = []  # of each batch of the step
         self._pairs: list[Pair] = []
         self._sums = torch.zeros(4)
         self._words: list[tuple[float, bool]] = []  # raw confidence, and whether it was right
@@ -80,6 +84,11 @@ class Recogniser(LightningModule):
         scheduler = self.make_scheduler(optimizer, steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Draw the masks and the dropout of a step from what it is alone, so that a run that goes on draws the same."""
+        which = np.random.SeedSequence((self.seed, self.global_rank, self.current_epoch, batch_idx))
+        torch.manual_seed(int(which.generate_state(1, np.uint64)[0]))
+
     def on_train_epoch_start(self) -> None:
         self._audio_seconds, self._epoch_start = 0.0, time.monotonic()
 
@@ -87,21 +96,24 @@ class Recogniser(LightningModule):
         self._note_failures(batch)
         if not len(batch) and self._world == 1:
             return None
-        # what Lightning averages over the processes is then the sum of all over the labels of all
-        labels = self._summed(batch.target_lengths[self._fits(batch)].sum()).clamp_min(1) / self._world
+        labels = self._summed(batch.target_lengths[self._fits(batch)].sum()).clamp_min(1)
+        self._labels.append(labels)
+        # what Lightning averages over the processes is then the sum of all over the labels of all; the batches of one
+        # step are weighed alike, until all its labels are known
+        whole = self._labels[0] / self._world
         if not len(batch):  # others go on, and wait for this one's gradients
             return sum((p.sum() * 0 for p in self.model.parameters()), torch.zeros((), device=self.device))
         views = self._views(batch)
-        loss = torch.stack([self._nats(batch, view) for view in views]).mean() / labels
+        loss = torch.stack([self._nats(batch, view) for view in views]).mean() / whole
         if self.consistency:
             first, second = views
             apart = disagreement(first.log_probs, second.log_probs, first.lengths).sum()
-            loss = loss + self.consistency * apart / labels
+            loss = loss + self.consistency * apart / whole
         blanks, frames = _blanks(views[0])
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
         self.log_dict(
             {
-                "train/loss": loss.detach(),
+                "train/loss": loss.detach() * self._labels[0] / labels,
                 "train/padding": 1 - batch.lengths.sum() / batch.waveforms.numel(),
                 "train/blank": blanks / frames,
             },
@@ -130,9 +142,18 @@ class Recogniser(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the norm as the Trainer's `gradient_clip_val` says, and log what it was before."""
+        if self.trainer.accumulate_grad_batches > 1 and self._labels:
+            self._weigh(self.trainer.accumulate_grad_batches * self._labels[0] / sum(self._labels))
+        self._labels = []
         limit = gradient_clip_val or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self.log_dict({"train/grad_norm": norm, "train/lr": optimizer.param_groups[0]["lr"]})
+
+    def _weigh(self, factor: Tensor) -> None:
+        """From gradients by the first batch's labels, averaged over batches, to the sum over the labels of them all."""
+        for p in self.model.parameters():
+            if p.grad is not None:
+                p.grad *= factor
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         self._elapsed = (

@@ -1,9 +1,12 @@
 """A step of training: the loss, and what is left out of it."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from lightning import Trainer
+from torch.utils.data import DataLoader
 
 from asr.data.dataset import SpeechDataset
 from asr.data.select import everything
@@ -33,6 +36,25 @@ def test_the_loss_is_nats_for_each_character_of_the_batch(recogniser, batch, mon
     monkeypatch.setattr(recogniser, "log_dict", lambda *_, **__: None)
     expected = each[fits].sum() / batch.target_lengths[fits].sum()
     torch.testing.assert_close(recogniser.training_step(batch, 0), expected)
+
+
+def test_accumulated_batches_make_the_step_of_one_batch_of_them_all(build, utterances):
+    weights = []
+    for batches in ([[0, 1, 3], [4], [5]], [[0, 1, 3, 4, 5]]):  # the last but one has most of the labels
+        module = Recogniser(
+            model=build(dropout=0.0),
+            optimizer=partial(torch.optim.SGD, lr=0.1),
+            scheduler=lambda optimizer, steps: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0),
+        )
+        dataset = SpeechDataset(everything(utterances, Tokenizer.english()).examples)
+        loader = DataLoader(dataset, batch_size=None, sampler=[[(i, 0) for i in items] for items in batches])
+        silent = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+        trainer = Trainer(max_epochs=1, accelerator="cpu", accumulate_grad_batches=len(batches), **silent)
+        trainer.fit(module, loader)
+        assert trainer.global_step == 1
+        weights.append([p.detach() for p in module.model.parameters()])
+    for accumulated, together in zip(*weights, strict=True):
+        torch.testing.assert_close(accumulated, together, rtol=1e-4, atol=1e-6)
 
 
 def test_an_utterance_whose_labels_cannot_fit_is_named_and_leaves_the_loss_finite(recogniser, batch):

@@ -1,0 +1,123 @@
+"""Where words are said to be: python benchmarks/times.py CHECKPOINT MANIFEST [--utterances 60].
+
+Utterances of the manifest are cut to their speech (40 dB below their peak is silence), and joined, a minute at a time,
+with silences of 0.4 to 1.2 s between them. So it is known where the first word of each begins and its last one ends.
+Printed is how far off those boundaries are, in milliseconds, without and with sign (negative: too early): of the words
+that the model hears by itself, and of the words of the known text where `asr.align` puts them. A word heard belongs to
+the utterance in which its middle lies; where a silence has no such word on a side, that boundary is counted as missed.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import librosa
+import numpy as np
+import soundfile
+
+from asr import audio
+from asr.aligner import Aligner
+from asr.audio import SAMPLE_RATE
+from asr.data.manifest import Utterance, read_manifest
+from asr.model import CTCModel
+from asr.text import normalise
+from asr.timeline import Recording, Timeline
+from asr.transcriber import Transcriber
+
+MINUTE = 60.0
+FRAME, HOP = 400, 80  # samples over which the level is measured, and between two measurements
+
+
+class Joined(NamedTuple):
+    """A recording of several utterances: where each begins and ends in seconds, and what is said in it."""
+
+    samples: np.ndarray
+    bounds: list[tuple[float, float]]
+    texts: list[str]
+
+
+class Timed(NamedTuple):
+    """A word between two times in seconds."""
+
+    start: float
+    end: float
+
+
+def speech(utterance: Utterance) -> np.ndarray:
+    """The samples of an utterance without the silence at its ends."""
+    samples = audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+    return librosa.effects.trim(samples, top_db=40, frame_length=FRAME, hop_length=HOP)[0]
+
+
+def joined(utterances: Sequence[Utterance], rng: np.random.Generator) -> list[Joined]:
+    """Recordings of about a minute, noise 70 dB below full scale in the silences."""
+    found, pieces, bounds, texts, at = [], [], [], [], 0
+    for number, utterance in enumerate(utterances, 1):
+        silence = round(rng.uniform(0.4, 1.2) * SAMPLE_RATE)
+        samples = speech(utterance)
+        pieces += [np.zeros(silence), samples]
+        bounds.append(((at + silence) / SAMPLE_RATE, (at + silence + len(samples)) / SAMPLE_RATE))
+        texts.append(utterance.text)
+        at += silence + len(samples)
+        if at >= MINUTE * SAMPLE_RATE or number == len(utterances):
+            whole = np.concatenate([*pieces, np.zeros(SAMPLE_RATE // 2)])
+            whole += 10 ** (-70 / 20) * rng.standard_normal(len(whole))
+            found.append(Joined(whole.astype(np.float32), bounds, texts))
+            pieces, bounds, texts, at = [], [], [], 0
+    return found
+
+
+def errors(bounds: Sequence[tuple[float, float]], words: Sequence[Timed]) -> list[float]:
+    """How much too late the first word of each utterance begins and its last one ends, in seconds; nan for none."""
+    found = []
+    for start, end in bounds:
+        inside = [word for word in words if start <= (word.start + word.end) / 2 <= end]
+        first, last = (inside[0].start, inside[-1].end) if inside else (np.nan, np.nan)
+        found += [first - start, last - end]
+    return found
+
+
+def told(name: str, found: Sequence[float]) -> str:
+    """A line: medians of starts and ends, without and with sign."""
+    off = 1000 * np.array(found).reshape(-1, 2)
+    missed = int(np.isnan(off).sum())
+    begins, ends = (column[~np.isnan(column)] for column in off.T)
+    both = np.concatenate([begins, ends])
+    return (
+        f"{name:10} {len(both)} boundaries, {missed} missed: off by {np.median(np.abs(both)):.0f} ms (median), "
+        f"{np.quantile(np.abs(both), 0.9):.0f} ms (90 %); starts {np.median(begins):+.0f} ms, "
+        f"ends {np.median(ends):+.0f} ms (medians)"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--utterances", type=int, default=60)
+    options = parser.parse_args()
+    model = CTCModel.load(options.checkpoint)
+    recordings = joined(read_manifest(options.manifest)[: options.utterances], np.random.default_rng(0))
+    heard, aligned = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, recording in enumerate(recordings):
+            path = Path(folder) / f"{i}.flac"
+            soundfile.write(path, recording.samples, SAMPLE_RATE)
+            hypothesis = Transcriber(model).transcribe(path)
+            heard += errors(recording.bounds, [Timed(word.start, word.end) for word in hypothesis.words])
+            (timeline,) = Aligner(model).align([Recording(path.name, path, " ".join(recording.texts))])
+            assert isinstance(timeline, Timeline), timeline
+            at = 0
+            for bounds, text in zip(recording.bounds, recording.texts, strict=True):
+                words = timeline.words[at : at + len(normalise(text).split())]
+                at += len(words)
+                aligned += [words[0].start - bounds[0], words[-1].end - bounds[1]]
+    print(f"{len(heard) // 2} utterances in {len(recordings)} recordings, {model.seconds_per_frame:.3f} s a frame")
+    print(told("heard", heard))
+    print(told("aligned", aligned))
+
+
+if __name__ == "__main__":
+    main()
