@@ -21,5 +21,9 @@ class ModelError(AsrError):
     """A file that is not a trained model, or one that does not fit what is asked of it."""
 
 
+class TrainingError(AsrError):
+    """A training that cannot go on: memory that ran out, or another process of it that is gone."""
+
+
 class ConfigError(AsrError):
     """A setting that does not exist, or whose value makes no sense; the message names the key."""

@@ -21,7 +21,7 @@ from asr.audio import SAMPLE_RATE
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.select import Selection, everything, select
-from asr.errors import ConfigError, ModelError
+from asr.errors import ConfigError, ModelError, TrainingError
 from asr.model import CTCModel
 from asr.text import Tokenizer
 from asr.training.callbacks import WholeCheckpoint
@@ -199,6 +199,23 @@ def _fit(trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | 
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
     except SystemExit:  # how Lightning ends after Ctrl-C
         raise stopped from None
+    except torch.OutOfMemoryError:
+        raise TrainingError(
+            f"the memory of {module.device} ran out in a batch of {module.at_hand}; lower data.batch_seconds "
+            "(and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one utterance is too long"
+        ) from None
+    except RuntimeError as error:
+        if trainer.world_size == 1 or not _lost(error):
+            raise
+        raise TrainingError(
+            "another process of this training has ended, what it said itself tells why; "
+            f"resume=true dir={folder} goes on from the last epoch"
+        ) from error
+
+
+def _lost(error: RuntimeError) -> bool:
+    """Whether it is how gloo or NCCL say that the other end of a connection is gone."""
+    return isinstance(error, torch.distributed.DistError) or "onnection" in str(error)
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

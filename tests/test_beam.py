@@ -90,6 +90,13 @@ def test_with_a_model_of_characters_each_labelling_weighs_what_the_model_says(ar
     agrees(beam(given_emissions, TOKENIZER)[0], by_text(scores))
 
 
+def test_the_bonus_for_a_word_is_there_where_a_model_of_words_is_and_can_be_set(arpa):
+    folder, _, _ = arpa
+    assert Beam().word_bonus == Beam(lm=folder / "characters.arpa").word_bonus == 0.0
+    assert Beam(lm=folder / "words.arpa").word_bonus == 2.0
+    assert Beam(lm=folder / "words.arpa", word_bonus=0.0).word_bonus == 0.0
+
+
 @given(SMALL, st.sampled_from([0.3, 1.0, 2.0]), st.sampled_from([-1.0, 0.0, 0.7]))
 @settings(max_examples=30)
 def test_with_a_model_of_words_texts_are_ordered_by_both_and_a_bonus_for_each_word(arpa, case, weight, bonus):

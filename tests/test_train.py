@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from asr import cli
 from asr.data.manifest import read_manifest, write_manifest
 from asr.model import CTCModel
 from asr.train import main, train
+from asr.training.module import Recogniser
 from asr.transcriber import Transcriber
 
 SMALL = ["model.hidden=24", "model.layers=1", "model.channels=4", "data.workers=0", "data.batch_seconds=20"]
@@ -114,9 +116,9 @@ def _start(corpus: Path, folder: Path, *overrides: str) -> subprocess.Popen[str]
         *SMALL,
         f"data.root={corpus}",
         f"dir={folder}",
-        "callbacks.pictures=null",
         "data.workers=1",
         *overrides,
+        "callbacks.pictures=null",
     ]
     command = [sys.executable, "-m", "asr.train", *settings]
     return subprocess.Popen(
@@ -140,8 +142,8 @@ def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 EPOCHS = 6
-EXACTLY = [f"trainer.max_epochs={EPOCHS}", "callbacks.pictures=null", "logger=csv", "data.batch_seconds=4"]
-EXACTLY += ["trainer.log_every_n_steps=1", "augment.consistency=0.2"]
+EXACTLY = [f"trainer.max_epochs={EPOCHS}", "logger=csv", "data.batch_seconds=4"]
+EXACTLY += ["trainer.log_every_n_steps=1", "augment.consistency=0.2", "callbacks=averaged"]
 
 
 def _losses(folder: Path) -> dict[str, str]:
@@ -156,8 +158,22 @@ def _losses(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def uninterrupted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    run(corpus, folder, "data.workers=1", *EXACTLY)
+    run(corpus, folder, "data.workers=1", *EXACTLY, "callbacks.pictures=null")
     return folder
+
+
+def test_memory_that_runs_out_gets_one_line_with_the_batch_and_the_setting(
+    corpus: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Recogniser, "training_step", step)
+    finished = call(main, *SMALL, f"data.root={corpus}", f"dir={tmp_path}")
+    assert finished.code == 2
+    assert re.search(
+        r"ran out in a batch of \d+ utterances of up to \d+\.\d s; lower data.batch_seconds", finished.complaint
+    )
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
@@ -172,7 +188,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
     (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
     process.communicate(timeout=60)
     reached = torch.load(last, weights_only=False)["global_step"]
-    run(corpus, tmp_path, "resume=true", "data.workers=1", *EXACTLY)
+    run(corpus, tmp_path, "resume=true", "data.workers=1", *EXACTLY, "callbacks.pictures=null")
     expected, found = _losses(uninterrupted), _losses(tmp_path)
     assert 0 < reached < len(expected)
     assert {step: loss for step, loss in found.items() if int(step) >= reached} == {
@@ -183,6 +199,21 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
     ]
     for name, tensor in states[0]["state_dict"].items():
         assert torch.equal(tensor, states[1]["state_dict"][name]), name
+
+
+def test_the_model_is_the_moving_average_of_the_weights_with_the_calibration_of_that(
+    corpus: Path, tmp_path: Path
+) -> None:
+    alone, averaged = tmp_path / "alone", tmp_path / "averaged"
+    run(corpus, alone)
+    run(corpus, averaged, "callbacks=averaged", "callbacks.average.decay=0.9")
+    weights = [dict(CTCModel.load(folder / "model.safetensors").named_parameters()) for folder in (alone, averaged)]
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    state = torch.load(averaged / "checkpoints" / "last.ckpt", weights_only=False)
+    kept = torch.load(alone / "checkpoints" / "last.ckpt", weights_only=False)["state_dict"]
+    current = state["current_model_state"]
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in current.items() if name != "model.confidence")
+    assert torch.equal(state["state_dict"]["model.confidence"], current["model.confidence"])
 
 
 def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(corpus: Path, tmp_path: Path) -> None:

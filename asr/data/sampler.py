@@ -12,8 +12,9 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (index, epoch), each of at most `batch_seconds` with its padding; a longer utterance goes alone.
 
     Utterances are put in the order of their lengths, blurred by `blur` (a share of the length) so that neighbours
-    differ from epoch to epoch, cut into batches in that order, and the batches are shuffled. Without `shuffle` the
-    order is that of the lengths, longest first, and nothing is random.
+    differ from epoch to epoch, cut into batches in that order, and the batches are shuffled; the very first is the
+    largest, so that memory that does not suffice runs out at once. Without `shuffle` the order is that of the lengths,
+    longest first, and nothing is random.
 
     Several processes that train together share an epoch: see `split`.
     """
@@ -68,8 +69,16 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         """The batches of an epoch, each an array of indices; every utterance once, over all processes."""
         rng = np.random.default_rng((self.seed, epoch))
         key = self.durations * (1 + self.blur * rng.uniform(-1, 1, len(self.durations)))
-        batches = np.split(np.argsort(-key, kind="stable"), self.cuts)[self.rank :: self.world]
-        return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
+        every = np.split(np.argsort(-key, kind="stable"), self.cuts)
+        batches = every[self.rank :: self.world]
+        if not self.shuffle:
+            return batches
+        order = rng.permutation(len(batches)).tolist()
+        if epoch == 0:
+            costs = [float(self.durations[batch].max()) * len(batch) for batch in every]
+            largest = int(np.argmax(costs)) // self.world  # in the order of all processes, which stay at like cost
+            order.insert(0, order.pop(order.index(largest)))
+        return [batches[i] for i in order]
 
     def _cuts(self) -> list[int]:
         """Where batches end in the order of lengths, the same in every epoch, so that epochs are equally long.

@@ -32,6 +32,7 @@ from asr.model import Emissions
 from asr.text import BAR, BLANK, Tokenizer
 
 IMPOSSIBLE = -1e4  # nats
+WORD_BONUS = 2.0  # nats, beside a language model of words: each word makes a text less likely to it, long or short
 COMPARED = 20  # hypotheses that a word's confidence is taken from
 
 
@@ -39,11 +40,12 @@ class Beam:
     """`beam_size` hypotheses are kept from frame to frame, each going on with the likeliest `tokens_per_frame`.
 
     Those more than `prune_log_prob` nats behind the best are dropped at once. `lm` is the path of a language model
-    (`lm_unit` tells what it is of, where the file cannot), `lexicon` that of a file with a word on each line. Frames
-    whose blank is likelier than `skip_blank` are left out, but one between two tokens; 1 leaves out none. With `n_best`
-    above 1 a hypothesis carries the next best ones as its alternatives. `hotwords` are phrases to favour, as Greedy
-    takes them; a lexicon gets their words. `calibration` is slope and offset of a Calibration of words' confidence.
-    Batches are decoded by `workers` processes (None: one for each core).
+    (`lm_unit` tells what it is of, where the file cannot), `lexicon` that of a file with a word on each line. Where
+    `word_bonus` is None, it is 2 beside a language model of words and 0 without. Frames whose blank is likelier than
+    `skip_blank` are left out, but one between two tokens; 1 leaves out none. With `n_best` above 1 a hypothesis carries
+    the next best ones as its alternatives. `hotwords` are phrases to favour, as Greedy takes them; a lexicon gets their
+    words. `calibration` is slope and offset of a Calibration of words' confidence. Batches are decoded by `workers`
+    processes (None: one for each core).
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Beam:
         lm: str | Path | None = None,
         lm_unit: Literal["auto", "words", "characters"] = "auto",
         lm_weight: float = 0.5,
-        word_bonus: float = 0.0,
+        word_bonus: float | None = None,
         lexicon: str | Path | None = None,
         n_best: int = 1,
         prune_log_prob: float = 20.0,
@@ -74,7 +76,7 @@ class Beam:
             )
         self.beam_size, self.tokens_per_frame, self.prune_log_prob = beam_size, tokens_per_frame, prune_log_prob
         self.lm = Path(lm) if lm is not None else None
-        self.lm_weight, self.word_bonus = lm_weight if lm is not None else 0.0, word_bonus
+        self.lm_weight = lm_weight if lm is not None else 0.0
         self.lexicon = _lexicon(Path(lexicon)) if lexicon is not None else None
         self.n_best, self.skip_blank = n_best, skip_blank
         self.hotwords = read(hotwords) if hotwords else {}
@@ -88,6 +90,9 @@ class Beam:
             raise ConfigError(f"decoder.lm: {lm} is a binary; decoder.lm_unit=words or characters tells what it is of")
         if self.lm_unit == "words" and self.lm is not None and self.lm_words is None and self.lexicon is None:
             raise ConfigError(f"decoder.lm: {lm} is a binary of words; it needs decoder.lexicon, a list of its words")
+        if word_bonus is None:
+            word_bonus = WORD_BONUS if self.lm is not None and self.lm_unit == "words" else 0.0
+        self.word_bonus = word_bonus
         self._search: _Search | None = None
         self._pool: ProcessPoolExecutor | None = None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from asr import picture
@@ -76,6 +76,21 @@ class Checkpoints(ModelCheckpoint):
         if self._former is not None:
             signal.signal(signal.SIGINT, self._former)
             self._former = None
+
+
+class Average(EMAWeightAveraging):
+    """Exponential moving average of the weights: what is validated, and what the checkpoints and the model file hold.
+
+    Polyak and Juditsky 1992. `decay` is the share of the former average that stays in each step.
+    """
+
+    def __init__(self, *, decay: float = 0.999) -> None:
+        super().__init__(decay=decay, use_buffers=False)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        # validation finds it for the average, but when the weights have changed places again already
+        checkpoint["state_dict"]["model.confidence"] = checkpoint["current_model_state"]["model.confidence"]
 
 
 class Report(Callback):

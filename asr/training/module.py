@@ -70,6 +70,7 @@ class Recogniser(LightningModule):
         self.shown = shown
         self.decode = Greedy()
         self.skipped: dict[str, str] = {}
+        self.at_hand = "nothing yet"  # the batch of the present step, in words
         self.score = Score()
         self.heard: list[Heard] = []
         self._labels: list[Tensor] = []  # of each batch of the step
@@ -86,6 +87,7 @@ class Recogniser(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw the masks and the dropout of a step from what it is alone, so that a run that goes on draws the same."""
+        self.at_hand = f"{len(batch)} utterances of up to {batch.waveforms.shape[1] / SAMPLE_RATE:.1f} s"
         which = np.random.SeedSequence((self.seed, self.global_rank, self.current_epoch, batch_idx))
         torch.manual_seed(int(which.generate_state(1, np.uint64)[0]))
 

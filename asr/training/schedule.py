@@ -1,4 +1,4 @@
-"""Learning rates over a run, as factors of the optimizer's rate. Past the last step they stay where they ended."""
+"""Learning rates over a run, as factors of the optimizer's rate."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 def one_cycle(
     optimizer: Optimizer, *, steps: int, warmup: float = 0.15, start: float = 0.04, end: float = 0.001
 ) -> LambdaLR:
-    """Half a cosine up from `start` over the share `warmup` of the run, half a cosine down to `end`.
+    """Half a cosine up from `start` over the share `warmup` of the run, half a cosine down to `end`, where it stays.
 
     Smith and Topin 2017, arXiv 1708.07120.
     """
@@ -24,7 +24,10 @@ def one_cycle(
 
 
 def warmup_cosine(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000, end: float = 0.01) -> LambdaLR:
-    """A straight line up over `warmup_steps`, then half a cosine down to `end` (Loshchilov and Hutter 2017)."""
+    """A straight line up over `warmup_steps`, then half a cosine down to `end`, where it stays.
+
+    Loshchilov and Hutter 2017, arXiv 1608.03983.
+    """
     top = min(warmup_steps, steps)
 
     def factor(step: int) -> float:
@@ -33,6 +36,15 @@ def warmup_cosine(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000,
         return _cosine(1.0, end, (step - top) / max(1, steps - top))
 
     return LambdaLR(optimizer, factor)
+
+
+def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> LambdaLR:
+    """A straight line up over `warmup_steps`, then down with the inverse root of the step, however many `steps` follow.
+
+    Vaswani et al. 2017, arXiv 1706.03762, with the optimizer's rate as the highest.
+    """
+    top = min(warmup_steps, steps)
+    return LambdaLR(optimizer, lambda step: min((step + 1) / top, (top / (step + 1)) ** 0.5))
 
 
 def _cosine(first: float, last: float, share: float) -> float:

@@ -78,6 +78,27 @@ def test_without_shuffling_the_longest_come_first():
     assert order(sampler, 0) == order(sampler, 9) == [[1, 3], [2, 0, 4]]
 
 
+@pytest.mark.parametrize("world", [1, 3])
+def test_the_largest_batch_of_all_is_in_the_first_step(world):
+    samplers = [BucketSampler(librispeech(300), batch_seconds=60, seed=1) for _ in range(world)]
+    for rank, sampler in enumerate(samplers):
+        sampler.split(rank, world)
+    steps = zip(*(sampler.batches(0) for sampler in samplers), strict=True)
+    costs = [[samplers[0].durations[batch].max() * len(batch) for batch in step] for step in steps]
+    assert max(costs[0]) == max(map(max, costs))
+
+
+def test_an_interrupted_epoch_goes_on_behind_what_was_seen_and_the_next_is_whole():
+    sampler, other = (BucketSampler(librispeech(300), batch_seconds=60) for _ in range(2))
+    sampler.set_epoch(4)
+    seen = list(sampler)
+    other.go_on(4, 10)
+    assert list(other) == seen[10:]
+    for one in (sampler, other):
+        one.set_epoch(5)
+    assert list(other) == list(sampler)
+
+
 def test_padding_is_below_5_percent_on_lengths_like_librispeechs():
     durations = librispeech(28_124)
     assert durations.mean() == pytest.approx(12.3, abs=0.3)

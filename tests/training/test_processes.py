@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,25 @@ def test_a_run_by_two_processes_scores_every_utterance_once(corpus: Path, tmp_pa
     assert (folder / "model.safetensors").is_file()
     assert summary["epochs"] == 1
     assert not (tmp_path / "run-1").exists()
+
+
+def test_a_process_that_dies_ends_the_run_with_a_line(corpus: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "asr.train", f"data.root={corpus}", f"dir={tmp_path / 'run'}", "data.workers=0"]
+    command += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1000"]
+    command += ["model.hidden=16", "model.layers=1", "callbacks.pictures=null", "logger=csv"]
+    run = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    for _ in range(1200):
+        if checkpoint.exists() or run.poll() is not None:
+            break
+        time.sleep(0.1)
+    assert checkpoint.exists()
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    (other,) = [pid for pid in children if b"asr.train" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(int(other), signal.SIGKILL)
+    complaint = run.communicate(timeout=60)[1]
+    assert run.returncode == 2, complaint
+    assert "another process of this training has ended" in complaint.splitlines()[-1]
+    assert "Traceback" not in complaint
