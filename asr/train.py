@@ -87,12 +87,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if not leads:
         return {}
 
-    best = trainer.checkpoint_callback.best_model_path
+    best, scores = trainer.checkpoint_callback.best_model_path, {"val_wer": module.score.wer}
     if best:
         state = torch.load(best, map_location="cpu", weights_only=False)
         module.load_state_dict(state["state_dict"])
-    score = trainer.checkpoint_callback.best_model_score
-    scores = {"val_wer": float(score) if score is not None else module.score.wer}
+        scores = {"val_wer": state["val_wer"]}
     model.save(folder / "model.safetensors", scores=scores)
     if module.skipped:
         named = "".join(f"{name}\t{reason}\n" for name, reason in module.skipped.items())

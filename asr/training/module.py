@@ -200,6 +200,9 @@ class Recogniser(LightningModule):
             }
         )
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["val_wer"] = self.score.wer
+
     @property
     def _world(self) -> int:
         """Processes that train together."""
