@@ -31,8 +31,8 @@ class Greedy:
             if self._spotter is None or self._spotter.tokenizer != tokenizer:
                 self._spotter = Spotter(self.hotwords, tokenizer)
             emissions = self._spotter.on(emissions)
-        best, tokens = emissions.log_probs.detach().max(dim=-1)
-        best, tokens, lengths = best.cpu().numpy(), tokens.cpu().numpy(), emissions.lengths.tolist()
+        best, tokens = (found.cpu().numpy() for found in emissions.log_probs.detach().max(dim=-1))
+        lengths = emissions.lengths.tolist()
         return [along(tokens[i, :length], best[i, :length], tokenizer, emissions) for i, length in enumerate(lengths)]
 
 
