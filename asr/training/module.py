@@ -158,12 +158,12 @@ class Recogniser(LightningModule):
                 p.grad *= factor
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        self._elapsed = (
-            time.monotonic() - self._epoch_start
-        )  # of the steps alone: validation comes before the epoch's end
+        # of the steps alone: validation comes before the epoch's end
+        self._elapsed = time.monotonic() - self._epoch_start
 
     def on_train_epoch_end(self) -> None:
-        self.log("train/audio_seconds_per_second", self._audio_seconds / max(self._elapsed, 1e-9))
+        speed = self._audio_seconds / max(self._elapsed, 1e-9)
+        self.log("train/audio_seconds_per_second", speed, sync_dist=True, reduce_fx="sum")
 
     def on_validation_epoch_start(self) -> None:
         self._pairs, self._words, self.heard = [], [], []
@@ -197,7 +197,8 @@ class Recogniser(LightningModule):
                 "val/cer": self.score.cer,
                 "val/loss": nats / max(1, labels),
                 "val/blank": blanks / max(1, frames),
-            }
+            },
+            sync_dist=True,  # they are the same everywhere; without it Lightning warns
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
