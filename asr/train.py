@@ -204,17 +204,19 @@ def _fit(trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | 
             "(and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one utterance is too long"
         ) from None
     except RuntimeError as error:
-        if trainer.world_size == 1 or not _lost(error):
+        gone = _gone(error, trainer.world_size)
+        if gone is None:
             raise
-        raise TrainingError(
-            "another process of this training has ended, what it said itself tells why; "
-            f"resume=true dir={folder} goes on from the last epoch"
-        ) from error
+        raise TrainingError(f"{gone}; resume=true dir={folder} goes on from the last epoch") from error
 
 
-def _lost(error: RuntimeError) -> bool:
-    """Whether it is how gloo or NCCL say that the other end of a connection is gone."""
-    return isinstance(error, torch.distributed.DistError) or "onnection" in str(error)
+def _gone(error: RuntimeError, world: int) -> str | None:
+    """Which process of a training is gone, where that is what an error says: a DataLoader's, gloo's or NCCL's."""
+    if "DataLoader worker" in str(error):
+        return "a data worker was killed, perhaps for want of memory (lower data.workers)"
+    if world > 1 and (isinstance(error, torch.distributed.DistError) or "onnection" in str(error)):
+        return "another process of this training has ended, what it said itself tells why"
+    return None
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

@@ -162,6 +162,18 @@ def uninterrupted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
+def test_a_data_worker_that_is_killed_ends_the_run_with_a_line(corpus: Path, tmp_path: Path) -> None:
+    process = _start(corpus, tmp_path, "trainer.max_epochs=1000")
+    _wait_for(tmp_path / "checkpoints" / "last.ckpt", process)
+    for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        if b"asr.train" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(int(pid), signal.SIGKILL)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 2, output
+    assert "a data worker was killed" in output.splitlines()[-1]
+    assert "Traceback" not in output
+
+
 def test_memory_that_runs_out_gets_one_line_with_the_batch_and_the_setting(
     corpus: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
