@@ -4,7 +4,7 @@ Utterances of the manifest are cut to their speech (40 dB below their peak is si
 with silences of 0.4 to 1.2 s between them. So it is known where the first word of each begins and its last one ends.
 Printed is how far off those boundaries are, in milliseconds, without and with sign (negative: too early): of the words
 that the model hears by itself, and of the words of the known text where `asr.align` puts them. A word heard belongs to
-the utterance in which its middle lies; where a silence has no such word on a side, that boundary is counted as missed.
+the utterance in which its middle lies; an utterance in which no word is heard counts as two boundaries missed.
 """
 
 import argparse

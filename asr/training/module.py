@@ -144,18 +144,19 @@ class Recogniser(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the norm as the Trainer's `gradient_clip_val` says, and log what it was before."""
-        if self.trainer.accumulate_grad_batches > 1 and self._labels:
-            self._weigh(self.trainer.accumulate_grad_batches * self._labels[0] / sum(self._labels))
-        self._labels = []
+        self._weigh(self.trainer.accumulate_grad_batches)
         limit = gradient_clip_val or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self.log_dict({"train/grad_norm": norm, "train/lr": optimizer.param_groups[0]["lr"]})
 
-    def _weigh(self, factor: Tensor) -> None:
+    def _weigh(self, batches: int) -> None:
         """From gradients by the first batch's labels, averaged over batches, to the sum over the labels of them all."""
-        for p in self.model.parameters():
-            if p.grad is not None:
-                p.grad *= factor
+        if batches > 1 and self._labels:
+            factor = batches * self._labels[0] / sum(self._labels)
+            for p in self.model.parameters():
+                if p.grad is not None:
+                    p.grad *= factor
+        self._labels = []
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # of the steps alone: validation comes before the epoch's end

@@ -54,6 +54,7 @@ def trained(dataset: SpeechDataset, batches: list[list[list[int]]]) -> tuple[lis
             for p in parameters:  # what DistributedDataParallel does
                 dist.all_reduce(p.grad)
                 p.grad /= world
+        module._weigh(1)  # as before each step of the optimizer
         optimizer.step()
         losses.append(float(total))
     return losses, [p.detach() for p in parameters]
