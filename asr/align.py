@@ -12,7 +12,7 @@ named too, and aligned as well as it can be.
         =textgrid   for Praat: tiers of words, of characters, and of words that do not fit
         =srt        subtitles, spelled as the text is; (?) follows words that do not fit
         =json       a line for each recording, with words and characters
-  unit=characters   a line of ctm for each character
+  unit=characters   a line of ctm for each character (of a model trained with tokenizer=bpe: for each piece of a word)
   out=FOLDER        a file for each recording, laid out as the recordings are
   min_score=0.15    words, and texts, that score less do not fit (0 to 1)
   device=cuda       where to run (cpu)

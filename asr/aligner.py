@@ -134,7 +134,7 @@ class Aligner:
         return found
 
     def _timeline(self, job: _Job, log_probs: np.ndarray, alignment: Alignment) -> Timeline | AsrError:
-        recording, per_frame = job.recording, self.model.seconds_per_frame
+        recording, per_frame, tokenizer = job.recording, self.model.seconds_per_frame, self.model.tokenizer
         if math.isinf(alignment.score):
             return TextError(
                 f"{recording.name}: {len(job.labels)} characters do not fit into its {job.seconds:.2f} s "
@@ -149,8 +149,9 @@ class Aligner:
         at = 0
         for piece, inside in job.written:
             for number, word in enumerate(inside):
-                end = at + len(word)
-                characters = tuple(map(Span, word, starts[at:end], ends[at:end], scores[at:end]))
+                tokens = [tokenizer.decode([label]) for label in tokenizer.encode(word)]
+                end = at + len(tokens)
+                characters = tuple(map(Span, tokens, starts[at:end], ends[at:end], scores[at:end]))
                 score = _mean(alignment.log_probs[at:end], frames[at:end])
                 written = piece if number == 0 else ""
                 fits = score >= self.min_score

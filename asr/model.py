@@ -96,7 +96,7 @@ class CTCModel(nn.Module):
     def adopt(self, other: "CTCModel") -> None:
         """Begin with the weights of a trained model of the same architecture, whose alphabet may be another.
 
-        Of the head the rows of the characters that both have are taken; new characters keep their own beginning.
+        Of the head the rows of the tokens that both have are taken; new ones keep their own beginning.
         Raises ModelError, naming the first weight that does not fit, for another architecture.
         """
         mine, theirs = self.state_dict(), other.state_dict()
@@ -105,8 +105,8 @@ class CTCModel(nn.Module):
             shapes = [tuple(state[name].shape) if name in state else "missing" for state in (theirs, mine)]
             if shapes[0] != shapes[1]:
                 raise ModelError(f"another architecture: {name} is {shapes[0]} there and {shapes[1]} here")
-        shared = [c for c in self.tokenizer.characters if c in other.tokenizer.characters]
-        here, there = ([BLANK, *(t.encode(c)[0] for c in shared)] for t in (self.tokenizer, other.tokenizer))
+        shared = [token for token in self.tokenizer.tokens if token in other.tokenizer.tokens]
+        here, there = ([BLANK, *map(tokenizer.index, shared)] for tokenizer in (self.tokenizer, other.tokenizer))
         for name in heads:
             mine[name][here] = theirs[name][there]
         self.load_state_dict({**theirs, **{name: mine[name] for name in heads}})
@@ -120,7 +120,7 @@ class CTCModel(nn.Module):
         header = {
             "format": FORMAT,
             "version": version("asr"),
-            "tokens": list(self.tokenizer.characters),
+            "tokens": list(self.tokenizer.tokens),
             "scores": dict(scores or self.scores),
             **self.architecture,
         }

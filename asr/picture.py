@@ -48,7 +48,7 @@ def emissions_figure(
         vmax=1,
         interpolation="nearest",
     )
-    names = [tokenizer.characters[i - 1].replace(" ", "space") for i in said]
+    names = [tokenizer.tokens[i - 1].replace(" ", "space") for i in said]
     below.set_yticks(range(len(rows)), [*names, "blank"], family="monospace", fontsize=8)
     below.set_ylabel("token")
     below.set_xlabel("seconds")

@@ -1,16 +1,20 @@
 """Transcripts: one normaliser for references and hypotheses alike, and the tokens that a model emits."""
 
+import io
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from asr.errors import TextError
 
 BLANK = 0  # index of CTC's blank; labels count from 1
 BAR = "|"  # the space in a language model of characters, for ARPA parts its entries by white space
 ENGLISH = "'abcdefghijklmnopqrstuvwxyz"
+_WORD = re.compile(" |[^ ]+")
+_SP_SPACE, _SP_UNKNOWN = "▁", "<unk>"  # sentencepiece's names for them
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´＇", "'"))
 _LOOSE_APOSTROPHE = re.compile(r"(?<![^\W_])'|'(?![^\W_])")
@@ -49,9 +53,14 @@ def pieces(text: str) -> list[tuple[str, list[str]]]:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Characters as labels: index 0 is the blank, `characters[i]` has index i + 1, one of them is the space."""
+    """What a model writes: index 0 is the blank, `tokens[i]` has index i + 1.
 
-    characters: tuple[str, ...]
+    Tokens are characters, one of them the space, and perhaps pieces of words, which byte-pair encoding (Sennrich et al.
+    2016) has put together from them: a word's characters are merged, the pair of lowest index first, until no pair is a
+    token. The space stays alone, so that it parts words whatever the tokens are.
+    """
+
+    tokens: tuple[str, ...]
 
     @classmethod
     def english(cls) -> "Tokenizer":
@@ -69,9 +78,55 @@ class Tokenizer:
             raise TextError("no characters in the training transcripts: an alphabet cannot be built from them")
         return cls(tuple(sorted(found | {" "})))
 
+    @classmethod
+    def bpe(cls, texts: Iterable[str], *, size: int = 256) -> "Tokenizer":
+        """The characters of normalised transcripts and the pieces that byte-pair encoding finds in them.
+
+        `size` is V, the number of tokens with the blank. Raises TextError where the transcripts have no characters, and
+        where they need more tokens than that or cannot fill as many.
+        """
+        from sentencepiece import SentencePieceProcessor, SentencePieceTrainer  # here, for only training needs it
+
+        texts = [normalise(text) for text in texts]
+        characters = cls.from_texts(texts).tokens
+        if size <= len(characters):
+            raise TextError(f"tokenizer.size is {size}; the {len(characters)} characters and the blank need more")
+        model = io.BytesIO()
+        try:
+            SentencePieceTrainer.train(
+                sentence_iterator=iter(texts),
+                model_writer=model,
+                model_type="bpe",
+                vocab_size=size,  # its token for what it does not know stands where the blank will
+                user_defined_symbols=[_SP_SPACE],  # a token of its own, in no piece
+                character_coverage=1.0,
+                normalization_rule_name="identity",
+                add_dummy_prefix=False,
+                max_sentence_length=1 << 20,  # bytes; longer ones would be left out
+                bos_id=-1,
+                eos_id=-1,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            most = re.search(r"value <= (\d+)", str(error))
+            reason = f"these transcripts give {most[1]} at most" if most else str(error)
+            raise TextError(f"tokenizer.size is {size}; {reason}") from None
+        processor = SentencePieceProcessor(model_proto=model.getvalue())
+        found = [processor.id_to_piece(i) for i in range(len(processor))]
+        return cls((*characters, *(piece for piece in found if len(piece) > 1 and piece != _SP_UNKNOWN)))
+
     def __len__(self) -> int:
         """V, the number of tokens with the blank."""
-        return len(self.characters) + 1
+        return len(self.tokens) + 1
+
+    @cached_property
+    def spells(self) -> bool:
+        """Whether every token is a character."""
+        return all(len(token) == 1 for token in self.tokens)
+
+    def index(self, token: str) -> int:
+        """The index of a token. Raises KeyError where there is none such."""
+        return self._index[token]
 
     def unknown(self, text: str) -> list[str]:
         """The distinct characters of a normalised text that have no label, in order of appearance."""
@@ -80,18 +135,30 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Labels (L,) of a normalised text. Raises TextError naming the characters that have no label."""
         try:
-            return [self._index[c] for c in text]
+            labels = [self._index[c] for c in text]
         except KeyError:
             raise TextError(f"no token for {' '.join(map(repr, self.unknown(text)))} in {text!r}") from None
+        return labels if self.spells else [label for word in _WORD.findall(text) for label in self._merged(word)]
 
     def decode(self, labels: Sequence[int]) -> str:
         """The text of labels (L,), blanks left out."""
         return "".join(map(self._spelled.__getitem__, labels))
 
+    def _merged(self, word: str) -> list[int]:
+        """The labels of a word, or of the space."""
+        pieces, last = list(word), len(self)
+        while True:
+            ranks = [self._index.get(left + right, last) for left, right in pairwise(pieces)]
+            lowest = min(ranks, default=last)
+            if lowest == last:
+                return [self._index[piece] for piece in pieces]
+            at = ranks.index(lowest)
+            pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
+
     @cached_property
     def _spelled(self) -> tuple[str, ...]:
-        return ("", *self.characters)
+        return ("", *self.tokens)
 
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {c: i for i, c in enumerate(self.characters, start=BLANK + 1)}
+        return {token: i for i, token in enumerate(self.tokens, start=BLANK + 1)}

@@ -34,9 +34,10 @@ class Span:
 
 @dataclass(frozen=True)
 class TimedWord(Span):
-    """A normalised word with its characters; `written` is the piece of the text that it begins, "" inside of one.
+    """A normalised word with its characters, or the pieces that the model writes it in.
 
-    `fits` is false where the score says that something else is heard there.
+    `written` is the piece of the text that it begins, "" inside of one. `fits` is false where the score says that
+    something else is heard there.
     """
 
     written: str

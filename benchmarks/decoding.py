@@ -134,7 +134,7 @@ class Aside:
             self.process = subprocess.Popen(
                 [python, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
             )
-            self.ready = self.ask(emissions=str(path), characters=tokenizer.characters, **options)
+            self.ready = self.ask(emissions=str(path), characters=tokenizer.tokens, **options)
 
     def ask(self, **question: Any) -> dict[str, Any]:
         assert self.process.stdin is not None and self.process.stdout is not None

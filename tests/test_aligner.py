@@ -14,6 +14,7 @@ from asr.aligner import Aligner
 from asr.decode import align
 from asr.errors import AsrError, AudioError, TextError
 from asr.longform import together
+from asr.text import Tokenizer
 from asr.timeline import Recording, Timeline
 
 FRAME = 0.04
@@ -42,6 +43,14 @@ def test_words_and_characters_are_where_the_alignment_has_them(aligner, recordin
     frames = (expected.ends - expected.starts)[:2]
     assert he.score == pytest.approx(math.exp((expected.log_probs[:2] * frames).sum() / frames.sum()))
     assert (timeline.text, timeline.start, timeline.end) == ("he said", 0.0, 1.5)
+
+
+def test_a_model_that_writes_pieces_puts_pieces_on_the_axis(build, recording):
+    tokenizer = Tokenizer((*Tokenizer.english().tokens, "he", "sa", "id", "said"))
+    (timeline,) = Aligner(build(tokenizer=tokenizer)).align([Recording("a", recording("a.wav", 1.5), "He saids!")])
+    assert [[c.text for c in word.characters] for word in timeline.words] == [["he"], ["said", "s"]]
+    for word in timeline.words:
+        assert (word.start, word.end) == (word.characters[0].start, word.characters[-1].end)
 
 
 def test_scores_are_means_over_frames_that_either_the_text_or_the_best_path_gives_a_character():

@@ -50,11 +50,11 @@ def labellings(log_probs):
     return {labels: math.log(value) for labels, value in found.items()}
 
 
-def by_text(scores):
+def by_text(scores, tokenizer=TOKENIZER):
     """Scores of labellings summed by the text that they stand for: spaces at the ends and twice do not count."""
     found = {}
     for labels, score in scores.items():
-        text = " ".join(TOKENIZER.decode(labels).split())
+        text = " ".join(tokenizer.decode(labels).split())
         found[text] = np.logaddexp(found.get(text, -math.inf), score)
     return found
 
@@ -75,6 +75,33 @@ def test_without_a_model_it_finds_the_text_of_the_largest_sum_over_alignments(ca
     given_emissions = emissions(*case)
     (hypothesis,) = Beam(**EXACT)(given_emissions, TOKENIZER)
     agrees(hypothesis, by_text(labellings(given_emissions.row(0))))
+
+
+@given(SMALL)
+@settings(max_examples=30)
+def test_of_a_model_that_writes_pieces_it_sums_over_all_ways_to_write_a_text(case):
+    pieces = Tokenizer((" ", "a", "aa"))
+    given_emissions = emissions(*case)
+    (hypothesis,) = Beam(**EXACT)(given_emissions, pieces)
+    agrees(hypothesis, by_text(labellings(given_emissions.row(0)), pieces))
+
+
+def test_a_lexicon_s_words_are_written_in_pieces_where_the_model_writes_them_so(tmp_path):
+    pieces = Tokenizer((" ", "a", "b", "ab"))
+    (tmp_path / "lexicon.txt").write_text("ab\nba\n")
+    path = torch.tensor([4, 0, 1, 3, 2])  # ab _ b a
+    log_probs = torch.full((1, 5, 5), 0.05).scatter(2, path[None, :, None], 0.8).log()
+    (hypothesis,) = Beam(lexicon=tmp_path / "lexicon.txt", workers=1)(
+        Emissions(log_probs, torch.tensor([5]), 0.04), pieces
+    )
+    assert hypothesis.text == "ab ba"
+    assert [(word.start, word.end) for word in hypothesis.words] == [(0.0, 0.04), (pytest.approx(0.12), 0.2)]
+
+
+def test_a_model_of_characters_is_refused_by_one_that_writes_pieces(arpa):
+    folder, _, _ = arpa
+    with pytest.raises(ConfigError, match=r"characters\.arpa is of characters, and this model writes pieces of words"):
+        Beam(lm=folder / "characters.arpa")(emissions(3, 0), Tokenizer((" ", "a", "aa")))
 
 
 @given(SMALL, st.sampled_from([0.3, 1.0, 2.0]))

@@ -1,13 +1,19 @@
 """Normaliser and tokens."""
 
+import functools
+import io
 import unicodedata
 
 import pytest
+import sentencepiece
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asr.errors import TextError
 from asr.text import BLANK, Tokenizer, normalise, pieces
+
+VERSE = """Half a league half a league half a league onward all in the valley of death rode the six hundred
+Forward the light brigade charge for the guns he said into the valley of death rode the six hundred"""
 
 TEXT = st.text() | st.text("aB'’ -_.,!?éİ̧̇ßŉ½２٣ÅΣς\n\t", max_size=12)
 
@@ -94,8 +100,8 @@ def test_english_has_29_tokens_and_the_blank_is_the_first():
 
 
 def test_tokens_from_transcripts_are_the_characters_that_occur_and_the_space():
-    assert Tokenizer.from_texts(["Ça va?", "Oui!"]).characters == (" ", "a", "i", "o", "u", "v", "ç")
-    assert Tokenizer.from_texts(["oui"]).characters == (" ", "i", "o", "u")
+    assert Tokenizer.from_texts(["Ça va?", "Oui!"]).tokens == (" ", "a", "i", "o", "u", "v", "ç")
+    assert Tokenizer.from_texts(["oui"]).tokens == (" ", "i", "o", "u")
 
 
 def test_no_tokens_can_be_built_from_transcripts_without_characters():
@@ -111,3 +117,68 @@ def test_unknown_characters_are_named_once_each_in_order():
     assert tokenizer.unknown("known") == []
     with pytest.raises(TextError, match="no token for 'ï' '4' '2' in 'naïve 4 naïve 2'"):
         tokenizer.encode("naïve 4 naïve 2")
+
+
+@pytest.fixture(scope="module")
+def verse() -> Tokenizer:
+    return Tokenizer.bpe(VERSE.splitlines(), size=48)
+
+
+def test_byte_pairs_are_the_characters_and_pieces_without_a_space_as_many_as_asked_for(verse: Tokenizer) -> None:
+    characters = Tokenizer.from_texts([VERSE]).tokens
+    assert len(verse) == 48
+    assert verse.tokens[: len(characters)] == characters
+    assert all(len(piece) > 1 and " " not in piece for piece in verse.tokens[len(characters) :])
+    assert not verse.spells
+    assert Tokenizer.english().spells
+
+
+@given(text=st.text("  aedfghlnortuvwy", max_size=30))
+@example(text="the valley of death")
+@example(text="hehehe aaaa")
+def test_byte_pairs_are_merged_as_sentencepiece_merges_them_and_decode_undoes_it(text: str) -> None:
+    verse, processor = _verse_both()
+    labels = verse.encode(text)
+    assert [verse.decode([label]) for label in labels] == [
+        piece.replace("▁", " ") for piece in processor.encode(text, out_type=str)
+    ]
+    assert verse.decode(labels) == text
+
+
+@functools.cache
+def _verse_both() -> tuple[Tokenizer, sentencepiece.SentencePieceProcessor]:
+    """Tokens by byte pairs, and sentencepiece's own, trained in the same way."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(normalise(line) for line in VERSE.splitlines()),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=48,
+        user_defined_symbols=["▁"],
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        bos_id=-1,
+        eos_id=-1,
+        minloglevel=2,
+    )
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    return Tokenizer.bpe(VERSE.splitlines(), size=48), processor
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (10, "tokenizer.size is 10; the 21 characters and the blank need more"),
+        (5000, "tokenizer.size is 5000; these transcripts give [0-9]+ at most"),
+    ],
+)
+def test_byte_pairs_for_which_there_are_too_few_tokens_or_texts_are_refused(size: int, message: str) -> None:
+    with pytest.raises(TextError, match=message):
+        Tokenizer.bpe(VERSE.splitlines(), size=size)
+
+
+def test_a_character_that_no_piece_has_is_named(verse: Tokenizer) -> None:
+    assert verse.unknown("the zebra") == ["z"]
+    with pytest.raises(TextError, match="no token for 'z'"):
+        verse.encode("the zebra")

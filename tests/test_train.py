@@ -352,3 +352,12 @@ def test_verbose_shows_the_traceback(corpus: Path, tmp_path: Path, call: Call) -
     finished = call(main, "-v", f"data.root={corpus}", f"dir={tmp_path}", "data.batch_seconds=0")
     assert finished.code == 2
     assert "Traceback" in finished.err
+
+
+def test_a_model_that_writes_pieces_is_trained_kept_and_read_again(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path, "tokenizer=bpe", "tokenizer.size=60", "trainer.max_epochs=1")
+    model = CTCModel.load(tmp_path / "model.safetensors")
+    assert len(model.tokenizer) == model.head.out_features == 60
+    assert not model.tokenizer.spells
+    recording = read_manifest(corpus / "manifests" / "synthetic" / "validation.jsonl")[0]
+    assert isinstance(Transcriber(model).transcribe(recording.audio).text, str)

@@ -91,7 +91,7 @@ def select(
             text = normalise("".join(c for c in text if c not in unknown))
         example = Example(utterance, tuple(tokenizer.encode(text)))
         if example.frames_needed > frames(utterance.duration):
-            reason = f"too short for its transcript ({utterance.duration:.2f} s, {len(example.labels)} characters)"
+            reason = f"too short for its transcript ({utterance.duration:.2f} s, {len(example.labels)} tokens)"
             left_out.append((utterance.name, reason))
             continue
         examples.append(example)

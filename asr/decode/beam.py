@@ -132,15 +132,17 @@ class _Search:
 
     def __init__(self, beam: Beam, tokenizer: Tokenizer) -> None:
         self.tokenizer, self.beam = tokenizer, beam
-        if " " not in tokenizer.characters:
+        if " " not in tokenizer.tokens:
             raise ConfigError("decoder=beam parts words at the space, and this model's alphabet has none")
-        self.space = tokenizer.encode(" ")[0]
+        self.space = tokenizer.index(" ")
         self.lexicon = beam.lexicon
         self.spotter = Spotter(beam.hotwords, tokenizer) if beam.hotwords else None
         self.rescorer: models.LanguageModel | None = None
         self.model: models.LanguageModel | None = None
         if beam.lm is not None and beam.lm_unit == "characters":
-            spelled = [BAR if c == " " else c for c in tokenizer.characters]
+            if not tokenizer.spells:
+                raise ConfigError(f"decoder.lm: {beam.lm} is of characters, and this model writes pieces of words")
+            spelled = [BAR if c == " " else c for c in tokenizer.tokens]
             self.model = models.LanguageModel(beam.lm, ["<blank>", *spelled])
         elif beam.lm is not None:
             _check_alphabet(beam.lm, beam.lm_words, tokenizer)

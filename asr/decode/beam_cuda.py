@@ -55,7 +55,7 @@ class BeamCuda:
         if self.n_best > len(tokenizer):
             raise ConfigError(f"decoder.n_best is {self.n_best}; this model's {len(tokenizer)} tokens are the limit")
         return cuda_ctc_decoder(
-            ["<blank>", *tokenizer.characters],
+            ["<blank>", *tokenizer.tokens],
             nbest=self.n_best,
             beam_size=self.beam_size,
             blank_skip_threshold=self.skip_blank,

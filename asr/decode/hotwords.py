@@ -67,7 +67,7 @@ class Spotter:
                     f"decoder.hotwords: {phrase!r} has {' '.join(map(repr, unknown))}, which the model cannot write"
                 )
         self.tokenizer = tokenizer
-        self.space = tokenizer.encode(" ")[0]
+        self.space = tokenizer.index(" ")
         self.labels = [np.array(tokenizer.encode(f" {phrase} ")) for phrase in hotwords]
         self.bonus = np.array([w * len(p.replace(" ", "")) for p, w in hotwords.items()], dtype=np.float32)
         sizes = np.array([2 * len(labels) - 1 for labels in self.labels])

@@ -65,7 +65,7 @@ def spelled(paths: np.ndarray, tokenizer: Tokenizer) -> Spelled:
     flat, (rows, frames) = paths.ravel(), paths.shape
     starts, ends = spans(flat)
     tokens = flat[starts]
-    letters = tokens != tokenizer.encode(" ")[0]
+    letters = tokens != tokenizer.index(" ")
     turns = (letters[1:] != letters[:-1]).nonzero()[0]  # the last space before a word, its last letter, and so on
     starts, ends = starts[turns[::2] + 1], ends[turns[1::2]]
     bounds = starts.searchsorted(np.arange(rows + 1) * frames).tolist()

@@ -53,7 +53,7 @@ def test_what_is_too_short_for_its_transcript_is_left_out_and_named():
     fits, too_short = utterance("a.wav", 0.2, "abcde"), utterance("b.wav", 0.2, "abbcd")
     selection = select([fits, too_short], TOKENIZER, frames=frames)
     assert names(selection) == ["a.wav"]
-    assert selection.left_out == (("b.wav", "too short for its transcript (0.20 s, 5 characters)"),)
+    assert selection.left_out == (("b.wav", "too short for its transcript (0.20 s, 5 tokens)"),)
 
 
 @given(st.text("ab ", max_size=12))
