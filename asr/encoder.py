@@ -4,7 +4,7 @@ Data layout is (B, time, channels) everywhere but inside the convolutions. Nothi
 each convolution, and the backward direction starts at each row's own last frame.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -98,6 +98,9 @@ class Encoder(nn.Module):
 
     `bands` is F, `hidden` the units H of each direction; the output has D = 2 H channels, one frame for four.
     Pre-normalised residuals: Xiong et al. 2020, arXiv 2002.04745.
+
+    Behind each layer that `intermediate` numbers, the first being 1, the model says what it hears so far, and the
+    layers above go on from that as well (`CTCModel`).
     """
 
     def __init__(
@@ -109,8 +112,13 @@ class Encoder(nn.Module):
         layers: int = 3,
         cell: Cell = "gru",
         dropout: float = 0.1,
+        intermediate: Sequence[int] = (),
     ) -> None:
+        """Raises ValueError for an intermediate layer that is none, or the last."""
         super().__init__()
+        if not set(intermediate) <= set(range(1, layers)):
+            raise ValueError(f"intermediate is {list(intermediate)}; of {layers} layers it can name 1 to {layers - 1}")
+        self.intermediate = frozenset(intermediate)
         self.dim = 2 * hidden
         self.subsampling = Subsampling(bands=bands, channels=channels, dim=self.dim)
         self.norms = nn.ModuleList(nn.LayerNorm(self.dim) for _ in range(layers))
@@ -128,10 +136,17 @@ class Encoder(nn.Module):
         """U for T: ceil(T / 4)."""
         return ln.halved(ln.halved(lengths))
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, T, F), lengths (B,) to (B, U, D), lengths (B,); what stands at padding is undefined."""
+    def forward(
+        self, x: Tensor, lengths: Tensor, heard: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Features (B, T, F), lengths (B,) to (B, U, D), lengths (B,); what stands at padding is undefined.
+
+        `heard` maps what an intermediate layer gives, as if it were the last, to what is added to it, (B, U, D) both.
+        """
         x, lengths = self.subsampling(x, lengths)
         x = self.dropout(x)
-        for norm, layer in zip(self.norms, self.layers, strict=True):
+        for number, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True), 1):
             x = x + self.dropout(layer(norm(x), lengths))
+            if heard is not None and number in self.intermediate:
+                x = x + heard(self.final_norm(x))
         return self.final_norm(x), lengths

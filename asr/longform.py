@@ -72,7 +72,8 @@ def emissions(
             last = None if first == firsts[-1] else dropped + step
             kept.append(said.row(i)[dropped:last].clone())
     joined = torch.cat(kept)[None]
-    return replace(said, log_probs=joined, lengths=torch.tensor([joined.shape[1]], device=joined.device))
+    lengths = torch.tensor([joined.shape[1]], device=joined.device)
+    return replace(said, log_probs=joined, lengths=lengths, intermediate=())
 
 
 @torch.inference_mode()

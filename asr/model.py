@@ -4,6 +4,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import shorten
@@ -26,13 +27,15 @@ FORMAT = "asr-ctc-1"
 class Emissions:
     """What the model says of each frame: `log_probs` (B, U, V) in nats, `lengths` (B,), seconds for one frame.
 
-    `calibration` is what validation found of the confidence of the words on the best path.
+    `calibration` is what validation found of the confidence of the words on the best path. `intermediate` holds the
+    log-probabilities that layers below the last one gave, where the model asks them: for training.
     """
 
     log_probs: Tensor
     lengths: Tensor
     seconds_per_frame: float
     calibration: Calibration = AS_IT_IS
+    intermediate: tuple[Tensor, ...] = ()
 
     def row(self, i: int) -> Tensor:
         """The valid log-probabilities (U, V) of one utterance."""
@@ -40,7 +43,12 @@ class Emissions:
 
 
 class CTCModel(nn.Module):
-    """Waveforms to emissions. `architecture` keeps what built it, so that its file can build it again."""
+    """Waveforms to emissions. `architecture` keeps what built it, so that its file can build it again.
+
+    Where the encoder has intermediate layers, the head works out emissions behind each, and their probabilities,
+    through a linear map, go back in: layers above know what was heard so far, so that the tokens of CTC depend on each
+    other (self-conditioned CTC, Nozaki and Komatsu 2021, arXiv 2104.02724).
+    """
 
     def __init__(self, *, features: Mapping[str, Any], encoder: Mapping[str, Any], tokenizer: Tokenizer) -> None:
         """Build the parts from their settings, each a mapping with the class as `_target_` and its arguments.
@@ -55,6 +63,8 @@ class CTCModel(nn.Module):
         self.features = _build(features)
         self.encoder = _build({**encoder, "bands": self.features.bands})
         self.head = nn.Linear(self.encoder.dim, len(tokenizer))
+        asked = bool(getattr(self.encoder, "intermediate", ()))
+        self.feedback = nn.Linear(len(tokenizer), self.encoder.dim) if asked else None
         self.register_buffer("confidence", torch.tensor([1.0, 0.0]))  # slope and offset of a Calibration
         self.architecture = {"features": dict(features), "encoder": dict(encoder)}
         self.scores: dict[str, float] = {}
@@ -84,9 +94,19 @@ class CTCModel(nn.Module):
 
     def emit(self, features: Tensor, lengths: Tensor) -> Emissions:
         """Features (B, T, F) and their lengths (B,) to emissions (B, U, V), in float32 whatever the autocast."""
-        encoded, lengths = self.encoder(features, lengths)
-        log_probs = self.head(encoded).float().log_softmax(dim=-1)
-        return Emissions(log_probs, lengths, self.seconds_per_frame, self.calibration)
+        intermediate: list[Tensor] = []
+
+        def heard(feedback: nn.Linear, encoded: Tensor) -> Tensor:
+            intermediate.append(self._log_probs(encoded))
+            return feedback(intermediate[-1].exp())
+
+        asked = [partial(heard, self.feedback)] if self.feedback is not None else []
+        encoded, lengths = self.encoder(features, lengths, *asked)
+        log_probs = self._log_probs(encoded)
+        return Emissions(log_probs, lengths, self.seconds_per_frame, self.calibration, tuple(intermediate))
+
+    def _log_probs(self, encoded: Tensor) -> Tensor:
+        return self.head(encoded).float().log_softmax(dim=-1)
 
     def frames(self, samples: Tensor) -> Tensor:
         """U, the frames that a number of samples becomes; (B,) to (B,)."""
@@ -100,15 +120,15 @@ class CTCModel(nn.Module):
         Raises ModelError, naming the first weight that does not fit, for another architecture.
         """
         mine, theirs = self.state_dict(), other.state_dict()
-        heads = {"head.weight", "head.bias"}
-        for name in sorted((mine.keys() | theirs.keys()) - heads):
+        heads = {"head.weight": 0, "head.bias": 0} | ({"feedback.weight": 1} if self.feedback else {})  # tokens' axis
+        for name in sorted((mine.keys() | theirs.keys()) - heads.keys()):
             shapes = [tuple(state[name].shape) if name in state else "missing" for state in (theirs, mine)]
             if shapes[0] != shapes[1]:
                 raise ModelError(f"another architecture: {name} is {shapes[0]} there and {shapes[1]} here")
         shared = [token for token in self.tokenizer.tokens if token in other.tokenizer.tokens]
         here, there = ([BLANK, *map(tokenizer.index, shared)] for tokenizer in (self.tokenizer, other.tokenizer))
-        for name in heads:
-            mine[name][here] = theirs[name][there]
+        for name, axis in heads.items():
+            mine[name].transpose(0, axis)[here] = theirs[name].transpose(0, axis)[there]
         self.load_state_dict({**theirs, **{name: mine[name] for name in heads}})
 
     def save(self, path: str | Path, *, scores: Mapping[str, float] | None = None) -> None:

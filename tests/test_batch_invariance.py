@@ -75,10 +75,11 @@ def test_log_probs_are_the_same_alone_and_together_whatever_the_lengths(build, c
     assert difference(log_probs(model, waveforms, len(lengths)), log_probs(model, waveforms, 1)) < 1e-5
 
 
+@pytest.mark.parametrize("intermediate", [(), (1,)])
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-def test_in_training_mode_without_dropout_too(build, sound, cell):
+def test_in_training_mode_without_dropout_too(build, sound, cell, intermediate):
     waveforms = [sound(s, seed=i) for i, s in enumerate((0.9, 0.3, 0.6, 0.45))]
-    model = build(cell=cell, dropout=0.0).train()
+    model = build(cell=cell, intermediate=intermediate, dropout=0.0).train()
     assert difference(log_probs(model, waveforms, 4), log_probs(model, waveforms, 1)) < 1e-5
     assert relative_difference(gradients(model, waveforms, 4), gradients(model, waveforms, 1)) < 1e-5
 

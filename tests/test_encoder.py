@@ -123,6 +123,24 @@ def test_a_layer_is_a_residual_over_a_normalised_input():
     assert after.tolist() == [5]
 
 
+def test_layers_above_an_intermediate_one_go_on_from_what_was_heard_there():
+    encoder = Encoder(bands=8, channels=2, hidden=3, layers=3, intermediate=[2]).eval()
+    x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
+    hidden, _ = encoder.subsampling(x, lengths)
+    for number, (norm, birnn) in enumerate(zip(encoder.norms, encoder.layers, strict=True), 1):
+        hidden = hidden + birnn.rnn(norm(hidden))[0]
+        if number == 2:
+            hidden = hidden + nn.functional.layer_norm(hidden, (6,)).sin()
+    y, _ = encoder(x, lengths, torch.sin)
+    assert (y - nn.functional.layer_norm(hidden, (6,))).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("numbers", [[0], [3], [1, 4]])
+def test_an_intermediate_layer_that_is_none_or_the_last_is_refused(numbers):
+    with pytest.raises(ValueError, match="of 3 layers it can name 1 to 2"):
+        Encoder(layers=3, intermediate=numbers)
+
+
 def test_dropout_acts_in_training_only():
     torch.manual_seed(0)
     encoder = Encoder(bands=8, channels=2, hidden=3, layers=1, dropout=0.5)

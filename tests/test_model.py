@@ -120,6 +120,32 @@ def test_a_model_adopts_another_s_weights_and_the_characters_that_both_have(buil
     assert torch.equal(new.head.weight[4], fresh)
 
 
+def test_what_intermediate_layers_give_is_what_the_head_makes_of_them_and_goes_back_in(build, batch, tmp_path):
+    model = build(layers=2, intermediate=[1])
+    emissions = model(*batch)
+    features, lengths = model.features(*batch)
+    below = []
+    model.encoder(features, lengths, lambda x: below.append(x) or torch.zeros_like(x))
+    (said,) = emissions.intermediate
+    assert (said - model.head(below[0]).log_softmax(-1)).abs().max() < 1e-5
+    expected = model.encoder(features, lengths, lambda _: model.feedback(said.exp()))[0]
+    assert (emissions.log_probs - model.head(expected).log_softmax(-1)).abs().max() < 1e-5
+    model.save(tmp_path / "model.safetensors")
+    assert torch.equal(CTCModel.load(tmp_path / "model.safetensors")(*batch).log_probs, emissions.log_probs)
+    assert build()(*batch).intermediate == ()
+
+
+def test_what_goes_back_in_is_adopted_by_the_tokens_that_both_have(build):
+    old, new = build(intermediate=[1]), build(intermediate=[1], tokenizer=Tokenizer((" ", "b", "a", "é")))
+    fresh = new.feedback.weight[:, 4].clone()
+    new.adopt(old)
+    assert torch.equal(new.feedback.weight[:, :4], old.feedback.weight[:, [0, *old.tokenizer.encode(" ba")]])
+    assert torch.equal(new.feedback.weight[:, 4], fresh)
+    assert torch.equal(new.feedback.bias, old.feedback.bias)
+    with pytest.raises(ModelError, match=r"another architecture: feedback\.bias is missing there"):
+        new.adopt(build())
+
+
 def test_weights_of_another_architecture_are_not_adopted(build):
     with pytest.raises(
         ModelError, match=r"another architecture: encoder\.final_norm\.bias is \(32,\) there and \(24,\) here"

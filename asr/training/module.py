@@ -27,6 +27,8 @@ from asr.text import BLANK
 
 T = TypeVar("T")
 
+INTERMEDIATE = 0.3  # share of the loss that a model's intermediate layers have, where it has such
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -47,6 +49,9 @@ class Recogniser(LightningModule):
 
     With `consistency` above 0 each utterance is seen twice, under other masks and other dropout: the loss is the mean
     of the two, and that weight times their disagreement for each character. A step costs twice as much.
+
+    Of a model that says behind intermediate layers too what it hears, their mean loss has a share of `INTERMEDIATE`
+    (Lee and Watanabe 2021, arXiv 2102.03216).
     """
 
     def __init__(
@@ -106,7 +111,10 @@ class Recogniser(LightningModule):
         if not len(batch):  # others go on, and wait for this one's gradients
             return sum((p.sum() * 0 for p in self.model.parameters()), torch.zeros((), device=self.device))
         views = self._views(batch)
-        loss = torch.stack([self._nats(batch, view) for view in views]).mean() / whole
+        loss = self._mean_nats(batch, views) / whole
+        below = [replace(view, log_probs=log_probs) for view in views for log_probs in view.intermediate]
+        if below:
+            loss = (1 - INTERMEDIATE) * loss + INTERMEDIATE * (self._mean_nats(batch, below) / whole)
         if self.consistency:
             first, second = views
             apart = disagreement(first.log_probs, second.log_probs, first.lengths).sum()
@@ -134,8 +142,11 @@ class Recogniser(LightningModule):
         if self.spec_augment is not None:
             features = self.spec_augment(features, lengths)
         emissions = self.model.emit(features, lengths)
-        each = zip(emissions.log_probs.chunk(count), emissions.lengths.chunk(count), strict=True)
-        return [replace(emissions, log_probs=log_probs, lengths=lengths) for log_probs, lengths in each]
+        parts = [tensor.chunk(count) for tensor in (emissions.log_probs, emissions.lengths, *emissions.intermediate)]
+        return [
+            replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=tuple(below))
+            for log_probs, lengths, *below in zip(*parts, strict=True)
+        ]
 
     def configure_gradient_clipping(
         self,
@@ -228,6 +239,10 @@ class Recogniser(LightningModule):
     def _spread(self) -> int:
         """Every how many validation batches one utterance is shown, so that those shown differ in length."""
         return max(1, int(self.trainer.num_val_batches[0]) // self.shown)
+
+    def _mean_nats(self, batch: Batch, said: list[Emissions]) -> Tensor:
+        """The mean of what several emissions of a batch lose."""
+        return torch.stack([self._nats(batch, emissions) for emissions in said]).mean()
 
     def _nats(self, batch: Batch, emissions: Emissions) -> Tensor:
         """Negative log-likelihood of the utterances whose labels fit, in nats; the others are counted and named."""

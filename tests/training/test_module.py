@@ -74,6 +74,24 @@ def test_a_batch_in_which_nothing_could_be_read_is_passed_over(recogniser, batch
     assert "no such file" in recogniser.skipped[str(tmp_path / "gone.wav")]
 
 
+def test_intermediate_layers_have_their_share_of_the_loss(build, batch, monkeypatch):
+    module = Recogniser(
+        model=build(dropout=0.0, layers=3, intermediate=[1, 2]).train(),
+        optimizer=torch.optim.SGD,
+        scheduler=torch.optim.lr_scheduler.LRScheduler,
+        consistency=0.5,
+    )
+    monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
+    emissions = module.model(batch.waveforms, batch.lengths)
+    labels = batch.target_lengths[emissions.lengths >= batch.frames_needed].sum()
+    last, first, second = (
+        module._nats(batch, replace(emissions, log_probs=said)) / labels
+        for said in (emissions.log_probs, *emissions.intermediate)
+    )
+    assert len({said.item() for said in (last, first, second)}) == 3
+    torch.testing.assert_close(module.training_step(batch, 0), 0.7 * last + 0.3 * (first + second) / 2)
+
+
 def test_with_consistency_a_step_sees_two_views_and_adds_their_disagreement(build, batch, monkeypatch):
     module = Recogniser(
         model=build(dropout=0.5).train(),
