@@ -14,18 +14,25 @@ FLATTEST = 0.5  # nats: a band that varies less holds no speech (telephone speec
 Normalisation = Literal["utterance", "corpus", "none"]
 
 
-def mel_filters(bands: int, n_fft: int) -> np.ndarray:
-    """Triangles over the bins of a spectrum, (n_fft // 2 + 1, F) of float32, on Slaney's mel scale, each of area 1.
+def mel_edges(bands: int) -> np.ndarray:
+    """Foot, top and foot of neighbouring filters in Hz, (F + 2,), equally far apart on Slaney's mel scale.
 
-    The scale is linear below 1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998). Worked out in float64: at the
-    foot of a filter float32 is off by 2e-4.
+    The scale is linear below 1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998).
     """
     corner, mels_at_corner = 1000.0, 15.0
     step = np.log(6.4) / 27  # 27 mels from 1 to 6.4 kHz
     highest = mels_at_corner + np.log(SAMPLE_RATE / 2 / corner) / step
     mels = np.linspace(0.0, highest, bands + 2)
     linear, logarithmic = mels * corner / mels_at_corner, corner * np.exp((mels - mels_at_corner) * step)
-    edges = np.where(mels < mels_at_corner, linear, logarithmic)  # Hz: foot, top and foot of neighbouring filters
+    return np.where(mels < mels_at_corner, linear, logarithmic)
+
+
+def mel_filters(bands: int, n_fft: int) -> np.ndarray:
+    """Triangles over the bins of a spectrum, (n_fft // 2 + 1, F) of float32, on the mel scale, each of area 1.
+
+    Worked out in float64: at the foot of a filter float32 is off by 2e-4.
+    """
+    edges = mel_edges(bands)
     frequencies = np.linspace(0.0, SAMPLE_RATE / 2, n_fft // 2 + 1)[:, None]
     rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])

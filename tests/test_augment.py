@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from asr import audio
 from asr import lengths as ln
-from asr.augment import Chain, Equaliser, Gain, Noise, Reverb, SpecAugment, Speed
+from asr.audio import SAMPLE_RATE
+from asr.augment import Chain, Equaliser, Gain, Noise, Reverb, SpecAugment, Speed, warped
 from asr.errors import AsrError
+from asr.features import LogMel
 
 
 def test_speed_changes_the_length_by_a_factor_drawn_at_random(sound):
@@ -157,6 +159,33 @@ def test_masks_differ_between_utterances_and_between_calls():
     first, second = augment(x, lengths), augment(x, lengths)
     assert not torch.equal(first[0], first[1])
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("factor", [0.8, 0.93, 1.1, 1.25])
+def test_warping_moves_a_tone_by_the_factor_and_leaves_the_highest_where_it_is(factor):
+    def features(*frequencies):
+        time = torch.arange(8_000) / SAMPLE_RATE
+        return LogMel(normalise="none")(torch.stack([torch.sin(2 * torch.pi * f * time) for f in frequencies]), lengths)
+
+    lengths = torch.tensor([8_000, 8_000, 8_000])
+    x, _ = features(500.0, 1_500.0, 7_900.0)
+    expected, _ = features(500.0 * factor, 1_500.0 * factor, 7_900.0)
+    y = warped(x, torch.full((3,), factor))
+    assert y.shape == x.shape
+    assert (y.argmax(2) - expected.argmax(2)).abs().max() <= 1
+
+
+def test_each_utterance_is_warped_by_its_own_factor_and_padding_stays_zero():
+    torch.manual_seed(0)
+    lengths = torch.tensor([30, 12])
+    x = ln.zero_padding(torch.rand(1, 30, 40).expand(2, -1, -1).contiguous(), lengths)
+    augment = SpecAugment(warp=0.2, frequency_masks=0, time_masks=0)
+    y = augment(x, lengths)
+    assert not torch.allclose(y[0, :12], y[1, :12])
+    assert not y[~ln.mask(lengths, 30)].any()
+    torch.testing.assert_close(warped(x, torch.ones(2)), x)
+    with pytest.raises(AsrError, match=r"augment.spec.warp is 1"):
+        SpecAugment(warp=1.0)
 
 
 def test_without_masks_nothing_changes():
