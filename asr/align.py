@@ -175,7 +175,7 @@ def _beside(recording: Path) -> str:
 def _labels(recordings: Sequence["Recording"]) -> list[str]:
     """What each recording is called without its ending: its path below the folder that holds them all."""
     paths = [
-        Path("stdin") if isinstance(r.source, bytes) else Path(os.path.normpath(Path(r.source).absolute()))
+        Path("stdin") if isinstance(r.source, bytes) else Path(os.path.normpath(Path(str(r.source)).absolute()))
         for r in recordings
     ]
     folders = [path.parent for path in paths if path.is_absolute()]

@@ -11,12 +11,13 @@ import soundfile
 import soxr
 
 from asr.errors import AudioError
+from asr.storage import Stored, fetch
 
 SAMPLE_RATE = 16_000  # Hz, of every waveform behind this module
 EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64"})
 ROUNDING = 0.05  # seconds by which a manifest may overstate a duration before it counts as wrong
 
-Source = str | Path | bytes
+Source = str | Path | bytes | Stored
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,27 @@ def probe(source: Source) -> Probe:
 
     Raises AudioError where `read` would raise one for the file as a whole; samples are not looked at.
     """
-    with _open(source) as sound:
+    with _open(source, _name(source)) as sound:
         return Probe(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
 
 
-def read(source: Source, *, offset: float = 0.0, duration: float | None = None, rate: int = SAMPLE_RATE) -> np.ndarray:
+def read(
+    source: Source,
+    *,
+    offset: float = 0.0,
+    duration: float | None = None,
+    rate: int = SAMPLE_RATE,
+    name: str | None = None,
+) -> np.ndarray:
     """A recording, or a piece of it, as a mono waveform (S,) of float32 at `rate` Hz; full scale is -1..1.
 
-    `source` is a path or the file's bytes; `offset` and `duration` are seconds, and only that piece is decoded.
-    Channels are averaged. Raises AudioError, with the file's name, for one that is missing, empty, of an unknown
-    format, cut off, shorter than its header says or than the piece asked for, or that holds NaN or infinite samples.
+    `source` is a path, a piece of a shard or the file's bytes, which messages call `name`; `offset` and `duration` are
+    seconds, and only that piece is decoded. Channels are averaged. Raises AudioError, with that name, for one that is
+    missing, empty, of an unknown format, cut off, shorter than its header says or than the piece asked for, or that
+    holds NaN or infinite samples.
     """
-    name = _name(source)
-    with _open(source) as sound:
+    name = name or _name(source)
+    with _open(source, name) as sound:
         first = round(max(0.0, offset) * sound.samplerate)
         wanted = sound.frames - first if duration is None else round(duration * sound.samplerate)
         available = sound.frames - first
@@ -84,9 +93,13 @@ def find(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
 
 
-def _open(source: Source) -> soundfile.SoundFile:
-    name = _name(source)
+def _open(source: Source, name: str) -> soundfile.SoundFile:
     file: BinaryIO | str
+    if isinstance(source, Stored):
+        (found,) = fetch([source])
+        if isinstance(found, AudioError):
+            raise found
+        source = found
     if isinstance(source, bytes):
         size, head, file = len(source), source[: 1 << 16], io.BytesIO(source)
     else:

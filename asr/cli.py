@@ -192,7 +192,10 @@ def _user_error(error: BaseException | None) -> BaseException | None:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    said = str(error).rpartition(
+        f"{type(error).__module__}.{type(error).__qualname__}: "
+    )  # behind a worker's traceback
+    text = " ".join(line.strip() for line in said[2].splitlines() if line.strip())
     return text or type(error).__name__
 
 

@@ -9,6 +9,10 @@ class AudioError(AsrError):
     """A recording that cannot be read, or that holds no usable audio."""
 
 
+class StorageError(AsrError):
+    """A server or an object store that does not answer, or not with what it is asked for."""
+
+
 class TextError(AsrError):
     """A transcript with characters that the model's alphabet lacks."""
 

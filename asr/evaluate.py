@@ -13,7 +13,7 @@ from asr.data.dataset import SpeechDataset, loader
 from asr.data.manifest import read_manifests
 from asr.data.sampler import BucketSampler
 from asr.data.select import everything
-from asr.errors import ConfigError
+from asr.errors import AudioError, ConfigError
 from asr.picture import reliability_figure, save
 from asr.report import Evaluation, Result
 from asr.score import compare
@@ -60,6 +60,8 @@ def recognise(
         failures += batch.failures
         for utterance, hypothesis in zip(batch.utterances, transcriber.transcribe_batch(batch), strict=True):
             results.append(Result(utterance, hypothesis, compare(utterance.text, hypothesis.text)))
+    if not results:
+        raise AudioError(f"not one of {len(failures)} utterances could be read; the first: {failures[0][1]}")
     return Evaluation(results, time.monotonic() - began, failures)
 
 

@@ -18,10 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from asr import cli
 from asr.audio import SAMPLE_RATE
+from asr.data.cache import cached
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.select import Selection, everything, select
-from asr.errors import ConfigError, ModelError, TrainingError
+from asr.errors import ConfigError, ModelError, StorageError, TrainingError
 from asr.model import CTCModel
 from asr.text import Tokenizer
 from asr.training.callbacks import WholeCheckpoint
@@ -54,7 +55,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     cli.make_corpus(cfg.data)
     torch.set_float32_matmul_precision("high")
 
-    utterances = {part: read_manifests(cfg.data[part], limit=cfg.data.limit) for part in ("train", "validation")}
+    utterances = {part: _utterances(cfg.data, part) for part in ("train", "validation")}
     tokenizer = instantiate(cfg.tokenizer)
     if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
         tokenizer = tokenizer(utterance.text for utterance in utterances["train"])
@@ -144,6 +145,15 @@ def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
     return None
 
 
+def _utterances(data: DictConfig, part: str) -> list[Utterance]:
+    found = read_manifests(data[part], limit=data.limit)
+    if data.cache is None:
+        return found
+    if data.cache != "pcm":
+        raise ConfigError(f"data.cache is {data.cache}; it can be pcm, or null")
+    return cached(found, Path(data.cache_folder))
+
+
 def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance]]) -> SpeechData:
     augment = cli.augmentation(cfg.augment)
 
@@ -198,6 +208,8 @@ def _fit(trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | 
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
     except SystemExit:  # how Lightning ends after Ctrl-C
         raise stopped from None
+    except StorageError as error:
+        raise StorageError(f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch") from None
     except torch.OutOfMemoryError:
         raise TrainingError(
             f"the memory of {module.device} ran out in a batch of {module.at_hand}; lower data.batch_seconds "

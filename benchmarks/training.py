@@ -1,10 +1,12 @@
-"""What training costs around the network: python benchmarks/training.py [data=an4] [key=value ...].
+"""What training costs around the network: python benchmarks/training.py [rows=files] [data=an4] [key=value ...].
 
-Seconds of audio a second of `asr.train` over FLAC files (reading, collating, logging, Lightning) against a bare loop
-over the same model, loss and optimizer on batches that are in memory already, in one run and in turns. The keys
-are those of `asr.train`; augmentation is off in both. Last line: the ratio.
+Seconds of audio a second of `asr.train` (reading, augmenting, collating, logging, Lightning) against a bare loop over
+the same model, loss and optimizer on batches that are in memory already, epoch by epoch in turns. A row each for
+audio in FLAC files, in shards and decoded once, and for files with every augmentation; `rows=` picks some by the words
+they contain. The keys are those of `asr.train`.
 """
 
+import contextlib
 import sys
 import tempfile
 import time
@@ -21,10 +23,27 @@ from rich.table import Table
 from asr import audio, cli
 from asr.data.dataset import Batch
 from asr.data.manifest import Utterance, read_manifests, write_manifest
+from asr.data.shards import pack
 from asr.loss import ctc_loss
 from asr.train import train
 
 EPOCHS = 4  # of each, taken in turns; the first is not counted
+CACHE = ["data.cache=pcm"]
+ALL = [
+    "augment.reverb.probability=0.5",
+    "augment.equaliser.probability=0.5",
+    "augment.noise.probability=0.5",
+    "augment.gain.probability=0.5",
+    "augment.spec.warp=0.1",
+]
+ROWS = {  # manifest, settings
+    "files, 1 worker": ("files", ["augment=none"]),
+    "files, 2 workers": ("files", ["augment=none", "data.workers=2"]),
+    "shards, 1 worker": ("shards", ["augment=none"]),
+    "decoded once, 1 worker": ("files", ["augment=none", *CACHE]),
+    "files, every augmentation, 1 worker": ("files", ALL),
+    "files, every augmentation, 2 workers": ("files", [*ALL, "data.workers=2"]),
+}
 
 
 class Timer(Callback):
@@ -71,38 +90,53 @@ def bare(model: torch.nn.Module, batches: list[Batch], optimizer: torch.optim.Op
     return sum(map(seconds, batches)) / (time.perf_counter() - began)
 
 
-def as_flac(utterances: list[Utterance], folder: Path) -> Path:
-    """The utterances as FLAC files of their own, and their manifest."""
-    written = []
+def manifests(utterances: list[Utterance], folder: Path) -> dict[str, Path]:
+    """The utterances as FLAC files of their own, and in shards."""
+    files = []
     for number, utterance in enumerate(utterances):
         path = folder / f"{number}.flac"
         soundfile.write(path, audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration), 16_000)
-        written.append(Utterance(path, utterance.duration, utterance.text))
-    write_manifest(folder / "flac.jsonl", written)
-    return folder / "flac.jsonl"
+        files.append(Utterance(path, utterance.duration, utterance.text))
+    written = {"files": files, "shards": pack(files, folder / "shards", "train", hours=0.1)[0]}
+    for name, found in written.items():
+        write_manifest(folder / f"{name}.jsonl", found)
+    return {name: folder / f"{name}.jsonl" for name in written}
+
+
+def rates(overrides: list[str], manifest: Path, folder: Path) -> list[tuple[float, float]]:
+    """Seconds of audio a second of asr.train and of the bare loop, for each epoch that counts."""
+    cfg = cli.compose("train", [*overrides, "logger=csv", f"dir={folder}/run", f"data.cache_folder={folder}/cache"])
+    cfg.data.train = cfg.data.validation = str(manifest)
+    cfg.data.limit = None
+    cfg.trainer.max_epochs = EPOCHS
+    with open_dict(cfg):
+        cfg.trainer.limit_val_batches = 1
+        cfg.callbacks = {"checkpoints": cfg.callbacks.checkpoints, "timer": {"_target_": "__main__.Timer"}}
+    with contextlib.redirect_stdout(sys.stderr):
+        train(cfg)
+    return MEASURED[-1].rates[1:]
 
 
 def main() -> None:
-    overrides = ["data.limit=600", *sys.argv[1:]]
-    with tempfile.TemporaryDirectory() as folder:
-        cfg = cli.compose("train", [*overrides, "augment=none", "logger=csv", f"dir={folder}/run"])
-        cli.make_corpus(cfg.data)
-        cfg.data.train = str(as_flac(read_manifests(cfg.data.train, limit=cfg.data.limit), Path(folder)))
-        cfg.data.limit = None
-        cfg.data.validation = cfg.data.train
-        cfg.trainer.max_epochs = EPOCHS
-        with open_dict(cfg):
-            cfg.trainer.limit_val_batches = 1
-            cfg.callbacks = {"checkpoints": cfg.callbacks.checkpoints, "timer": {"_target_": "__main__.Timer"}}
-        train(cfg)
+    overrides = ["data.limit=600", *(argument for argument in sys.argv[1:] if not argument.startswith("rows="))]
+    wanted = next((argument[len("rows=") :] for argument in sys.argv[1:] if argument.startswith("rows=")), "")
     table = Table(title=f"seconds of audio a second, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    for heading in ("epoch", "asr.train", "bare loop", "ratio"):
-        table.add_column(heading, justify="right")
-    rates = MEASURED[0].rates[1:]
-    for epoch, (ours, limit) in enumerate(rates, 2):
-        table.add_row(str(epoch), f"{ours:.1f}", f"{limit:.1f}", f"{ours / limit:.3f}")
-    Console().print(table)
-    print(f"asr.train / bare loop: {median(ours / limit for ours, limit in rates):.3f} (median)")
+    for heading in ("", "asr.train", "bare loop", "ratio (median)", "from", "to"):
+        table.add_column(heading, justify="right" if heading else "left")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cfg = cli.compose("train", overrides)
+        cli.make_corpus(cfg.data)
+        listed = manifests(read_manifests(cfg.data.train, limit=cfg.data.limit), folder)
+        for row, (store, settings) in ROWS.items():
+            if wanted not in row:
+                continue
+            pairs = rates([*settings, *overrides], listed[store], folder)
+            ours, limit = (median(each) for each in zip(*pairs, strict=True))
+            ratios = [ours / limit for ours, limit in pairs]
+            figures = (f"{ours:.1f}", f"{limit:.1f}", *(f"{f(ratios):.3f}" for f in (median, min, max)))
+            table.add_row(row, *figures)
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""What the tests share: sounds, recordings, small models, and the real corpora where they are at hand."""
+"""What the tests share: sounds, recordings, small models, a server, and the real corpora where they are at hand."""
 
+import contextlib
+import http.server
+import threading
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -139,3 +143,62 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = [f"data.root={corpus}", "data.workers=0", "data.batch_seconds=20"]
     train(cli.compose("train", [*model, *data, f"dir={folder}", "trainer.max_epochs=2"]))
     return folder
+
+
+class Server:
+    """Files by path over HTTP.
+
+    `drops`: for each answer to come, the bytes after which it breaks off; `silence`: seconds before each answer.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.ranges = True
+        self.drops: list[int] = []
+        self.status: list[int] = []  # for each answer to come
+        self.asked: list[tuple[str, str | None]] = []  # path and range of each request
+        self.silence = 0.0
+        self.url = ""
+
+    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        asked = request.headers.get("Range")
+        self.asked.append((request.path, asked))
+        time.sleep(self.silence)
+        body = self.files.get(request.path)
+        if self.status or body is None:
+            request.send_error(self.status.pop(0) if self.status else 404)
+            return
+        first, _, last = (asked or "").removeprefix("bytes=").partition("-") if self.ranges else ("", "", "")
+        start, stop = int(first or 0), min(int(last or len(body)) + 1, len(body))
+        if start and start >= len(body):
+            request.send_response(416)
+            request.send_header("Content-Range", f"bytes */{len(body)}")
+            request.end_headers()
+            return
+        request.send_response(206 if first else 200)
+        request.send_header("Content-Length", str(stop - start))
+        request.end_headers()
+        end = start + self.drops.pop(0) if self.drops else stop
+        with contextlib.suppress(ConnectionError):  # a client that has had enough
+            request.wfile.write(body[start:end])
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    serving = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            serving.answer(self)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    serving.url = f"http://127.0.0.1:{httpd.server_port}"
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield serving
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()

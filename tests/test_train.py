@@ -17,6 +17,7 @@ from entry import Call, caller
 
 from asr import cli
 from asr.data.manifest import read_manifest, write_manifest
+from asr.data.shards import pack
 from asr.model import CTCModel
 from asr.train import main, train
 from asr.training.module import Recogniser
@@ -188,19 +189,48 @@ def test_memory_that_runs_out_gets_one_line_with_the_batch_and_the_setting(
     )
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("after", [0.0, 0.7])
+@pytest.fixture(scope="module")
+def stores(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What to set for a run over the same audio as files, in shards, and decoded."""
+    folder = tmp_path_factory.mktemp("shards")
+    utterances = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")
+    write_manifest(folder / "train.jsonl", pack(utterances, folder, "train", hours=0.002)[0])
+    return {
+        "files": [],
+        "shards": [f"data.train={folder / 'train.jsonl'}"],
+        "cache": ["data.cache=pcm", f"data.cache_folder={folder}"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("how", "after", "store"),
+    [
+        (signal.SIGKILL, 0.0, "files"),
+        (signal.SIGKILL, 0.7, "files"),
+        (signal.SIGINT, 0.0, "files"),
+        (signal.SIGINT, 0.7, "files"),
+        (signal.SIGKILL, 0.7, "shards"),
+        (signal.SIGKILL, 0.7, "cache"),
+    ],
+)
 def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
-    corpus: Path, uninterrupted: Path, tmp_path: Path, how: signal.Signals, after: float
+    corpus: Path,
+    uninterrupted: Path,
+    stores: dict[str, list[str]],
+    tmp_path: Path,
+    how: signal.Signals,
+    after: float,
+    store: str,
 ) -> None:
-    process = _start(corpus, tmp_path, *EXACTLY)
+    exactly = [*EXACTLY, *stores[store]]
+    process = _start(corpus, tmp_path, *exactly)
     last = tmp_path / "checkpoints" / "last.ckpt"
     _wait_for(last, process)
     time.sleep(after)
     (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
     process.communicate(timeout=60)
     reached = torch.load(last, weights_only=False)["global_step"]
-    run(corpus, tmp_path, "resume=true", "data.workers=1", *EXACTLY, "callbacks.pictures=null")
+    run(corpus, tmp_path, "resume=true", "data.workers=1", *exactly, "callbacks.pictures=null")
     expected, found = _losses(uninterrupted), _losses(tmp_path)
     assert 0 < reached < len(expected)
     assert {step: loss for step, loss in found.items() if int(step) >= reached} == {
@@ -271,6 +301,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.batch_seconds=0"], "it must be above 0"),
         (["data=an4", "data.root=nowhere"], "no such manifest"),
         (["data.train=[]"], "no manifest is named"),
+        (["data.cache=zip"], "data.cache is zip; it can be pcm"),
         (["data.min_seconds=500"], "no training utterance is left"),
         (["resume=true"], "there is no checkpoint"),
         (["init=nowhere.safetensors"], "nowhere.safetensors: no such model"),
@@ -308,18 +339,30 @@ def test_bad_manifests_get_one_line_with_the_line_number(
     assert said in finished.complaint
 
 
-def test_an_unreadable_file_stops_the_run_where_asked_to(corpus: Path, tmp_path: Path, call: Call) -> None:
+@pytest.mark.parametrize(
+    ("part", "asked", "said"),
+    [
+        ("train", ["data.on_error=raise"], "PATH: not a recording that can be read"),
+        ("train", ["data.on_error=raise", "data.workers=1"], "PATH: not a recording that can be read"),
+        ("train", [], "not one training utterance could be read; the first: PATH: not a recording"),
+        ("validation", [], "not one validation utterance could be read; the first: PATH: not a recording"),
+    ],
+)
+def test_unreadable_files_stop_the_run_where_asked_to_and_where_nothing_else_is_left(
+    corpus: Path, tmp_path: Path, call: Call, part: str, asked: list[str], said: str
+) -> None:
     (tmp_path / "a.wav").write_text("not audio")
     (tmp_path / "m.jsonl").write_text('{"audio_filepath": "a.wav", "duration": 2, "text": "a"}\n')
     settings = [
         *SMALL,
         f"data.root={corpus}",
         f"dir={tmp_path / 'run'}",
-        f"data.train={tmp_path / 'm.jsonl'}",
+        f"data.{part}={tmp_path / 'm.jsonl'}",
     ]
-    finished = call(main, *settings, "data.on_error=raise", "callbacks.pictures=null")
+    finished = call(main, *settings, *asked, "callbacks.pictures=null")
     assert finished.code == 2
-    assert "a.wav: not a recording that can be read" in finished.complaint
+    assert finished.complaint.startswith("asr.train: " + said.replace("PATH", str(tmp_path / "a.wav")))
+    assert "\n" not in finished.complaint.strip()
 
 
 def test_a_full_disk_gets_one_line_and_the_last_checkpoint_stays_whole(

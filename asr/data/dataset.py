@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from asr import audio
+from asr import audio, storage
 from asr.augment import Augment
 from asr.data.manifest import Utterance
 from asr.data.sampler import BucketSampler
@@ -83,11 +83,16 @@ class SpeechDataset(Dataset[Batch]):
 
     def __getitem__(self, items: list[tuple[int, int]]) -> Batch:
         read, waveforms, failures = [], [], []
-        for index, epoch in items:
+        sources = storage.fetch([self.examples[index].utterance.audio for index, _ in items])
+        for (index, epoch), source in zip(items, sources, strict=True):
             example = self.examples[index]
             utterance = example.utterance
             try:
-                waveform = audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+                if isinstance(source, AudioError):
+                    raise source
+                waveform = audio.read(
+                    source, offset=utterance.offset, duration=utterance.duration, name=str(utterance.audio)
+                )
             except AudioError as error:
                 if self.on_error == "raise":
                     raise

@@ -3,18 +3,20 @@
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from asr.errors import ManifestError
+from asr.storage import Stored, fetch, is_address
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A stretch of speech and what was said: path of the audio, start and length in seconds, transcript, speaker."""
+    """A stretch of speech and what was said: where the audio is, start and length in seconds, transcript, speaker."""
 
-    audio: Path
+    audio: Path | Stored
     duration: float
     text: str
     offset: float = 0.0
@@ -29,17 +31,12 @@ class Utterance:
 def read_manifest(path: str | Path) -> list[Utterance]:
     """The utterances of a JSON-lines manifest; `audio_filepath` is taken relative to the manifest's folder.
 
-    Keys: `audio_filepath`, `duration` (seconds), `text`; optional `offset` (seconds) and `speaker`; others are passed
-    over. Raises ManifestError that names the file and the line.
+    Keys: `audio_filepath`, `duration` (seconds), `text`; optional `offset` (seconds), `speaker` and, where the audio
+    lies in a shard, `member`, `first_byte` and `bytes`; others are passed over. Manifest and shards may lie behind an
+    address. Raises ManifestError that names the file and the line.
     """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would part texts at U+2028 and its like
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: no such manifest; prepare the corpus first (python -m recipes.NAME)") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read as a manifest ({error})") from None
-    base = path.parent
+    lines = _read(path).split("\n")  # splitlines would part texts at U+2028 and its like
+    base = str(path).rpartition("/")[0] if is_address(path) else Path(path).parent
     utterances = [
         _utterance(line, base, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()
     ]
@@ -66,11 +63,15 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as out:
         for utterance in utterances:
+            audio = utterance.audio
+            place = audio.place if isinstance(audio, Stored) else audio
             entry: dict[str, object] = {
-                "audio_filepath": Path(os.path.relpath(utterance.audio, path.parent)).as_posix(),
+                "audio_filepath": place if is_address(place) else Path(os.path.relpath(place, path.parent)).as_posix(),
                 "duration": round(utterance.duration, 4),
                 "text": utterance.text,
             }
+            if isinstance(audio, Stored) and audio.size is not None:
+                entry |= {"member": audio.member, "first_byte": audio.first, "bytes": audio.size}
             if utterance.offset:
                 entry["offset"] = round(utterance.offset, 4)
             if utterance.speaker:
@@ -79,7 +80,21 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     partial.replace(path)
 
 
-def _utterance(line: str, base: Path, where: str) -> Utterance:
+def _read(path: str | Path) -> str:
+    try:
+        if is_address(path):
+            (body,) = fetch([Stored(str(path))])
+            if not isinstance(body, bytes):
+                raise FileNotFoundError
+            return body.decode("utf-8")
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: no such manifest; prepare the corpus first (python -m recipes.NAME)") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: cannot be read as a manifest ({error})") from None
+
+
+def _utterance(line: str, base: str | Path, where: str) -> Utterance:
     try:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
@@ -98,9 +113,21 @@ def _utterance(line: str, base: Path, where: str) -> Utterance:
     if not isinstance(entry["text"], str) or not isinstance(entry["audio_filepath"], str):
         raise ManifestError(f"{where}: audio_filepath and text must be strings")
     return Utterance(
-        audio=base / entry["audio_filepath"],
+        audio=_audio(entry, base, where),
         duration=duration,
         text=entry["text"],
         offset=offset,
         speaker="" if entry.get("speaker") is None else str(entry["speaker"]),
     )
+
+
+def _audio(entry: Mapping[str, Any], base: str | Path, where: str) -> Path | Stored:
+    place = entry["audio_filepath"]
+    if not is_address(place):
+        place = f"{base}/{place}" if is_address(base) else base / Path(place)
+    if "member" not in entry:
+        return Stored(place) if is_address(place) else place
+    first, size = entry.get("first_byte"), entry.get("bytes")
+    if not (isinstance(first, int) and isinstance(size, int) and first >= 0 and size > 0):
+        raise ManifestError(f"{where}: a member of a shard needs first_byte and bytes, whole numbers")
+    return Stored(str(place), str(entry["member"]), first, size)

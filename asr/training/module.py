@@ -19,6 +19,7 @@ from asr.augment import SpecAugment
 from asr.calibration import AS_IT_IS, Calibration
 from asr.data.dataset import Batch
 from asr.decode import Greedy
+from asr.errors import TrainingError
 from asr.lengths import mask
 from asr.loss import ctc_loss, disagreement
 from asr.model import CTCModel, Emissions
@@ -174,6 +175,8 @@ class Recogniser(LightningModule):
         self._elapsed = time.monotonic() - self._epoch_start
 
     def on_train_epoch_end(self) -> None:
+        if not self._summed(torch.tensor(self._audio_seconds, device=self.device)):
+            raise TrainingError(f"not one training utterance could be read{self._for_example()}")
         speed = self._audio_seconds / max(self._elapsed, 1e-9)
         self.log("train/audio_seconds_per_second", speed, sync_dist=True, reduce_fx="sum")
 
@@ -199,6 +202,8 @@ class Recogniser(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         nats, labels, blanks, frames = self._summed(self._sums).tolist()
+        if not frames:
+            raise TrainingError(f"not one validation utterance could be read{self._for_example()}")
         self.score = sum(self._gathered(total(self._pairs)), Score())
         for skipped in self._gathered(self.skipped):
             self.skipped.update(skipped)
@@ -259,6 +264,9 @@ class Recogniser(LightningModule):
     def _fits(self, batch: Batch) -> Tensor:
         """Which utterances (B,) have frames enough for their labels."""
         return self.model.frames(batch.lengths) >= batch.frames_needed
+
+    def _for_example(self) -> str:
+        return next((f"; the first: {reason}" for reason in self.skipped.values()), "")
 
     def _note_failures(self, batch: Batch) -> None:
         self.skipped.update(batch.failures)

@@ -1,10 +1,7 @@
-"""Tones as recordings, a server that misbehaves on demand, the shared corpora as publishers lay them out."""
+"""Tones as recordings, the shared corpora as publishers lay them out."""
 
-import contextlib
-import http.server
 import runpy
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,59 +30,6 @@ def tone() -> Callable[..., Path]:
 def manifest() -> Callable[[Path, str, str], list[Utterance]]:
     """manifest(root, corpus, split): the utterances of the manifest that a recipe wrote."""
     return lambda root, corpus, split: read_manifest(root / "manifests" / corpus / f"{split}.jsonl")
-
-
-class Server:
-    """Files by path over HTTP. `drops`: for each answer to come, the bytes after which it breaks off."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.ranges = True
-        self.drops: list[int] = []
-        self.status: list[int] = []  # for each answer to come
-        self.asked: list[tuple[str, str | None]] = []  # path and range of each request
-        self.url = ""
-
-    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
-        asked = request.headers.get("Range")
-        self.asked.append((request.path, asked))
-        body = self.files.get(request.path)
-        if self.status or body is None:
-            request.send_error(self.status.pop(0) if self.status else 404)
-            return
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.ranges else 0
-        if start and start >= len(body):
-            request.send_response(416)
-            request.send_header("Content-Range", f"bytes */{len(body)}")
-            request.end_headers()
-            return
-        request.send_response(206 if start else 200)
-        request.send_header("Content-Length", str(len(body) - start))
-        request.end_headers()
-        end = start + self.drops.pop(0) if self.drops else len(body)
-        with contextlib.suppress(ConnectionError):  # a client that has had enough
-            request.wfile.write(body[start:end])
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    serving = Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            serving.answer(self)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    serving.url = f"http://127.0.0.1:{httpd.server_port}"
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield serving
-    httpd.shutdown()
-    httpd.server_close()
-    thread.join()
 
 
 @pytest.fixture(scope="session")
