@@ -41,7 +41,8 @@ def shard(
     failures: list[Failure] = []
     if manifest is not None:
         name = name or manifest.stem
-        order = by_hash(read_manifest(manifest), key=lambda utterance: utterance.name)
+        folder = str(manifest.parent)  # wherever a corpus lies, its shards are the same
+        order = by_hash(read_manifest(manifest), key=lambda utterance: utterance.name.removeprefix(folder))
         stored, failures = pack(order, out, name, hours=hours, form=form)
     else:
         name = name or "train"
