@@ -5,14 +5,14 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from asr.errors import AsrError, ConfigError
 
@@ -44,8 +44,13 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     import hydra
 
     errors: list[BaseException] = []
+    asked: frozenset[str]
 
     def job(cfg: DictConfig) -> Any:
+        if _sweeping():
+            _settle(cfg, asked)
+            _refuse_unread_keys(cfg, config_name)
+            return function(cfg)
         try:
             _refuse_unread_keys(cfg, config_name)
             return function(cfg)
@@ -54,6 +59,7 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
             return None
 
     sys.argv[1:] = _with_files(sys.argv[1:])
+    asked = frozenset(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints tracebacks and exits by itself
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
@@ -61,6 +67,27 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
         raise ConfigError(_explained(error, config_name)) from error
     if errors:
         raise errors[0]
+
+
+def _sweeping() -> bool:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def _settle(cfg: DictConfig, asked: Collection[str]) -> None:
+    """Give one run of a sweep its own folder in `dir`, and processes that it starts its own command line.
+
+    What it has beside what was asked of all runs is printed.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    job = HydraConfig.get()
+    cfg.dir = f"{cfg.dir}/{job.job.num}"
+    own = [*job.overrides.hydra, *job.overrides.task]
+    sys.argv[1:] = [*(o for o in own if not o.startswith("dir=")), f"dir={cfg.dir}", "hydra.mode=RUN"]
+    print(f"run {job.job.num}: {' '.join(o for o in job.overrides.task if o not in asked)}", flush=True)
 
 
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
@@ -185,6 +212,8 @@ def _user_error(error: BaseException | None) -> BaseException | None:
             return error
         if isinstance(error, OSError) and error.errno in _DISK:
             return ConfigError(f"{error.filename or 'output'}: {error.strerror}; {_DISK[error.errno]}")
+        if isinstance(error, MissingMandatoryValue):
+            return ConfigError(f"{error.full_key}: give it a value, as {error.full_key}=...")
         if isinstance(error, HydraException | OmegaConfBaseException):
             shown = shown or error
         error = error.__cause__ or error.__context__

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -97,6 +98,32 @@ def surface_figure(wer: Mapping[tuple[float, float], float], best: tuple[float, 
     axes.set(xlabel="lm_weight", ylabel="word_bonus")
     axes.set_title(f"WER {100 * wer[best]:.2f} % at {best[0]:g}, {best[1]:g}", loc="left", fontsize=10)
     figure.colorbar(drawn, label="WER, %")
+    return figure
+
+
+def runs_figure(settings: Mapping[str, Sequence[Any]], wer: Sequence[float]) -> Figure:
+    """Word error rate of runs against each of their settings, side by side; the best run has a ring.
+
+    A setting whose values span more than a factor of ten is drawn by its logarithm, one that is not a number by name.
+    """
+    columns = min(4, len(settings))
+    rows = -(-len(settings) // columns)
+    figure = Figure(figsize=(3.6 * columns + 0.6, 3.2 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    percent = 100 * np.array(wer)
+    best = int(percent.argmin())
+    for axes in grid.flat[len(settings) :]:
+        axes.remove()
+    for axes, (name, values) in zip(grid.flat, settings.items(), strict=False):
+        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        x: list[Any] = list(values) if len(numbers) == len(values) else [str(value) for value in values]
+        axes.scatter(x, percent, color="tab:blue", s=30, alpha=0.7)
+        axes.scatter(x[best], percent[best], s=160, facecolors="none", edgecolors="tab:red", linewidths=2)
+        if len(numbers) == len(values) and min(numbers) > 0 and max(numbers) > 10 * min(numbers):
+            axes.set_xscale("log")
+        axes.set_xlabel(name, fontsize=9)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("WER, %")
     return figure
 
 

@@ -68,7 +68,7 @@ def test_every_experiment_becomes_a_model_with_its_optimizer(experiment: str, tm
     instantiate(cfg.trainer)
 
 
-@pytest.mark.parametrize("entry", ["train", "evaluate", "transcribe", "tune", "preview", "align"])
+@pytest.mark.parametrize("entry", ["train", "evaluate", "transcribe", "tune", "preview", "align", "compare"])
 def test_every_entry_point_composes_without_overrides(entry: str) -> None:
     assert cli.compose(entry, [])
 

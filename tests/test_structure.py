@@ -29,9 +29,9 @@ ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.training",),
     ("asr.cli",),
     ("asr.quick",),
-    ("asr", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview", "asr.align"),
+    ("asr", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview", "asr.align", "asr.compare"),
 )
-ENTRIES = {"asr.cli", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview", "asr.align"}
+ENTRIES = {"asr.cli", *ROWS[-1]} - {"asr"}
 MODULES = {
     ".".join(("asr", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))

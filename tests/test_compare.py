@@ -1,0 +1,98 @@
+"""Runs side by side, and a sweep as a user runs it."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from entry import Call, caller
+
+from asr import compare, train
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    return caller(monkeypatch, capsys)
+
+
+def ended(folder: Path, wer: float, **settings: object) -> None:
+    """What a run leaves that `asr.compare` reads."""
+    folder.mkdir(parents=True)
+    config = {
+        "dir": str(folder),
+        "resume": False,
+        "model": {"hidden": 8, "layers": [1, 2]},
+        "logger": {"save_dir": f"{folder}/logs"},
+    }
+    summary = {"config": config | settings, "val_wer": wer, "epochs": 3, "seconds": 90.0}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "config.yaml").write_text("")
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "compare.csv").open(newline="", encoding="utf-8") as table:
+        return list(csv.DictReader(table))
+
+
+def test_runs_are_listed_best_first_with_the_settings_that_differ(tmp_path: Path, call: Call) -> None:
+    ended(tmp_path / "0", 0.5, seed=1)
+    ended(tmp_path / "1", 0.25, seed=2, init="a.safetensors")
+    ended(tmp_path / "2", 0.75, seed=2, resume=True)
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "config.yaml").write_text("")
+    finished = call(compare.main, f"dir={tmp_path}")
+    assert finished.code == 0
+    assert rows(tmp_path) == [
+        {"run": "1", "seed": "2", "init": "a.safetensors", "val_wer": "0.25", "epochs": "3", "minutes": "1.5"},
+        {"run": "0", "seed": "1", "init": "", "val_wer": "0.5", "epochs": "3", "minutes": "1.5"},
+        {"run": "2", "seed": "2", "init": "", "val_wer": "0.75", "epochs": "3", "minutes": "1.5"},
+    ]
+    assert f"best: {tmp_path / '1'}, WER 25.00%, of 3 runs; 1 more have not ended" in finished.out
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_of_the_same_settings_need_no_picture(tmp_path: Path, call: Call) -> None:
+    for name, wer in (("a", 0.5), ("b", 0.4)):
+        ended(tmp_path / name, wer)
+    finished = call(compare.main, f"dir={tmp_path}")
+    assert finished.code == 0
+    assert ".png" not in finished.out
+    assert not (tmp_path / "compare.png").exists()
+
+
+def test_bad_input_gets_one_line(tmp_path: Path, call: Call) -> None:
+    assert "dir: give it a value, as dir=..." in call(compare.main).complaint
+    assert "no run in it has ended yet" in call(compare.main, f"dir={tmp_path}").complaint
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "summary.json").write_text("[]")
+    finished = call(compare.main, f"dir={tmp_path}")
+    assert finished.code == 2
+    assert f"{tmp_path / '0' / 'summary.json'}: not the summary of a training" in finished.complaint
+
+
+@pytest.mark.parametrize(
+    ("hparams", "settings"),
+    [
+        ("grid", ["optimizer.lr=1e-3,2e-3", "model.dropout=0.1"]),
+        ("optuna", ["hydra.sweeper.n_trials=2", "model.dropout=0.1,0.2"]),
+    ],
+)
+def test_a_sweep_trains_many_runs_and_sets_them_side_by_side(
+    hparams: str, settings: list[str], corpus: Path, tmp_path: Path, call: Call
+) -> None:
+    small = ["model.hidden=8", "model.layers=1", "model.channels=4", "logger=csv", "callbacks.pictures=null"]
+    data = [f"data.root={corpus}", "data.workers=0", "data.limit=4", "trainer.max_epochs=1"]
+    folder = tmp_path / "sweep"
+    finished = call(train.main, f"hparams={hparams}", *settings, *small, *data, f"dir={folder}")
+    assert finished.code == 0, finished.err
+    found = rows(folder)
+    assert {row["run"] for row in found} == {"0", "1"}
+    differing = set(found[0]) - {"run", "val_wer", "epochs", "minutes"}
+    assert differing == (
+        {"optimizer.lr"}
+        if hparams == "grid"
+        else {"optimizer.lr", "optimizer.weight_decay", "model.dropout", "augment.spec.time_width"} & differing
+    )
+    for run in ("0", "1"):
+        assert (folder / run / "model.safetensors").exists()
+    assert "run 1: " in finished.out and "data.root" not in finished.out.partition("run 1: ")[2].splitlines()[0]
