@@ -15,6 +15,7 @@ BAR = "|"  # the space in a language model of characters, for ARPA parts its ent
 ENGLISH = "'abcdefghijklmnopqrstuvwxyz"
 _WORD = re.compile(" |[^ ]+")
 _SP_SPACE, _SP_UNKNOWN = "▁", "<unk>"  # sentencepiece's names for them
+_UNLIMITED = 1 << 24  # tokens: more than any transcripts give
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´＇", "'"))
 _LOOSE_APOSTROPHE = re.compile(r"(?<![^\W_])'|'(?![^\W_])")
@@ -79,41 +80,23 @@ class Tokenizer:
         return cls(tuple(sorted(found | {" "})))
 
     @classmethod
-    def bpe(cls, texts: Iterable[str], *, size: int = 256) -> "Tokenizer":
+    def bpe(cls, texts: Iterable[str], *, size: int | None = 256) -> "Tokenizer":
         """The characters of normalised transcripts and the pieces that byte-pair encoding finds in them.
 
-        `size` is V, the number of tokens with the blank. Raises TextError where the transcripts have no characters, and
-        where they need more tokens than that or cannot fill as many.
+        `size` is V, the number of tokens with the blank; None: as many as there are, so that every word of the
+        transcripts is one token. Raises TextError where the transcripts have no characters, and where they need more
+        tokens than that or cannot fill as many.
         """
-        from sentencepiece import SentencePieceProcessor, SentencePieceTrainer  # here, for only training needs it
-
         texts = [normalise(text) for text in texts]
         characters = cls.from_texts(texts).tokens
-        if size <= len(characters):
+        if size is not None and size <= len(characters):
             raise TextError(f"tokenizer.size is {size}; the {len(characters)} characters and the blank need more")
-        model = io.BytesIO()
-        try:
-            SentencePieceTrainer.train(
-                sentence_iterator=iter(texts),
-                model_writer=model,
-                model_type="bpe",
-                vocab_size=size,  # its token for what it does not know stands where the blank will
-                user_defined_symbols=[_SP_SPACE],  # a token of its own, in no piece
-                character_coverage=1.0,
-                normalization_rule_name="identity",
-                add_dummy_prefix=False,
-                max_sentence_length=1 << 20,  # bytes; longer ones would be left out
-                bos_id=-1,
-                eos_id=-1,
-                minloglevel=2,
-            )
-        except RuntimeError as error:
-            most = re.search(r"value <= (\d+)", str(error))
-            reason = f"these transcripts give {most[1]} at most" if most else str(error)
-            raise TextError(f"tokenizer.size is {size}; {reason}") from None
-        processor = SentencePieceProcessor(model_proto=model.getvalue())
-        found = [processor.id_to_piece(i) for i in range(len(processor))]
-        return cls((*characters, *(piece for piece in found if len(piece) > 1 and piece != _SP_UNKNOWN)))
+        found, most = _byte_pairs(texts, size or _UNLIMITED)
+        if size is None:
+            found, most = _byte_pairs(texts, most)
+        elif not found:
+            raise TextError(f"tokenizer.size is {size}; these transcripts give {most} at most")
+        return cls((*characters, *found))
 
     def __len__(self) -> int:
         """V, the number of tokens with the blank."""
@@ -162,3 +145,37 @@ class Tokenizer:
     @cached_property
     def _index(self) -> dict[str, int]:
         return {token: i for i, token in enumerate(self.tokens, start=BLANK + 1)}
+
+
+def _byte_pairs(texts: list[str], size: int) -> tuple[list[str], int]:
+    """The pieces of several characters among `size` tokens, in the order of their merging, and `size`.
+
+    Where the texts do not give as many: none, and how many tokens there can be.
+    """
+    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer  # here, for only training needs it
+
+    model = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=size,  # its token for what it does not know stands where the blank will
+            user_defined_symbols=[_SP_SPACE],  # a token of its own, in no piece
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            max_sentence_length=1 << 20,  # bytes; longer ones would be left out
+            max_sentencepiece_length=64,  # characters: whole words
+            bos_id=-1,
+            eos_id=-1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        most = re.search(r"value <= (\d+)", str(error))
+        if most is None:
+            raise TextError(f"sentencepiece finds no pieces of words in the transcripts: {error}") from None
+        return [], int(most[1])
+    processor = SentencePieceProcessor(model_proto=model.getvalue())
+    found = [processor.id_to_piece(i) for i in range(len(processor))]
+    return [piece for piece in found if len(piece) > 1 and piece != _SP_UNKNOWN], size

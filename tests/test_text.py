@@ -178,6 +178,16 @@ def test_byte_pairs_for_which_there_are_too_few_tokens_or_texts_are_refused(size
         Tokenizer.bpe(VERSE.splitlines(), size=size)
 
 
+def test_without_a_size_every_word_is_a_token_and_others_are_spelled() -> None:
+    words = Tokenizer.bpe(["yes no", "Counterrevolutionaries!", "no"], size=None)
+    for word in ("yes", "no", "counterrevolutionaries"):
+        assert words.decode(words.encode(word)) == word
+        assert len(words.encode(word)) == 1
+    assert len(words.encode("nose")) > 1
+    assert words.decode(words.encode("nose")) == "nose"
+    assert Tokenizer.bpe(["a b"], size=None).tokens == (" ", "a", "b")
+
+
 def test_a_character_that_no_piece_has_is_named(verse: Tokenizer) -> None:
     assert verse.unknown("the zebra") == ["z"]
     with pytest.raises(TextError, match="no token for 'z'"):
