@@ -11,6 +11,7 @@ from torch import Tensor
 
 from asr import audio, longform
 from asr import lengths as ln
+from asr.clock import Clock
 from asr.data.sampler import BucketSampler
 from asr.decode.align import Alignment, align
 from asr.errors import AsrError, AudioError, TextError
@@ -141,8 +142,13 @@ class Aligner:
                 f"({len(log_probs)} frames); is this its text?"
             )
         last = recording.offset + job.seconds
-        starts = (recording.offset + alignment.starts * per_frame).tolist()
-        ends = (recording.offset + alignment.ends * per_frame).clip(max=last).tolist()
+        begin, end = alignment.starts * per_frame, alignment.ends * per_frame
+        spaces = np.flatnonzero(job.labels.numpy() == tokenizer.index(" "))
+        firsts, lasts = np.append(0, spaces + 1), np.append(spaces - 1, len(begin) - 1)  # labels of each word
+        clock = Clock(per_frame, self.model.reach)
+        times = clock(alignment.starts[firsts], alignment.ends[lasts], len(log_probs))
+        begin[firsts], end[lasts] = np.array(times).T
+        starts, ends = (recording.offset + begin).tolist(), (recording.offset + end).clip(max=last).tolist()
         frames = alignment.ends - alignment.starts
         scores = np.exp(alignment.log_probs).tolist()
         words = []
@@ -150,13 +156,13 @@ class Aligner:
         for piece, inside in job.written:
             for number, word in enumerate(inside):
                 tokens = [tokenizer.decode([label]) for label in tokenizer.encode(word)]
-                end = at + len(tokens)
-                characters = tuple(map(Span, tokens, starts[at:end], ends[at:end], scores[at:end]))
-                score = _mean(alignment.log_probs[at:end], frames[at:end])
+                behind = at + len(tokens)
+                characters = tuple(map(Span, tokens, starts[at:behind], ends[at:behind], scores[at:behind]))
+                score = _mean(alignment.log_probs[at:behind], frames[at:behind])
                 written = piece if number == 0 else ""
                 fits = score >= self.min_score
-                words.append(TimedWord(word, starts[at], ends[end - 1], score, written, fits, characters))
-                at = end + 1  # over the space
+                words.append(TimedWord(word, starts[at], ends[behind - 1], score, written, fits, characters))
+                at = behind + 1  # over the space
         score = _score(log_probs, alignment)
         return Timeline(job.text, recording.offset, last, score, score >= self.min_score, tuple(words))
 

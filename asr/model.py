@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from asr import lengths as ln
 from asr.calibration import AS_IT_IS, Calibration
+from asr.clock import AT_TOKENS, Clock, Reach
 from asr.errors import ConfigError, ModelError
 from asr.text import BLANK, Tokenizer
 
@@ -27,15 +28,22 @@ FORMAT = "asr-ctc-1"
 class Emissions:
     """What the model says of each frame: `log_probs` (B, U, V) in nats, `lengths` (B,), seconds for one frame.
 
-    `calibration` is what validation found of the confidence of the words on the best path. `intermediate` holds the
-    log-probabilities that layers below the last one gave, where the model asks them: for training.
+    `calibration` is what validation found of the confidence of the words on the best path, `reach` of how far words go
+    beyond their tokens. `intermediate` holds the log-probabilities that layers below the last one gave, where the model
+    asks them: for training.
     """
 
     log_probs: Tensor
     lengths: Tensor
     seconds_per_frame: float
     calibration: Calibration = AS_IT_IS
+    reach: Reach = AT_TOKENS
     intermediate: tuple[Tensor, ...] = ()
+
+    @property
+    def clock(self) -> Clock:
+        """From its frames to seconds."""
+        return Clock(self.seconds_per_frame, self.reach)
 
     def row(self, i: int) -> Tensor:
         """The valid log-probabilities (U, V) of one utterance."""
@@ -58,6 +66,7 @@ class CTCModel(nn.Module):
         super().__init__()
         self.tokenizer = tokenizer
         self.confidence: Tensor
+        self.reaching: Tensor
         self.features: Any
         self.encoder: Any
         self.features = _build(features)
@@ -66,6 +75,7 @@ class CTCModel(nn.Module):
         asked = bool(getattr(self.encoder, "intermediate", ()))
         self.feedback = nn.Linear(len(tokenizer), self.encoder.dim) if asked else None
         self.register_buffer("confidence", torch.tensor([1.0, 0.0]))  # slope and offset of a Calibration
+        self.register_buffer("reaching", torch.zeros(2))  # lead and tail of a Reach
         self.architecture = {"features": dict(features), "encoder": dict(encoder)}
         self.scores: dict[str, float] = {}
 
@@ -82,6 +92,15 @@ class CTCModel(nn.Module):
     @calibration.setter
     def calibration(self, found: Calibration) -> None:
         self.confidence.copy_(torch.tensor([found.slope, found.offset]))
+
+    @property
+    def reach(self) -> Reach:
+        """Of words beyond the tokens on the best path, as the validation of training found it."""
+        return Reach(*self.reaching.tolist())
+
+    @reach.setter
+    def reach(self, found: Reach) -> None:
+        self.reaching.copy_(torch.tensor([found.lead, found.tail]))
 
     @property
     def device(self) -> torch.device:
@@ -103,7 +122,7 @@ class CTCModel(nn.Module):
         asked = [partial(heard, self.feedback)] if self.feedback is not None else []
         encoded, lengths = self.encoder(features, lengths, *asked)
         log_probs = self._log_probs(encoded)
-        return Emissions(log_probs, lengths, self.seconds_per_frame, self.calibration, tuple(intermediate))
+        return Emissions(log_probs, lengths, self.seconds_per_frame, self.calibration, self.reach, tuple(intermediate))
 
     def _log_probs(self, encoded: Tensor) -> Tensor:
         return self.head(encoded).float().log_softmax(dim=-1)
@@ -177,7 +196,8 @@ class CTCModel(nn.Module):
                     encoder=header["encoder"],
                     tokenizer=Tokenizer(tuple(header["tokens"])),
                 )
-            weights.setdefault("confidence", model.confidence)  # of a model from before there was one
+            for name in ("confidence", "reaching"):  # of a model from before there were such
+                weights.setdefault(name, model.state_dict()[name])
             model.load_state_dict(weights)
         except (KeyError, TypeError, AttributeError, RuntimeError, ConfigError) as error:
             reason = shorten(str(error), 200)

@@ -21,6 +21,7 @@ import soundfile
 from asr import audio
 from asr.aligner import Aligner
 from asr.audio import SAMPLE_RATE
+from asr.clock import speech_bounds
 from asr.data.manifest import Utterance, read_manifest
 from asr.model import CTCModel
 from asr.text import normalise
@@ -28,7 +29,6 @@ from asr.timeline import Recording, Timeline
 from asr.transcriber import Transcriber
 
 MINUTE = 60.0
-FRAME, HOP = 400, 80  # samples over which the level is measured, and between two measurements
 
 
 class Joined(NamedTuple):
@@ -49,11 +49,11 @@ class Timed(NamedTuple):
 def speech(utterance: Utterance, above: float) -> np.ndarray:
     """The samples of an utterance from its first frame that is `above` dB over its noise to its last one."""
     samples = audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
-    level = 10 * np.log10(np.square(frames, dtype=np.float64).mean(-1) + 1e-10)
-    loud = np.flatnonzero(level > np.quantile(level, 0.1) + above)
-    middle = FRAME // 2  # a frame that is just loud enough has speech in its inner half
-    return samples[loud[0] * HOP + middle : loud[-1] * HOP + middle]
+    bounds = speech_bounds(samples, above=above)
+    if bounds is None:
+        raise SystemExit(f"{utterance.name}: where its speech begins cannot be told; take another manifest")
+    start, end = (round(seconds * SAMPLE_RATE) for seconds in bounds)
+    return samples[start:end]
 
 
 def joined(utterances: Sequence[Utterance], above: float, rng: np.random.Generator) -> list[Joined]:

@@ -13,7 +13,7 @@ ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.errors",),
     ("asr.storage",),
     ("asr.audio",),
-    ("asr.calibration",),
+    ("asr.calibration", "asr.clock"),
     ("asr.text",),
     ("asr.lengths",),
     ("asr.features",),

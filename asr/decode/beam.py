@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from asr.calibration import Calibration
+from asr.clock import Clock
 from asr.decode import lm as models
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
@@ -102,12 +103,12 @@ class Beam:
             self._search, self._pool = _Search(self, tokenizer), None
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
         rows = [log_probs[i, :frames] for i, frames in enumerate(emissions.lengths.tolist())]
-        seconds = emissions.seconds_per_frame
+        clock = emissions.clock
         if self.workers == 1 or len(rows) == 1:
-            return [self._search.decode(row, seconds) for row in rows]
+            return [self._search.decode(row, clock) for row in rows]
         if self._pool is None:
             self._pool = _forked(self._search, self.workers)
-        return list(self._pool.map(_decode, rows, repeat(seconds), chunksize=-(-len(rows) // (4 * self.workers))))
+        return list(self._pool.map(_decode, rows, repeat(clock), chunksize=-(-len(rows) // (4 * self.workers))))
 
     def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":
         """The same with other weights; language model and lexicon are not read again."""
@@ -188,7 +189,7 @@ class _Search:
         trie.smear(fl.SmearingMode.MAX)
         return trie
 
-    def decode(self, log_probs: np.ndarray, seconds: float) -> Hypothesis:
+    def decode(self, log_probs: np.ndarray, clock: Clock) -> Hypothesis:
         """The best hypothesis for emissions (U, V), the next best as its alternatives."""
         if self.spotter is not None:
             log_probs = self.spotter(log_probs)
@@ -212,8 +213,9 @@ class _Search:
         if self.lexicon is None:
             found = {text: self._with_words(text, one) for text, one in found.items()}
         ranked = sorted(found.items(), key=lambda entry: -entry[1].score)
+        compared, frames = [one for _, one in ranked[:COMPARED]], len(log_probs)
         best, *others = (
-            Hypothesis(text, one.score, self._sure(one, [other for _, other in ranked[:COMPARED]], seconds))
+            Hypothesis(text, one.score, self._sure(one, compared, clock, frames))
             for text, one in ranked[: self.beam.n_best]
         )
         return replace(best, alternatives=tuple(others)) if others else best
@@ -237,7 +239,7 @@ class _Search:
             score += self.beam.lm_weight * self.rescorer.log_prob(text.split())
         return _Found(score, found.words)
 
-    def _sure(self, found: _Found, others: Sequence[_Found], seconds: float) -> tuple[Word, ...]:
+    def _sure(self, found: _Found, others: Sequence[_Found], clock: Clock, frames: int) -> tuple[Word, ...]:
         """Words with times, and as confidence the share of the hypotheses' likelihood that has the same word there."""
         best = max(other.score for other in others)
         shares = [math.exp(other.score - best) for other in others]
@@ -246,11 +248,12 @@ class _Search:
         for i, other in enumerate(others):
             for text, start, end in other.words:
                 places.setdefault(text, []).append((i, start, end))
+        times = clock([start for _, start, _ in found.words], [end for _, _, end in found.words], frames)
         words = []
-        for text, start, end in found.words:
+        for (text, start, end), at in zip(found.words, times, strict=True):
             same = {i for i, a, b in places.get(text, ()) if a < end and b > start}
             confidence = self.beam.calibration(min(1.0, sum(shares[i] for i in same) / whole))
-            words.append(Word(text, start * seconds, end * seconds, confidence))
+            words.append(Word(text, *at, confidence))
         return tuple(words)
 
 
@@ -293,6 +296,6 @@ def _inherit(search: _Search) -> None:
     _inherited = search
 
 
-def _decode(log_probs: np.ndarray, seconds: float) -> Hypothesis:
+def _decode(log_probs: np.ndarray, clock: Clock) -> Hypothesis:
     assert _inherited is not None
-    return _inherited.decode(log_probs, seconds)
+    return _inherited.decode(log_probs, clock)

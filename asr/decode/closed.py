@@ -59,12 +59,10 @@ class Closed:
             if float(values[i]) <= float(none[i]) or values[i].isinf():
                 found.append(Hypothesis("", float(free[i])))
                 continue
-            emitted = map(Run, labels[j], spans[i].starts.tolist(), spans[i].ends.tolist())
-            frame = emissions.seconds_per_frame
-            heard = tuple(
-                Word(text, letters[0].start * frame, letters[-1].end * frame, float(shares[i, j]))
-                for text, letters in words(emitted, tokenizer)
-            )
+            emitted = words(map(Run, labels[j], spans[i].starts.tolist(), spans[i].ends.tolist()), tokenizer)
+            starts, ends = [letters[0].start for _, letters in emitted], [letters[-1].end for _, letters in emitted]
+            times = emissions.clock(starts, ends, int(emissions.lengths[i]))
+            heard = tuple(Word(text, *at, float(shares[i, j])) for (text, _), at in zip(emitted, times, strict=True))
             found.append(Hypothesis(self.phrases[j], float(values[i]), heard))
         return found
 

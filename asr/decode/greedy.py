@@ -38,10 +38,11 @@ class Greedy:
 
 def along(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer, emissions: Emissions) -> Hypothesis:
     """What a path of tokens (U,), with the log-probability of each, says: words in time, with their confidence."""
-    scores, seconds = log_probs.tolist(), emissions.seconds_per_frame
+    scores, found = log_probs.tolist(), words(runs(path), tokenizer)
+    starts, ends = [letters[0].start for _, letters in found], [letters[-1].end for _, letters in found]
     spoken = []
-    for text, letters in words(runs(path), tokenizer):
+    for (text, letters), times in zip(found, emissions.clock(starts, ends, len(path)), strict=True):
         confidence = math.exp(sum(max(scores[run.start : run.end]) for run in letters) / len(letters))
         confidence = emissions.calibration(confidence)
-        spoken.append(Word(text, letters[0].start * seconds, letters[-1].end * seconds, confidence))
+        spoken.append(Word(text, *times, confidence))
     return Hypothesis(" ".join(word.text for word in spoken), math.fsum(scores), tuple(spoken))

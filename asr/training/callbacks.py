@@ -90,7 +90,8 @@ class Average(EMAWeightAveraging):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         # validation finds it for the average, but when the weights have changed places again already
-        checkpoint["state_dict"]["model.confidence"] = checkpoint["current_model_state"]["model.confidence"]
+        for name in ("model.confidence", "model.reaching"):  # what validation found of the average
+            checkpoint["state_dict"][name] = checkpoint["current_model_state"][name]
 
 
 class Report(Callback):

@@ -17,8 +17,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from asr.audio import SAMPLE_RATE
 from asr.augment import SpecAugment
 from asr.calibration import AS_IT_IS, Calibration
+from asr.clock import AT_TOKENS, Reach, speech_bounds
 from asr.data.dataset import Batch
-from asr.decode import Greedy
+from asr.decode import Greedy, Hypothesis
 from asr.errors import TrainingError
 from asr.lengths import mask
 from asr.loss import ctc_loss, disagreement
@@ -83,6 +84,7 @@ class Recogniser(LightningModule):
         self._pairs: list[Pair] = []
         self._sums = torch.zeros(4)
         self._words: list[tuple[float, bool]] = []  # raw confidence, and whether it was right
+        self._reached: list[tuple[float, float]] = []  # seconds that speech begins before the first word, ends behind
         self._audio_seconds, self._epoch_start, self._elapsed = 0.0, 0.0, 0.0
 
     def configure_optimizers(self) -> Any:
@@ -181,7 +183,7 @@ class Recogniser(LightningModule):
         self.log("train/audio_seconds_per_second", speed, sync_dist=True, reduce_fx="sum")
 
     def on_validation_epoch_start(self) -> None:
-        self._pairs, self._words, self.heard = [], [], []
+        self._pairs, self._words, self._reached, self.heard = [], [], [], []
         self._sums = torch.zeros(4, device=self.device, dtype=torch.float64)  # nats, labels, blank frames, frames
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -189,13 +191,14 @@ class Recogniser(LightningModule):
         if not len(batch):
             return
         features, lengths = self.model.features(batch.waveforms, batch.lengths)
-        emissions = replace(self.model.emit(features, lengths), calibration=AS_IT_IS)
+        emissions = replace(self.model.emit(features, lengths), calibration=AS_IT_IS, reach=AT_TOKENS)
         labels = batch.target_lengths[self._fits(batch)].sum()
         self._sums += torch.stack([self._nats(batch, emissions), labels, *_blanks(emissions)])
         for i, hypothesis in enumerate(self.decode(emissions, self.model.tokenizer)):
             pair = compare(batch.utterances[i].text, hypothesis.text)
             self._pairs.append(pair)
             self._words += judged(hypothesis, pair)
+            self._note_reach(batch.waveforms[i, : int(batch.lengths[i])], hypothesis)
             if len(self.heard) < self.shown and batch_idx % self._spread() == 0 and i == 0:
                 picture = features[i, : int(lengths[i])].cpu(), emissions.row(i).float().cpu()
                 self.heard.append(Heard(batch.utterances[i].audio.name, *picture, pair))
@@ -208,6 +211,7 @@ class Recogniser(LightningModule):
         for skipped in self._gathered(self.skipped):
             self.skipped.update(skipped)
         self.model.calibration = Calibration.fit([*chain.from_iterable(self._gathered(self._words))])
+        self.model.reach = Reach.fit([*chain.from_iterable(self._gathered(self._reached))])
         self.log_dict(
             {
                 "val/wer": self.score.wer,
@@ -264,6 +268,11 @@ class Recogniser(LightningModule):
     def _fits(self, batch: Batch) -> Tensor:
         """Which utterances (B,) have frames enough for their labels."""
         return self.model.frames(batch.lengths) >= batch.frames_needed
+
+    def _note_reach(self, waveform: Tensor, hypothesis: Hypothesis) -> None:
+        bounds = speech_bounds(waveform.float().cpu().numpy())
+        if bounds is not None and hypothesis.words:
+            self._reached.append((hypothesis.words[0].start - bounds[0], bounds[1] - hypothesis.words[-1].end))
 
     def _for_example(self) -> str:
         return next((f"; the first: {reason}" for reason in self.skipped.values()), "")

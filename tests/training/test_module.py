@@ -3,13 +3,17 @@
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from lightning import Trainer
 from torch.utils.data import DataLoader
 
 from asr.data.dataset import SpeechDataset
+from asr.data.manifest import Utterance
 from asr.data.select import everything
+from asr.decode import Hypothesis, Word
 from asr.loss import ctc_loss, disagreement
 from asr.text import Tokenizer
 from asr.training.module import Recogniser
@@ -55,6 +59,22 @@ def test_accumulated_batches_make_the_step_of_one_batch_of_them_all(build, utter
         weights.append([p.detach() for p in module.model.parameters()])
     for accumulated, together in zip(*weights, strict=True):
         torch.testing.assert_close(accumulated, together, rtol=1e-4, atol=1e-6)
+
+
+def test_validation_finds_how_far_words_reach_beyond_their_tokens(recogniser, sound, tmp_path, monkeypatch):
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
+    noise[8_000:24_000] += sound(1.0)  # speech from 0.5 to 1.5 s
+    soundfile.write(tmp_path / "a.wav", noise, 16_000)
+    dataset = SpeechDataset(everything([Utterance(tmp_path / "a.wav", 2.0, "a b")], Tokenizer.english()).examples)
+    monkeypatch.setattr(recogniser, "log_dict", lambda *_, **__: None)
+    monkeypatch.setattr(recogniser, "_spread", lambda: 1)
+    words = (Word("a", 0.72, 0.8, 1.0), Word("b", 1.2, 1.4, 1.0))
+    recogniser.decode = lambda emissions, tokenizer: [Hypothesis("a b", 0.0, words)]
+    recogniser.on_validation_epoch_start()
+    recogniser.validation_step(dataset[[(0, 0)]], 0)
+    recogniser.on_validation_epoch_end()
+    assert recogniser.model.reach.lead == pytest.approx(0.22, abs=0.05)
+    assert recogniser.model.reach.tail == pytest.approx(0.1, abs=0.05)
 
 
 def test_an_utterance_whose_labels_cannot_fit_is_named_and_leaves_the_loss_finite(recogniser, batch):

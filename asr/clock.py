@@ -1,0 +1,73 @@
+"""From frames to seconds: where words begin and end.
+
+CTC says a word somewhere while it is spoken: its first token comes after the first sound, its last one before the last.
+How much, as a rule, validation finds out, from the utterances' own beginnings and ends.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asr.audio import SAMPLE_RATE
+
+WINDOW, HOP = 400, 80  # samples over which a level is measured, and between two measurements
+QUIET = 0.1  # share of an utterance that is taken for silence
+CONTRAST = 20.0  # dB between silence and speech, below which nothing is said of where speech begins
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Seconds by which words begin before their first token's frame and end behind their last one's."""
+
+    lead: float = 0.0
+    tail: float = 0.0
+
+    @classmethod
+    def fit(cls, found: Sequence[tuple[float, float]]) -> "Reach":
+        """The medians of (lead, tail) of utterances, none of them negative; none at all without any utterance."""
+        if not found:
+            return cls()
+        lead, tail = np.median(np.array(found), axis=0).clip(min=0.0).tolist()
+        return cls(lead, tail)
+
+
+AT_TOKENS = Reach()
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Turns the frames of words, one behind the other, into seconds."""
+
+    seconds_per_frame: float
+    reach: Reach = AT_TOKENS
+
+    def __call__(self, starts: Sequence[int], ends: Sequence[int], frames: int) -> list[tuple[float, float]]:
+        """(start, end) in seconds of words with their first frames and the frames behind their last, of `frames`.
+
+        A word reaches no further than half way to its neighbour, nor out of the recording.
+        """
+        if not len(starts):
+            return []
+        begin, end = np.array([starts, ends]) * self.seconds_per_frame
+        middle = (end[:-1] + begin[1:]) / 2
+        first = np.maximum(begin - self.reach.lead, np.append(0.0, middle))
+        last = np.minimum(end + self.reach.tail, np.append(middle, frames * self.seconds_per_frame))
+        return list(zip(first.tolist(), last.tolist(), strict=True))
+
+
+def speech_bounds(waveform: np.ndarray, *, above: float = 10.0) -> tuple[float, float] | None:
+    """Seconds at which speech begins and ends in a waveform (S,) at 16 kHz; None where that cannot be told.
+
+    Speech is what lies `above` dB over the quietest tenth: an utterance's noise sets the bound, not its peak.
+    """
+    if len(waveform) < WINDOW:
+        return None
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP]
+    level = 10 * np.log10(np.square(frames, dtype=np.float64).mean(-1) + 1e-10)
+    quiet, loudest = np.quantile(level, [QUIET, 1.0])
+    loud = np.flatnonzero(level > quiet + above)
+    if loudest - quiet < CONTRAST or not len(loud):
+        return None
+    middle = WINDOW // 2  # a frame that is just loud enough has speech in its inner half
+    return (int(loud[0]) * HOP + middle) / SAMPLE_RATE, (int(loud[-1]) * HOP + middle) / SAMPLE_RATE
