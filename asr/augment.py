@@ -142,6 +142,22 @@ class Gain:
         return waveform * np.float32(10 ** (rng.uniform(*self.db) / 20))
 
 
+class Telephone:
+    """A line that carries nothing above 4 kHz: down to 8 kHz and back, as telephones and old recordings sound."""
+
+    RATE = 8_000  # Hz
+
+    def __init__(self, *, probability: float) -> None:
+        self.probability = _probability("telephone", probability)
+
+    def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A waveform (S,) as it comes out of the line, (S,)."""
+        if rng.random() >= self.probability:
+            return waveform
+        narrow = audio.resample(audio.resample(waveform, SAMPLE_RATE, self.RATE), self.RATE, SAMPLE_RATE)
+        return np.pad(narrow, (0, max(0, len(waveform) - len(narrow))))[: len(waveform)]
+
+
 class SpecAugment(nn.Module):
     """Masks of time and of frequency over normalised features (Park et al. 2019, arXiv 1904.08779), and other voices.
 

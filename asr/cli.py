@@ -109,7 +109,8 @@ def augmentation(augment: DictConfig) -> "Chain":
 
     from asr.augment import Chain
 
-    return Chain(*(instantiate(augment[name]) for name in ("speed", "reverb", "equaliser", "noise", "gain")))
+    order = ("speed", "reverb", "equaliser", "noise", "gain", "telephone")
+    return Chain(*(instantiate(augment[name]) for name in order))
 
 
 def _with_files(overrides: list[str]) -> list[str]:

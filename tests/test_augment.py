@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from asr import audio
 from asr import lengths as ln
 from asr.audio import SAMPLE_RATE
-from asr.augment import Chain, Equaliser, Gain, Noise, Reverb, SpecAugment, Speed, warped
+from asr.augment import Chain, Equaliser, Gain, Noise, Reverb, SpecAugment, Speed, Telephone, warped
 from asr.errors import AsrError
 from asr.features import LogMel
 
@@ -93,14 +93,24 @@ def test_gain_stays_within_its_bounds(sound):
     assert -9 <= min(gains) < -8 < 2 < max(gains) <= 3
 
 
-@pytest.mark.parametrize("kind", [Noise, Reverb, Equaliser, Gain])
+def test_a_telephone_carries_what_is_below_4_khz_and_nothing_above():
+    noise = np.random.default_rng(0).standard_normal(16_001).astype(np.float32)
+    heard = Telephone(probability=1.0)(noise, np.random.default_rng(0))
+    assert heard.shape == noise.shape
+    assert heard.dtype == np.float32
+    kept = np.abs(np.fft.rfft(heard)) / np.abs(np.fft.rfft(noise))
+    assert np.median(kept[300:3_500]) == pytest.approx(1.0, abs=0.02)
+    assert np.median(kept[4_200:]) < 0.01
+
+
+@pytest.mark.parametrize("kind", [Noise, Reverb, Equaliser, Gain, Telephone])
 def test_each_kind_comes_as_often_as_its_probability_says(kind, sound):
     waveform, augment = sound(0.1), kind(probability=0.3)
     changed = sum(augment(waveform, np.random.default_rng(seed)) is not waveform for seed in range(1_000))
     assert 250 < changed < 350
 
 
-@pytest.mark.parametrize("kind", [Noise, Reverb, Equaliser, Gain])
+@pytest.mark.parametrize("kind", [Noise, Reverb, Equaliser, Gain, Telephone])
 @pytest.mark.parametrize("seconds", [0.0001, 0.5])
 def test_silence_and_scraps_survive(kind, seconds):
     silence = np.zeros(round(seconds * 16_000), np.float32)
