@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from asr.errors import AsrError, ConfigError
 
@@ -47,7 +47,7 @@ def _settings(recipe: Callable[..., object], arguments: Sequence[str]) -> dict[s
     keys = list(inspect.signature(recipe).parameters)
     settings: dict[str, Any] = {}
     for argument in arguments:
-        key, equals, _ = argument.partition("=")
+        key, equals, text = argument.partition("=")
         if key not in keys:
             close = get_close_matches(key, keys, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(keys)}"
@@ -55,8 +55,11 @@ def _settings(recipe: Callable[..., object], arguments: Sequence[str]) -> dict[s
         if not equals:
             raise ConfigError(f"{key}: give it a value, as in {key}=...")
         try:
-            value = OmegaConf.from_dotlist([argument])[key]
-        except (OmegaConfBaseException, YAMLError):
+            if get_origin(hints[key]) is Sequence:  # of strings: yes and no are words there, not true and false
+                value = yaml.load(text, Loader=yaml.BaseLoader)
+            else:
+                value = OmegaConf.from_dotlist([argument])[key]
+        except (OmegaConfBaseException, yaml.YAMLError):
             raise ConfigError(f"{argument}: cannot be read; put quotes around the value") from None
         settings[key] = _typed(argument, list(value) if OmegaConf.is_list(value) else value, hints[key])
     return settings
@@ -76,7 +79,7 @@ def _typed(argument: str, value: object, hint: Any) -> object:
         raise ConfigError(f"{argument}: must be one of {', '.join(map(str, choices))}")
     if get_origin(hint) is not None:  # a sequence of strings; one alone needs no brackets
         items = value if isinstance(value, list) else [value]
-        return [str(item) for item in items if item is not None]
+        return [str(item) for item in items if item not in ("", "null")]
     if hint is Path and scalar:
         return Path(str(value)).expanduser()
     if hint is str and scalar:

@@ -57,6 +57,7 @@ def run(capsys, *arguments, error=None):
         ("parts=[19, 26]", ["19", "26"]),
         ("parts=dev-clean", ["dev-clean"]),
         ("parts=[]", []),
+        ("parts=[yes,no,1e3]", ["yes", "no", "1e3"]),
         ("count=0", 0),
         ("share=1", 1.0),
         ("share=0.25", 0.25),

@@ -1,0 +1,74 @@
+"""Words cut out of sentences."""
+
+import pytest
+import soundfile
+import torch
+
+from asr import aligner, audio
+from asr.data.manifest import Utterance, read_manifest, write_manifest
+from asr.model import Emissions
+from recipes.cli import command
+from recipes.words import words
+
+
+@pytest.fixture
+def sentence(sound, tmp_path):
+    """A manifest of "yes no yes", from 0.5 s on in a longer recording, and a model that says so, frame by frame."""
+    soundfile.write(tmp_path / "a.wav", sound(3.0), 16_000)
+    listed = tmp_path / "talk" / "train.jsonl"
+    write_manifest(listed, [Utterance(tmp_path / "a.wav", 2.0, "Yes, no: yes", 0.5, "ann")])
+    return listed
+
+
+@pytest.fixture
+def model(build, tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    build().save(path)
+
+    def said(model, source, *, offset, duration):
+        tokenizer = model.tokenizer
+        log_probs = torch.full((1, 50, len(tokenizer) + 1), -9.0)
+        log_probs[..., 0] = -0.5
+        spelled = {5: "y", 6: "e", 7: "s", 10: " ", 20: "n", 24: "o", 28: " ", 40: "y", 41: "e", 42: "s"}
+        for frame, letter in spelled.items():
+            log_probs[0, frame, :] = -9.0
+            log_probs[0, frame, tokenizer.index(letter)] = -0.01 if frame < 40 else -2.0
+        return Emissions(log_probs, torch.tensor([50]), 0.04)
+
+    monkeypatch.setattr(aligner.longform, "emissions", said)
+    return path
+
+
+def test_each_word_becomes_a_piece_of_the_recording(sentence, model, tmp_path, capsys):
+    arguments = [f"manifest={sentence}", f"checkpoint={model}", f"root={tmp_path}", "margin=0.02", "min_score=0.05"]
+    assert command(words, arguments) == 0
+    found = read_manifest(tmp_path / "manifests" / "talk_words" / "train.jsonl")
+    assert [(u.text, u.offset, u.duration, u.speaker) for u in found] == [
+        ("yes", pytest.approx(0.68), pytest.approx(0.16), "ann"),
+        ("no", pytest.approx(1.28), pytest.approx(0.24), "ann"),
+        ("yes", pytest.approx(2.08), pytest.approx(0.16), "ann"),
+    ]
+    assert len(audio.read(found[1].audio, offset=found[1].offset, duration=found[1].duration)) == 3840
+    assert "3 words, 2 distinct, 1 speakers" in capsys.readouterr().out
+
+
+def test_words_that_are_not_wanted_not_sure_or_too_short_are_left_out(sentence, model, tmp_path, capsys):
+    arguments = [f"manifest={sentence}", f"checkpoint={model}", f"root={tmp_path}", "only=[yes]", "name=agreed"]
+    assert command(words, arguments) == 0
+    assert "1 words, 1 distinct, 1 speakers, 0.00 h; 1 not sure:" in capsys.readouterr().out
+    assert [u.text for u in read_manifest(tmp_path / "manifests" / "agreed" / "train.jsonl")] == ["yes"]
+    assert command(words, [*arguments, "min_seconds=0.5"]) == 2
+    assert "no word of it was found (2 too short)" in capsys.readouterr().err
+
+
+def test_bad_input_gets_one_line(sentence, model, capsys):
+    for arguments, said in (
+        ([], "give manifest=FILE.jsonl"),
+        ([f"manifest={sentence}", f"checkpoint={model}", "margin=-1"], "give margin >= 0"),
+        ([f"manifest={sentence}", "checkpoint=none"], "none: no such model"),
+        ([f"manifest={sentence}", f"checkpoint={model}", "only=[maybe]"], "no word of it was found"),
+    ):
+        assert command(words, arguments) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
