@@ -19,15 +19,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
-from asr import cli
+from asr import cli, ensemble
 from asr.calibration import Calibration, Reliability
 from asr.data.dataset import OnError, SpeechDataset, loader
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.sampler import BucketSampler
 from asr.data.select import everything
 from asr.decode import Beam, Hypothesis
+from asr.ensemble import Model
 from asr.errors import ConfigError
-from asr.model import CTCModel, Emissions
+from asr.model import Emissions
 from asr.picture import save, surface_figure
 from asr.score import Pair, compare, judged, total
 
@@ -38,14 +39,14 @@ Point = tuple[float, float]  # lm_weight, word_bonus
 class Heard:
     """Emissions of utterances, worked out once, by the batch."""
 
-    model: CTCModel
+    model: Model
     batches: tuple[tuple[tuple[Utterance, ...], Emissions], ...]
 
     @classmethod
     @torch.inference_mode()
     def of(
         cls,
-        model: CTCModel,
+        model: Model,
         utterances: list[Utterance],
         *,
         batch_seconds: float = 60.0,
@@ -81,7 +82,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     beam = instantiate(cfg.decoder)
     if not isinstance(beam, Beam):
         raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
-    model = CTCModel.load(cfg.checkpoint, device=cfg.device).eval()
+    model = ensemble.load(cfg.checkpoint, device=cfg.device)
     cli.make_corpus(cfg.data)
     heard = Heard.of(
         model,
