@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from asr.transcriber import Transcriber
@@ -17,11 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(path: str | Path | Sequence[str | Path], *, device: str = "cpu") -> Transcriber:
-    """A trained model, or several that hear as one, with a greedy decoder, ready to transcribe.
-
-    Raises ModelError where a file is not a model.
-    """
+def load(path: str | Path, *, device: str = "cpu") -> Transcriber:
+    """A trained model with a greedy decoder, ready to transcribe. Raises ModelError where the file is not a model."""
     from asr.transcriber import Transcriber  # here, so that `import asr` does not wait for torch
 
     return Transcriber.load(path, device=device)

@@ -7,7 +7,7 @@ named too, and aligned as well as it can be.
 
   text=TEXT         the words themselves, or the path of a file that holds them
   manifest=FILE     align the utterances of a manifest (JSON lines) instead of recordings
-  checkpoint=PATH   the trained model (outputs/synthetic/model.safetensors); [PATH,PATH] for several that hear as one
+  checkpoint=PATH   the trained model (outputs/synthetic/model.safetensors)
   format=ctm        a line for each word: recording, channel, start, duration, word, score
         =textgrid   for Praat: tiers of words, of characters, and of words that do not fit
         =srt        subtitles, spelled as the text is; (?) follows words that do not fit

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr import audio, ensemble, longform
+from asr import audio, longform
 from asr import lengths as ln
 from asr.clock import Clock
 from asr.data.sampler import BucketSampler
 from asr.decode.align import Alignment, align
-from asr.ensemble import Model
 from asr.errors import AsrError, AudioError, TextError
+from asr.model import CTCModel
 from asr.text import BLANK, pieces
 from asr.timeline import Recording, Span, TimedWord, Timeline
 
@@ -43,16 +43,14 @@ class Aligner:
     not in the text counts too. What scores below `min_score` does not fit.
     """
 
-    def __init__(self, model: Model, *, min_score: float = 0.15) -> None:
+    def __init__(self, model: CTCModel, *, min_score: float = 0.15) -> None:
         self.model = model.eval()
         self.min_score = min_score
 
     @classmethod
-    def load(
-        cls, path: str | Path | Sequence[str | Path], *, min_score: float = 0.15, device: str = "cpu"
-    ) -> "Aligner":
-        """Read the model from its file, or several that hear as one. Raises ModelError where one is not a model."""
-        return cls(ensemble.load(path, device=device), min_score=min_score)
+    def load(cls, path: str | Path, *, min_score: float = 0.15, device: str = "cpu") -> "Aligner":
+        """Read the model from its file. Raises ModelError where it is not one."""
+        return cls(CTCModel.load(path, device=device), min_score=min_score)
 
     def align(self, recordings: Iterable[Recording]) -> Iterator[Timeline | AsrError]:
         """A timeline for each recording, in order; where there is none, the error that says why.

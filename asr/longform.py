@@ -22,15 +22,14 @@ from torch import Tensor
 from asr import audio
 from asr import lengths as ln
 from asr.audio import SAMPLE_RATE, Source
-from asr.ensemble import Model
-from asr.model import Emissions
+from asr.model import CTCModel, Emissions
 
 WINDOW, CONTEXT = 30.0, 5.0  # seconds that a window keeps at most, and that it reads more on either side
 
 
 @torch.inference_mode()
 def emissions(
-    model: Model,
+    model: CTCModel,
     source: Source,
     *,
     offset: float = 0.0,
@@ -78,7 +77,7 @@ def emissions(
 
 
 @torch.inference_mode()
-def together(model: Model, waveforms: Sequence[Tensor]) -> Emissions:
+def together(model: CTCModel, waveforms: Sequence[Tensor]) -> Emissions:
     """Emissions (B, U, V) of whole waveforms (S,), as one batch."""
     padded, lengths = ln.padded(waveforms)
     return model(padded.to(model.device), lengths.to(model.device))

@@ -3,7 +3,7 @@
 Prints the words of each recording on a line of its own, in order; a folder stands for every recording below it, - for
 one on standard input. What cannot be read is named on standard error, the others go on, and the exit code is 2.
 
-  checkpoint=PATH   the trained model (outputs/synthetic/model.safetensors); [PATH,PATH] for several that hear as one
+  checkpoint=PATH   the trained model (outputs/synthetic/model.safetensors)
   format=json       words with start and end in seconds and confidence, instead of text
   device=cuda       where to run (cpu)
   -v                the traceback of an error

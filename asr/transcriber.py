@@ -1,17 +1,15 @@
 """A trained model and a decoder together: recordings in, hypotheses out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from asr import ensemble
 from asr.audio import Source
 from asr.data.dataset import Batch
 from asr.decode import Greedy, Hypothesis
-from asr.ensemble import Model
 from asr.longform import emissions
-from asr.model import Emissions
+from asr.model import CTCModel, Emissions
 from asr.text import Tokenizer
 
 Decoder = Callable[[Emissions, Tokenizer], list[Hypothesis]]
@@ -20,16 +18,14 @@ Decoder = Callable[[Emissions, Tokenizer], list[Hypothesis]]
 class Transcriber:
     """Transcribes files and batches with a model (put into evaluation mode) and a decoder, greedy unless given."""
 
-    def __init__(self, model: Model, decoder: Decoder | None = None) -> None:
+    def __init__(self, model: CTCModel, decoder: Decoder | None = None) -> None:
         self.model = model.eval()
         self.decoder = decoder or Greedy()
 
     @classmethod
-    def load(
-        cls, path: str | Path | Sequence[str | Path], *, decoder: Decoder | None = None, device: str = "cpu"
-    ) -> "Transcriber":
-        """Read the model from its file, or several that hear as one. Raises ModelError where one is not a model."""
-        return cls(ensemble.load(path, device=device), decoder)
+    def load(cls, path: str | Path, *, decoder: Decoder | None = None, device: str = "cpu") -> "Transcriber":
+        """Read the model from its file. Raises ModelError where it is not one."""
+        return cls(CTCModel.load(path, device=device), decoder)
 
     @torch.inference_mode()
     def transcribe(self, source: Source) -> Hypothesis:

@@ -19,16 +19,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
-from asr import cli, ensemble
+from asr import cli
 from asr.calibration import Calibration, Reliability
 from asr.data.dataset import OnError, SpeechDataset, loader
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.sampler import BucketSampler
 from asr.data.select import everything
 from asr.decode import Beam, Hypothesis
-from asr.ensemble import Model
 from asr.errors import ConfigError
-from asr.model import Emissions
+from asr.model import CTCModel, Emissions
 from asr.picture import save, surface_figure
 from asr.score import Pair, compare, judged, total
 
@@ -39,14 +38,14 @@ Point = tuple[float, float]  # lm_weight, word_bonus
 class Heard:
     """Emissions of utterances, worked out once, by the batch."""
 
-    model: Model
+    model: CTCModel
     batches: tuple[tuple[tuple[Utterance, ...], Emissions], ...]
 
     @classmethod
     @torch.inference_mode()
     def of(
         cls,
-        model: Model,
+        model: CTCModel,
         utterances: list[Utterance],
         *,
         batch_seconds: float = 60.0,
@@ -82,7 +81,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     beam = instantiate(cfg.decoder)
     if not isinstance(beam, Beam):
         raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
-    model = ensemble.load(cfg.checkpoint, device=cfg.device)
+    model = CTCModel.load(cfg.checkpoint, device=cfg.device).eval()
     cli.make_corpus(cfg.data)
     heard = Heard.of(
         model,

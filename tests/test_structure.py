@@ -20,7 +20,6 @@ ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.augment",),
     ("asr.encoder",),
     ("asr.model",),
-    ("asr.ensemble",),
     ("asr.loss",),
     ("asr.decode",),
     ("asr.score",),
