@@ -44,7 +44,8 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     import hydra
 
     errors: list[BaseException] = []
-    asked: frozenset[str]
+    sys.argv[1:] = _with_files(sys.argv[1:])
+    asked = frozenset(sys.argv[1:])
 
     def job(cfg: DictConfig) -> Any:
         if _sweeping():
@@ -58,8 +59,6 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
             errors.append(error)
             return None
 
-    sys.argv[1:] = _with_files(sys.argv[1:])
-    asked = frozenset(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints tracebacks and exits by itself
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()

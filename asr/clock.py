@@ -63,8 +63,8 @@ def speech_bounds(waveform: np.ndarray, *, above: float = 10.0) -> tuple[float, 
     """
     if len(waveform) < WINDOW:
         return None
-    frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP]
-    level = 10 * np.log10(np.square(frames, dtype=np.float64).mean(-1) + 1e-10)
+    energy = np.append(0.0, np.cumsum(np.square(waveform, dtype=np.float64)))
+    level = 10 * np.log10((energy[WINDOW:] - energy[:-WINDOW])[::HOP] / WINDOW + 1e-10)
     quiet, loudest = np.quantile(level, [QUIET, 1.0])
     loud = np.flatnonzero(level > quiet + above)
     if loudest - quiet < CONTRAST or not len(loud):
