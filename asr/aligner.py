@@ -131,21 +131,20 @@ class Aligner:
         for row, (i, alignment) in enumerate(
             zip(read, align(emissions.log_probs, emissions.lengths, *labels), strict=True)
         ):
-            found[i] = self._timeline(jobs[i], emissions.row(row).cpu().numpy(), alignment)
+            found[i] = self._timeline(jobs[i], emissions.row(row).cpu().numpy(), alignment, emissions.clock)
         return found
 
-    def _timeline(self, job: _Job, log_probs: np.ndarray, alignment: Alignment) -> Timeline | AsrError:
-        recording, per_frame, tokenizer = job.recording, self.model.seconds_per_frame, self.model.tokenizer
+    def _timeline(self, job: _Job, log_probs: np.ndarray, alignment: Alignment, clock: Clock) -> Timeline | AsrError:
+        recording, tokenizer = job.recording, self.model.tokenizer
         if math.isinf(alignment.score):
             return TextError(
                 f"{recording.name}: {len(job.labels)} characters do not fit into its {job.seconds:.2f} s "
                 f"({len(log_probs)} frames); is this its text?"
             )
         last = recording.offset + job.seconds
-        begin, end = alignment.starts * per_frame, alignment.ends * per_frame
+        begin, end = alignment.starts * clock.seconds_per_frame, alignment.ends * clock.seconds_per_frame
         spaces = np.flatnonzero(job.labels.numpy() == tokenizer.index(" "))
         firsts, lasts = np.append(0, spaces + 1), np.append(spaces - 1, len(begin) - 1)  # labels of each word
-        clock = Clock(per_frame, self.model.reach)
         times = clock(alignment.starts[firsts], alignment.ends[lasts], len(log_probs))
         begin[firsts], end[lasts] = np.array(times).T
         starts, ends = (recording.offset + begin).tolist(), (recording.offset + end).clip(max=last).tolist()

@@ -48,14 +48,15 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     asked = frozenset(sys.argv[1:])
 
     def job(cfg: DictConfig) -> Any:
-        if _sweeping():
+        sweeping = _sweeping()
+        if sweeping:
             _settle(cfg, asked)
-            _refuse_unread_keys(cfg, config_name)
-            return function(cfg)
         try:
             _refuse_unread_keys(cfg, config_name)
             return function(cfg)
         except BaseException as error:  # kept from Hydra, which would print a notice of its own
+            if sweeping:  # but its sweeper must know which runs failed
+                raise
             errors.append(error)
             return None
 

@@ -36,11 +36,11 @@ class Run:
         """The run of a `summary.json`. Raises ConfigError for a file that is none."""
         try:
             said = json.loads(summary.read_text(encoding="utf-8"))
-            own = str(said["config"]["dir"])  # what lies in a run's own folder does not tell it from others
+            own = Path(said["config"]["dir"])  # what lies in a run's own folder does not tell it from others
             settings = {
                 name: value
                 for name, value in _leaves(said["config"])
-                if name != "resume" and not (isinstance(value, str) and value.startswith(own))
+                if name != "resume" and not (isinstance(value, str) and Path(value).is_relative_to(own))
             }
             return cls(summary.parent.name, settings, said["val_wer"], said["epochs"], said["seconds"] / 60)
         except (ValueError, KeyError, TypeError) as error:
