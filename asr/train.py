@@ -202,12 +202,13 @@ def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:
 
 
 def _fit(trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | None, folder: Path) -> None:
-    stopped = KeyboardInterrupt(f"interrupted; {folder} keeps what was learnt, resume=true dir={folder} goes on")
     try:
         # Lightning's checkpoints hold more than weights; only those that this program wrote are read
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
     except SystemExit:  # how Lightning ends after Ctrl-C
-        raise stopped from None
+        kept = (folder / "checkpoints" / "last.ckpt").is_file()
+        then = f"keeps what was learnt, resume=true dir={folder} goes on" if kept else "keeps nothing yet"
+        raise KeyboardInterrupt(f"interrupted; {folder} {then}") from None
     except StorageError as error:
         raise StorageError(f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch") from None
     except torch.OutOfMemoryError:

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -127,6 +128,7 @@ def _start(corpus: Path, folder: Path, *overrides: str) -> subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         start_new_session=True,
         preexec_fn=lambda: signal.signal(
             signal.SIGINT, signal.SIG_DFL
@@ -142,17 +144,18 @@ def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     assert path.exists(), process.communicate()[0]
 
 
-EPOCHS = 6
+EPOCHS = 4
+STEPS = 24  # of an epoch
 EXACTLY = [f"trainer.max_epochs={EPOCHS}", "logger=csv", "data.batch_seconds=4"]
 EXACTLY += ["trainer.log_every_n_steps=1", "augment.consistency=0.2", "callbacks=averaged"]
 
 
-def _losses(folder: Path) -> dict[str, str]:
-    """The loss of each step of training that the logs of a run, and of its continuation, hold; the later one counts."""
+def _logged(folder: Path, kind: str) -> dict[int, str]:
+    """What the logs of a run, and of its continuation, hold of each step; the later one counts."""
     found = {}
     for path in sorted(folder.glob("csv/**/metrics.csv"), key=lambda path: path.stat().st_mtime):
         with path.open() as file:
-            found |= {row["step"]: row["train/loss"] for row in csv.DictReader(file) if row.get("train/loss")}
+            found |= {int(row["step"]): row[kind] for row in csv.DictReader(file) if row.get(kind)}
     return found
 
 
@@ -160,6 +163,7 @@ def _losses(folder: Path) -> dict[str, str]:
 def uninterrupted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
     run(corpus, folder, "data.workers=1", *EXACTLY, "callbacks.pictures=null")
+    assert list(_logged(folder, "train/loss")) == [*range(EPOCHS * STEPS)]
     return folder
 
 
@@ -202,15 +206,20 @@ def stores(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     }
 
 
+ANY = -1  # step
+
+
 @pytest.mark.parametrize(
-    ("how", "after", "store"),
+    ("how", "step", "validating", "store"),
     [
-        (signal.SIGKILL, 0.0, "files"),
-        (signal.SIGKILL, 0.7, "files"),
-        (signal.SIGINT, 0.0, "files"),
-        (signal.SIGINT, 0.7, "files"),
-        (signal.SIGKILL, 0.7, "shards"),
-        (signal.SIGKILL, 0.7, "cache"),
+        (signal.SIGKILL, ANY, False, "files"),
+        (signal.SIGKILL, ANY, False, "shards"),
+        (signal.SIGKILL, ANY, False, "cache"),
+        (signal.SIGINT, ANY, False, "files"),
+        (signal.SIGINT, 2 * STEPS - 1, False, "files"),  # the last one of an epoch
+        (signal.SIGINT, 2 * STEPS, False, "files"),  # the first one
+        (signal.SIGINT, STEPS, True, "files"),
+        (signal.SIGKILL, 2 * STEPS, True, "files"),
     ],
 )
 def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
@@ -219,28 +228,43 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
     stores: dict[str, list[str]],
     tmp_path: Path,
     how: signal.Signals,
-    after: float,
+    step: int,
+    validating: bool,
     store: str,
 ) -> None:
     exactly = [*EXACTLY, *stores[store]]
-    process = _start(corpus, tmp_path, *exactly)
-    last = tmp_path / "checkpoints" / "last.ckpt"
-    _wait_for(last, process)
-    time.sleep(after)
-    (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
-    process.communicate(timeout=60)
-    reached = torch.load(last, weights_only=False)["global_step"]
+    step = random.randrange(STEPS + 1, EPOCHS * STEPS - 1) if step == ANY else step
+    where = f"stopped at step {step}"
+    stop = f"{{_target_:stopper.Stop,how:{int(how)},step:{step},validating:{validating}}}"
+    process = _start(corpus, tmp_path, *exactly, f"+callbacks.stopper={stop}")
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == (130 if how == signal.SIGINT else -how), said
+    reached = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)["global_step"]
+    if how == signal.SIGINT:
+        assert f"{tmp_path} keeps what was learnt, resume=true dir={tmp_path} goes on" in said.splitlines()[-1]
+        assert reached == step + (not validating), where
     run(corpus, tmp_path, "resume=true", "data.workers=1", *exactly, "callbacks.pictures=null")
-    expected, found = _losses(uninterrupted), _losses(tmp_path)
-    assert 0 < reached < len(expected)
-    assert {step: loss for step, loss in found.items() if int(step) >= reached} == {
-        step: loss for step, loss in expected.items() if int(step) >= reached
-    }
+    for kind in ("train/loss", "val/wer", "val/loss"):
+        expected, found = _logged(uninterrupted, kind), _logged(tmp_path, kind)
+        assert {at: value for at, value in found.items() if at >= reached} == {
+            at: value for at, value in expected.items() if at >= reached
+        }, where
     states = [
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False) for folder in (uninterrupted, tmp_path)
     ]
     for name, tensor in states[0]["state_dict"].items():
-        assert torch.equal(tensor, states[1]["state_dict"][name]), name
+        assert torch.equal(tensor, states[1]["state_dict"][name]), (name, where)
+
+
+def test_interrupting_twice_does_not_wait_and_leaves_the_last_checkpoint_as_it_is(corpus: Path, tmp_path: Path) -> None:
+    """An epoch that is nearly over can still be long."""
+    stop = f"{{_target_:stopper.Stop,how:{int(signal.SIGINT)},step:{STEPS},validating:true,times:2}}"
+    process = _start(corpus, tmp_path, *EXACTLY, f"+callbacks.stopper={stop}")
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 130, said
+    *_, note, last = said.splitlines()
+    assert note.startswith("stopping when this epoch is validated")
+    assert last == f"asr.train: interrupted; {tmp_path} keeps nothing yet"
 
 
 def test_the_model_is_the_moving_average_of_the_weights_with_the_calibration_of_that(

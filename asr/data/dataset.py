@@ -1,5 +1,6 @@
 """Batches of waveforms and labels, read and decoded where they are asked for: in worker processes."""
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -131,4 +132,10 @@ def loader(dataset: SpeechDataset, sampler: BucketSampler, *, workers: int = 0, 
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
+        worker_init_fn=_leave_interrupts,
     )
+
+
+def _leave_interrupts(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the one that trains says when to stop, and needs data until then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

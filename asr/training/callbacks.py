@@ -31,7 +31,8 @@ class Checkpoints(ModelCheckpoint):
     """The best checkpoint by `monitor`, and the last one: after every epoch, and when a run is interrupted.
 
     Lightning's own `save_last` keeps the last one of the best: what came after it would be lost with a killed run.
-    Ctrl-C waits for the end of a step, so that no half of one is kept; a second one does not wait.
+    Ctrl-C waits for the end of a step of the optimizer, or of an epoch where only its validation is left, so that
+    whatever is kept can be gone on with exactly. A second one does not wait: it leaves the checkpoint that is there.
     """
 
     _former: Any = None  # what Ctrl-C did before training
@@ -44,29 +45,37 @@ class Checkpoints(ModelCheckpoint):
             self._former = signal.signal(signal.SIGINT, lambda *_: self._ask(trainer))
 
     def _ask(self, trainer: Trainer) -> None:
-        if self._asked or not trainer.training:
+        if self._asked:
             raise KeyboardInterrupt
         self._asked = True
+        if trainer.validating or trainer.is_last_batch:
+            print("stopping when this epoch is validated; Ctrl-C again: now, as of the last checkpoint", flush=True)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
-        super().on_train_batch_end(trainer, pl_module, *rest)
-        if self._asked and not trainer.is_last_batch:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and not trainer.is_last_batch and self._all_asked(trainer):
+            self._save_last(trainer)
             raise KeyboardInterrupt
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         self._save_last(trainer)
-        if self._asked:
+        if self._all_asked(trainer):
             raise KeyboardInterrupt
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step:
-            self._save_last(trainer)
         self._release()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
         self._release()
+
+    def _all_asked(self, trainer: Trainer) -> bool:
+        """Whether any process was asked: they write a checkpoint together, so they must stop at the same step."""
+        return trainer.strategy.reduce_boolean_decision(self._asked, all=False)
 
     def _save_last(self, trainer: Trainer) -> None:
         if self.dirpath:

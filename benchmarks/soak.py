@@ -1,0 +1,63 @@
+"""Whether a long training's memory grows: python benchmarks/soak.py [minutes=120] [key=value ...].
+
+Runs `asr.train` with these keys and two data workers for so long, then stops it as Ctrl-C does. A row for every ten
+minutes: the median and the peak of the memory of all its processes, shared pages counted once (proportional set size),
+and that median against the first one after the first ten minutes.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from statistics import median
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+EVERY = 10  # seconds between samples
+ROW = 600  # seconds
+
+
+def memory(training: psutil.Process) -> float:
+    """Megabytes of a process and of all below it."""
+    total = 0
+    for process in (training, *training.children(recursive=True)):
+        try:
+            total += process.memory_full_info().pss
+        except psutil.NoSuchProcess:  # a worker that has just ended
+            continue
+    return total / 2**20
+
+
+def main() -> None:
+    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("minutes=")]
+    minutes = next((float(argument[len("minutes=") :]) for argument in sys.argv[1:] if argument not in overrides), 120)
+    keys = ["data.workers=2", "trainer.max_epochs=100000", *overrides]
+    training = subprocess.Popen([sys.executable, "-m", "asr.train", *keys])
+    samples: list[tuple[float, float]] = []  # seconds, megabytes
+    began = time.monotonic()
+    try:
+        while (passed := time.monotonic() - began) < 60 * minutes and training.poll() is None:
+            samples.append((passed, memory(psutil.Process(training.pid))))
+            time.sleep(EVERY)
+    finally:
+        if training.poll() is None:
+            os.kill(training.pid, signal.SIGINT)
+        training.wait()
+    table = Table(title=f"memory of asr.train {' '.join(keys)}")
+    for heading in ("minutes", "median, MB", "peak, MB", "against"):
+        table.add_column(heading, justify="right")
+    rows: dict[int, list[float]] = {}
+    for seconds, megabytes in samples:
+        rows.setdefault(int(seconds // ROW), []).append(megabytes)
+    settled = median(rows.get(1, [float("nan")]))
+    for row, found in rows.items():
+        against = f"{median(found) / settled:.3f}" if row else ""
+        table.add_row(f"{10 * row} to {10 * row + 10}", f"{median(found):,.0f}", f"{max(found):,.0f}", against)
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
