@@ -2,20 +2,21 @@
 
 The model hears the utterances once; then the same emissions are decoded with beams of 10, 50 and 100, without anything
 (free) and, where --lm names an ARPA file of words, with it and its lexicon. The bare call is flashlight's decoder on
-arrays made beforehand, in a loop that takes the tokens of the best and nothing else; ours makes words, times and
-confidences too. Columns: milliseconds of the processor for a second of audio (the best of several rounds, in each of
-which every row has its turn) and that over the bare call's; by the clock, how many times as much two processes decode
-as one; the share of frames left out; the word error rate and how many points it lies off the bare call's. The time by
-the processor hardly depends on what else runs on the machine, that by the clock needs two idle cores. Last lines: the
-worst of each.
+arrays made beforehand, in a loop that takes the tokens of the best and nothing else: as torchaudio's ctc_decoder sets
+it by default (every token, 50 nats), and pruned as ours is. Ours makes words, times and confidences too. Columns:
+milliseconds of the processor for a second of audio (the best of several rounds, in each of which every row has its
+turn) and that over the bare calls', unpruned and pruned; by the clock, how many times as much two processes decode as
+one; the share of frames left out; the word error rate and how many points it lies off the unpruned bare call's. The
+time by the processor hardly depends on what else runs on the machine, that by the clock needs two idle cores. Last
+lines: the worst of each.
 
     python -m recipes.lm text=data/manifests/an4/train.jsonl name=an4
     python benchmarks/decoding.py --checkpoint outputs/an4/model.safetensors \\
         --manifest data/manifests/an4/validation.jsonl --lm data/lm/an4.arpa
 
 pyctcdecode holds numpy below 2, so it needs an environment of its own, whose interpreter --pyctcdecode names. It prunes
-by its own defaults, which are tighter: tokens below -5 and hypotheses 10 behind the best, where ours are 20. kenlm is
-built from source (it needs a compiler); without it the rows with a language model are left out.
+by its own defaults: tokens below -5 nats, and hypotheses 10 behind the best as here. kenlm is built
+from source (it needs a compiler); without it the rows with a language model are left out.
 
     python3 -m venv aside && aside/bin/pip install pyctcdecode kenlm
     python benchmarks/decoding.py ... --pyctcdecode aside/bin/python
@@ -48,7 +49,9 @@ from asr.text import BLANK, Tokenizer
 
 BEAMS = (10, 50, 100)
 WORKER = Path(__file__).with_name("pyctcdecode_worker.py")
-BARE, WHOLE, SKIPPING, TWO = "bare call", "ours, every frame", "ours", "ours, two processes"
+BARE, PRUNED = "bare call", "bare call, pruned"
+WHOLE, SKIPPING, TWO = "ours, every frame", "ours", "ours, two processes"
+UNPRUNED = {"prune_log_prob": 50.0, "tokens_per_frame": 10**6}  # as torchaudio's ctc_decoder
 
 
 class Run(NamedTuple):
@@ -199,18 +202,31 @@ def main() -> None:
         remarks.append("no --pyctcdecode: its rows are left out")
 
     def frames_left_out(beam: Beam) -> float:
-        kept = sum(
-            len(_kept(emissions.row(i)[:, BLANK].numpy(), beam.skip_blank)) for i in range(len(emissions.lengths))
-        )
+        kept = sum(len(_kept(emissions.row(i).numpy(), beam.skip_blank)) for i in range(len(emissions.lengths)))
         return 1 - kept / int(emissions.lengths.sum())
 
     table = Table(
         title=f"{len(references)} utterances, {seconds:.0f} s of audio, {len(tokenizer)} tokens, {os.cpu_count()} cores"
     )
-    headings = ("search", "beam", "decoder", "CPU ms / s", "x bare", "2 processes", "left out", "WER", "off bare")
+    headings = (
+        "search",
+        "beam",
+        "decoder",
+        "CPU ms / s",
+        "x bare",
+        "x pruned",
+        "2 processes",
+        "left out",
+        "WER",
+        "off bare",
+    )
     for heading in headings:
         table.add_column(heading, justify="left" if heading in ("search", "decoder") else "right")
-    worst: dict[str, list[float]] = {WHOLE: [], SKIPPING: [], TWO: [], "wer": []}
+    worst: dict[str, list[float]] = {}
+
+    def note(what: str, figure: float) -> None:
+        worst.setdefault(what, []).append(figure)
+
     for search, settings in searches.items():
         for size in BEAMS:
             beams = {
@@ -218,7 +234,8 @@ def main() -> None:
                 SKIPPING: Beam(beam_size=size, workers=1, **settings),
                 TWO: Beam(beam_size=size, workers=2, **settings),
             }
-            ways = {BARE: bare(beams[WHOLE], emissions, tokenizer)}
+            unpruned = Beam(beam_size=size, skip_blank=1, workers=1, **UNPRUNED, **settings)
+            ways = {BARE: bare(unpruned, emissions, tokenizer), PRUNED: bare(beams[WHOLE], emissions, tokenizer)}
             ways |= {name: ours(beam, emissions, tokenizer) for name, beam in beams.items()}
             if aside and search in aside.ready.get("searches", ()):
                 ways["pyctcdecode"] = lambda size=size, search=search: aside.run(size, search != "free")
@@ -230,22 +247,25 @@ def main() -> None:
                     name,
                     "" if name == TWO else f"{1000 * row.cpu / seconds:.2f}",
                     "" if name == TWO else f"{row.cpu / rows[BARE].cpu:.2f}",
+                    "" if name == TWO else f"{row.cpu / rows[PRUNED].cpu:.2f}",
                     f"{rows[SKIPPING].wall / row.wall:.2f}" if name == TWO else "",
                     f"{frames_left_out(beams[name]):.0%}" if name in beams else "",
                     f"{row.wer:.2%}",
                     f"{100 * (row.wer - rows[BARE].wer):+.2f}",
                 )
             table.add_section()
-            worst[WHOLE].append(rows[WHOLE].cpu / rows[BARE].cpu)
-            worst[SKIPPING].append(rows[SKIPPING].cpu / rows[BARE].cpu)
-            worst[TWO].append(rows[SKIPPING].wall / rows[TWO].wall)
-            worst["wer"].append(100 * (rows[SKIPPING].wer - rows[WHOLE].wer))
+            for name in (WHOLE, SKIPPING):
+                for against in (BARE, PRUNED):
+                    note(f"{name} / {against}", rows[name].cpu / rows[against].cpu)
+            note("points of WER off the bare call", 100 * abs(rows[SKIPPING].wer - rows[BARE].wer))
+            note("two processes", -rows[SKIPPING].wall / rows[TWO].wall)
     Console(width=120).print(table)
     for remark in remarks:
         print(remark)
-    print(f"ours / bare call: at most {max(worst[WHOLE]):.2f}, without sure blanks at most {max(worst[SKIPPING]):.2f}")
-    print(f"leaving out sure blanks changes the WER by at most {max(map(abs, worst['wer'])):.2f} points")
-    print(f"two processes decode at least {min(worst[TWO]):.2f} times as much as one")
+    least = -max(worst.pop("two processes"))
+    for what, figures in worst.items():
+        print(f"{what}: at most {max(figures):.2f}")
+    print(f"two processes decode at least {least:.2f} times as much as one")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.decode import Beam
+from asr.decode.beam import _kept
 from asr.errors import ConfigError
 from asr.model import Emissions
 from asr.text import Tokenizer
@@ -170,6 +171,26 @@ def test_words_carry_times_and_a_confidence_and_sure_blanks_change_nothing():
         ]
         assert all(0.9 < word.confidence <= 1 for word in hypothesis.words)
     assert skipping.score == pytest.approx(whole.score, abs=0.05)
+
+
+@given(st.text("._ab", min_size=1, max_size=9), st.integers(0, 10**6))
+def test_leaving_sure_blanks_out_hardly_changes_any_text_or_score(path, seed):
+    """Frames that are sure of a blank among others that are sure of nothing: equal tokens may meet across them."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = saying(path).log_probs[0] * torch.tensor([float(c == ".") for c in path])[:, None]
+    logits += 1.5 * torch.randn(logits.shape, generator=generator) * (logits.abs().sum(1, keepdim=True) == 0)
+    spoken = Emissions(logits.log_softmax(-1)[None], torch.tensor([len(path)]), 0.04)
+    whole, skipping = (Beam(**{**EXACT, "n_best": 5, "skip_blank": skip})(spoken, TOKENIZER)[0] for skip in (1.0, 0.99))
+    scores = {one.text: one.score for one in (skipping, *skipping.alternatives)}
+    assert all(
+        one.score == pytest.approx(scores.get(one.text, one.score), abs=0.1) for one in (whole, *whole.alternatives)
+    )
+    assert scores.get(whole.text, skipping.score) >= skipping.score - 0.1
+
+
+def test_frames_of_sure_blanks_are_left_out_but_where_they_part_equal_tokens():
+    assert _kept(saying("..a..a.b...").log_probs[0].numpy(), 0.99).tolist() == [2, 3, 5, 7]
+    assert len(_kept(saying("..a..a.b...").log_probs[0].numpy(), 1.0)) == 11
 
 
 def test_a_word_that_rivals_have_too_is_surer_than_one_that_they_have_not():

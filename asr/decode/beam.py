@@ -43,7 +43,7 @@ class Beam:
     Those more than `prune_log_prob` nats behind the best are dropped at once. `lm` is the path of a language model
     (`lm_unit` tells what it is of, where the file cannot), `lexicon` that of a file with a word on each line. Where
     `word_bonus` is None, it is 2 beside a language model of words and 0 without. Frames whose blank is likelier than
-    `skip_blank` are left out, but one between two tokens; 1 leaves out none. With `n_best` above 1 a hypothesis carries
+    `skip_blank` are left out, but one between equal tokens; 1 leaves out none. With `n_best` above 1 a hypothesis has
     the next best ones as its alternatives. `hotwords` are phrases to favour, as Greedy takes them; a lexicon gets their
     words. `calibration` is slope and offset of a Calibration of words' confidence. Batches are decoded by `workers`
     processes (None: one for each core).
@@ -59,9 +59,9 @@ class Beam:
         word_bonus: float | None = None,
         lexicon: str | Path | None = None,
         n_best: int = 1,
-        prune_log_prob: float = 20.0,
-        tokens_per_frame: int = 15,
-        skip_blank: float = 0.999,
+        prune_log_prob: float = 10.0,
+        tokens_per_frame: int = 8,
+        skip_blank: float = 0.99,
         hotwords: Sequence[str] | str | Path | None = None,
         calibration: tuple[float, float] = (1.0, 0.0),
         workers: int | None = None,
@@ -193,7 +193,7 @@ class _Search:
         """The best hypothesis for emissions (U, V), the next best as its alternatives."""
         if self.spotter is not None:
             log_probs = self.spotter(log_probs)
-        kept = _kept(log_probs[:, BLANK], self.beam.skip_blank)
+        kept = _kept(log_probs, self.beam.skip_blank)
         # a blank first, or flashlight takes a space in the first frame for its own and asks no language model about it;
         # a space last where there is a lexicon, whose words all end in one
         scores = np.full((len(kept) + 1 + (self.lexicon is not None), log_probs.shape[1]), IMPOSSIBLE, dtype=np.float32)
@@ -257,12 +257,20 @@ class _Search:
         return tuple(words)
 
 
-def _kept(blank: np.ndarray, skip: float) -> np.ndarray:
-    """The frames that are looked at: of a run of sure blanks only the first, for it parts two equal letters."""
-    if skip >= 1:
-        return np.arange(len(blank))
-    sure = blank > math.log(skip)
-    return np.flatnonzero(~(sure & np.append(False, sure[:-1])))
+def _kept(log_probs: np.ndarray, skip: float) -> np.ndarray:
+    """The frames of emissions (U, V) that are looked at: no sure blanks, but one where it may part two equal tokens.
+
+    It may where the frames on both sides of a run of sure blanks have one token likelier than 1 - `skip` together.
+    """
+    sure = log_probs[:, BLANK] > math.log(skip) if skip < 1 else np.zeros(len(log_probs), dtype=bool)
+    edges = np.diff(sure, prepend=False, append=False)
+    first, behind = np.flatnonzero(edges).reshape(-1, 2).T
+    inner = (first > 0) & (behind < len(sure))
+    first, behind = first[inner], behind[inner]
+    both = np.exp(log_probs[first - 1] + log_probs[behind])
+    parting = both.sum(axis=1) - both[:, BLANK] > 1 - skip
+    sure[first[parting]] = False
+    return np.flatnonzero(~sure)
 
 
 def _check_alphabet(path: Path, words: Sequence[str] | None, tokenizer: Tokenizer) -> None:
