@@ -59,7 +59,7 @@ class Beam:
         word_bonus: float | None = None,
         lexicon: str | Path | None = None,
         n_best: int = 1,
-        prune_log_prob: float = 10.0,
+        prune_log_prob: float = 14.0,
         tokens_per_frame: int = 8,
         skip_blank: float = 0.99,
         hotwords: Sequence[str] | str | Path | None = None,
@@ -108,7 +108,11 @@ class Beam:
             return [self._search.decode(row, clock) for row in rows]
         if self._pool is None:
             self._pool = _forked(self._search, self.workers)
-        return list(self._pool.map(_decode, rows, repeat(clock), chunksize=-(-len(rows) // (4 * self.workers))))
+        by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        shares = [by_length[first :: self.workers] for first in range(self.workers)]
+        found = self._pool.map(_decode, [[rows[i] for i in share] for share in shares], repeat(clock))
+        at = dict(zip(chain.from_iterable(shares), chain.from_iterable(found), strict=True))
+        return [at[i] for i in range(len(rows))]
 
     def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":
         """The same with other weights; language model and lexicon are not read again."""
@@ -262,15 +266,17 @@ def _kept(log_probs: np.ndarray, skip: float) -> np.ndarray:
 
     It may where the frames on both sides of a run of sure blanks have one token likelier than 1 - `skip` together.
     """
-    sure = log_probs[:, BLANK] > math.log(skip) if skip < 1 else np.zeros(len(log_probs), dtype=bool)
-    edges = np.diff(sure, prepend=False, append=False)
-    first, behind = np.flatnonzero(edges).reshape(-1, 2).T
-    inner = (first > 0) & (behind < len(sure))
+    if skip >= 1:
+        return np.arange(len(log_probs))
+    sure = np.zeros(len(log_probs) + 2, dtype=bool)  # with an end on either side
+    sure[1:-1] = log_probs[:, BLANK] > math.log(skip)
+    first, behind = (sure[1:] != sure[:-1]).nonzero()[0].reshape(-1, 2).T
+    inner = (first > 0) & (behind < len(log_probs))
     first, behind = first[inner], behind[inner]
     both = np.exp(log_probs[first - 1] + log_probs[behind])
     parting = both.sum(axis=1) - both[:, BLANK] > 1 - skip
-    sure[first[parting]] = False
-    return np.flatnonzero(~sure)
+    sure[1 + first[parting]] = False
+    return (~sure[1:-1]).nonzero()[0]
 
 
 def _check_alphabet(path: Path, words: Sequence[str] | None, tokenizer: Tokenizer) -> None:
@@ -304,6 +310,6 @@ def _inherit(search: _Search) -> None:
     _inherited = search
 
 
-def _decode(log_probs: np.ndarray, clock: Clock) -> Hypothesis:
+def _decode(rows: Sequence[np.ndarray], clock: Clock) -> list[Hypothesis]:
     assert _inherited is not None
-    return _inherited.decode(log_probs, clock)
+    return [_inherited.decode(row, clock) for row in rows]
