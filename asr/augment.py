@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import fft
 from torch import Tensor, nn
 
 from asr import audio
@@ -72,9 +73,9 @@ class Reverb:
             return waveform
         response = audio.read(self.files[rng.integers(len(self.files))][0]) if self.files else _room(rng)
         response = response[np.abs(response).argmax() :][: len(waveform)]  # from the direct sound on: nothing is late
-        size = len(waveform) + len(response) - 1
-        spectrum = np.fft.rfft(waveform, size) * np.fft.rfft(response, size)
-        echoed = np.fft.irfft(spectrum, size)[: len(waveform)]
+        size = _fast(len(waveform) + len(response) - 1)
+        spectrum = fft.rfft(waveform, size) * fft.rfft(response, size)
+        echoed = fft.irfft(spectrum, size)[: len(waveform)]
         return _with_power(echoed, _power(waveform)).astype(np.float32)
 
 
@@ -122,9 +123,11 @@ class Equaliser:
         """A waveform (S,) as another microphone would have it, (S,)."""
         if rng.random() >= self.probability:
             return waveform
-        octaves = np.log2(np.maximum(np.fft.rfftfreq(len(waveform), 1 / SAMPLE_RATE), self.KNOTS[0]))
+        size = _fast(len(waveform))
+        octaves = np.log2(np.maximum(fft.rfftfreq(size, 1 / SAMPLE_RATE), self.KNOTS[0]))
         response = np.interp(octaves, np.log2(self.KNOTS), rng.uniform(-self.db, self.db, len(self.KNOTS)))
-        changed = np.fft.irfft(np.fft.rfft(waveform) * 10 ** (response / 20), len(waveform))
+        gains = (10 ** (response / 20)).astype(np.float32)  # the transforms then stay in single precision
+        changed = fft.irfft(fft.rfft(waveform, size) * gains, size)[: len(waveform)]
         return _with_power(changed, _power(waveform)).astype(np.float32)
 
 
@@ -263,8 +266,14 @@ def _room(rng: np.random.Generator) -> np.ndarray:
 
 def _coloured(size: int, rng: np.random.Generator) -> np.ndarray:
     """Gaussian noise (S,) whose power falls with frequency to a power between 0 (white) and 2 (brown)."""
-    spectrum = np.fft.rfft(rng.standard_normal(size))
-    return np.fft.irfft(spectrum / np.maximum(1, np.arange(len(spectrum))) ** (rng.uniform(0.0, 2.0) / 2), size)
+    whole = _fast(size)
+    spectrum = fft.rfft(rng.standard_normal(whole))
+    return fft.irfft(spectrum / np.maximum(1, np.arange(len(spectrum))) ** (rng.uniform(0.0, 2.0) / 2), whole)[:size]
+
+
+def _fast(size: int) -> int:
+    """The next size whose Fourier transform is quick: a recording's own may be a prime, and takes ten times as long."""
+    return int(fft.next_fast_len(size, real=True))
 
 
 def _power(waveform: np.ndarray) -> float:
