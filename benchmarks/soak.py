@@ -14,6 +14,7 @@ from statistics import median
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 EVERY = 10  # seconds between samples
@@ -46,7 +47,7 @@ def main() -> None:
         if training.poll() is None:
             os.kill(training.pid, signal.SIGINT)
         training.wait()
-    table = Table(title=f"memory of asr.train {' '.join(keys)}")
+    table = Table(title=escape(f"memory of asr.train {' '.join(keys)}"))
     for heading in ("minutes", "median, MB", "peak, MB", "against"):
         table.add_column(heading, justify="right")
     rows: dict[int, list[float]] = {}
