@@ -81,7 +81,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     beam = instantiate(cfg.decoder)
     if not isinstance(beam, Beam):
         raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
-    model = CTCModel.load(cfg.checkpoint, device=cfg.device).eval()
+    model = CTCModel.load(cfg.checkpoint, device=cfg.device)
     cli.make_corpus(cfg.data)
     heard = Heard.of(
         model,

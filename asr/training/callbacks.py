@@ -56,14 +56,14 @@ class Checkpoints(ModelCheckpoint):
     ) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and not trainer.is_last_batch and self._all_asked(trainer):
+        if stepped and not trainer.is_last_batch and self._anyone_asked(trainer):
             self._save_last(trainer)
             raise KeyboardInterrupt
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         self._save_last(trainer)
-        if self._all_asked(trainer):
+        if self._anyone_asked(trainer):
             raise KeyboardInterrupt
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -73,7 +73,7 @@ class Checkpoints(ModelCheckpoint):
         super().on_train_end(trainer, pl_module)
         self._release()
 
-    def _all_asked(self, trainer: Trainer) -> bool:
+    def _anyone_asked(self, trainer: Trainer) -> bool:
         """Whether any process was asked: they write a checkpoint together, so they must stop at the same step."""
         return trainer.strategy.reduce_boolean_decision(self._asked, all=False)
 
