@@ -6,6 +6,7 @@ print(asr.load("model.safetensors").transcribe("a.wav").text)
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from asr.transcriber import Transcriber
 
 __all__ = ["load"]
+
+# torch keeps a thousand CPU kernels of each sort, by the shapes they were made for, and batches seldom have the same
+# shape twice: a training grew by a third within an hour. A step needs some forty. Both are read at the first kernel.
+for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(cache, "64")
 
 
 def load(path: str | Path, *, device: str = "cpu") -> Transcriber:
