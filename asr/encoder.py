@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asr import lengths as ln
+from asr.gru import bidirectional_gru
 
 Cell = Literal["gru", "lstm", "rnn"]
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
@@ -47,12 +48,13 @@ class Subsampling(nn.Module):
 class BiRNN(nn.Module):
     """One bidirectional recurrent layer over rows of different lengths: (B, U, D) to (B, U, 2 H).
 
-    The second direction runs over the row reversed within its length, and its output is reversed back:
+    It equals torch's packed sequence, in the form that is fastest where it runs: on CUDA that is cuDNN's packed one. On
+    a CPU a GRU that learns in float32 has a gradient of its own (`bidirectional_gru`); elsewhere the second direction
+    runs over the row reversed within its length, and its output is reversed back:
 
         a b c . .   forward          c b a . .   the same kernel, then reversed within the length again
 
-    which equals torch's packed sequence but is faster on a CPU and can be exported. Parameters are those of torch's
-    own bidirectional layer. On CUDA cuDNN's packed form runs instead: it is the faster one there.
+    which can be exported. Parameters are those of torch's own bidirectional layer.
 
     `cell` is "gru" (Cho et al. 2014, in cuDNN's form: the reset gate applies to the recurrent product), "lstm" or "rnn"
     (tanh).
@@ -66,7 +68,12 @@ class BiRNN(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """`x` (B, U, D), lengths (B,) to (B, U, 2 H); what stands at padding is undefined."""
-        return self.packed(x, lengths) if x.is_cuda else self.reversed_within_length(x, lengths)
+        if x.is_cuda:
+            return self.packed(x, lengths)
+        learns_on_cpu = x.is_cpu and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+        if learns_on_cpu and isinstance(self.rnn, nn.GRU):
+            return bidirectional_gru(self.rnn, x, lengths)
+        return self.reversed_within_length(x, lengths)
 
     def reversed_within_length(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Two plain sequences, the second reversed within each row's length."""

@@ -53,6 +53,7 @@ def forms(
         return pad_packed_sequence(gru(rows)[0], batch_first=True)[0]
 
     return {
+        "BiRNN": (ours, lambda x: ours(x, lengths)),
         "reversed within length": (ours, lambda x: ours.reversed_within_length(x, lengths)),
         "packed nn.GRU": (ours, packed),
         "padded nn.GRU": (ours, lambda x: gru(x)[0]),

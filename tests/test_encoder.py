@@ -32,11 +32,12 @@ def outcome(run, module, x, lengths):
 
 
 @pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("form", ["forward", "reversed_within_length"])
 @given(lengths=LENGTHS)
-def test_reversed_within_length_equals_the_packed_sequence_in_output_and_gradients(cell, lengths):
+def test_a_layer_equals_the_packed_sequence_in_output_and_gradients(form, cell, lengths):
     birnn, lengths = layer(cell), torch.tensor(lengths)
     x = torch.randn(len(lengths), int(lengths.max()), 5, generator=torch.Generator().manual_seed(1))
-    ours = outcome(birnn.reversed_within_length, birnn, x, lengths)
+    ours = outcome(getattr(birnn, form), birnn, x, lengths)
     packed = outcome(birnn.packed, birnn, x, lengths)
     assert len(ours) == 2 + 8  # two weights and two biases a direction
     for a, b in zip(ours, packed, strict=True):
@@ -82,11 +83,28 @@ def test_what_stands_at_padding_changes_no_valid_output(cell):
     assert torch.equal(birnn(x, lengths)[valid], birnn(noisy, lengths)[valid])
 
 
-@pytest.mark.parametrize("form", ["reversed_within_length", "packed"])
+@pytest.mark.parametrize("form", ["forward", "reversed_within_length", "packed"])
 def test_an_empty_row_disturbs_no_other(form):
     birnn, x = layer("gru"), torch.randn(2, 6, 5)
     y = getattr(birnn, form)(x, torch.tensor([6, 0]))
-    assert (y[:1] - birnn(x[:1], torch.tensor([6]))).abs().max() < 1e-6
+    assert (y[:1] - birnn.packed(x[:1], torch.tensor([6]))).abs().max() < 1e-6
+
+
+def test_a_batch_without_a_frame_has_an_output_and_gradients_of_0():
+    birnn, x = layer("gru"), torch.randn(2, 3, 5, requires_grad=True)
+    y = birnn(x, torch.tensor([0, 0]))
+    y.sum().backward()
+    assert y.shape == (2, 3, 8)
+    assert all((part == 0).all() for part in (y, x.grad, *(p.grad for p in birnn.parameters())))
+
+
+def test_in_mixed_precision_on_a_cpu_a_layer_takes_torch_s_kernels_for_it():
+    birnn, x, lengths = layer("gru"), torch.randn(2, 6, 5), torch.tensor([6, 4])
+    with torch.autocast("cpu", torch.bfloat16):
+        y = birnn(x, lengths)
+        assert torch.equal(y, birnn.reversed_within_length(x, lengths))
+    valid = ln.mask(lengths, 6)
+    assert 1e-5 < (y - birnn(x, lengths))[valid].abs().max() < 0.05
 
 
 def test_an_unknown_cell_is_refused_with_those_there_are():

@@ -18,6 +18,7 @@ ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.lengths",),
     ("asr.features",),
     ("asr.augment",),
+    ("asr.gru",),
     ("asr.encoder",),
     ("asr.model",),
     ("asr.loss",),
