@@ -6,6 +6,7 @@ How much, as a rule, validation finds out, from the utterances' own beginnings a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,13 +48,13 @@ class Clock:
 
         A word reaches no further than half way to its neighbour, nor out of the recording.
         """
-        if not len(starts):
-            return []
-        begin, end = np.array([starts, ends]) * self.seconds_per_frame
-        middle = (end[:-1] + begin[1:]) / 2
-        first = np.maximum(begin - self.reach.lead, np.append(0.0, middle))
-        last = np.minimum(end + self.reach.tail, np.append(middle, frames * self.seconds_per_frame))
-        return list(zip(first.tolist(), last.tolist(), strict=True))
+        scale, lead, tail = self.seconds_per_frame, self.reach.lead, self.reach.tail
+        halfway = [scale * (end + start) / 2 for end, start in zip(ends, starts[1:], strict=False)]
+        bounds = pairwise([0.0, *halfway, scale * frames])
+        return [
+            (max(scale * start - lead, first), min(scale * end + tail, last))
+            for start, end, (first, last) in zip(starts, ends, bounds, strict=False)
+        ]
 
 
 def speech_bounds(waveform: np.ndarray, *, above: float = 10.0) -> tuple[float, float] | None:

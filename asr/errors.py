@@ -29,5 +29,9 @@ class TrainingError(AsrError):
     """A training that cannot go on: memory that ran out, or another process of it that is gone."""
 
 
+class DecodingError(AsrError):
+    """Decoding that cannot go on: one of its processes is gone."""
+
+
 class ConfigError(AsrError):
     """A setting that does not exist, or whose value makes no sense; the message names the key."""

@@ -10,13 +10,11 @@ the alignments that the beam holds (Graves and Jaitly 2014; Collobert et al. 201
 """
 
 import math
-import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from copy import copy
 from dataclasses import replace
-from itertools import chain, pairwise, repeat
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +25,7 @@ from asr.clock import Clock
 from asr.decode import lm as models
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
+from asr.decode.parallel import Parallel
 from asr.decode.path import phrases, spelled
 from asr.errors import ConfigError
 from asr.model import Emissions
@@ -59,7 +58,7 @@ class Beam:
         word_bonus: float | None = None,
         lexicon: str | Path | None = None,
         n_best: int = 1,
-        prune_log_prob: float = 14.0,
+        prune_log_prob: float = 12.0,
         tokens_per_frame: int = 8,
         skip_blank: float = 0.99,
         hotwords: Sequence[str] | str | Path | None = None,
@@ -95,33 +94,33 @@ class Beam:
             word_bonus = WORD_BONUS if self.lm is not None and self.lm_unit == "words" else 0.0
         self.word_bonus = word_bonus
         self._search: _Search | None = None
-        self._pool: ProcessPoolExecutor | None = None
+        self._shared: Parallel[_Share, list[Hypothesis]] | None = None
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """The best hypothesis of each utterance. Raises ConfigError for a lexicon that the tokens cannot spell."""
         if self._search is None or self._search.tokenizer != tokenizer:
-            self._search, self._pool = _Search(self, tokenizer), None
+            self._search, self._shared = _Search(self, tokenizer), None
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
         rows = [log_probs[i, :frames] for i, frames in enumerate(emissions.lengths.tolist())]
         clock = emissions.clock
-        if self.workers == 1 or len(rows) == 1:
-            return [self._search.decode(row, clock) for row in rows]
-        if self._pool is None:
-            self._pool = _forked(self._search, self.workers)
+        if self._shared is None:  # processes, as flashlight holds Python's lock while it decodes
+            self._shared = Parallel(self._search.decode_share)
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        shares = [by_length[first :: self.workers] for first in range(self.workers)]
-        found = self._pool.map(_decode, [[rows[i] for i in share] for share in shares], repeat(clock))
+        count = max(1, min(self.workers, len(rows)))
+        shares = [by_length[first::count] for first in range(count)]
+        found = self._shared([([rows[i] for i in share], clock) for share in shares])
         at = dict(zip(chain.from_iterable(shares), chain.from_iterable(found), strict=True))
         return [at[i] for i in range(len(rows))]
 
     def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":
         """The same with other weights; language model and lexicon are not read again."""
         other = copy(self)
-        other.lm_weight, other.word_bonus, other._pool = lm_weight, word_bonus, None
+        other.lm_weight, other.word_bonus, other._shared = lm_weight, word_bonus, None
         other._search = self._search.reweighted(other) if self._search is not None else None
         return other
 
 
+_Share = tuple[Sequence[np.ndarray], Clock]
 _Timed = tuple[str, int, int]  # a word, its first frame, and the frame behind its last
 
 
@@ -193,6 +192,10 @@ class _Search:
         trie.smear(fl.SmearingMode.MAX)
         return trie
 
+    def decode_share(self, share: _Share) -> list[Hypothesis]:
+        rows, clock = share
+        return [self.decode(row, clock) for row in rows]
+
     def decode(self, log_probs: np.ndarray, clock: Clock) -> Hypothesis:
         """The best hypothesis for emissions (U, V), the next best as its alternatives."""
         if self.spotter is not None:
@@ -203,7 +206,8 @@ class _Search:
         scores = np.full((len(kept) + 1 + (self.lexicon is not None), log_probs.shape[1]), IMPOSSIBLE, dtype=np.float32)
         scores[0, BLANK] = scores[len(kept) + 1 :, self.space] = 0.0
         scores[1 : len(kept) + 1] = log_probs[kept]
-        skipped = float(log_probs[:, BLANK].sum(dtype=np.float64) - log_probs[kept, BLANK].sum(dtype=np.float64))
+        blanks = log_probs[:, BLANK].astype(np.float64)
+        skipped = float(blanks.sum() - blanks[kept].sum())
         found: dict[str, _Found] = {}
         results = self.decoder.decode(scores.ctypes.data, *scores.shape)
         for result, words in zip(results, self._words(results, kept), strict=True):
@@ -233,7 +237,7 @@ class _Search:
         texts, starts, ends, bounds = spelled(paths, self.tokenizer)
         every = list(zip(texts, kept[starts - 2].tolist(), (kept[ends - 3] + 1).tolist(), strict=True))
         words = [every[a:b] for a, b in pairwise(bounds)]
-        if self.lexicon is not None and len(words[0]) > sum(index >= 0 for index in results[0].words):
+        if self.lexicon is not None and len(words[0]) > np.count_nonzero(np.array(results[0].words) >= 0):
             return [one[:-1] for one in words]  # it leaves out what only begins a word, but where all of them do
         return words
 
@@ -248,14 +252,15 @@ class _Search:
         best = max(other.score for other in others)
         shares = [math.exp(other.score - best) for other in others]
         whole = sum(shares)
-        places: dict[str, list[tuple[int, int, int]]] = {}  # of each word: who has it, from where to where
-        for i, other in enumerate(others):
+        places: dict[str, list[tuple[int, int, int]]] = {text: [] for text, _, _ in found.words}
+        for i, other in enumerate(others):  # who has a word, from where to where
             for text, start, end in other.words:
-                places.setdefault(text, []).append((i, start, end))
+                if text in places:
+                    places[text].append((i, start, end))
         times = clock([start for _, start, _ in found.words], [end for _, _, end in found.words], frames)
         words = []
         for (text, start, end), at in zip(found.words, times, strict=True):
-            same = {i for i, a, b in places.get(text, ()) if a < end and b > start}
+            same = {i for i, a, b in places[text] if a < end and b > start}
             confidence = self.beam.calibration(min(1.0, sum(shares[i] for i in same) / whole))
             words.append(Word(text, *at, confidence))
         return tuple(words)
@@ -295,21 +300,3 @@ def _lexicon(path: Path) -> list[str]:
     if not words:
         raise ConfigError(f"decoder.lexicon: {path}: holds no words")
     return words
-
-
-_inherited: _Search | None = None  # in a process of the pool
-
-
-def _forked(search: _Search, workers: int) -> ProcessPoolExecutor:
-    """Processes that have the search from the start: flashlight holds Python's lock while it decodes."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _inherit, (search,))
-
-
-def _inherit(search: _Search) -> None:
-    global _inherited
-    _inherited = search
-
-
-def _decode(rows: Sequence[np.ndarray], clock: Clock) -> list[Hypothesis]:
-    assert _inherited is not None
-    return [_inherited.decode(row, clock) for row in rows]

@@ -20,9 +20,11 @@ class Run(NamedTuple):
 
 def spans(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each token that a path (U,) emits, repeats merged and blanks dropped: first frames, frames behind the last."""
-    edges = np.flatnonzero(path[1:] != path[:-1]) + 1
-    starts, ends = np.append(0, edges), np.append(edges, len(path))
-    emitted = path[starts] != BLANK if len(path) else []
+    changes = np.ones(len(path) + 1, dtype=bool)  # with the path's own ends
+    np.not_equal(path[1:], path[:-1], out=changes[1:-1])
+    (edges,) = changes.nonzero()
+    starts, ends = edges[:-1], edges[1:]
+    emitted = path[starts] != BLANK
     return starts[emitted], ends[emitted]
 
 
