@@ -51,19 +51,19 @@ def steps(lengths: Tensor, size: int) -> tuple[Tensor, list[int]]:
 class _Recurrence(Function):
     """The input's part of the gates (2, P, 3 H) to the states (2, P, H), in the order of `steps`.
 
-        r, z = sigmoid(gates_r + (h W + b)_r), sigmoid(gates_z + (h W + b)_z)
-        n = tanh(gates_n + r (h W + b)_n)
+        r, z = sigmoid(gates_r + (W h + b)_r), sigmoid(gates_z + (W h + b)_z)
+        n = tanh(gates_n + r (W h + b)_n)
         h' = (1 - z) n + z h
 
     Cho et al. 2014 in cuDNN's form; the gates stand in torch's order r, z, n. `weight` (2, 3 H, H) and `bias` (2, 3 H)
-    are a row for each direction, as torch keeps them.
+    have W and b of each direction.
     """
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
         hidden, most = weight.shape[-1], max(sizes, default=0)
         active = torch.empty_like(gates)  # r, z, n
-        candidates = gates.new_empty(*gates.shape[:2], hidden)  # (h W + b)_n
+        candidates = gates.new_empty(*gates.shape[:2], hidden)  # (W h + b)_n
         states = torch.empty_like(candidates)
         before, product = gates.new_zeros(2, most, hidden), gates.new_empty(2, most, 3 * hidden)
         biases, across = bias.unbind(), weight.mT.unbind()
@@ -88,7 +88,7 @@ class _Recurrence(Function):
         sizes = ctx.sizes
         r, z, n = active.chunk(3, -1)
         before = _before(states, sizes)
-        # first what the gradient of each state is times, to be that of its step's r, z and (h W + b)_n before their
+        # first what the gradient of each state is times, to be that of its step's r, z and (W h + b)_n before their
         # functions; once that gradient is known, their own gradients
         inner = torch.empty_like(active)
         to_r, to_z, to_candidate = inner.chunk(3, -1)
@@ -113,6 +113,6 @@ class _Recurrence(Function):
 
 def _before(states: Tensor, sizes: Sequence[int]) -> Tensor:
     """The state that each row of each step begins with."""
-    steps = states.split(sizes, 1)
-    earlier = [state[:, :rows] for state, rows in zip(steps, sizes[1:], strict=False)]
-    return torch.cat([torch.zeros_like(steps[0]), *earlier], dim=1) if steps else states
+    each = states.split(sizes, 1)
+    earlier = [state[:, :rows] for state, rows in zip(each, sizes[1:], strict=False)]
+    return torch.cat([torch.zeros_like(each[0]), *earlier], dim=1) if each else states
