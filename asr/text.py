@@ -21,6 +21,18 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´＇", "'"))
 _LOOSE_APOSTROPHE = re.compile(r"(?<![^\W_])'|'(?![^\W_])")
 
 
+class _Kept(dict[int, str]):
+    """What becomes of a character: itself or a space. Filled with the characters as they occur."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        kept = character == "'" or unicodedata.category(character)[0] in "LMN"
+        return self.setdefault(code, character if kept else " ")
+
+
+_KEPT = _Kept()
+
+
 def normalise(text: str) -> str:
     """Lower case, words parted by single spaces, nothing but letters, marks, digits and apostrophes inside words.
 
@@ -29,8 +41,7 @@ def normalise(text: str) -> str:
     """
     text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))  # which makes a space and a mark of ´
     text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES).lower())  # lower case may part and join marks
-    kept = "".join(c if c == "'" or unicodedata.category(c)[0] in "LMN" else " " for c in text)
-    return " ".join(_LOOSE_APOSTROPHE.sub(" ", kept).split())
+    return " ".join(_LOOSE_APOSTROPHE.sub(" ", text.translate(_KEPT)).split())
 
 
 def pieces(text: str) -> list[tuple[str, list[str]]]:

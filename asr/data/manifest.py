@@ -124,7 +124,7 @@ def _utterance(line: str, base: str | Path, where: str) -> Utterance:
 def _audio(entry: Mapping[str, Any], base: str | Path, where: str) -> Path | Stored:
     place = entry["audio_filepath"]
     if not is_address(place):
-        place = f"{base}/{place}" if is_address(base) else base / Path(place)
+        place = f"{base}/{place}" if is_address(base) else base / place
     if "member" not in entry:
         return Stored(place) if is_address(place) else place
     first, size = entry.get("first_byte"), entry.get("bytes")

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from operator import eq
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,7 @@ class Example:
     @property
     def frames_needed(self) -> int:
         """The least U that can emit the labels: one frame each, and a blank between two that are equal."""
-        return len(self.labels) + sum(a == b for a, b in pairwise(self.labels))
+        return len(self.labels) + sum(map(eq, self.labels, self.labels[1:]))
 
 
 @dataclass(frozen=True)
