@@ -18,8 +18,8 @@ __all__ = ["load"]
 
 # torch keeps a thousand CPU kernels of each sort, by the shapes they were made for, and batches seldom have the same
 # shape twice: a training grew by a third within an hour. A step needs some forty. Both are read at the first kernel.
-for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-    os.environ.setdefault(cache, "64")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
 
 
 def load(path: str | Path, *, device: str = "cpu") -> Transcriber:

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-DIRECTIONS = ("", "_reverse")  # as torch names their parameters
+_DIRECTIONS = ("", "_reverse")  # as torch names their parameters
 
 
 def bidirectional_gru(rnn: nn.GRU, x: Tensor, lengths: Tensor) -> Tensor:
     """`x` (B, U, D), lengths (B,) with a bidirectional layer's parameters to (B, U, 2 H), 0 at padding."""
     index, sizes = steps(lengths, x.shape[1])
     input_weight, weight, input_bias, bias = (
-        torch.stack([getattr(rnn, f"{name}_l0{direction}") for direction in DIRECTIONS])
+        torch.stack([getattr(rnn, f"{name}_l0{direction}") for direction in _DIRECTIONS])
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
     frames = x.flatten(0, 1)

@@ -193,6 +193,7 @@ class _Search:
         return trie
 
     def decode_share(self, share: _Share) -> list[Hypothesis]:
+        """The best hypothesis for each of several emissions (U, V): what one of the processes does of a batch."""
         rows, clock = share
         return [self.decode(row, clock) for row in rows]
 
