@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,6 +47,14 @@ class Batch:
         """The batch in page-locked memory, from which a GPU copies without waiting."""
         return self._map(lambda tensor: tensor.pin_memory())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """From a worker the waveforms come through shared memory, and what is small with the message itself.
+
+        Each tensor of shared memory is asked for by a connection of its own, which the step of training waits for.
+        """
+        small = (self.lengths, self.targets, self.target_lengths, self.frames_needed)
+        return _received, (self.waveforms, [tensor.numpy() for tensor in small], self.utterances, self.failures)
+
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return replace(
             self,
@@ -56,6 +64,11 @@ class Batch:
             target_lengths=change(self.target_lengths),
             frames_needed=change(self.frames_needed),
         )
+
+
+def _received(waveforms: Tensor, small: list[np.ndarray], utterances: Any, failures: Any) -> Batch:
+    lengths, targets, target_lengths, frames_needed = map(torch.from_numpy, small)
+    return Batch(waveforms, lengths, targets, target_lengths, frames_needed, utterances, failures)
 
 
 class SpeechDataset(Dataset[Batch]):

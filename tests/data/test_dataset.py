@@ -98,6 +98,7 @@ def test_the_numbers_are_the_same_whatever_the_number_of_workers(examples, worke
     spread = list(loader(dataset, sampler(examples), workers=workers))
     assert len(alone) == len(spread) > 2
     assert all(map(same, alone, spread))
+    assert [name for name in TENSORS if getattr(spread[0], name).is_shared()] == ["waveforms"]
 
 
 def test_persistent_workers_learn_of_the_next_epoch(examples):
