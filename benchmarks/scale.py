@@ -1,9 +1,10 @@
 """What training costs against the length of clips and the size of the corpus: python benchmarks/scale.py [key=value].
 
-Generated audio, pieces of one recording of noise, by way of manifest, selection, sampler, reading and the steps of
-training; the keys are those of `asr.train`. First table: clips of one length each. Second: corpora of 5 s clips, what
-they take to start, and the same number of batches of each. "against": the time of a second of audio against that of the
-first row.
+First table: what the sampler takes until it gives its first batch. The others: generated audio, pieces of one recording
+of noise, by way of manifest, selection, sampler, reading and the steps of training; the keys are those of `asr.train`,
+which trains `small` in batches of 480 s, as experiment=librispeech_100 does, unless others are asked for. Second:
+clips of one length each. Third: corpora of 5 s clips, what they take to start, and the same number of batches of each.
+"against": the time of a second of audio against the median of the table.
 """
 
 import resource
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import soundfile
@@ -31,9 +33,10 @@ from asr.loss import ctc_loss
 from asr.model import CTCModel
 
 LENGTHS = (1, 2, 4, 8, 16, 32)  # seconds
-SIZES = (1_000, 10_000, 100_000, 281_241)  # utterances; the last is LibriSpeech's 960 hours
+SAMPLED = (281_241, 10_000_000)  # utterances; the first are LibriSpeech's 960 hours
+SIZES = (1_000, 10_000, 100_000, 281_241)
 RECORDING = 600  # seconds of noise that clips are cut from
-BATCHES = 12
+BATCHES = 8
 CLIP = 5.0  # seconds
 
 
@@ -46,6 +49,19 @@ def manifest(folder: Path, noise: Path, count: int, seconds: float) -> Path:
     path = folder / f"{count}-{seconds:g}.jsonl"
     write_manifest(path, [Utterance(noise, n, text.strip(), o) for n, o in zip(lengths, starts, strict=True)])
     return path
+
+
+def first_batch(cfg: object, count: int) -> tuple[float, float]:
+    """Seconds and megabytes that the sampler takes to give its first batch."""
+    durations = np.random.default_rng(0).uniform(1, 17, count)
+    before, began = peak(), time.perf_counter()
+    next(iter(BucketSampler(durations, batch_seconds=cfg.data.batch_seconds)))
+    return time.perf_counter() - began, peak() - before
+
+
+def peak() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(cfg: object, path: Path) -> tuple[float, float]:
@@ -85,25 +101,34 @@ def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) ->
     Console(width=100).print(shown)
 
 
+def costs(found: Sequence[float]) -> list[tuple[str, str]]:
+    """Each as milliseconds, and against their median."""
+    return [(f"{1e3 * cost:.2f}", f"{cost / median(found):.2f}") for cost in found]
+
+
 def main() -> None:
-    cfg = cli.compose("train", ["trainer=cpu", *sys.argv[1:]])
+    sized = any(argument.startswith("model=") for argument in sys.argv[1:])
+    default = ["trainer=cpu", "data.batch_seconds=480", *([] if sized else ["model=small"])]
+    cfg = cli.compose("train", [*default, *sys.argv[1:]])
+    samplers = [(count, *first_batch(cfg, count)) for count in SAMPLED]
+    table("sampler", ("utterances", "s", "MB"), [(f"{n:,}", f"{s:.2f}", f"{mb:.0f}") for n, s, mb in samplers])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         noise = folder / "noise.wav"
         samples = np.random.default_rng(0).normal(0, 0.1, RECORDING * SAMPLE_RATE)
         soundfile.write(noise, samples.astype(np.float32), SAMPLE_RATE)
-        rows, first = [], 0.0
-        for seconds in LENGTHS:
-            _, cost = measure(cfg, manifest(folder, noise, int(60 * BATCHES / seconds) + BATCHES, seconds))
-            first = first or cost
-            rows.append((f"{seconds}", f"{1e3 * cost:.2f}", f"{cost / first:.2f}"))
+        audio = cfg.data.batch_seconds * BATCHES
+        found = [measure(cfg, manifest(folder, noise, round(audio / s) + BATCHES, s))[1] for s in LENGTHS]
+        rows = [(f"{seconds}", *cost) for seconds, cost in zip(LENGTHS, costs(found), strict=True)]
         table("clips of one length", ("seconds", "ms a second of audio", "against"), rows)
-        rows, first = [], 0.0
+        starts, found, most = [], [], []
         for size in SIZES:
             start, cost = measure(cfg, manifest(folder, noise, size, CLIP))
-            first = first or cost
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            rows.append((f"{size:,}", f"{start:.2f}", f"{peak:,.0f}", f"{1e3 * cost:.2f}", f"{cost / first:.2f}"))
+            starts.append(start), found.append(cost), most.append(peak())
+        rows = [
+            (f"{size:,}", f"{start:.2f}", f"{mb:,.0f}", *cost)
+            for size, start, mb, cost in zip(SIZES, starts, most, costs(found), strict=True)
+        ]
         headings = ("utterances", "start, s", "peak memory so far, MB", "ms a second of audio", "against")
         table(f"corpora of {CLIP:g} s clips", headings, rows)
 

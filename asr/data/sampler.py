@@ -87,14 +87,14 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         behind a place is at most (1 + blur) / (1 - blur) times as long as the one that stands there unblurred.
         """
         slack = (1 + self.blur) / (1 - self.blur)
-        cuts, start, longest = [], 0, 0.0
-        for at, duration in enumerate(np.sort(self.durations * slack)[::-1].tolist()):
-            if at == start:
-                longest = duration
-            elif longest * (at - start + 1) > self.batch_seconds:
-                cuts.append(at)
-                start, longest = at, duration
-        return cuts
+        longest_first = np.sort(self.durations * slack)[::-1]
+        cuts: list[int] = []
+        at = 0
+        while True:
+            at += max(1, int(self.batch_seconds / max(float(longest_first[at]), 1e-6)))
+            if at >= len(longest_first):
+                return cuts
+            cuts.append(at)
 
     def padding(self, epoch: int = 0) -> float:
         """Share of an epoch's audio that is padding."""
