@@ -1,53 +1,90 @@
-"""Calls at once: what comes back, what goes wrong in another process, and what becomes of the processes."""
+"""Rows at once: what comes back, what goes wrong in another process, and what becomes of the processes."""
 
 import multiprocessing
 import os
 import signal
 import time
 
+import numpy as np
 import pytest
 
-from asr.decode.parallel import Parallel
+from asr.decode.parallel import CLAIMS, Parallel
 from asr.errors import DecodingError
 
-
-def halves(number):
-    if number % 2:
-        raise ValueError(f"{number} is odd")
-    return number // 2, os.getpid()
+SLOW = 0.05  # seconds, in which every process has claimed a row
 
 
-def test_results_come_in_the_order_of_the_arguments_the_first_from_this_process():
-    shared = Parallel(halves)
-    (first, here), (second, there), (third, elsewhere) = shared([2, 40, 6])
-    assert (first, second, third) == (1, 20, 3)
-    assert here == os.getpid() != there != elsewhere != here
-    assert shared([8]) == [(4, here)]
-    assert shared([8, 10, 12]) == [(4, here), (5, there), (6, elsewhere)]  # the same processes again
+def row(number, frames=2):
+    return np.full((frames, 3), number, dtype=np.float32)
 
 
-@pytest.mark.parametrize("arguments", [[3, 4], [4, 3]])
-def test_an_error_is_raised_here_and_the_next_call_is_not_mixed_up_with_what_is_left_of_it(arguments):
-    shared = Parallel(halves)
+def halves(row, delay):
+    time.sleep(delay)
+    if row.size and row[0, 0] % 2:
+        raise ValueError(f"{row[0, 0]:.0f} is odd")
+    return (row / 2).copy(), os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 3 * CLAIMS])
+def test_results_come_in_the_order_of_the_rows(workers, count):
+    rows = [row(2 * i, frames=i % 4) for i in range(count)]
+    found = Parallel(halves, workers)(rows, 0.0)
+    assert len(found) == count
+    assert all(np.array_equal(half, row / 2) for row, (half, _) in zip(rows, found, strict=True))
+    assert len({process for _, process in found}) <= workers
+
+
+def test_each_process_takes_a_part_and_is_there_for_the_next_call():
+    parallel = Parallel(halves, 3)
+    first, second = ({process for _, process in parallel([row(2)] * 3, SLOW)} for _ in range(2))
+    assert first == second
+    assert len(first) == 3
+    assert os.getpid() in first
+
+
+def test_whoever_is_free_takes_the_next_row():
+    def sleeps(row, _):
+        time.sleep(float(row[0, 0]))
+        return os.getpid()
+
+    parallel = Parallel(sleeps, 2)
+    parallel([row(SLOW)] * 2, None)
+    longest, *others = parallel([row(4 * SLOW), *[row(SLOW / 4)] * 8], None)
+    assert set(others) - {longest}
+    assert longest not in others
+
+
+def test_rows_that_need_more_memory_than_those_before_get_it():
+    parallel = Parallel(halves, 2)
+    for frames in (1, 200_000, 10):
+        half, _ = parallel([row(2), row(4, frames)], 0.0)[1]
+        assert half.shape == (frames, 3)
+        assert (half == 2).all()
+
+
+@pytest.mark.parametrize("numbers", [[3, 4], [4, 3]])
+def test_an_error_is_raised_here_and_the_next_call_is_not_mixed_up_with_what_is_left_of_it(numbers):
+    parallel = Parallel(halves, 2)
     with pytest.raises(ValueError, match="3 is odd"):
-        shared(arguments)
-    assert [half for half, _ in shared([20, 40])] == [10, 20]
+        parallel([row(number) for number in numbers], SLOW)
+    assert [half[0, 0] for half, _ in parallel([row(20), row(40)], 0.0)] == [10, 20]
 
 
 def test_a_killed_process_is_told_and_replaced():
-    shared = Parallel(halves)
-    (_, (_, other)) = shared([2, 2])
+    parallel = Parallel(halves, 2)
+    (other,) = {process for _, process in parallel([row(2)] * 2, SLOW)} - {os.getpid()}
     os.kill(other, signal.SIGKILL)
     with pytest.raises(DecodingError, match="a process that decodes was killed"):
-        shared([2, 2])
-    assert [half for half, _ in shared([2, 2])] == [1, 1]
+        parallel([row(2)] * 2, 0.0)
+    assert [half[0, 0] for half, _ in parallel([row(2)] * 2, 0.0)] == [1, 1]
 
 
 def test_processes_end_when_nobody_calls_any_more():
-    shared = Parallel(halves)
-    shared([2, 2, 2])
+    parallel = Parallel(halves, 3)
+    parallel([row(2)] * 3, 0.0)
     before = multiprocessing.active_children()
-    del shared
+    del parallel
     end = time.monotonic() + 10
     while any(process.is_alive() for process in before) and time.monotonic() < end:
         time.sleep(0.01)

@@ -94,33 +94,29 @@ class Beam:
             word_bonus = WORD_BONUS if self.lm is not None and self.lm_unit == "words" else 0.0
         self.word_bonus = word_bonus
         self._search: _Search | None = None
-        self._shared: Parallel[_Share, list[Hypothesis]] | None = None
+        self._parallel: Parallel[Clock, Hypothesis] | None = None
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """The best hypothesis of each utterance. Raises ConfigError for a lexicon that the tokens cannot spell."""
         if self._search is None or self._search.tokenizer != tokenizer:
-            self._search, self._shared = _Search(self, tokenizer), None
+            self._search, self._parallel = _Search(self, tokenizer), None
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
         rows = [log_probs[i, :frames] for i, frames in enumerate(emissions.lengths.tolist())]
-        clock = emissions.clock
-        if self._shared is None:  # processes, as flashlight holds Python's lock while it decodes
-            self._shared = Parallel(self._search.decode_share)
-        by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        count = max(1, min(self.workers, len(rows)))
-        shares = [by_length[first::count] for first in range(count)]
-        found = self._shared([([rows[i] for i in share], clock) for share in shares])
-        at = dict(zip(chain.from_iterable(shares), chain.from_iterable(found), strict=True))
+        if self._parallel is None:  # processes, as flashlight holds Python's lock while it decodes
+            self._parallel = Parallel(self._search.decode, self.workers)
+        longest_first = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+        found = self._parallel([rows[i] for i in longest_first], emissions.clock)
+        at = dict(zip(longest_first, found, strict=True))
         return [at[i] for i in range(len(rows))]
 
     def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":
         """The same with other weights; language model and lexicon are not read again."""
         other = copy(self)
-        other.lm_weight, other.word_bonus, other._shared = lm_weight, word_bonus, None
+        other.lm_weight, other.word_bonus, other._parallel = lm_weight, word_bonus, None
         other._search = self._search.reweighted(other) if self._search is not None else None
         return other
 
 
-_Share = tuple[Sequence[np.ndarray], Clock]
 _Timed = tuple[str, int, int]  # a word, its first frame, and the frame behind its last
 
 
@@ -191,11 +187,6 @@ class _Search:
             trie.insert([*self.tokenizer.encode(word), self.space], index, model.first(index) if model else 0.0)
         trie.smear(fl.SmearingMode.MAX)
         return trie
-
-    def decode_share(self, share: _Share) -> list[Hypothesis]:
-        """The best hypothesis for each of several emissions (U, V): what one of the processes does of a batch."""
-        rows, clock = share
-        return [self.decode(row, clock) for row in rows]
 
     def decode(self, log_probs: np.ndarray, clock: Clock) -> Hypothesis:
         """The best hypothesis for emissions (U, V), the next best as its alternatives."""

@@ -1,71 +1,149 @@
-"""A function of this process on several arguments at once: by processes forked from it, and by itself."""
+"""A function of this process on each of many arrays: by processes forked from it, and by itself."""
 
+import mmap
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
 
 from asr.errors import DecodingError
 
-Argument = TypeVar("Argument")
+Context = TypeVar("Context")
 Result = TypeVar("Result")
 
+ROOM = 1 << 20  # bytes of shared memory, at least
+CLAIMS = 4096  # at most, so that a pipe holds them all
 
-class Parallel(Generic[Argument, Result]):
-    """Calls of a function, the first one here and each other one in a process of its own.
 
-    The processes are forked at the first call and have what the function holds from then on: only arguments and results
-    are sent, by this thread, so that a function which holds Python's lock keeps nothing back. Results are in the order
-    of the arguments; an error in a process is raised here, and DecodingError where one was killed.
+class Parallel(Generic[Context, Result]):
+    """Calls of `function(row, context)` by as many as `workers` processes, one of which is this one.
+
+    The others are forked at the first call and have what the function holds from then on. Rows lie in memory that all
+    share, and whoever is free claims the next one, by reading its index from a pipe: so all end together, however
+    unlike the rows are, if the largest come first. An error in a process is raised here, and DecodingError where one
+    was killed.
     """
 
-    def __init__(self, function: Callable[[Argument], Result]) -> None:
-        self.function = function
-        self._ends: list[Connection] = []
+    def __init__(self, function: Callable[[np.ndarray, Context], Result], workers: int) -> None:
+        self.function, self.workers = function, workers
+        self._team: _Team[Context, Result] | None = None
 
-    def __call__(self, arguments: Sequence[Argument]) -> list[Result]:
-        while len(self._ends) < len(arguments) - 1:
-            self._fork()
-        ends = self._ends[: len(arguments) - 1]
+    def __call__(self, rows: Sequence[np.ndarray], context: Context) -> list[Result]:
+        """The results for rows (U, V) of float32, in their order."""
+        others = min(self.workers, len(rows)) - 1
+        if others < 1:
+            return [self.function(row, context) for row in rows]
+        need = sum(row.nbytes for row in rows)
+        if self._team is None or need > len(self._team.memory):
+            self._leave()
+            self._team = _Team(self.function, max(ROOM, 2 * need))
         try:
-            for end, argument in zip(ends, arguments[1:], strict=True):
-                end.send(argument)
-            found = [self.function(arguments[0])]
-            for end in ends:
-                result, error = end.recv()
-                if error is not None:
-                    raise error
-                found.append(result)
+            found = self._team(rows, context, others)
         except BaseException as error:
-            self._ends = []  # what the others answer now is nobody's
+            self._leave()  # what its processes answer now is nobody's
             if isinstance(error, EOFError | ConnectionError):
                 raise DecodingError("a process that decodes was killed, perhaps for want of memory") from error
             raise
+        return [found[i] for i in range(len(rows))]
+
+    def _leave(self) -> None:
+        if self._team is not None:
+            self._team.close()
+            self._team = None
+
+
+class _Task(NamedTuple, Generic[Context]):
+    """Rows in shared memory: row i is the numbers from bounds[i] to bounds[i + 1], `width` for each frame."""
+
+    bounds: np.ndarray
+    width: int
+    context: Context
+
+
+class _Team(Generic[Context, Result]):
+    """Forked processes, and the memory and the claims that they share with this one. Without it they end."""
+
+    def __init__(self, function: Callable[[np.ndarray, Context], Result], size: int) -> None:
+        self.function = function
+        self.memory = mmap.mmap(-1, size)
+        self.fork = multiprocessing.get_context("fork")
+        self.claims, self.offer = self.fork.Pipe(duplex=False)
+        self.ends: list[Connection] = []
+
+    def __call__(self, rows: Sequence[np.ndarray], context: Context, others: int) -> dict[int, Result]:
+        while len(self.ends) < others:
+            self._grow()
+        bounds = np.cumsum([0, *(row.size for row in rows)])
+        np.concatenate([row.ravel() for row in rows], out=_numbers(self.memory)[: bounds[-1]])
+        task = _Task(bounds, rows[0].shape[1], context)
+        for end in self.ends[:others]:
+            end.send(task)
+        claims = [*range(0, len(rows), _block(len(rows))), *[len(rows)] * (1 + others)]  # for each process an end
+        os.write(self.offer.fileno(), np.array(claims, dtype="<i4").tobytes())
+        found = self._work(task)
+        for end in self.ends[:others]:
+            answer = end.recv()
+            if isinstance(answer, Exception):
+                try:
+                    raise answer
+                finally:
+                    del answer  # the traceback holds this frame: a circle, which would keep everything of the caller
+            found |= answer
         return found
 
-    def _fork(self) -> None:
-        fork = multiprocessing.get_context("fork")
-        here, there = fork.Pipe()
-        process = fork.Process(target=_serve, args=(self.function, there, [*self._ends, here]), daemon=True)
+    def close(self) -> None:
+        for end in (*self.ends, self.claims, self.offer):
+            end.close()
+
+    def _grow(self) -> None:
+        here, there = self.fork.Pipe()
+        process = self.fork.Process(target=self._serve, args=(there, [*self.ends, here, self.offer]), daemon=True)
         process.start()
         there.close()
-        self._ends.append(here)
+        self.ends.append(here)
 
-
-def _serve(function: Callable[[Argument], Result], end: Connection, inherited: Sequence[Connection]) -> None:
-    """Answer until the other end is closed, of which this process must hold no copy."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the first process, and then this one
-    for other in inherited:
-        other.close()
-    while True:
+    def _serve(self, end: Connection, inherited: Sequence[Connection]) -> None:
+        """Answer until the other end is closed, of which this process must hold no copy."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the first process, and then this one
+        for other in inherited:
+            other.close()
+        answer: dict[int, Result] | Exception
         try:
-            argument = end.recv()
-        except EOFError:
+            while True:
+                task = end.recv()
+                try:
+                    answer = self._work(task)
+                except Exception as error:
+                    answer = error
+                end.send(answer)
+        except (EOFError, ConnectionError):
             return
-        answer: tuple[Result | None, Exception | None]
-        try:
-            answer = function(argument), None
-        except Exception as error:
-            answer = None, error
-        end.send(answer)
+
+    def _work(self, task: _Task[Context]) -> dict[int, Result]:
+        """The results for the rows that this process claims."""
+        numbers, count = _numbers(self.memory), len(task.bounds) - 1
+        found: dict[int, Result] = {}
+        while (first := self._claim()) < count:
+            for i in range(first, min(first + _block(count), count)):
+                row = numbers[task.bounds[i] : task.bounds[i + 1]].reshape(-1, task.width)
+                found[i] = self.function(row, task.context)
+        return found
+
+    def _claim(self) -> int:
+        claim = os.read(self.claims.fileno(), 4)
+        if not claim:
+            raise EOFError
+        return int.from_bytes(claim, "little")
+
+
+def _numbers(memory: mmap.mmap) -> np.ndarray:
+    return np.frombuffer(memory, dtype=np.float32)
+
+
+def _block(count: int) -> int:
+    """How many rows are claimed at once."""
+    return 1 + count // CLAIMS
