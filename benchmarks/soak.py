@@ -2,7 +2,8 @@
 
 Runs `asr.train` with these keys and two data workers for so long, then stops it as Ctrl-C does. A row for every ten
 minutes: the median and the peak of the memory of all its processes, shared pages counted once (proportional set size),
-and that median against the first one after the first ten minutes.
+each against that of the first row after the first ten minutes. Batches differ, so a median goes up and down by a few
+hundredths from row to row; what grows goes up only.
 """
 
 import os
@@ -48,15 +49,16 @@ def main() -> None:
             os.kill(training.pid, signal.SIGINT)
         training.wait()
     table = Table(title=escape(f"memory of asr.train {' '.join(keys)}"))
-    for heading in ("minutes", "median, MB", "peak, MB", "against"):
+    for heading in ("minutes", "median, MB", "against", "peak, MB", "against"):
         table.add_column(heading, justify="right")
     rows: dict[int, list[float]] = {}
     for seconds, megabytes in samples:
         rows.setdefault(int(seconds // ROW), []).append(megabytes)
-    settled = median(rows.get(1, [float("nan")]))
     for row, found in rows.items():
-        against = f"{median(found) / settled:.3f}" if row else ""
-        table.add_row(f"{10 * row} to {10 * row + 10}", f"{median(found):,.0f}", f"{max(found):,.0f}", against)
+        figures: list[str] = []
+        for statistic in (median, max):
+            figures += [f"{statistic(found):,.0f}", f"{statistic(found) / statistic(rows[1]):.3f}" if row else ""]
+        table.add_row(f"{10 * row} to {10 * row + 10}", *figures)
     Console(width=100).print(table)
 
 
