@@ -16,7 +16,7 @@ Context = TypeVar("Context")
 Result = TypeVar("Result")
 
 ROOM = 1 << 20  # bytes of shared memory, at least
-CLAIMS = 4096  # at most, so that a pipe holds them all
+CLAIMS = 512  # at most, so that even a pipe of one page holds them all
 
 
 class Parallel(Generic[Context, Result]):
