@@ -331,6 +331,10 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["resume=true"], "there is no checkpoint"),
         (["init=nowhere.safetensors"], "nowhere.safetensors: no such model"),
         (["trainer.accelerator=cpu", "+trainer.speed=1"], "unexpected keyword argument 'speed'"),
+        (
+            ["optimizer._target_=torch.optim.NAdam"],
+            "unexpected keyword argument 'fused'; ~optimizer.KEY leaves a key out",
+        ),
     ],
 )
 def test_bad_settings_get_one_line_and_exit_code_2(

@@ -20,7 +20,7 @@ from asr.calibration import AS_IT_IS, Calibration
 from asr.clock import AT_TOKENS, Reach, speech_bounds
 from asr.data.dataset import Batch
 from asr.decode import Greedy, Hypothesis
-from asr.errors import TrainingError
+from asr.errors import ConfigError, TrainingError
 from asr.lengths import mask
 from asr.loss import ctc_loss, disagreement
 from asr.model import CTCModel, Emissions
@@ -89,12 +89,16 @@ class Recogniser(LightningModule):
         self._audio_seconds, self._epoch_start, self._elapsed = 0.0, 0.0, 0.0
 
     def configure_optimizers(self) -> Any:
+        """Raises ConfigError for a setting that the optimizer or the schedule does not have."""
         settings = {}
         if self.trainer.scaler is not None and "fused" in getattr(self.make_optimizer, "keywords", {}):
             settings["fused"] = False  # in float16 it would take gradients back to their scale behind their clipping
-        optimizer = self.make_optimizer(self.model.parameters(), **settings)
         steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self.make_scheduler(optimizer, steps=steps)
+        try:
+            optimizer = self.make_optimizer(self.model.parameters(), **settings)
+            scheduler = self.make_scheduler(optimizer, steps=steps)
+        except TypeError as error:
+            raise ConfigError(f"optimizer, scheduler: {error}; ~optimizer.KEY leaves a key out") from None
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
