@@ -107,9 +107,7 @@ def costs(found: Sequence[float]) -> list[tuple[str, str]]:
 
 
 def main() -> None:
-    sized = any(argument.startswith("model=") for argument in sys.argv[1:])
-    default = ["trainer=cpu", "data.batch_seconds=480", *([] if sized else ["model=small"])]
-    cfg = cli.compose("train", [*default, *sys.argv[1:]])
+    cfg = cli.compose("train", ["trainer=cpu", "model=small", "data.batch_seconds=480", *sys.argv[1:]])
     samplers = [(count, *first_batch(cfg, count)) for count in SAMPLED]
     table("sampler", ("utterances", "s", "MB"), [(f"{n:,}", f"{s:.2f}", f"{mb:.0f}") for n, s, mb in samplers])
     with tempfile.TemporaryDirectory() as name:
@@ -121,10 +119,8 @@ def main() -> None:
         found = [measure(cfg, manifest(folder, noise, round(audio / s) + BATCHES, s))[1] for s in LENGTHS]
         rows = [(f"{seconds}", *cost) for seconds, cost in zip(LENGTHS, costs(found), strict=True)]
         table("clips of one length", ("seconds", "ms a second of audio", "against"), rows)
-        starts, found, most = [], [], []
-        for size in SIZES:
-            start, cost = measure(cfg, manifest(folder, noise, size, CLIP))
-            starts.append(start), found.append(cost), most.append(peak())
+        measured = [(*measure(cfg, manifest(folder, noise, size, CLIP)), peak()) for size in SIZES]
+        starts, found, most = zip(*measured, strict=True)
         rows = [
             (f"{size:,}", f"{start:.2f}", f"{mb:,.0f}", *cost)
             for size, start, mb, cost in zip(SIZES, starts, most, costs(found), strict=True)

@@ -120,8 +120,7 @@ def rates(overrides: list[str], manifest: Path, folder: Path) -> list[tuple[floa
 
 def main() -> None:
     asked = [argument for argument in sys.argv[1:] if not argument.startswith("rows=")]
-    sized = any(argument.startswith("model=") for argument in asked)
-    overrides = ["data.limit=300", *([] if sized else ["model=small"]), *asked]
+    overrides = ["model=small", "data.limit=300", *asked]
     wanted = next((argument[len("rows=") :] for argument in sys.argv[1:] if argument.startswith("rows=")), "")
     table = Table(title=f"seconds of audio a second, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for heading in ("", "asr.train", "bare loop", "ratio (median)", "from", "to"):

@@ -91,7 +91,7 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         cuts: list[int] = []
         at = 0
         while True:
-            at += max(1, int(self.batch_seconds / max(float(longest_first[at]), 1e-6)))
+            at += max(1, int(self.batch_seconds / longest_first[at]))
             if at >= len(longest_first):
                 return cuts
             cuts.append(at)

@@ -104,10 +104,7 @@ class Beam:
         rows = [log_probs[i, :frames] for i, frames in enumerate(emissions.lengths.tolist())]
         if self._parallel is None:  # processes, as flashlight holds Python's lock while it decodes
             self._parallel = Parallel(self._search.decode, self.workers)
-        longest_first = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-        found = self._parallel([rows[i] for i in longest_first], emissions.clock)
-        at = dict(zip(longest_first, found, strict=True))
-        return [at[i] for i in range(len(rows))]
+        return self._parallel(rows, emissions.clock)
 
     def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":
         """The same with other weights; language model and lexicon are not read again."""

@@ -23,9 +23,8 @@ class Parallel(Generic[Context, Result]):
     """Calls of `function(row, context)` by as many as `workers` processes, one of which is this one.
 
     The others are forked at the first call and have what the function holds from then on. Rows lie in memory that all
-    share, and whoever is free claims the next one, by reading its index from a pipe: so all end together, however
-    unlike the rows are, if the largest come first. An error in a process is raised here, and DecodingError where one
-    was killed.
+    share, the largest first, and whoever is free claims the next one, by reading its index from a pipe: so all end
+    together, however unlike the rows are. An error in a process is raised here, and DecodingError where one was killed.
     """
 
     def __init__(self, function: Callable[[np.ndarray, Context], Result], workers: int) -> None:
@@ -41,14 +40,16 @@ class Parallel(Generic[Context, Result]):
         if self._team is None or need > len(self._team.memory):
             self._leave()
             self._team = _Team(self.function, max(ROOM, 2 * need))
+        largest_first = sorted(range(len(rows)), key=lambda i: -rows[i].size)
         try:
-            found = self._team(rows, context, others)
+            found = self._team([rows[i] for i in largest_first], context, others)
         except BaseException as error:
             self._leave()  # what its processes answer now is nobody's
             if isinstance(error, EOFError | ConnectionError):
                 raise DecodingError("a process that decodes was killed, perhaps for want of memory") from error
             raise
-        return [found[i] for i in range(len(rows))]
+        at = {i: found[place] for place, i in enumerate(largest_first)}
+        return [at[i] for i in range(len(rows))]
 
     def _leave(self) -> None:
         if self._team is not None:
@@ -96,6 +97,7 @@ class _Team(Generic[Context, Result]):
         return found
 
     def close(self) -> None:
+        """Let go of the processes, which end when they have done what they are at."""
         for end in (*self.ends, self.claims, self.offer):
             end.close()
 
