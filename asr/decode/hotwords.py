@@ -7,12 +7,17 @@ and all others are made less likely. What results is an emission like any other:
 without, prefers the phrase, and none is forced to take it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
 from asr.decode.align import best_path
 from asr.decode.path import lines
@@ -22,6 +27,7 @@ from asr.text import BLANK, Tokenizer, normalise
 
 WEIGHT = 1.0  # nats for each letter, unless a phrase has its own
 IMPOSSIBLE = -1e4  # nats
+END = -1  # behind the last label of a phrase
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def read(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
 
 
 class Spotter:
-    """Finds phrases in emissions, all in one pass. The states of "an" are  _ . a . n . _  where . is the blank."""
+    """Finds phrases in emissions, all in one pass. The labels of "an" are  _ a n _  with blanks between."""
 
     def __init__(self, hotwords: dict[str, float], tokenizer: Tokenizer) -> None:
         """`hotwords` are normalised phrases with weights. Raises ConfigError for a character that the model lacks."""
@@ -69,18 +75,9 @@ class Spotter:
         self.tokenizer = tokenizer
         self.space = tokenizer.index(" ")
         self.labels = [np.array(tokenizer.encode(f" {phrase} ")) for phrase in hotwords]
-        self.bonus = np.array([w * len(p.replace(" ", "")) for p, w in hotwords.items()], dtype=np.float32)
-        sizes = np.array([2 * len(labels) - 1 for labels in self.labels])
-        self.last = sizes.cumsum() - 1
-        self.first = self.last - sizes + 1
-        self.token = np.full(sizes.sum(), BLANK)
-        for first, last, labels in zip(self.first, self.last, self.labels, strict=True):
-            self.token[first : last + 1 : 2] = labels
-        # a step from the phrase in front is impossible; so is a leap to a blank, and over one between equal letters
-        self.step, self.leap = np.zeros((2, len(self.token)), dtype=np.float32)
-        self.step[self.first] = self.leap[self.first] = self.leap[self.first + 1] = -np.inf
-        self.leap[self.token == BLANK] = -np.inf
-        self.leap[2:][self.token[2:] == self.token[:-2]] = -np.inf
+        self.bonus = np.array([w * len(p.replace(" ", "")) for p, w in hotwords.items()])
+        rows = [torch.tensor([*labels, END]) for labels in self.labels]
+        self.columns = pad_sequence(rows, padding_value=END)  # the phrases' first labels, their second ones, and so on
 
     def __call__(self, log_probs: np.ndarray) -> np.ndarray:
         """Emissions (U, V) of one utterance, with the phrases that are found in it as their likeliest path."""
@@ -110,24 +107,46 @@ class Spotter:
     def spots(self, log_probs: np.ndarray) -> list[Spot]:
         """What is found in emissions (U, V) that begin and end with a space; of two in one place the one that gains
         more. Neighbours share the space between them."""
-        loss = (log_probs - log_probs.max(1, keepdims=True))[:, self.token]
-        scores = np.full(len(self.token) + 2, -np.inf, dtype=np.float32)  # two impossible states in front, for leaps
-        starts = np.zeros(len(self.token) + 2, dtype=np.int64)
-        found = []
-        for t in range(len(loss)):
-            step, leap = scores[1:-1] + self.step, scores[:-2] + self.leap
-            stepped, leapt = step > scores[2:], leap > np.maximum(step, scores[2:])
-            starts[2:] = np.where(leapt, starts[:-2], np.where(stepped, starts[1:-1], starts[2:]))
-            scores[2:] = np.maximum(np.maximum(scores[2:], step), leap)
-            scores[2 + self.first], starts[2 + self.first] = 0.0, t
-            scores[2:] += loss[t]
-            gains = scores[2 + self.last] + self.bonus
-            for i in np.flatnonzero(gains > 0):
-                found.append(Spot(int(i), int(starts[2 + self.last[i]]), t + 1, float(gains[i])))
-        taken = np.zeros(len(loss), dtype=bool)
+        taken = np.zeros(len(log_probs), dtype=bool)
         chosen = []
-        for spot in sorted(found, key=lambda spot: (-spot.gain, spot.end - spot.start)):
+        for spot in sorted(self._candidates(log_probs), key=lambda spot: (-spot.gain, spot.end - spot.start)):
             if not taken[spot.start + 1 : spot.end - 1].any():
                 taken[spot.start + 1 : spot.end - 1] = True
                 chosen.append(spot)
         return chosen
+
+    def _candidates(self, log_probs: np.ndarray) -> Iterator[Spot]:
+        """The best path of each phrase to each frame, where it gains anything: for all frames at once, label by label,
+        with those phrases that can still gain."""
+        loss = torch.from_numpy(log_probs - log_probs.max(1, keepdims=True)).double().T
+        spent = pad(loss.cumsum(1), (1, 0))  # by each token, in all the frames before one
+        phrases = torch.arange(len(self.labels))
+        starts = torch.arange(len(log_probs)).expand(len(phrases), -1)
+        gains = torch.from_numpy(self.bonus)[:, None].expand_as(starts)
+        for labels, following in pairwise(self.columns):
+            gains, starts = _stay(gains, starts, spent[labels[phrases]])
+            ended = following[phrases] == END
+            for row, last in (ended[:, None] & (gains > 0)).nonzero().tolist():
+                yield Spot(int(phrases[row]), int(starts[row, last]), last + 1, float(gains[row, last]))
+            hopeful = ~ended & (gains.amax(1) > 0)
+            phrases, gains, starts = phrases[hopeful], gains[hopeful], starts[hopeful]
+            if not len(phrases):
+                return
+            leapt = _later(gains, starts)
+            rested = _later(*_stay(*leapt, spent[BLANK]))
+            leap = (labels[phrases] != following[phrases])[:, None] & (leapt[0] >= rested[0])
+            gains, starts = torch.where(leap, leapt[0], rested[0]), torch.where(leap, leapt[1], rested[1])
+
+
+def _stay(gains: Tensor, starts: Tensor, spent: Tensor) -> tuple[Tensor, Tensor]:
+    """Paths (P, T) that enter a token in each frame, and where they began, to the best of those that are still in it.
+
+    From frame u to frame t a token spends a difference of two sums, so that the best u is that of a running maximum.
+    """
+    best, entered = (gains - spent[..., :-1]).cummax(1)
+    return best + spent[..., 1:], starts.gather(1, entered)
+
+
+def _later(gains: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+    """One frame on."""
+    return pad(gains[:, :-1], (1, 0), value=-math.inf), pad(starts[:, :-1], (1, 0))
