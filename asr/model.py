@@ -19,6 +19,7 @@ from asr import lengths as ln
 from asr.calibration import AS_IT_IS, Calibration
 from asr.clock import AT_TOKENS, Clock, Reach
 from asr.errors import ConfigError, ModelError
+from asr.files import whole
 from asr.text import BLANK, Tokenizer
 
 FORMAT = "asr-ctc-1"
@@ -163,14 +164,12 @@ class CTCModel(nn.Module):
             "scores": dict(scores or self.scores),
             **self.architecture,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         try:
-            save_file(weights, partial, metadata={"asr": json.dumps(header, ensure_ascii=False)})
+            with whole(path) as partial:
+                save_file(weights, partial, metadata={"asr": json.dumps(header, ensure_ascii=False)})
         except SafetensorError as error:
             raise ModelError(f"{path}: cannot be written ({error})") from None
-        partial.replace(path)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device = "cpu") -> "CTCModel":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import soundfile
 
+from asr.files import whole
 from recipes.cli import command
 from recipes.fetch import Archive, obtain
 from recipes.prepare import Recording, Splits, held_out, prepare, set_aside
@@ -49,9 +50,8 @@ def _audio(stem: Path) -> Path:
         return sphere
     if not wav.exists() and raw.exists():
         samples, rate = soundfile.read(raw, dtype="int16", **RAW)
-        partial = stem.with_name(stem.name + ".partial")
-        soundfile.write(partial, samples, rate, subtype="PCM_16", format="WAV")
-        partial.replace(wav)
+        with whole(wav) as partial:
+            soundfile.write(partial, samples, rate, subtype="PCM_16", format="WAV")
     return wav
 
 

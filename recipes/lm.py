@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asr.data.manifest import read_manifest
+from asr.files import whole
 from asr.text import BAR, normalise
 from recipes.cli import command
 from recipes.fetch import Archive, RecipeError, fetched, notes
@@ -84,7 +85,6 @@ def lm(
         measured = estimate(rest, order=order, prune=limits).perplexity(sentences[::ASIDE])
     else:
         measured = (math.nan, math.nan)
-    target.parent.mkdir(parents=True, exist_ok=True)
     model.write(target)
     if unit == "words":
         known = sorted({word for sentence in sentences for word in sentence})
@@ -119,11 +119,8 @@ def _lines(path: Path) -> Iterator[str]:
 def _unpacked(packed: Path, target: Path) -> None:
     """The ARPA file of a packed one, in lower case as transcripts are: LibriSpeech's words are capitals."""
     notes.print(f"unpacking {packed.name} to {target}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    with partial.open("w", encoding="utf-8") as out:
+    with whole(target) as partial, partial.open("w", encoding="utf-8") as out:
         out.writelines(line.lower() for line in _lines(packed))
-    partial.replace(target)
 
 
 def _print_table(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asr.files import whole
 from recipes.fetch import RecipeError
 
 SPECIAL = UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"  # words 0, 1 and 2
@@ -70,8 +71,7 @@ class NGramModel:
 
     def write(self, path: Path) -> None:
         """Write an ARPA file, whole or not at all."""
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("w", encoding="utf-8") as file:
+        with whole(path) as partial, partial.open("w", encoding="utf-8") as file:
             file.write("\\data\\\n")
             file.writelines(f"ngram {n}={len(table.word)}\n" for n, table in enumerate(self.tables, start=1))
             names = [""]
@@ -87,7 +87,6 @@ class NGramModel:
                     file.writelines(f"{p:.7g}\t{text}\n" for p, text, _ in columns)
                 names = spelled
             file.write("\n\\end\\\n")
-        partial.replace(path)
 
 
 def estimate(sentences: Iterable[Sequence[str]], *, order: int = 4, prune: Sequence[int] = ()) -> NGramModel:

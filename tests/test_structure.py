@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "asr"
 ROWS = (  # imports go from a later row to an earlier one; a folder is one row
-    ("asr.errors",),
+    ("asr.errors", "asr.files"),
     ("asr.storage",),
     ("asr.audio",),
     ("asr.calibration", "asr.clock"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError
+from asr.files import whole
 from asr.storage import Stored, fetch, is_address
 
 
@@ -59,9 +60,7 @@ def read_manifests(paths: str | Path | Iterable[str | Path] | None, *, limit: in
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest, whole or not at all, with paths relative to its folder."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as out:
+    with whole(path) as partial, partial.open("w", encoding="utf-8") as out:
         for utterance in utterances:
             audio = utterance.audio
             place = audio.place if isinstance(audio, Stored) else audio
@@ -77,7 +76,6 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
             if utterance.speaker:
                 entry["speaker"] = utterance.speaker
             out.write(json.dumps(entry, ensure_ascii=False) + "\n")
-    partial.replace(path)
 
 
 def _read(path: str | Path) -> str:

@@ -11,12 +11,10 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count, repeat
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
-from uuid import uuid4
 
 import numpy as np
 import soundfile
@@ -25,6 +23,7 @@ from asr import audio
 from asr.audio import EXTENSIONS, ROUNDING, SAMPLE_RATE
 from asr.data.manifest import Utterance
 from asr.errors import AudioError, StorageError
+from asr.files import whole
 from asr.storage import Stored
 
 THREADS = 4  # that read and decode; both release Python's lock
@@ -44,14 +43,13 @@ def pack(
     of the same name that an earlier and longer call left are deleted. Clips are called by their place in `utterances`,
     eight digits, and the name of the recording.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     stored: list[Utterance] = []
     failures: list[Failure] = []
     shards = list(_parted(utterances, hours * 3600))
     with ThreadPoolExecutor(THREADS) as pool:
         for number, shard in enumerate(shards):
             path = folder / f"{name}-{number:05d}.tar"
-            with _whole(path) as partial, tarfile.open(partial, "w") as tar:
+            with whole(path) as partial, tarfile.open(partial, "w") as tar:
                 clips = pool.map(_clip, (utterance for _, utterance in shard), repeat(form))
                 for (at, utterance), clip in zip(shard, clips, strict=True):
                     if isinstance(clip, AudioError):
@@ -109,20 +107,6 @@ def index(place: str | Path) -> tuple[list[Utterance], list[Failure]]:
             continue
         utterances.append(Utterance(there, lengths[key], said["text"], speaker=str(said.get("speaker") or "")))
     return utterances, failures
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Where to write what is to stand at a path once it is whole; several processes may do so at a time."""
-    partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say where
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _parted(utterances: Sequence[Utterance], seconds: float) -> Iterator[list[tuple[int, Utterance]]]:

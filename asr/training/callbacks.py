@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from asr import picture
+from asr.files import whole
 from asr.training.module import Recogniser
 
 
@@ -21,10 +22,8 @@ class WholeCheckpoint(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there, so that a run killed meanwhile keeps the last one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        super().save_checkpoint(checkpoint, partial, storage_options)
-        partial.replace(path)
+        with whole(Path(path)) as partial:
+            super().save_checkpoint(checkpoint, partial, storage_options)
 
 
 class Checkpoints(ModelCheckpoint):
