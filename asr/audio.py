@@ -112,8 +112,8 @@ def _open(source: Source, name: str) -> soundfile.SoundFile:
             raise AudioError(f"{name}: no such file; check the path") from None
         except IsADirectoryError:
             raise AudioError(f"{name}: is a folder, not a recording") from None
-        except OSError as error:
-            raise AudioError(f"{name}: cannot be opened ({error.strerror})") from None
+        except (OSError, ValueError) as error:  # the latter for a name that no file can have
+            raise AudioError(f"{name}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
         file = str(path)
     if size == 0:
         raise AudioError(f"{name}: empty file (0 bytes)")

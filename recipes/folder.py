@@ -124,15 +124,23 @@ def _rows(table: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
         text.splitlines(keepends=True),
         delimiter=delimiter,
         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        strict=True,  # else a quote that nothing closes would take in all the rows behind it
     )
     header = [column.strip().lower() for column in head.split(delimiter)]
-    if set(header) & {*AUDIO, *TEXT} or delimiter != "|":
-        header = [column.strip().lower() for column in next(reader, [])]
-    else:
-        header = ["audio", "spelt", "text"] if len(header) > 2 else ["audio", "text"]
-    for fields in reader:
-        if any(fields):
-            yield f"{table}, line {reader.line_num}", dict(zip(header, fields, strict=False))
+    first = 1
+    try:
+        if set(header) & {*AUDIO, *TEXT} or delimiter != "|":
+            header = [column.strip().lower() for column in next(reader, [])]
+        else:
+            header = ["audio", "spelt", "text"] if len(header) > 2 else ["audio", "text"]
+        first = reader.line_num + 1
+        for fields in reader:
+            if any(fields):
+                yield f"{table}, line {reader.line_num}", dict(zip(header, fields, strict=False))
+            first = reader.line_num + 1
+    except csv.Error as error:
+        hint = "what begins with a quote must end with one, and quotes inside it be doubled"
+        raise RecipeError(f"{table}, line {first}: {error}; {hint}") from None
 
 
 def _object(where: str, line: str) -> Mapping[str, object]:

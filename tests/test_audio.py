@@ -150,6 +150,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_folder_is_named(tmp_path):
     fails(tmp_path, "is a folder")
+    fails(tmp_path / "a\0.wav", "cannot be opened")
 
 
 def test_an_empty_file_is_named(tmp_path):

@@ -128,6 +128,11 @@ def test_audio_may_lie_elsewhere_than_the_table(tmp_path, own, manifest):
     assert set(everything(manifest, tmp_path)) == {"a.wav"}
 
 
+def test_quotes_that_are_doubled_and_lines_within_them_belong_to_the_text(tmp_path, own, manifest):
+    tabled(tmp_path, own, 'audio,text\na.wav,"""yes"", he said,\nand no"\n')
+    assert everything(manifest, tmp_path)["a.wav"][1].text == "yes he said and no"
+
+
 def test_rows_without_a_transcript_or_a_file_are_named(tmp_path, own, manifest):
     tabled(tmp_path, own, "audio,text\na.wav,yes\nb.wav,\nz.wav,no\n")
     lines = (tmp_path / "manifests" / "folder" / "left_out.txt").read_text()
@@ -149,6 +154,8 @@ def test_rows_without_a_transcript_or_a_file_are_named(tmp_path, own, manifest):
         ("audio,text,split\na.wav,yes,../../x\n", r"line 2: split '../../x': letters, digits"),
         ('{"audio": "a.wav", "text": "yes"}\n{"audio"\n', r"line 2: not JSON"),
         ('{"audio": "a.wav", "text": "yes"}\n[]\n', r"line 2: not an object"),
+        ('audio,text\na.wav,yes\na.wav,"yes\na.wav,no\n', r"line 3: unexpected end of data; what begins with a quote"),
+        ('audio,text\na.wav,"yes" he said\n', r"line 2: .* and quotes inside it be doubled"),
         ("audio,text\n", r"no column|no recordings"),
         ("", r"no column|no recordings"),
     ],
