@@ -85,6 +85,7 @@ def align(arguments: list[str]) -> None:
 
 def _format(cfg: "DictConfig") -> "Format":
     """The format that is asked for. Raises ConfigError where it, or another setting, makes no sense."""
+    from asr.bounds import checked
     from asr.timeline import FORMATS, Ctm
 
     if cfg.format not in FORMATS:
@@ -93,8 +94,7 @@ def _format(cfg: "DictConfig") -> "Format":
         raise ConfigError(f"unit is {cfg.unit!r}; it must be words or characters")
     if cfg.unit == "characters" and cfg.format == "srt":
         raise ConfigError("unit=characters makes no subtitles; ctm can list characters, textgrid and json have both")
-    if isinstance(cfg.min_score, bool) or not isinstance(cfg.min_score, int | float) or not 0 <= cfg.min_score <= 1:
-        raise ConfigError(f"min_score is {cfg.min_score!r}; it must be a number from 0 to 1")
+    checked("min_score", cfg.min_score, least=0, most=1)
     if cfg.text is not None:  # +text=... and the like, which the command line takes to Hydra
         raise ConfigError("text must be given as text=...")
     return Ctm(characters=cfg.unit == "characters") if cfg.format == "ctm" else FORMATS[cfg.format]()

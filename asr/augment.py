@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from asr import audio
 from asr.audio import SAMPLE_RATE
+from asr.bounds import checked, interval
 from asr.errors import ConfigError
 from asr.features import mel_edges
 
@@ -41,9 +42,9 @@ class Speed:
     """Speed perturbation: play a waveform faster or slower, pitch and formants with it (Ko et al. 2015)."""
 
     def __init__(self, *, factors: Sequence[float] = (0.9, 1.0, 1.1)) -> None:
-        if not factors or min(factors) <= 0:
-            raise ConfigError(f"augment.speed.factors are {list(factors)}; they must be above 0")
-        self.factors = tuple(factors)
+        if not factors:
+            raise ConfigError("augment.speed.factors is empty; augment.speed=null leaves speeds as they are")
+        self.factors = tuple(checked("augment.speed.factors", factor, above=0) for factor in factors)
 
     @property
     def fastest(self) -> float:
@@ -90,7 +91,7 @@ class Noise:
         self, *, probability: float, folder: str | Path | None = None, snr_db: tuple[float, float] = (0.0, 30.0)
     ) -> None:
         self.probability = _probability("noise", probability)
-        self.snr_db = _interval("noise.snr_db", snr_db)
+        self.snr_db = interval("augment.noise.snr_db", snr_db)
         self.files = _recordings("noise", folder) if folder is not None and probability else ()
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -136,7 +137,7 @@ class Gain:
 
     def __init__(self, *, probability: float, db: tuple[float, float] = (-12.0, 6.0)) -> None:
         self.probability = _probability("gain", probability)
-        self.db = _interval("gain.db", db)
+        self.db = interval("augment.gain.db", db)
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A waveform (S,) at another level, (S,)."""
@@ -182,14 +183,12 @@ class SpecAugment(nn.Module):
         time_share: float = 0.2,
     ) -> None:
         super().__init__()
-        if not 0 <= warp < 1:
-            raise ConfigError(f"augment.spec.warp is {warp}; it must be at least 0 and below 1")
-        self.warp = warp
-        self.frequency_masks = frequency_masks
-        self.frequency_width = frequency_width
-        self.time_masks = time_masks
-        self.time_width = time_width
-        self.time_share = time_share
+        self.warp = checked("augment.spec.warp", warp, least=0, below=1)
+        self.frequency_masks = checked("augment.spec.frequency_masks", frequency_masks, least=0)
+        self.frequency_width = checked("augment.spec.frequency_width", frequency_width, least=0)
+        self.time_masks = checked("augment.spec.time_masks", time_masks, least=0)
+        self.time_width = checked("augment.spec.time_width", time_width, least=0)
+        self.time_share = checked("augment.spec.time_share", time_share, least=0, most=1)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Features (B, T, F), lengths (B,) to features of the same shape, warped and masked; padding is left alone."""
@@ -235,15 +234,7 @@ def _stretches(size: int, lengths: Tensor, widths: Tensor, count: int) -> Tensor
 
 
 def _probability(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise ConfigError(f"augment.{name}.probability is {value}; it must lie within 0 and 1")
-    return value
-
-
-def _interval(name: str, bounds: Sequence[float]) -> tuple[float, float]:
-    if len(bounds) != 2 or bounds[0] > bounds[1]:
-        raise ConfigError(f"augment.{name} is {list(bounds)}; it must be two numbers, the lower one first")
-    return bounds[0], bounds[1]
+    return checked(f"augment.{name}.probability", value, least=0, most=1)
 
 
 def _recordings(name: str, folder: str | Path) -> tuple[tuple[Path, float], ...]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asr import lengths as ln
+from asr.bounds import checked
 from asr.gru import bidirectional_gru
 
 Cell = Literal["gru", "lstm", "rnn"]
@@ -121,8 +122,10 @@ class Encoder(nn.Module):
         dropout: float = 0.1,
         intermediate: Sequence[int] = (),
     ) -> None:
-        """Raises ValueError for an intermediate layer that is none, or the last."""
+        """Raises ConfigError for a number out of bounds, ValueError for an intermediate layer that is none."""
         super().__init__()
+        for name, value in (("channels", channels), ("hidden", hidden), ("layers", layers)):
+            checked(f"model.{name}", value, least=1)
         if not set(intermediate) <= set(range(1, layers)):
             raise ValueError(f"intermediate is {list(intermediate)}; of {layers} layers it can name 1 to {layers - 1}")
         self.intermediate = frozenset(intermediate)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from asr import lengths as ln
 from asr.audio import SAMPLE_RATE
+from asr.bounds import checked
 
 FLOOR = 1e-8  # added to mel energies: digital silence becomes -18.4 nats, below the noise of any microphone
 FLATTEST = 0.5  # nats: a band that varies less holds no speech (telephone speech above 4 kHz) and is not blown up
@@ -72,14 +73,13 @@ class LogMel(nn.Module):
         top_db: float | None = None,
     ) -> None:
         super().__init__()
-        if top_db is not None and top_db <= 0:
-            raise ValueError(f"top_db is {top_db}; it must be above 0")
-        self.bands = bands
-        self.hop = round(hop_ms * SAMPLE_RATE / 1000)
-        self.n_fft = n_fft
+        self.bands = checked("features.bands", bands, least=1)
+        self.n_fft = checked("features.n_fft", n_fft, least=2)
+        per_ms = SAMPLE_RATE / 1000
+        self.hop = round(checked("features.hop_ms", hop_ms, least=1 / per_ms) * per_ms)
+        length = round(checked("features.window_ms", window_ms, least=1 / per_ms, most=n_fft / per_ms) * per_ms)
         self.normalise = normalise
-        self.top_db = top_db
-        length = round(window_ms * SAMPLE_RATE / 1000)
+        self.top_db = checked("features.top_db", top_db, above=0) if top_db is not None else None
         self.register_buffer("window", torch.hann_window(length), persistent=False)
         self.register_buffer("filters", torch.from_numpy(mel_filters(bands, n_fft)), persistent=False)
         self.register_buffer("mean", torch.zeros(bands))

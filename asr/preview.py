@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from asr import audio, cli
 from asr.audio import SAMPLE_RATE
+from asr.bounds import checked
 from asr.data.manifest import read_manifests
 from asr.picture import features_figure, save
 
@@ -23,6 +24,8 @@ def preview(cfg: DictConfig) -> list[Path]:
 
     Raises ConfigError for settings that make no sense, ManifestError and AudioError for data that cannot be read.
     """
+    for name in ("count", "views"):
+        checked(name, cfg[name], least=1)
     cli.make_corpus(cfg.data)
     augment, masks = cli.augmentation(cfg.augment), instantiate(cfg.augment.spec)
     features = instantiate(cfg.features, normalise="utterance")
@@ -31,7 +34,7 @@ def preview(cfg: DictConfig) -> list[Path]:
     folder = Path(cfg.dir)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
-    for utterance in utterances[:: max(1, len(utterances) // max(1, cfg.count))][: cfg.count]:
+    for utterance in utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count]:
         waveform = audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
         views = [waveform, *(augment(waveform, np.random.default_rng((cfg.seed, view))) for view in range(cfg.views))]
         rows = []

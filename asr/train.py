@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from asr import cli
 from asr.audio import SAMPLE_RATE
+from asr.bounds import checked
 from asr.data.cache import cached
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
@@ -44,6 +45,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     Raises ConfigError, ManifestError or TextError for settings or data that cannot be trained on.
     """
+    checked("seed", cfg.seed, least=0, most=2**32 - 1)
+    for name in ("max_epochs", "accumulate_grad_batches"):
+        if cfg.trainer.get(name) is not None:
+            checked(f"trainer.{name}", cfg.trainer[name], least=1)
     began = time.monotonic()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for advice in IGNORED_ADVICE:

@@ -8,7 +8,7 @@ calibration of confidence to what the best of them hears, and writes both as a d
 import csv
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
 from asr import cli
+from asr.bounds import checked, interval
 from asr.calibration import Calibration, Reliability
 from asr.data.dataset import OnError, SpeechDataset, loader
 from asr.data.manifest import Utterance, read_manifests
@@ -81,6 +82,10 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     beam = instantiate(cfg.decoder)
     if not isinstance(beam, Beam):
         raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
+    points, rounds = checked("points", cfg.points, least=1), checked("rounds", cfg.rounds, least=0)
+    bounds = [interval(name, cfg[name]) for name in ("lm_weight", "word_bonus")]
+    if beam.lm is None:
+        bounds[0] = (0.0, 0.0)
     model = CTCModel.load(cfg.checkpoint, device=cfg.device)
     cli.make_corpus(cfg.data)
     heard = Heard.of(
@@ -94,7 +99,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
 
     wer: dict[Point, float] = {}
     cost: dict[Point, Point] = {}  # word errors first, then characters: few utterances make ties
-    for grid in _grids(cfg, beam, cost):
+    for grid in _grids(bounds, points, rounds, cost):
         for point in track(
             grid, description=f"{len(wer)} points so far", transient=True, disable=not sys.stderr.isatty()
         ):
@@ -126,14 +131,15 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     return settings
 
 
-def _grids(cfg: DictConfig, beam: Beam, cost: dict[Point, Point]) -> Iterator[list[Point]]:
+def _grids(
+    bounds: Sequence[tuple[float, float]], points: int, rounds: int, cost: dict[Point, Point]
+) -> Iterator[list[Point]]:
     """Points that have not been tried: a grid over the bounds, then half as wide ones around the best so far."""
-    bounds = [cfg.lm_weight if beam.lm is not None else [0.0, 0.0], cfg.word_bonus]
-    axes = [np.linspace(low, high, cfg.points if low < high else 1) for low, high in bounds]
+    axes: list[np.ndarray] = [np.linspace(low, high, points if low < high else 1) for low, high in bounds]
     steps = [axis[1] - axis[0] if len(axis) > 1 else 0.0 for axis in axes]
-    for _ in range(1 + cfg.rounds):
-        points = [(round(float(w), 4), round(float(b), 4)) for w, b in itertools.product(*axes)]
-        yield [point for point in dict.fromkeys(points) if point not in cost]
+    for _ in range(1 + rounds):
+        grid = [(round(float(w), 4), round(float(b), 4)) for w, b in itertools.product(*axes)]
+        yield [point for point in dict.fromkeys(grid) if point not in cost]
         steps = [step / 2 for step in steps]
         best = min(cost, key=cost.__getitem__)
         axes = [value + step * np.arange(-1, 2) for value, step in zip(best, steps, strict=True)]

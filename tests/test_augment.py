@@ -127,9 +127,12 @@ def test_a_chain_takes_its_steps_in_order_and_leaves_out_what_is_none(sound):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda folder: Speed(factors=()), "augment.speed.factors are []; they must be above 0"),
-        (lambda folder: Speed(factors=(0.0, 1.0)), "must be above 0"),
-        (lambda folder: Noise(probability=1.5), "augment.noise.probability is 1.5; it must lie within 0 and 1"),
+        (lambda folder: Speed(factors=()), "augment.speed.factors is empty"),
+        (lambda folder: Speed(factors=(0.0, 1.0)), "augment.speed.factors is 0.0; it must be above 0"),
+        (
+            lambda folder: Noise(probability=1.5),
+            "augment.noise.probability is 1.5; it must be at least 0",
+        ),
         (lambda folder: Noise(probability=1, snr_db=(9, 3)), "augment.noise.snr_db is [9, 3]; it must be two numbers"),
         (lambda folder: Gain(probability=1, db=(1,)), "augment.gain.db is [1]; it must be two numbers"),
         (lambda folder: Reverb(probability=1, folder=folder / "none"), "none, in which there is no recording"),

@@ -39,7 +39,11 @@ def test_the_words_of_a_text_have_the_times_and_the_confidence_of_its_likeliest_
 
 @pytest.mark.parametrize(
     ("settings", "told"),
-    [({"beam_size": 0}, "beam_size is 0"), ({"n_best": 11}, "n_best 11"), ({"skip_blank": 0}, "skip_blank is 0")],
+    [
+        ({"beam_size": 0}, "beam_size is 0"),
+        ({"n_best": 11}, "n_best is 11; it must be at least 1 and at most 10"),
+        ({"skip_blank": 0}, "skip_blank is 0"),
+    ],
 )
 def test_numbers_out_of_range_are_refused(settings, told):
     with pytest.raises(ConfigError, match=told):

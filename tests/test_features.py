@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from asr import audio
 from asr import lengths as ln
+from asr.errors import ConfigError
 from asr.features import FLATTEST, FLOOR, LogMel
 
 
@@ -162,10 +163,14 @@ def test_with_top_db_loudness_does_not_matter_and_what_is_far_below_the_speech_n
     assert (loud - quiet).abs().max() > 2  # which without it they do
 
 
-@pytest.mark.parametrize("top_db", [0, -3])
-def test_a_top_db_that_leaves_nothing_is_refused(top_db):
-    with pytest.raises(ValueError, match=f"top_db is {top_db}"):
-        LogMel(top_db=top_db)
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("top_db", 0), ("top_db", -3), ("bands", 0), ("n_fft", 399), ("window_ms", 33), ("window_ms", 0), ("hop_ms", 0)],
+)
+def test_settings_that_leave_nothing_are_refused(setting, value):
+    named = "window_ms" if setting == "n_fft" else setting  # the window does not fit into it
+    with pytest.raises(ConfigError, match=f"features.{named} is .*; it must be "):
+        LogMel(**{setting: value})
 
 
 def test_features_stay_float32_under_autocast(sound):

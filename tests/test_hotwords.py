@@ -140,6 +140,7 @@ def test_hotwords_come_from_lists_and_files_with_weights(tmp_path):
         (["oslo:much"], "'oslo:much' is neither a phrase nor phrase:weight"),
         (["oslo:-1"], "'oslo:-1' is neither"),
         (["oslo:nan"], "'oslo:nan' is neither"),
+        (["oslo:inf"], "'oslo:inf' is neither"),
         (["..."], "'...' is neither"),
         (["names.txt"], "decoder.hotwords: names.txt: No such file"),
         (["naïve"], "decoder.hotwords: 'naïve' has 'ï', which the model cannot write"),

@@ -42,7 +42,10 @@ def test_clips_can_be_heard_and_seen_and_are_the_same_for_the_same_seed(
         assert np.abs(clip).max() <= 1
 
 
-def test_a_folder_of_noise_without_recordings_gets_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
+def test_settings_that_make_no_sense_get_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
     finished = call(main, f"data.root={corpus}", "augment.noise.probability=1", f"augment.noise.folder={tmp_path}")
     assert finished.code == 2
     assert "in which there is no recording" in finished.complaint
+    finished = call(main, f"data.root={corpus}", "count=0")
+    assert finished.code == 2
+    assert "count is 0; it must be at least 1" in finished.complaint

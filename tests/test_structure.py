@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "asr"
 ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.errors", "asr.files"),
+    ("asr.bounds",),
     ("asr.storage",),
     ("asr.audio",),
     ("asr.calibration", "asr.clock"),

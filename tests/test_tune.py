@@ -62,7 +62,9 @@ def test_the_decoder_it_writes_has_the_fewest_errors_and_works_elsewhere(
     [
         ("decoder=greedy", "only a beam search has weights to tune"),
         ("decoder=nowhere/decoder/tuned.yaml", "decoder: nowhere/decoder/tuned.yaml: no such file"),
-        ("decoder.beam_size=0", "decoder.beam_size is 0; it must be 1 or more"),
+        ("decoder.beam_size=0", "decoder.beam_size is 0; it must be at least 1"),
+        ("points=0", "points is 0; it must be at least 1"),
+        ("lm_weight=[2]", "lm_weight is [2]; it must be two numbers"),
         ("point=3", "did you mean points?"),
     ],
 )

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from asr import audio, storage
 from asr.augment import Augment
+from asr.bounds import checked
 from asr.data.manifest import Utterance
 from asr.data.sampler import BucketSampler
 from asr.data.select import Example
@@ -137,12 +138,12 @@ def collate(
 
 
 def loader(dataset: SpeechDataset, sampler: BucketSampler, *, workers: int = 0, pin_memory: bool = False) -> DataLoader:
-    """A DataLoader whose worker processes read, decode and pad whole batches."""
+    """A DataLoader whose worker processes read, decode and pad whole batches. Raises ConfigError for less than none."""
     return DataLoader(
         dataset,
         batch_size=None,
         sampler=sampler,
-        num_workers=workers,
+        num_workers=checked("data.workers", workers, least=0),
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
         worker_init_fn=_leave_interrupts,

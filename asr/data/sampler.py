@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
+from asr.bounds import checked
 from asr.errors import ConfigError
 
 
@@ -30,10 +31,8 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
     ) -> None:
         if not len(durations):
             raise ConfigError("there is no utterance to make batches of")
-        if batch_seconds <= 0:
-            raise ConfigError(f"data.batch_seconds is {batch_seconds}; it must be above 0")
         self.durations = np.asarray(durations, dtype=np.float64)
-        self.batch_seconds = batch_seconds
+        self.batch_seconds = checked("data.batch_seconds", batch_seconds, above=0)
         self.seed = seed
         self.shuffle = shuffle
         self.blur = blur if shuffle else 0.0

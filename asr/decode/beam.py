@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from asr.bounds import checked
 from asr.calibration import Calibration
 from asr.clock import Clock
 from asr.decode import lm as models
@@ -66,24 +67,21 @@ class Beam:
         workers: int | None = None,
     ) -> None:
         """Raises ConfigError for a number out of range, and for a file (lm, lexicon, hotwords) that cannot be read."""
-        for name, value in (("beam_size", beam_size), ("n_best", n_best), ("tokens_per_frame", tokens_per_frame)):
-            if value < 1:
-                raise ConfigError(f"decoder.{name} is {value}; it must be 1 or more")
-        if prune_log_prob <= 0 or not 0 < skip_blank <= 1:
-            raise ConfigError(
-                f"decoder.prune_log_prob is {prune_log_prob}, it must be above 0; "
-                f"decoder.skip_blank is {skip_blank}, it must be above 0 and at most 1"
-            )
-        self.beam_size, self.tokens_per_frame, self.prune_log_prob = beam_size, tokens_per_frame, prune_log_prob
+        if lm_unit not in ("auto", "words", "characters"):
+            raise ConfigError(f"decoder.lm_unit is {lm_unit!r}; it must be auto, words or characters")
+        self.beam_size = checked("decoder.beam_size", beam_size, least=1)
+        self.n_best = checked("decoder.n_best", n_best, least=1)
+        self.tokens_per_frame = checked("decoder.tokens_per_frame", tokens_per_frame, least=1)
+        self.prune_log_prob = checked("decoder.prune_log_prob", prune_log_prob, above=0)
+        self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
         self.lm = Path(lm) if lm is not None else None
-        self.lm_weight = lm_weight if lm is not None else 0.0
+        self.lm_weight = checked("decoder.lm_weight", lm_weight) if lm is not None else 0.0
         self.lexicon = _lexicon(Path(lexicon)) if lexicon is not None else None
-        self.n_best, self.skip_blank = n_best, skip_blank
         self.hotwords = read(hotwords) if hotwords else {}
         if self.lexicon is not None:
             self.lexicon = list(dict.fromkeys([*self.lexicon, *" ".join(self.hotwords).split()]))
         self.calibration = Calibration(*calibration)
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = checked("decoder.workers", workers, least=1) if workers is not None else os.cpu_count() or 1
         self.lm_words = models.entries(self.lm) if self.lm is not None else None
         self.lm_unit = lm_unit if lm_unit != "auto" or self.lm_words is None else models.unit(self.lm_words)
         if self.lm is not None and self.lm_words is None and lm_unit == "auto":
@@ -92,7 +90,7 @@ class Beam:
             raise ConfigError(f"decoder.lm: {lm} is a binary of words; it needs decoder.lexicon, a list of its words")
         if word_bonus is None:
             word_bonus = WORD_BONUS if self.lm is not None and self.lm_unit == "words" else 0.0
-        self.word_bonus = word_bonus
+        self.word_bonus = checked("decoder.word_bonus", word_bonus)
         self._search: _Search | None = None
         self._parallel: Parallel[Clock, Hypothesis] | None = None
 

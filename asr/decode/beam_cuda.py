@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from asr.bounds import checked
 from asr.decode.align import best_path
 from asr.decode.greedy import along
 from asr.decode.hypothesis import Hypothesis
@@ -24,14 +25,9 @@ class BeamCuda:
 
     def __init__(self, *, beam_size: int = 10, n_best: int = 1, skip_blank: float = 0.95) -> None:
         """Raises ConfigError for a number out of range."""
-        if not 1 <= n_best <= beam_size:
-            raise ConfigError(
-                f"decoder.beam_size is {beam_size} and decoder.n_best {n_best}; "
-                "both must be 1 or more, and n_best at most beam_size"
-            )
-        if not 0 < skip_blank <= 1:
-            raise ConfigError(f"decoder.skip_blank is {skip_blank}; it must be above 0 and at most 1")
-        self.beam_size, self.n_best, self.skip_blank = beam_size, n_best, skip_blank
+        self.beam_size = checked("decoder.beam_size", beam_size, least=1)
+        self.n_best = checked("decoder.n_best", n_best, least=1, most=beam_size)
+        self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
         self._search: Any = None
         self._tokenizer: Tokenizer | None = None
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from asr.bounds import checked
 from asr.decode import path
 from asr.decode.align import align
 from asr.decode.greedy import Greedy
@@ -32,13 +33,13 @@ class Closed:
     """
 
     def __init__(self, *, phrases: Sequence[str] | str | Path, none_penalty: float = math.inf) -> None:
-        """Raises ConfigError where the list is empty or its file cannot be read."""
+        """Raises ConfigError for a list that is empty, a file that cannot be read, a penalty that is no number."""
         if isinstance(phrases, str | Path):
             phrases = path.phrases(Path(phrases), "decoder.phrases")
         self.phrases = tuple(dict.fromkeys(filter(None, map(normalise, phrases))))
         if not self.phrases:
             raise ConfigError("decoder.phrases is empty; give a list, or a file with a phrase on each line")
-        self.none_penalty = none_penalty
+        self.none_penalty = none_penalty if none_penalty == math.inf else checked("decoder.none_penalty", none_penalty)
         self._greedy = Greedy()
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:

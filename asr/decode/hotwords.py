@@ -56,7 +56,7 @@ def read(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
                 found[phrase] = float(weight)
             except ValueError:
                 found[phrase] = 0.0
-            if not phrase or not found[phrase] > 0:
+            if not phrase or not 0 < found[phrase] < math.inf:
                 raise ConfigError(f"decoder.hotwords: {line!r} is neither a phrase nor phrase:weight, a number above 0")
     return found
 

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from asr.audio import SAMPLE_RATE
 from asr.augment import SpecAugment
+from asr.bounds import checked
 from asr.calibration import AS_IT_IS, Calibration
 from asr.clock import AT_TOKENS, Reach, speech_bounds
 from asr.data.dataset import Batch
@@ -71,7 +72,7 @@ class Recogniser(LightningModule):
         self.model = model
         self.seed = seed
         self.spec_augment = spec_augment
-        self.consistency = consistency
+        self.consistency = checked("augment.consistency", consistency, least=0)
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.shown = shown
@@ -99,6 +100,8 @@ class Recogniser(LightningModule):
             scheduler = self.make_scheduler(optimizer, steps=steps)
         except TypeError as error:
             raise ConfigError(f"optimizer, scheduler: {error}; ~optimizer.KEY leaves a key out") from None
+        except ValueError as error:
+            raise ConfigError(f"optimizer, scheduler: {error}") from None
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

@@ -5,6 +5,8 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from asr.bounds import checked
+
 
 def one_cycle(
     optimizer: Optimizer, *, steps: int, warmup: float = 0.15, start: float = 0.04, end: float = 0.001
@@ -13,7 +15,7 @@ def one_cycle(
 
     Smith and Topin 2017, arXiv 1708.07120.
     """
-    top = max(1, round(warmup * steps))
+    top = max(1, round(checked("scheduler.warmup", warmup, least=0, most=1) * steps))
 
     def factor(step: int) -> float:
         if step < top:
@@ -28,7 +30,7 @@ def warmup_cosine(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000,
 
     Loshchilov and Hutter 2017, arXiv 1608.03983.
     """
-    top = min(warmup_steps, steps)
+    top = min(checked("scheduler.warmup_steps", warmup_steps, least=0), steps)
 
     def factor(step: int) -> float:
         if step < top:
@@ -43,7 +45,7 @@ def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> Lambd
 
     Vaswani et al. 2017, arXiv 1706.03762, with the optimizer's rate as the highest.
     """
-    top = min(warmup_steps, steps)
+    top = min(checked("scheduler.warmup_steps", warmup_steps, least=1), steps)
     return LambdaLR(optimizer, lambda step: min((step + 1) / top, (top / (step + 1)) ** 0.5))
 
 
