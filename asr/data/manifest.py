@@ -87,8 +87,8 @@ def _read(path: str | Path) -> str:
             (body,) = fetch([Stored(str(path))])
             if not isinstance(body, bytes):
                 raise FileNotFoundError
-            return body.decode("utf-8")
-        return Path(path).read_text(encoding="utf-8")
+            return body.decode("utf-8-sig")
+        return Path(path).read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such manifest; prepare the corpus first (python -m recipes.NAME)") from None
     except (OSError, UnicodeDecodeError) as error:

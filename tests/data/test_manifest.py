@@ -71,7 +71,7 @@ def test_manifests_of_nemo_are_read(tmp_path):
 
 
 def test_blank_lines_and_line_ends_of_windows_are_passed_over(tmp_path):
-    (tmp_path / "m.jsonl").write_bytes(f"{json.dumps(ENTRY)}\r\n\r\n{json.dumps(ENTRY)}\r\n\n".encode())
+    (tmp_path / "m.jsonl").write_bytes(f"\ufeff{json.dumps(ENTRY)}\r\n\r\n{json.dumps(ENTRY)}\r\n\n".encode())
     assert len(read_manifest(tmp_path / "m.jsonl")) == 2
 
 
