@@ -77,7 +77,11 @@ class CTCModel(nn.Module):
         self.feedback = nn.Linear(len(tokenizer), self.encoder.dim) if asked else None
         self.register_buffer("confidence", torch.tensor([1.0, 0.0]))  # slope and offset of a Calibration
         self.register_buffer("reaching", torch.zeros(2))  # lead and tail of a Reach
-        self.architecture = {"features": dict(features), "encoder": dict(encoder)}
+        self.architecture: dict[str, Any] = {
+            "features": dict(features),
+            "encoder": dict(encoder),
+            "tokens": list(tokenizer.tokens),
+        }
         self.scores: dict[str, float] = {}
 
     @property
@@ -160,7 +164,6 @@ class CTCModel(nn.Module):
         header = {
             "format": FORMAT,
             "version": version("asr"),
-            "tokens": list(self.tokenizer.tokens),
             "scores": dict(scores or self.scores),
             **self.architecture,
         }

@@ -8,6 +8,7 @@ import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -45,11 +46,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     Raises ConfigError, ManifestError or TextError for settings or data that cannot be trained on.
     """
+    began = time.monotonic()
     checked("seed", cfg.seed, least=0, most=2**32 - 1)
     for name in ("max_epochs", "accumulate_grad_batches"):
         if cfg.trainer.get(name) is not None:
             checked(f"trainer.{name}", cfg.trainer[name], least=1)
-    began = time.monotonic()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for advice in IGNORED_ADVICE:
         warnings.filterwarnings("ignore", message=advice)
@@ -67,6 +68,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
     if cfg.init is not None:
         _begin_with(model, Path(cfg.init))
+    if checkpoint is not None:
+        _check_resumable(checkpoint, model)
     data = _data(cfg, model, utterances)
     if leads:
         _note("train", data.selections["train"], folder)
@@ -82,6 +85,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         consistency=cfg.augment.consistency,
         seed=cfg.seed,
     )
+    module.began = began
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
     trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
@@ -97,7 +101,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if best:
         state = torch.load(best, map_location="cpu", weights_only=False)
         module.load_state_dict(state["state_dict"])
-        scores = {"val_wer": state["val_wer"]}
+        scores = {"val_wer": state["score"].wer}
     model.save(folder / "model.safetensors", scores=scores)
     if module.skipped:
         named = "".join(f"{name}\t{reason}\n" for name, reason in module.skipped.items())
@@ -112,7 +116,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "best_checkpoint": best,
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(module.seconds, 1),
         "hours": {part: round(selection.hours, 4) for part, selection in data.selections.items()},
         "left_out": {part: len(selection.left_out) for part, selection in data.selections.items()},
         "skipped": len(module.skipped),
@@ -148,6 +152,24 @@ def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
         print(f"an earlier run was in {folder}; it is now in {aside}")
     folder.mkdir(parents=True, exist_ok=True)
     return None
+
+
+def _check_resumable(checkpoint: Path, model: CTCModel) -> None:
+    """Raises ModelError for a checkpoint that is damaged, and for one of another model than the settings are of."""
+    try:
+        built = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)["architecture"]
+    except (RuntimeError, KeyError) as error:
+        raise ModelError(
+            f"{checkpoint}: damaged, or of an older version ({shorten(str(error), 100)}); start without resume=true"
+        ) from None
+    for part, group in (("features", "features"), ("encoder", "model")):
+        there, here = built[part], model.architecture[part]
+        for key in there | here:
+            if there.get(key) != here.get(key):
+                values = f"{there.get(key)} in {checkpoint} and {here.get(key)} here"
+                raise ModelError(f"resume=true: {group}.{key} is {values}; a run goes on as it began")
+    if built["tokens"] != model.architecture["tokens"]:
+        raise ModelError(f"resume=true: the tokens are others in {checkpoint}; a run goes on with its tokenizer")
 
 
 def _utterances(data: DictConfig, part: str) -> list[Utterance]:

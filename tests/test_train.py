@@ -425,6 +425,35 @@ def test_a_full_disk_gets_one_line_and_the_last_checkpoint_stays_whole(
     assert last.read_bytes() == whole
 
 
+def test_only_a_whole_checkpoint_of_the_same_model_is_gone_on_with(corpus: Path, tmp_path: Path, call: Call) -> None:
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.pictures=null", "logger=csv"]
+    call(main, *settings, "trainer.max_epochs=1")
+    before = (tmp_path / "config.yaml").read_text()
+    for changed, said in (
+        (["model.hidden=20"], "resume=true: model.hidden is 24 in"),
+        (["features.top_db=40"], "resume=true: features.top_db is None in"),
+        (["tokenizer=manifest"], "resume=true: the tokens are others in"),
+    ):
+        finished = call(main, *settings, "trainer.max_epochs=2", "resume=true", *changed)
+        assert finished.code == 2
+        assert said in finished.complaint
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-100])
+    finished = call(main, *settings, "trainer.max_epochs=2", "resume=true")
+    assert finished.code == 2
+    assert "last.ckpt: damaged, or of an older version" in finished.complaint
+    assert (tmp_path / "config.yaml").read_text() == before
+
+
+def test_a_run_that_had_ended_keeps_its_scores_and_its_time(corpus: Path, tmp_path: Path) -> None:
+    settings = ["trainer.max_epochs=1", "callbacks.pictures=null", "logger=csv"]
+    first = run(corpus, tmp_path, *settings)
+    again = run(corpus, tmp_path, *settings, "resume=true")
+    for name in ("val_wer", "final_val_wer", "final_val_cer", "epochs", "steps"):
+        assert again[name] == first[name]
+    assert again["seconds"] > first["seconds"] > 0
+
+
 def test_a_folder_that_cannot_be_written_gets_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
     (tmp_path / "file").touch()
     finished = call(main, *SMALL, f"data.root={corpus}", f"dir={tmp_path / 'file' / 'run'}")

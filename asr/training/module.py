@@ -81,6 +81,7 @@ class Recogniser(LightningModule):
         self.at_hand = "nothing yet"  # the batch of the present step, in words
         self.written = False  # whether the present step is one of those that the loggers write
         self.score = Score()
+        self.began, self.earlier = time.monotonic(), 0.0
         self.heard: list[Heard] = []
         self._labels: list[Tensor] = []  # of each batch of the step
         self._pairs: list[Pair] = []
@@ -240,7 +241,15 @@ class Recogniser(LightningModule):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["val_wer"] = self.score.wer
+        checkpoint |= {"score": self.score, "seconds": self.seconds, "architecture": self.model.architecture}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.score, self.earlier = checkpoint["score"], checkpoint["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        """Of the run so far, with those of the parts that were interrupted."""
+        return self.earlier + time.monotonic() - self.began
 
     @property
     def _world(self) -> int:
