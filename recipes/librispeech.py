@@ -42,6 +42,8 @@ def librispeech(
     an utterance that is in two of them is kept in the first. `validation_speakers` are taken out of every
     train part and make up validation.jsonl. `url` is the folder that holds OpenSLR's 12/ and 31/.
     """
+    if not parts:
+        raise RecipeError(f"parts is empty; there are {', '.join(PARTS)}")
     for part in parts:
         if part not in PARTS:
             raise RecipeError(f"parts: no part {part!r}; there are {', '.join(PARTS)}")

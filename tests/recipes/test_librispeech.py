@@ -52,6 +52,8 @@ def test_an_unknown_speaker_or_part_is_named(root):
         librispeech(root=root, parts=list(TREE), validation_speakers=["84"])
     with pytest.raises(RecipeError, match=r"parts: no part 'train-clean'; there are dev-clean, .*dev-clean-2"):
         librispeech(root=root, parts=["train-clean"])
+    with pytest.raises(RecipeError, match=r"parts is empty; there are dev-clean, "):
+        librispeech(root=root, parts=[])
 
 
 def test_a_part_that_is_not_there_is_fetched_and_another_file_is_refused(tmp_path, server, capsys):
