@@ -143,6 +143,8 @@ def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
     if resume:
         if not last.is_file():
             raise ConfigError(f"resume=true, but there is no checkpoint {last}; start without it, or give dir=...")
+        for unfinished in last.parent.glob("*.partial") if leads else ():  # of a run that was killed while it wrote
+            unfinished.unlink()
         return last
     if leads and (folder / "config.yaml").exists():
         number = 1

@@ -448,7 +448,10 @@ def test_only_a_whole_checkpoint_of_the_same_model_is_gone_on_with(corpus: Path,
 def test_a_run_that_had_ended_keeps_its_scores_and_its_time(corpus: Path, tmp_path: Path) -> None:
     settings = ["trainer.max_epochs=1", "callbacks.pictures=null", "logger=csv"]
     first = run(corpus, tmp_path, *settings)
+    unfinished = tmp_path / "checkpoints" / "last.ckpt.0123.partial"
+    unfinished.write_bytes(b"half")
     again = run(corpus, tmp_path, *settings, "resume=true")
+    assert not unfinished.exists()
     for name in ("val_wer", "final_val_wer", "final_val_cer", "epochs", "steps"):
         assert again[name] == first[name]
     assert again["seconds"] > first["seconds"] > 0
