@@ -124,8 +124,8 @@ class Encoder(nn.Module):
     ) -> None:
         """Raises ConfigError for a number out of bounds, ValueError for an intermediate layer that is none."""
         super().__init__()
-        for name, value in (("channels", channels), ("hidden", hidden), ("layers", layers)):
-            checked(f"model.{name}", value, least=1)
+        for name, value, least in (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 0)):
+            checked(f"model.{name}", value, least=least)
         if not set(intermediate) <= set(range(1, layers)):
             raise ValueError(f"intermediate is {list(intermediate)}; of {layers} layers it can name 1 to {layers - 1}")
         self.intermediate = frozenset(intermediate)

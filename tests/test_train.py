@@ -330,7 +330,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["seed=-1"], "seed is -1; it must be at least 0"),
         (["trainer.max_epochs=0"], "trainer.max_epochs is 0; it must be at least 1"),
         (["trainer.accumulate_grad_batches=0"], "trainer.accumulate_grad_batches is 0; it must be at least 1"),
-        (["model.layers=0"], "model.layers is 0; it must be at least 1"),
+        (["model.channels=0"], "model.channels is 0; it must be at least 1"),
         (["features.hop_ms=0"], "features.hop_ms is 0; it must be at least 0.0625"),
         (["augment.consistency=-1"], "augment.consistency is -1; it must be at least 0"),
         (["augment.spec.time_masks=-1"], "augment.spec.time_masks is -1; it must be at least 0"),
