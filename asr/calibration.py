@@ -1,26 +1,32 @@
 """Confidence that means what it says: of words with confidence near p, a share near p is right."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-CLIP = 1e-4  # confidences are kept this far from 0 and 1, where the logit is infinite
+CLIP = 1e-4  # confidences are kept this far from 0 and 1, where the logarithms are infinite
 BINS = 10  # of the reliability diagram
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A raw confidence c becomes sigmoid(slope * logit(c) + offset); as it is unless fitted (Platt 1999)."""
+    """A raw confidence c becomes sigmoid(a ln c - b ln(1 - c) + offset); as it is unless fitted.
 
-    slope: float = 1.0
+    Beta calibration (Kull, Silva Filho and Flach 2017). Where a = b it is Platt's, of the logit (Platt 1999).
+    """
+
+    a: float = 1.0
+    b: float = 1.0
     offset: float = 0.0
 
     def __call__(self, confidence: float) -> float:
         """The calibrated confidence, between 0 and 1."""
         if self == AS_IT_IS:
             return confidence
-        return float(_sigmoid(self.slope * _logit(np.asarray(confidence)) + self.offset))
+        c = min(max(confidence, CLIP), 1 - CLIP)
+        return float(_sigmoid(self.a * math.log(c) - self.b * math.log1p(-c) + self.offset))
 
     @classmethod
     def fit(cls, words: Sequence[tuple[float, bool]]) -> "Calibration":
@@ -29,24 +35,24 @@ class Calibration:
         Each class counts one word more than there were (Platt's prior), so that a few words, or none that is wrong,
         do not make it certain. Without any word: the identity.
         """
+        from scipy.optimize import minimize  # here, for only training and tuning need it
+
         if not words:
             return cls()
-        confidence, hit = np.array(words, dtype=np.float64).T
-        x, hit = _logit(confidence), hit.astype(bool)
+        confidence, right = np.array(words, dtype=np.float64).T
+        c, hit = confidence.clip(CLIP, 1 - CLIP), right.astype(bool)
+        terms = np.stack([np.log(c), -np.log1p(-c), np.ones_like(c)])
         target = np.where(hit, (hit.sum() + 1) / (hit.sum() + 2), 1 / ((~hit).sum() + 2))
-        slope, offset = 0.0, float(_logit(target.mean()))
-        for _ in range(50):  # Newton's method; the loss is convex
-            p = _sigmoid(slope * x + offset)
-            weight = p * (1 - p) + 1e-9
-            gradient = np.array([((p - target) * x).sum(), (p - target).sum()])
-            hessian = np.array([[(weight * x * x).sum(), (weight * x).sum()], [(weight * x).sum(), weight.sum()]])
-            step = np.linalg.solve(hessian + 1e-6 * np.eye(2), gradient)
-            slope, offset = slope - step[0], offset - step[1]
-            if np.abs(step).max() < 1e-8:
-                break
-        if slope < 0 or not np.isfinite(slope + offset):
-            return cls(0.0, float(_logit(target.mean())))
-        return cls(float(slope), float(offset))
+
+        def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+            """The mean cross-entropy, in nats, and its gradient."""
+            z = weights @ terms
+            return float((np.logaddexp(0, z) - target * z).mean()), terms @ (_sigmoid(z) - target) / len(z)
+
+        rising = [(0, None), (0, None), (None, None)]
+        options = {"ftol": 1e-12, "gtol": 1e-8}
+        found = minimize(loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=rising, options=options)
+        return cls(*map(float, found.x))
 
 
 AS_IT_IS = Calibration()
@@ -76,10 +82,5 @@ class Reliability:
         return float((np.abs(self.confidence - self.right) * self.count).sum() / max(1, self.count.sum()))
 
 
-def _logit(p: np.ndarray) -> np.ndarray:
-    p = np.clip(p, CLIP, 1 - CLIP)
-    return np.log(p / (1 - p))
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
+def _sigmoid(x: np.ndarray | float) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(x, -30, 30)))

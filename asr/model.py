@@ -75,7 +75,7 @@ class CTCModel(nn.Module):
         self.head = nn.Linear(self.encoder.dim, len(tokenizer))
         asked = bool(getattr(self.encoder, "intermediate", ()))
         self.feedback = nn.Linear(len(tokenizer), self.encoder.dim) if asked else None
-        self.register_buffer("confidence", torch.tensor([1.0, 0.0]))  # slope and offset of a Calibration
+        self.register_buffer("confidence", torch.tensor([1.0, 1.0, 0.0]))  # a, b and offset of a Calibration
         self.register_buffer("reaching", torch.zeros(2))  # lead and tail of a Reach
         self.architecture: dict[str, Any] = {
             "features": dict(features),
@@ -96,7 +96,7 @@ class CTCModel(nn.Module):
 
     @calibration.setter
     def calibration(self, found: Calibration) -> None:
-        self.confidence.copy_(torch.tensor([found.slope, found.offset]))
+        self.confidence.copy_(torch.tensor([found.a, found.b, found.offset]))
 
     @property
     def reach(self) -> Reach:
@@ -200,6 +200,8 @@ class CTCModel(nn.Module):
                 )
             for name in ("confidence", "reaching"):  # of a model from before there were such
                 weights.setdefault(name, model.state_dict()[name])
+            if len(weights["confidence"]) == 2:  # slope and offset, as before there were a and b
+                weights["confidence"] = weights["confidence"][[0, 0, 1]]
             model.load_state_dict(weights)
         except (KeyError, TypeError, AttributeError, RuntimeError, ConfigError) as error:
             reason = shorten(str(error), 200)

@@ -9,7 +9,7 @@ import csv
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     calibration = Calibration.fit(words)
     settings: dict[str, Any] = OmegaConf.to_container(cfg.decoder, resolve=True)  # type: ignore[assignment]
     settings |= {"lm_weight": best[0], "word_bonus": best[1]}
-    settings["calibration"] = [round(calibration.slope, 4), round(calibration.offset, 4)]
+    settings["calibration"] = [round(value, 4) for value in astuple(calibration)]
     settings |= {name: str(Path(settings[name]).resolve()) for name in ("lm", "lexicon") if settings[name]}
     folder = Path(cfg.dir)
     target = folder / "decoder" / "tuned.yaml"

@@ -1,5 +1,8 @@
 """What calibration promises of confidence."""
 
+import math
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,24 +13,39 @@ from asr.calibration import AS_IT_IS, Calibration, Reliability
 WORDS = st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60)
 
 
-def drawn(count, slope, offset, seed=0):
+def drawn(count, *truth, seed=0):
     """Words whose raw confidence, put through a calibration, is the very probability that they are right."""
     rng = np.random.default_rng(seed)
     raw = rng.uniform(0.02, 0.98, count)
-    truth = Calibration(slope, offset)
-    return [(float(c), bool(rng.random() < truth(c))) for c in raw]
+    calibration = Calibration(*truth)
+    return [(float(c), bool(rng.random() < calibration(c))) for c in raw]
 
 
-@pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.5, -1.0), (2.0, 1.5)])
-def test_the_fit_finds_the_calibration_that_words_were_drawn_from(slope, offset):
-    found = Calibration.fit(drawn(30_000, slope, offset))
-    assert found.slope == pytest.approx(slope, abs=0.08)
-    assert found.offset == pytest.approx(offset, abs=0.08)
+@pytest.mark.parametrize("truth", [(1.0, 1.0, 0.0), (0.5, 0.5, -1.0), (2.0, 0.7, 0.5), (0.0, 1.0, -0.5)])
+def test_the_fit_finds_the_calibration_that_words_were_drawn_from(truth):
+    found = Calibration.fit(drawn(30_000, *truth))
+    expected = Calibration(*truth)
+    for c in np.linspace(0.05, 0.95, 19):
+        assert found(c) == pytest.approx(expected(c), abs=0.02)
+
+
+def test_no_weights_near_the_fit_are_likelier():
+    words = drawn(2_000, 1.5, 0.5, -0.5)
+    hits = sum(hit for _, hit in words)
+    targets = {True: (hits + 1) / (hits + 2), False: 1 / (len(words) - hits + 2)}
+
+    def likelihood(calibration):
+        each = [(calibration(c), targets[hit]) for c, hit in words]
+        return sum(t * math.log(p) + (1 - t) * math.log(1 - p) for p, t in each)
+
+    found = Calibration.fit(words)
+    for step in np.random.default_rng(0).normal(0, 0.02, (50, 3)):
+        assert likelihood(Calibration(*np.array(astuple(found)) + step)) < likelihood(found)
 
 
 def test_what_is_fitted_on_some_words_holds_for_others():
-    calibration = Calibration.fit(drawn(3_000, 0.6, -1.5, seed=1))
-    others = drawn(3_000, 0.6, -1.5, seed=2)
+    calibration = Calibration.fit(drawn(3_000, 0.6, 0.6, -1.5, seed=1))
+    others = drawn(3_000, 0.6, 0.6, -1.5, seed=2)
     before, after = Reliability.of(others), Reliability.of([(calibration(c), hit) for c, hit in others])
     assert before.error > 0.2
     assert after.error < 0.03

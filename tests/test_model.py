@@ -88,18 +88,22 @@ def test_the_file_s_header_says_what_the_model_is(build, tmp_path):
 
 def test_the_calibration_of_its_confidence_goes_with_a_model(build, batch, tmp_path):
     model = build()
-    model.calibration = Calibration(0.75, -1.5)
+    model.calibration = Calibration(0.75, 0.5, -1.5)
     model.save(tmp_path / "model.safetensors")
     loaded = CTCModel.load(tmp_path / "model.safetensors")
-    assert loaded.calibration == loaded(*batch).calibration == Calibration(0.75, -1.5)
+    assert loaded.calibration == loaded(*batch).calibration == Calibration(0.75, 0.5, -1.5)
 
 
-def test_a_model_from_before_confidence_was_calibrated_still_loads(build, tmp_path):
+@pytest.mark.parametrize(
+    ("kept", "found"),
+    [({}, AS_IT_IS), ({"confidence": torch.tensor([0.75, -1.5])}, Calibration(0.75, 0.75, -1.5))],
+)
+def test_a_model_from_before_confidence_was_calibrated_so_still_loads(build, tmp_path, kept, found):
     build().save(tmp_path / "new.safetensors")
     with safe_open(tmp_path / "new.safetensors", framework="pt") as file:
         weights = {name: file.get_tensor(name) for name in file.keys() if name != "confidence"}  # noqa: SIM118
-        save_file(weights, tmp_path / "old.safetensors", metadata=file.metadata())
-    assert CTCModel.load(tmp_path / "old.safetensors").calibration == AS_IT_IS
+        save_file(weights | kept, tmp_path / "old.safetensors", metadata=file.metadata())
+    assert CTCModel.load(tmp_path / "old.safetensors").calibration == found
 
 
 def test_a_model_adopts_another_s_weights_and_the_characters_that_both_have(build, batch):

@@ -45,7 +45,7 @@ class Beam:
     `word_bonus` is None, it is 2 beside a language model of words and 0 without. Frames whose blank is likelier than
     `skip_blank` are left out, but one between equal tokens; 1 leaves out none. With `n_best` above 1 a hypothesis has
     the next best ones as its alternatives. `hotwords` are phrases to favour, as Greedy takes them; a lexicon gets their
-    words. `calibration` is slope and offset of a Calibration of words' confidence. Batches are decoded by `workers`
+    words. `calibration` is a, b and offset of a Calibration of words' confidence. Batches are decoded by `workers`
     processes (None: one for each core).
     """
 
@@ -63,7 +63,7 @@ class Beam:
         tokens_per_frame: int = 8,
         skip_blank: float = 0.99,
         hotwords: Sequence[str] | str | Path | None = None,
-        calibration: tuple[float, float] = (1.0, 0.0),
+        calibration: Sequence[float] = (1.0, 1.0, 0.0),
         workers: int | None = None,
     ) -> None:
         """Raises ConfigError for a number out of range, and for a file (lm, lexicon, hotwords) that cannot be read."""
@@ -80,6 +80,8 @@ class Beam:
         self.hotwords = read(hotwords) if hotwords else {}
         if self.lexicon is not None:
             self.lexicon = list(dict.fromkeys([*self.lexicon, *" ".join(self.hotwords).split()]))
+        if len(calibration) != 3:
+            raise ConfigError(f"decoder.calibration is {list(calibration)}; it must be three numbers, from asr.tune")
         self.calibration = Calibration(*calibration)
         self.workers = checked("decoder.workers", workers, least=1) if workers is not None else os.cpu_count() or 1
         self.lm_words = models.entries(self.lm) if self.lm is not None else None
