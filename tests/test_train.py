@@ -219,6 +219,8 @@ ANY = -1  # step
         (signal.SIGINT, 2 * STEPS - 1, False, "files"),  # the last one of an epoch
         (signal.SIGINT, 2 * STEPS, False, "files"),  # the first one
         (signal.SIGINT, STEPS, True, "files"),
+        (signal.SIGTERM, ANY, False, "files"),
+        (signal.SIGTERM, STEPS, True, "files"),
         (signal.SIGKILL, 2 * STEPS, True, "files"),
     ],
 )
@@ -238,9 +240,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
     stop = f"{{_target_:stopper.Stop,how:{int(how)},step:{step},validating:{validating}}}"
     process = _start(corpus, tmp_path, *exactly, f"+callbacks.stopper={stop}")
     said = process.communicate(timeout=120)[0]
-    assert process.returncode == (130 if how == signal.SIGINT else -how), said
+    assert process.returncode == (-how if how == signal.SIGKILL else 130), said
     reached = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)["global_step"]
-    if how == signal.SIGINT:
+    if how != signal.SIGKILL:
         assert f"{tmp_path} keeps what was learnt, resume=true dir={tmp_path} goes on" in said.splitlines()[-1]
         assert reached == step + (not validating), where
     run(corpus, tmp_path, "resume=true", "data.workers=1", *exactly, "callbacks.pictures=null")

@@ -32,20 +32,27 @@ class Checkpoints(ModelCheckpoint):
     Lightning's own `save_last` keeps the last one of the best: what came after it would be lost with a killed run.
     Ctrl-C waits for the end of a step of the optimizer, or of an epoch where only its validation is left, so that
     whatever is kept can be gone on with exactly. A second one does not wait: it leaves the checkpoint that is there.
+    SIGTERM, by which a container or a launcher asks a run to end, does the same, however often it comes.
     """
 
-    _former: Any = None  # what Ctrl-C did before training
     _asked = False
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._former: dict[signal.Signals, Any] = {}  # what the signals did before training
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         if threading.current_thread() is threading.main_thread():
             self._asked = False
-            self._former = signal.signal(signal.SIGINT, lambda *_: self._ask(trainer))
+            for how in (signal.SIGINT, signal.SIGTERM):
+                self._former[how] = signal.signal(how, lambda number, _: self._ask(trainer, number))
 
-    def _ask(self, trainer: Trainer) -> None:
+    def _ask(self, trainer: Trainer, how: int) -> None:
         if self._asked:
-            raise KeyboardInterrupt
+            if how == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         self._asked = True
         if trainer.validating or trainer.is_last_batch:
             print("stopping when this epoch is validated; Ctrl-C again: now, as of the last checkpoint", flush=True)
@@ -81,9 +88,8 @@ class Checkpoints(ModelCheckpoint):
             trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
 
     def _release(self) -> None:
-        if self._former is not None:
-            signal.signal(signal.SIGINT, self._former)
-            self._former = None
+        while self._former:
+            signal.signal(*self._former.popitem())
 
 
 class Average(EMAWeightAveraging):
