@@ -35,10 +35,10 @@ class Calibration:
         Each class counts one word more than there were (Platt's prior), so that a few words, or none that is wrong,
         do not make it certain. Without any word: the identity.
         """
-        from scipy.optimize import minimize  # here, for only training and tuning need it
-
         if not words:
             return cls()
+        from scipy.optimize import minimize  # here, for only training and tuning need it
+
         confidence, right = np.array(words, dtype=np.float64).T
         c, hit = confidence.clip(CLIP, 1 - CLIP), right.astype(bool)
         terms = np.stack([np.log(c), -np.log1p(-c), np.ones_like(c)])

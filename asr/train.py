@@ -4,8 +4,11 @@ import json
 import logging
 import platform
 import subprocess
+import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import shorten
@@ -233,7 +236,8 @@ def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:
 def _fit(trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | None, folder: Path) -> None:
     try:
         # Lightning's checkpoints hold more than weights; only those that this program wrote are read
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
+        with _told_once(trainer.world_size):
+            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
     except SystemExit:  # how Lightning ends after Ctrl-C
         kept = (folder / "checkpoints" / "last.ckpt").is_file()
         then = f"keeps what was learnt, resume=true dir={folder} goes on" if kept else "keeps nothing yet"
@@ -250,6 +254,24 @@ def _fit(trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | 
         if gone is None:
             raise
         raise TrainingError(f"{gone}; resume=true dir={folder} goes on from the last epoch") from error
+
+
+@contextmanager
+def _told_once(world: int) -> Iterator[None]:
+    """No traceback for an error of a process that is gone where nobody can catch it, as in the callback of a weakref:
+    torch raises it from a signal's handler, wherever Python is, and again where the training waits for data."""
+    former = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        error = unraisable.exc_value
+        if not (isinstance(error, RuntimeError) and _gone(error, world)):
+            former(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = former
 
 
 def _gone(error: RuntimeError, world: int) -> str | None:

@@ -50,7 +50,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
 def read_manifests(paths: str | Path | Iterable[str | Path] | None, *, limit: int | None = None) -> list[Utterance]:
     """The utterances of one manifest or of several, one after the other, the first `limit` of them.
 
-    Raises ManifestError as `read_manifest`, and where no manifest is named.
+    Raises ManifestError as `read_manifest` and where no manifest is named, ConfigError for a limit below 1.
     """
     if limit is not None:
         checked("data.limit", limit, least=1)

@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,18 +36,17 @@ class Checkpoints(ModelCheckpoint):
     SIGTERM, by which a container or a launcher asks a run to end, does the same, however often it comes.
     """
 
+    _former: Sequence[tuple[signal.Signals, Any]] = ()  # what the signals did before training
     _asked = False
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self._former: dict[signal.Signals, Any] = {}  # what the signals did before training
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         if threading.current_thread() is threading.main_thread():
             self._asked = False
-            for how in (signal.SIGINT, signal.SIGTERM):
-                self._former[how] = signal.signal(how, lambda number, _: self._ask(trainer, number))
+            self._former = [
+                (how, signal.signal(how, lambda number, _: self._ask(trainer, number)))
+                for how in (signal.SIGINT, signal.SIGTERM)
+            ]
 
     def _ask(self, trainer: Trainer, how: int) -> None:
         if self._asked:
@@ -88,8 +88,9 @@ class Checkpoints(ModelCheckpoint):
             trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
 
     def _release(self) -> None:
-        while self._former:
-            signal.signal(*self._former.popitem())
+        for how, former in self._former:
+            signal.signal(how, former)
+        self._former = ()
 
 
 class Average(EMAWeightAveraging):
