@@ -1,6 +1,9 @@
 """Hotwords against every path that spells them, and what becomes of emissions in which they are found."""
 
 import math
+import os
+import subprocess
+import sys
 from itertools import groupby, product
 
 import numpy as np
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from asr.decode import Beam, Greedy
 from asr.decode.hotwords import WEIGHT, Spotter, read
+from asr.decode.spotting import Tree, spot
 from asr.errors import ConfigError
 from asr.model import Emissions
 from asr.text import Tokenizer
@@ -62,6 +66,34 @@ def test_what_is_found_gains_as_much_as_the_best_of_all_paths(frames, phrase, we
         assert spots[0].gain == pytest.approx(expected, abs=1e-4)
     else:
         assert spots == []
+
+
+PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
+
+
+@given(st.integers(3, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
+def test_phrases_that_begin_alike_are_found_as_each_is_alone(frames, bonus, seed):
+    log_probs, labels = random(frames, seed), [TOKENIZER.encode(phrase) for phrase in PHRASES]
+    alone = [
+        (i, *found)
+        for i in range(len(PHRASES))
+        for _, *found in spot(log_probs, *Tree.of(labels[i : i + 1], bonus[i : i + 1]))
+    ]
+    assert sorted(spot(log_probs, *Tree.of(labels, bonus))) == sorted(alone)
+
+
+@given(st.integers(0, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
+def test_machine_code_finds_what_python_finds(frames, bonus, seed):
+    tree = Tree.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
+    log_probs = random(frames, seed)
+    assert spot(log_probs, *tree) == spot.py_func(log_probs, *tree)
+
+
+def test_machine_code_needs_no_place_where_it_is_kept():
+    code = "from asr.decode.spotting import spot; print(spot.stats.cache_path)"
+    only = {**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=only)
+    assert done.stdout.strip() == "None"
 
 
 @given(st.integers(1, 12), st.floats(0.2, 8.0), st.integers(0, 10**6))

@@ -8,26 +8,22 @@ without, prefers the phrase, and none is forced to take it.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.nn.functional import pad
-from torch.nn.utils.rnn import pad_sequence
 
 from asr.decode.align import best_path
 from asr.decode.path import lines
 from asr.errors import ConfigError
 from asr.model import Emissions
-from asr.text import BLANK, Tokenizer, normalise
+from asr.text import Tokenizer, normalise
 
 WEIGHT = 1.0  # nats for each letter, unless a phrase has its own
 IMPOSSIBLE = -1e4  # nats
-END = -1  # behind the last label of a phrase
 
 
 @dataclass(frozen=True)
@@ -76,77 +72,48 @@ class Spotter:
         self.space = tokenizer.index(" ")
         self.labels = [np.array(tokenizer.encode(f" {phrase} ")) for phrase in hotwords]
         self.bonus = np.array([w * len(p.replace(" ", "")) for p, w in hotwords.items()])
-        rows = [torch.tensor([*labels, END]) for labels in self.labels]
-        self.columns = pad_sequence(rows, padding_value=END)  # the phrases' first labels, their second ones, and so on
+        from asr.decode.spotting import Tree, spot  # here, for numba takes its time to import
+
+        self._spot, self._tree = spot, Tree.of([labels.tolist() for labels in self.labels], self.bonus.tolist())
 
     def __call__(self, log_probs: np.ndarray) -> np.ndarray:
         """Emissions (U, V) of one utterance, with the phrases that are found in it as their likeliest path."""
-        # a space in front and one behind: the recording's ends part words as well
-        padded = np.full((len(log_probs) + 2, log_probs.shape[1]), IMPOSSIBLE, dtype=np.float32)
-        padded[[0, -1], self.space] = 0.0
+        padded = np.empty((len(log_probs) + 2, log_probs.shape[1]), dtype=np.float32)
         padded[1:-1] = log_probs
-        likeliest = padded.argmax(1)
-        path, favour = likeliest.copy(), np.zeros(len(padded), dtype=np.float32)
-        for spot in self.spots(padded):
-            frames = slice(spot.start, spot.end)
-            path[frames] = best_path(padded[frames], self.labels[spot.phrase])
-            favour[frames] = self.bonus[spot.phrase] / (spot.end - spot.start)
-        each = np.arange(len(padded))
-        padded[each, path], padded[each, likeliest] = padded[each, likeliest], padded[each, path]
-        padded -= favour[:, None]
-        padded[each, path] += favour
+        self._favour(padded)
         return padded[1:-1]
 
     def on(self, emissions: Emissions) -> Emissions:
         """Emissions (B, U, V) of a batch, on the CPU."""
-        log_probs = emissions.log_probs.detach().float().cpu().clone()
-        for row, frames in zip(log_probs, emissions.lengths.tolist(), strict=True):
-            row[:frames] = torch.from_numpy(self(row[:frames].numpy()))
-        return replace(emissions, log_probs=log_probs)
+        padded = pad(emissions.log_probs.detach().float().cpu(), (0, 0, 1, 1))
+        for row, frames in zip(padded.numpy(), emissions.lengths.tolist(), strict=True):
+            self._favour(row[: frames + 2])
+        return replace(emissions, log_probs=padded[:, 1:-1])
+
+    def _favour(self, log_probs: np.ndarray) -> None:
+        """What this does, in place, to emissions (U, V) whose first and last frames are there to be overwritten."""
+        for end in log_probs[0], log_probs[-1]:  # the recording's ends part words as well
+            end.fill(IMPOSSIBLE)
+            end[self.space] = 0.0
+        path, favour = np.zeros(len(log_probs), dtype=np.int64), np.zeros(len(log_probs), dtype=np.float32)
+        for spot in self.spots(log_probs):
+            frames = slice(spot.start, spot.end)
+            path[frames] = best_path(log_probs[frames], self.labels[spot.phrase])
+            favour[frames] = self.bonus[spot.phrase] / (spot.end - spot.start)
+        (at,) = favour.nonzero()
+        path, likeliest = path[at], log_probs[at].argmax(1)
+        log_probs[at, path], log_probs[at, likeliest] = log_probs[at, likeliest], log_probs[at, path]
+        log_probs[at] -= favour[at, None]
+        log_probs[at, path] += favour[at]
 
     def spots(self, log_probs: np.ndarray) -> list[Spot]:
         """What is found in emissions (U, V) that begin and end with a space; of two in one place the one that gains
         more. Neighbours share the space between them."""
         taken = np.zeros(len(log_probs), dtype=bool)
         chosen = []
-        for spot in sorted(self._candidates(log_probs), key=lambda spot: (-spot.gain, spot.end - spot.start)):
+        found = starmap(Spot, self._spot(log_probs, *self._tree))
+        for spot in sorted(found, key=lambda spot: (-spot.gain, spot.end - spot.start)):
             if not taken[spot.start + 1 : spot.end - 1].any():
                 taken[spot.start + 1 : spot.end - 1] = True
                 chosen.append(spot)
         return chosen
-
-    def _candidates(self, log_probs: np.ndarray) -> Iterator[Spot]:
-        """The best path of each phrase to each frame, where it gains anything: for all frames at once, label by label,
-        with those phrases that can still gain."""
-        loss = torch.from_numpy(log_probs - log_probs.max(1, keepdims=True)).double().T
-        spent = pad(loss.cumsum(1), (1, 0))  # by each token, in all the frames before one
-        phrases = torch.arange(len(self.labels))
-        starts = torch.arange(len(log_probs)).expand(len(phrases), -1)
-        gains = torch.from_numpy(self.bonus)[:, None].expand_as(starts)
-        for labels, following in pairwise(self.columns):
-            gains, starts = _stay(gains, starts, spent[labels[phrases]])
-            ended = following[phrases] == END
-            for row, last in (ended[:, None] & (gains > 0)).nonzero().tolist():
-                yield Spot(int(phrases[row]), int(starts[row, last]), last + 1, float(gains[row, last]))
-            hopeful = ~ended & (gains.amax(1) > 0)
-            phrases, gains, starts = phrases[hopeful], gains[hopeful], starts[hopeful]
-            if not len(phrases):
-                return
-            leapt = _later(gains, starts)
-            rested = _later(*_stay(*leapt, spent[BLANK]))
-            leap = (labels[phrases] != following[phrases])[:, None] & (leapt[0] >= rested[0])
-            gains, starts = torch.where(leap, leapt[0], rested[0]), torch.where(leap, leapt[1], rested[1])
-
-
-def _stay(gains: Tensor, starts: Tensor, spent: Tensor) -> tuple[Tensor, Tensor]:
-    """Paths (P, T) that enter a token in each frame, and where they began, to the best of those that are still in it.
-
-    From frame u to frame t a token spends a difference of two sums, so that the best u is that of a running maximum.
-    """
-    best, entered = (gains - spent[..., :-1]).cummax(1)
-    return best + spent[..., 1:], starts.gather(1, entered)
-
-
-def _later(gains: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
-    """One frame on."""
-    return pad(gains[:, :-1], (1, 0), value=-math.inf), pad(starts[:, :-1], (1, 0))
