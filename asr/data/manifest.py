@@ -100,14 +100,16 @@ def _utterance(line: str, base: str | Path, where: str) -> Utterance:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
         raise ManifestError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+        raise ManifestError(f"{where}: not JSON that can be read ({error})") from None
     if not isinstance(entry, dict):
         raise ManifestError(f'{where}: a line must be an object such as {{"audio_filepath": ..., "text": ...}}')
     missing = [key for key in ("audio_filepath", "duration", "text") if key not in entry]
     if missing:
         raise ManifestError(f"{where}: lacks {', '.join(missing)}")
     try:
-        duration, offset = float(entry["duration"]), float(entry.get("offset") or 0.0)
-    except (TypeError, ValueError):
+        duration, offset = _seconds(entry["duration"]), _seconds(entry.get("offset") or 0.0)
+    except (TypeError, ValueError, OverflowError):
         raise ManifestError(f"{where}: duration and offset must be numbers of seconds") from None
     if not (math.isfinite(duration) and duration > 0 and math.isfinite(offset) and offset >= 0):
         raise ManifestError(f"{where}: duration must be above 0 and offset at least 0, in seconds")
@@ -120,6 +122,12 @@ def _utterance(line: str, base: str | Path, where: str) -> Utterance:
         offset=offset,
         speaker="" if entry.get("speaker") is None else str(entry["speaker"]),
     )
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
 
 
 def _audio(entry: Mapping[str, Any], base: str | Path, where: str) -> Path | Stored:
