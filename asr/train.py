@@ -119,7 +119,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "best_checkpoint": best,
-        "seconds": round(module.seconds, 1),
+        "seconds": round(module.seconds, 3),
         "hours": {part: round(selection.hours, 4) for part, selection in data.selections.items()},
         "left_out": {part: len(selection.left_out) for part, selection in data.selections.items()},
         "skipped": len(module.skipped),

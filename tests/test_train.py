@@ -460,6 +460,19 @@ def test_only_a_whole_checkpoint_of_the_same_model_is_gone_on_with(corpus: Path,
     assert (tmp_path / "config.yaml").read_text() == before
 
 
+def test_a_run_that_goes_on_with_other_data_says_so(corpus: Path, tmp_path: Path, call: Call) -> None:
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.pictures=null", "logger=csv"]
+    call(main, *settings, "trainer.max_epochs=1", "data.limit=6", "data.batch_seconds=20")
+    for changed, said in (
+        (["data.limit=6", "data.batch_seconds=20"], ""),
+        (["data.limit=7", "data.batch_seconds=12.5"], "had 6 utterances in batches of 20 s and has 7 utterances in"),
+    ):
+        finished = call(main, *settings, "trainer.max_epochs=1", "resume=true", *changed)
+        assert finished.code == 0
+        assert said in finished.out
+        assert ("resume=true:" in finished.out) == bool(said)
+
+
 def test_a_run_that_had_ended_keeps_its_scores_and_its_time(corpus: Path, tmp_path: Path) -> None:
     settings = ["trainer.max_epochs=1", "callbacks.pictures=null", "logger=csv"]
     first = run(corpus, tmp_path, *settings)

@@ -49,17 +49,27 @@ class SpeechData(LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         return self._loader("validation", None)
 
-    def state_dict(self) -> dict[str, int]:
-        """Where training is: the epoch, and how many of its batches this process has had."""
+    def state_dict(self) -> dict[str, float]:
+        """Where training is: the epoch, and how many of its batches this process has had; and of what it is made."""
         assert self.trainer is not None
         loop = self.trainer.fit_loop
         epoch = loop.epoch_progress.current
         begun = epoch.processed == epoch.completed  # else it is over, and what is kept is where the next one begins
-        return {"epoch": epoch.processed, "batches": loop.epoch_loop.batch_progress.current.processed if begun else 0}
+        batches = loop.epoch_loop.batch_progress.current.processed if begun else 0
+        return {"epoch": epoch.processed, "batches": batches, **self._made_of()}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Go on from there; Lightning asks for the first batches before it says which epoch it is."""
-        self.samplers["train"].go_on(**state_dict)
+        self.samplers["train"].go_on(int(state_dict["epoch"]), int(state_dict["batches"]))
+        now = self._made_of()
+        then = {name: state_dict.get(name, now[name]) for name in now}
+        if then != now and self.trainer is not None and self.trainer.is_global_zero:
+            had, has = (f"{of['utterances']:,} utterances in batches of {of['seconds']:g} s" for of in (then, now))
+            print(f"resume=true: an epoch had {had} and has {has}; an interrupted one is not gone on with exactly")
+
+    def _made_of(self) -> dict[str, float]:
+        sampler = self.samplers["train"]
+        return {"utterances": len(sampler.durations), "seconds": sampler.batch_seconds}
 
     def _loader(self, part: str, augment: Augment | None) -> DataLoader:
         if self.trainer is not None:
