@@ -33,6 +33,7 @@ _DISK = {
 }
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+HYDRAS_OWN = HydraException, OmegaConfBaseException, ValueError  # the last for a group that is null
 
 
 def run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
@@ -63,7 +64,7 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints tracebacks and exits by itself
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except HYDRAS_OWN as error:
         raise ConfigError(_explained(error, config_name)) from error
     if errors:
         raise errors[0]
@@ -97,7 +98,7 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = hydra.compose(config_name, _with_files(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except HYDRAS_OWN as error:
         raise ConfigError(_explained(error, config_name)) from error
     _refuse_unread_keys(cfg, config_name)
     return cfg
@@ -161,6 +162,8 @@ def _yaml(name: str) -> dict[str, Any]:
 def _explained(error: BaseException, config_name: str) -> str:
     """Hydra's message in one line, with the nearest setting where one was misspelt."""
     text = _one_line(error).split(" Config search path:")[0]
+    if text.startswith("Config group override must be"):
+        return "a group, as model or experiment, is one of its options, not null; --help shows them"
     misspelt = re.match(r"Could not override '([^']+)'", text)
     if misspelt is None:
         return text

@@ -30,6 +30,7 @@ from asr.data.select import Selection, everything, select
 from asr.errors import ConfigError, ModelError, StorageError, TrainingError
 from asr.model import CTCModel
 from asr.text import Tokenizer
+from asr.training.best import settle
 from asr.training.callbacks import WholeCheckpoint
 from asr.training.data import SpeechData
 from asr.training.module import Recogniser
@@ -97,14 +98,12 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
         print(f"{parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens; run in {folder}", flush=True)
     _fit(trainer, module, data, checkpoint, folder)
+    final = module.score
+    best = settle(trainer, module, data)
     if not leads:
         return {}
 
-    best, scores = trainer.checkpoint_callback.best_model_path, {"val_wer": module.score.wer}
-    if best:
-        state = torch.load(best, map_location="cpu", weights_only=False)
-        module.load_state_dict(state["state_dict"])
-        scores = {"val_wer": state["score"].wer}
+    scores = {"val_wer": module.score.wer}
     model.save(folder / "model.safetensors", scores=scores)
     if module.skipped:
         named = "".join(f"{name}\t{reason}\n" for name, reason in module.skipped.items())
@@ -114,11 +113,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         )
     summary = {
         **scores,
-        "final_val_wer": module.score.wer,
-        "final_val_cer": module.score.cer,
+        "final_val_wer": final.wer,
+        "final_val_cer": final.cer,
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "best_checkpoint": best,
+        "best_checkpoints": best,
         "seconds": round(module.seconds, 3),
         "hours": {part: round(selection.hours, 4) for part, selection in data.selections.items()},
         "left_out": {part: len(selection.left_out) for part, selection in data.selections.items()},

@@ -149,6 +149,7 @@ EPOCHS = 4
 STEPS = 12  # of an epoch, each of two batches
 EXACTLY = [f"trainer.max_epochs={EPOCHS}", "logger=csv", "data.batch_seconds=4", "trainer.accumulate_grad_batches=2"]
 EXACTLY += ["trainer.log_every_n_steps=1", "augment.consistency=0.2", "callbacks=averaged"]
+EXACTLY += ["callbacks.checkpoints.average=2", "callbacks.checkpoints.monitor=val/loss"]
 
 
 def _logged(folder: Path, kind: str) -> dict[int, str]:
@@ -269,6 +270,11 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
     ]
     for name, tensor in states[0]["state_dict"].items():
         assert torch.equal(tensor, states[1]["state_dict"][name]), (name, where)
+    files = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (uninterrupted, tmp_path)]
+    assert files[0] == files[1]
+    assert len(files[0]) == 3
+    models = [(folder / "model.safetensors").read_bytes() for folder in (uninterrupted, tmp_path)]
+    assert models[0] == models[1], where
 
 
 def test_interrupting_twice_does_not_wait_and_leaves_the_last_checkpoint_as_it_is(corpus: Path, tmp_path: Path) -> None:
@@ -333,6 +339,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.batch_second=3"], "did you mean data.batch_seconds?"),
         (["modle=tiny"], "did you mean model?"),
         (["experiment=demo", "augment.spec.time_width=3"], "augment.spec is null in this experiment"),
+        (["model=null"], "a group, as model or experiment, is one of its options, not null"),
         (["model=tinny"], "Available options in 'model': base large small tiny"),
         (["+speed=3"], "nothing reads this setting"),
         (["+data.batch_second=3"], "did you mean batch_seconds?"),

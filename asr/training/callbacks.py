@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from asr import picture
+from asr.bounds import checked
 from asr.files import whole
 from asr.training.module import Recogniser
 
@@ -28,13 +29,23 @@ class WholeCheckpoint(TorchCheckpointIO):
 
 
 class Checkpoints(ModelCheckpoint):
-    """The best checkpoint by `monitor`, and the last one: after every epoch, and when a run is interrupted.
+    """The best `average` checkpoints by `monitor`, and the last: after every epoch, and when a run is interrupted.
 
     Lightning's own `save_last` keeps the last one of the best: what came after it would be lost with a killed run.
     Ctrl-C waits for the end of a step of the optimizer, or of an epoch where only its validation is left, so that
     whatever is kept can be gone on with exactly. A second one does not wait: it leaves the checkpoint that is there.
     SIGTERM, by which a container or a launcher asks a run to end, does the same, however often it comes.
     """
+
+    def __init__(self, *, average: int = 1, **settings: Any) -> None:
+        """Raises ConfigError for an `average` below 1. `settings` are ModelCheckpoint's."""
+        super().__init__(
+            save_top_k=checked("callbacks.checkpoints.average", average, least=1),
+            filename="best" if average == 1 else "best-{epoch}",
+            save_on_train_epoch_end=True,  # when validation is over: a run goes on with the next epoch
+            enable_version_counter=False,
+            **settings,
+        )
 
     _former: Sequence[tuple[signal.Signals, Any]] = ()  # what the signals did before training
     _asked = False
