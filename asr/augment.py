@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asr import audio
 from asr.audio import SAMPLE_RATE
-from asr.bounds import checked, interval
+from asr.bounds import checked, count, interval
 from asr.errors import ConfigError
 from asr.features import mel_edges
 
@@ -184,10 +184,10 @@ class SpecAugment(nn.Module):
     ) -> None:
         super().__init__()
         self.warp = checked("augment.spec.warp", warp, least=0, below=1)
-        self.frequency_masks = checked("augment.spec.frequency_masks", frequency_masks, least=0)
-        self.frequency_width = checked("augment.spec.frequency_width", frequency_width, least=0)
-        self.time_masks = checked("augment.spec.time_masks", time_masks, least=0)
-        self.time_width = checked("augment.spec.time_width", time_width, least=0)
+        self.frequency_masks = count("augment.spec.frequency_masks", frequency_masks, least=0)
+        self.frequency_width = count("augment.spec.frequency_width", frequency_width, least=0)
+        self.time_masks = count("augment.spec.time_masks", time_masks, least=0)
+        self.time_width = count("augment.spec.time_width", time_width, least=0)
         self.time_share = checked("augment.spec.time_share", time_share, least=0, most=1)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:

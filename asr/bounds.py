@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import TypeVar
 
 from asr.errors import ConfigError
@@ -25,6 +25,13 @@ def checked(
     is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or not (least <= value <= most and above < value < below):
         raise ConfigError(f"{name} is {value!r}; it must be {wanted}")
+    return value
+
+
+def count(name: str, value: int, *, least: int, most: float = math.inf) -> int:
+    """The value of a setting that is a whole number. Raises ConfigError as `checked`, and for a fraction."""
+    if not isinstance(checked(name, value, least=least, most=most), Integral):
+        raise ConfigError(f"{name} is {value!r}; it must be a whole number")
     return value
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from asr import lengths as ln
 from asr.audio import SAMPLE_RATE
-from asr.bounds import checked
+from asr.bounds import checked, count
 
 FLOOR = 1e-8  # added to mel energies: digital silence becomes -18.4 nats, below the noise of any microphone
 FLATTEST = 0.5  # nats: a band that varies less holds no speech (telephone speech above 4 kHz) and is not blown up
@@ -73,8 +73,8 @@ class LogMel(nn.Module):
         top_db: float | None = None,
     ) -> None:
         super().__init__()
-        self.bands = checked("features.bands", bands, least=1)
-        self.n_fft = checked("features.n_fft", n_fft, least=2)
+        self.bands = count("features.bands", bands, least=1)
+        self.n_fft = count("features.n_fft", n_fft, least=2)
         per_ms = SAMPLE_RATE / 1000
         self.hop = round(checked("features.hop_ms", hop_ms, least=1 / per_ms) * per_ms)
         length = round(checked("features.window_ms", window_ms, least=1 / per_ms, most=n_fft / per_ms) * per_ms)

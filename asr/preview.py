@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from asr import audio, cli
 from asr.audio import SAMPLE_RATE
-from asr.bounds import checked
+from asr.bounds import count
 from asr.data.manifest import read_manifests
 from asr.picture import features_figure, save
 
@@ -25,7 +25,7 @@ def preview(cfg: DictConfig) -> list[Path]:
     Raises ConfigError for settings that make no sense, ManifestError and AudioError for data that cannot be read.
     """
     for name in ("count", "views"):
-        checked(name, cfg[name], least=1)
+        count(name, cfg[name], least=1)
     cli.make_corpus(cfg.data)
     augment, masks = cli.augmentation(cfg.augment), instantiate(cfg.augment.spec)
     features = instantiate(cfg.features, normalise="utterance")

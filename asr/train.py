@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from asr import cli
 from asr.audio import SAMPLE_RATE
-from asr.bounds import checked
+from asr.bounds import count
 from asr.data.cache import cached
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
@@ -33,7 +33,7 @@ from asr.text import Tokenizer
 from asr.training.best import settle
 from asr.training.callbacks import WholeCheckpoint
 from asr.training.data import SpeechData
-from asr.training.module import Recogniser
+from asr.training.module import SCORES, Recogniser
 
 # Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place
 IGNORED_ADVICE = (
@@ -51,10 +51,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     Raises ConfigError, ManifestError or TextError for settings or data that cannot be trained on.
     """
     began = time.monotonic()
-    checked("seed", cfg.seed, least=0, most=2**32 - 1)
+    count("seed", cfg.seed, least=0, most=2**32 - 1)
     for name in ("max_epochs", "accumulate_grad_batches"):
         if cfg.trainer.get(name) is not None:
-            checked(f"trainer.{name}", cfg.trainer[name], least=1)
+            count(f"trainer.{name}", cfg.trainer[name], least=1)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for advice in IGNORED_ADVICE:
         warnings.filterwarnings("ignore", message=advice)
@@ -91,6 +91,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     )
     module.began = began
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
+    for callback in callbacks:
+        if (score := getattr(callback, "monitor", None)) not in (None, *SCORES):
+            raise ConfigError(f"callbacks: {score!r} is no score of validation; it can be {', '.join(SCORES)}")
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
     trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
     parameters = sum(p.numel() for p in model.parameters())

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
 from asr import cli
-from asr.bounds import checked, interval
+from asr.bounds import count, interval
 from asr.calibration import Calibration, Reliability
 from asr.data.dataset import OnError, SpeechDataset, loader
 from asr.data.manifest import Utterance, read_manifests
@@ -82,7 +82,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     beam = instantiate(cfg.decoder)
     if not isinstance(beam, Beam):
         raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
-    points, rounds = checked("points", cfg.points, least=1), checked("rounds", cfg.rounds, least=0)
+    points, rounds = count("points", cfg.points, least=1), count("rounds", cfg.rounds, least=0)
     bounds = [interval(name, cfg[name]) for name in ("lm_weight", "word_bonus")]
     if beam.lm is None:
         bounds[0] = (0.0, 0.0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.bounds import checked, interval
+from asr.bounds import checked, count, interval
 from asr.errors import ConfigError
 
 
@@ -36,6 +36,14 @@ def test_what_is_no_number_is_told_what_it_must_be(value):
 def test_numpys_numbers_are_numbers():
     assert checked("share", np.float32(0.5), most=1) == 0.5
     assert checked("count", np.int64(3), least=1) == 3
+
+
+def test_a_count_is_whole():
+    assert count("layers", 3, least=1) == 3
+    assert count("layers", np.int64(3), least=1, most=3) == 3
+    for value, must in ((1.5, "be a whole number"), (3.0, "be a whole number"), (0, "be at least 1"), (True, "be at")):
+        with pytest.raises(ConfigError, match=f"it must {must}"):
+            count("layers", value, least=1)
 
 
 @pytest.mark.parametrize("bounds", [(2, 1), (1,), (1, 2, 3), (1, math.nan), ("low", "high")])

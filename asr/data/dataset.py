@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from asr import audio, storage
 from asr.augment import Augment
-from asr.bounds import checked
+from asr.bounds import count
 from asr.data.manifest import Utterance
 from asr.data.sampler import BucketSampler
 from asr.data.select import Example
@@ -143,7 +143,7 @@ def loader(dataset: SpeechDataset, sampler: BucketSampler, *, workers: int = 0, 
         dataset,
         batch_size=None,
         sampler=sampler,
-        num_workers=checked("data.workers", workers, least=0),
+        num_workers=count("data.workers", workers, least=0),
         persistent_workers=workers > 0,
         pin_memory=pin_memory,
         worker_init_fn=_leave_interrupts,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr.bounds import checked
+from asr.bounds import count
 from asr.errors import ManifestError
 from asr.files import whole
 from asr.storage import Stored, fetch, is_address
@@ -53,7 +53,7 @@ def read_manifests(paths: str | Path | Iterable[str | Path] | None, *, limit: in
     Raises ManifestError as `read_manifest` and where no manifest is named, ConfigError for a limit below 1.
     """
     if limit is not None:
-        checked("data.limit", limit, least=1)
+        count("data.limit", limit, least=1)
     several = [paths] if isinstance(paths, str | Path) else list(paths or ())
     if not several:
         raise ManifestError("no manifest is named; give one, as data.train=path/to/train.jsonl")

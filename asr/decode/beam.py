@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from asr.bounds import checked
+from asr.bounds import checked, count
 from asr.calibration import Calibration
 from asr.clock import Clock
 from asr.decode import lm as models
@@ -69,9 +69,9 @@ class Beam:
         """Raises ConfigError for a number out of range, and for a file (lm, lexicon, hotwords) that cannot be read."""
         if lm_unit not in ("auto", "words", "characters"):
             raise ConfigError(f"decoder.lm_unit is {lm_unit!r}; it must be auto, words or characters")
-        self.beam_size = checked("decoder.beam_size", beam_size, least=1)
-        self.n_best = checked("decoder.n_best", n_best, least=1)
-        self.tokens_per_frame = checked("decoder.tokens_per_frame", tokens_per_frame, least=1)
+        self.beam_size = count("decoder.beam_size", beam_size, least=1)
+        self.n_best = count("decoder.n_best", n_best, least=1)
+        self.tokens_per_frame = count("decoder.tokens_per_frame", tokens_per_frame, least=1)
         self.prune_log_prob = checked("decoder.prune_log_prob", prune_log_prob, above=0)
         self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
         self.lm = Path(lm) if lm is not None else None
@@ -83,7 +83,7 @@ class Beam:
         if len(calibration) != 3:
             raise ConfigError(f"decoder.calibration is {list(calibration)}; it must be three numbers, from asr.tune")
         self.calibration = Calibration(*calibration)
-        self.workers = checked("decoder.workers", workers, least=1) if workers is not None else os.cpu_count() or 1
+        self.workers = count("decoder.workers", workers, least=1) if workers is not None else os.cpu_count() or 1
         self.lm_words = models.entries(self.lm) if self.lm is not None else None
         self.lm_unit = lm_unit if lm_unit != "auto" or self.lm_words is None else models.unit(self.lm_words)
         if self.lm is not None and self.lm_words is None and lm_unit == "auto":

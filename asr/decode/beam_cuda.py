@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from asr.bounds import checked
+from asr.bounds import checked, count
 from asr.decode.align import best_path
 from asr.decode.greedy import along
 from asr.decode.hypothesis import Hypothesis
@@ -25,8 +25,8 @@ class BeamCuda:
 
     def __init__(self, *, beam_size: int = 10, n_best: int = 1, skip_blank: float = 0.95) -> None:
         """Raises ConfigError for a number out of range."""
-        self.beam_size = checked("decoder.beam_size", beam_size, least=1)
-        self.n_best = checked("decoder.n_best", n_best, least=1, most=beam_size)
+        self.beam_size = count("decoder.beam_size", beam_size, least=1)
+        self.n_best = count("decoder.n_best", n_best, least=1, most=beam_size)
         self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
         self._search: Any = None
         self._tokenizer: Tokenizer | None = None

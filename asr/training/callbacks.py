@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from asr import picture
-from asr.bounds import checked
+from asr.bounds import count
 from asr.files import whole
 from asr.training.module import Recogniser
 
@@ -40,7 +40,7 @@ class Checkpoints(ModelCheckpoint):
     def __init__(self, *, average: int = 1, **settings: Any) -> None:
         """Raises ConfigError for an `average` below 1. `settings` are ModelCheckpoint's."""
         super().__init__(
-            save_top_k=checked("callbacks.checkpoints.average", average, least=1),
+            save_top_k=count("callbacks.checkpoints.average", average, least=1),
             filename="best" if average == 1 else "best-{epoch}",
             save_on_train_epoch_end=True,  # when validation is over: a run goes on with the next epoch
             enable_version_counter=False,
@@ -184,8 +184,9 @@ class Pictures(Callback):
     """
 
     def __init__(self, *, folder: str, epochs: int = 5) -> None:
+        """Raises ConfigError for `epochs` below 1."""
         self.folder = Path(folder)
-        self.epochs = epochs
+        self.epochs = count("callbacks.pictures.epochs", epochs, least=1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(pl_module, Recogniser):

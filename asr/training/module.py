@@ -30,6 +30,7 @@ from asr.text import BLANK
 
 T = TypeVar("T")
 
+SCORES = ("val/wer", "val/cer", "val/loss", "val/blank")  # of each validation
 INTERMEDIATE = 0.3  # share of the loss that a model's intermediate layers have, where it has such
 
 
@@ -230,15 +231,9 @@ class Recogniser(LightningModule):
             self.skipped.update(skipped)
         self.model.calibration = Calibration.fit([*chain.from_iterable(self._gathered(self._words))])
         self.model.reach = Reach.fit([*chain.from_iterable(self._gathered(self._reached))])
-        self.log_dict(
-            {
-                "val/wer": self.score.wer,
-                "val/cer": self.score.cer,
-                "val/loss": nats / max(1, labels),
-                "val/blank": blanks / max(1, frames),
-            },
-            sync_dist=True,  # they are the same everywhere; without it Lightning warns
-        )
+        scores = self.score.wer, self.score.cer, nats / max(1, labels), blanks / max(1, frames)
+        # they are the same everywhere; without sync_dist Lightning warns
+        self.log_dict(dict(zip(SCORES, scores, strict=True)), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint |= {"score": self.score, "seconds": self.seconds, "architecture": self.model.architecture}
