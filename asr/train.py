@@ -29,6 +29,7 @@ from asr.data.manifest import Utterance, read_manifests
 from asr.data.select import Selection, everything, select
 from asr.errors import ConfigError, ModelError, StorageError, TrainingError
 from asr.model import CTCModel
+from asr.score import Score
 from asr.text import Tokenizer
 from asr.training.best import settle
 from asr.training.callbacks import WholeCheckpoint
@@ -100,9 +101,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if leads:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
         print(f"{parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens; run in {folder}", flush=True)
-    _fit(trainer, module, data, checkpoint, folder)
-    final = module.score
-    best = settle(trainer, module, data)
+    final, best = _fit(trainer, module, data, checkpoint, folder)
     if not leads:
         return {}
 
@@ -235,11 +234,15 @@ def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:
     model.features.fit(batch.waveforms, batch.lengths)
 
 
-def _fit(trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | None, folder: Path) -> None:
+def _fit(
+    trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | None, folder: Path
+) -> tuple[Score, list[str]]:
+    """The score of the last epoch, and the checkpoints that the module's weights are of in the end."""
     try:
         # Lightning's checkpoints hold more than weights; only those that this program wrote are read
         with _told_once(trainer.world_size):
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
+            return module.score, settle(trainer, module, data)
     except SystemExit:  # how Lightning ends after Ctrl-C
         kept = (folder / "checkpoints" / "last.ckpt").is_file()
         then = f"keeps what was learnt, resume=true dir={folder} goes on" if kept else "keeps nothing yet"

@@ -37,6 +37,9 @@ class Checkpoints(ModelCheckpoint):
     SIGTERM, by which a container or a launcher asks a run to end, does the same, however often it comes.
     """
 
+    _former: Sequence[tuple[signal.Signals, Any]] = ()  # what the signals did before training
+    _asked = False
+
     def __init__(self, *, average: int = 1, **settings: Any) -> None:
         """Raises ConfigError for an `average` below 1. `settings` are ModelCheckpoint's."""
         super().__init__(
@@ -46,9 +49,6 @@ class Checkpoints(ModelCheckpoint):
             enable_version_counter=False,
             **settings,
         )
-
-    _former: Sequence[tuple[signal.Signals, Any]] = ()  # what the signals did before training
-    _asked = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
