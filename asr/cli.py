@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -33,6 +33,7 @@ _DISK = {
 }
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+QUOTED = "[]'\" "
 HYDRAS_OWN = HydraException, OmegaConfBaseException, ValueError  # the last for a group that is null
 
 
@@ -160,7 +161,9 @@ def _yaml(name: str) -> dict[str, Any]:
 
 
 def _explained(error: BaseException, config_name: str) -> str:
-    """Hydra's message in one line, with the nearest setting where one was misspelt."""
+    """Hydra's message in one line, with the nearest setting where one was misspelt, with quotes where they lack."""
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
     text = _one_line(error).split(" Config search path:")[0]
     if text.startswith("Config group override must be"):
         return "a group, as model or experiment, is one of its options, not null; --help shows them"
@@ -174,6 +177,15 @@ def _explained(error: BaseException, config_name: str) -> str:
     if misspelt[1] in keys:
         return f"{misspelt[1]}: {misspelt[1].rpartition('.')[0]} is null in this experiment; set it as a whole"
     return f"no setting {misspelt[1]!r}{_did_you_mean(misspelt[1], keys)}; --cfg job shows them all"
+
+
+def _unreadable(override: str) -> str:
+    key, given, value = override.partition("=")
+    if not given:
+        return f"{override}: no setting; one is given as KEY=VALUE"
+    words = [f"'{word.strip(QUOTED)}'" for word in value.split(",")]
+    quoted = f"[{','.join(words)}]" if value.startswith("[") else f"'{value.strip(QUOTED)}'"
+    return f'{override}: cannot be read; letters beyond a-z and signs take quotes in quotes: "{key}={quoted}"'
 
 
 def _dotted(node: Any, prefix: str = "") -> list[str]:
