@@ -100,7 +100,7 @@ class _Team(Generic[Context, Result]):
         return found
 
     def _collect(self, found: dict[int, Result], *, wait: bool) -> int:
-        """Add what other processes have sent. How many of them say, by sending nothing, that they are done."""
+        """Add what other processes have sent. How many of them say that they are done."""
         done = 0
         for number, _ in self.poll.poll(None if wait else 0):
             (end,) = (end for end in self.ends if end.fileno() == number)
@@ -110,8 +110,9 @@ class _Team(Generic[Context, Result]):
                     raise answer
                 finally:
                     del answer  # the traceback holds this frame: a circle, which would keep everything of the caller
-            found |= answer
-            done += not answer
+            piece, last = answer
+            found |= piece
+            done += last
         return done
 
     def close(self) -> None:
@@ -141,15 +142,14 @@ class _Team(Generic[Context, Result]):
                     end.send(error)
 
     def _answer(self, end: Connection, task: _Task[Context]) -> None:
+        """Send what is found, a piece at a time, each with whether it is the last."""
         found: dict[int, Result] = {}
         for i, result in self._results(task):
             found[i] = result
             if len(found) == PIECE:
-                end.send(found)
+                end.send((found, False))
                 found = {}
-        if found:
-            end.send(found)
-        end.send({})
+        end.send((found, True))
 
     def _results(self, task: _Task[Context]) -> Iterator[tuple[int, Result]]:
         """Which rows this process claims, and their results."""
