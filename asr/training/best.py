@@ -1,4 +1,8 @@
-"""The weights that a run ends with: of its best checkpoint, or the mean of its best ones where that does better."""
+"""The weights that a run ends with: of its best checkpoint, or the mean of its best ones.
+
+The best one's score has gained by the choice, the mean's has not. So the mean is taken where it does no worse on
+validation than the worst of those that it is of.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,14 +27,16 @@ def settle(trainer: Trainer, module: Recogniser, data: SpeechData) -> list[str]:
         return []
     several = sorted(keeper.best_k_models)
     if len(several) > 1:
-        mean = average(several) if trainer.is_global_zero else None
-        module.load_state_dict(trainer.strategy.broadcast(mean))
+        weights = average(several) if trainer.is_global_zero else None
+        module.load_state_dict(trainer.strategy.broadcast(weights))
         trainer.callbacks, trainer.loggers = [], []
         trainer.validate(module, data, verbose=False)
-        now, then = (float(score) for score in (trainer.callback_metrics[keeper.monitor], keeper.best_model_score))
+        scores = sorted(map(float, keeper.best_k_models.values()), reverse=keeper.mode == "max")
+        mean_score = float(trainer.callback_metrics[keeper.monitor])
         if trainer.is_global_zero:
-            print(f"mean of the {len(several)} best checkpoints: {keeper.monitor} {now:.4f}, of the best {then:.4f}")
-        if now < then if keeper.mode == "min" else now > then:
+            those = f"those of {scores[0]:.4f} to {scores[-1]:.4f}"
+            print(f"{keeper.monitor} {mean_score:.4f} with the mean of the {len(several)} best checkpoints, {those}")
+        if mean_score <= scores[-1] if keeper.mode == "min" else mean_score >= scores[-1]:
             return several
     if trainer.is_global_zero:
         state = torch.load(keeper.best_model_path, map_location="cpu", weights_only=False)

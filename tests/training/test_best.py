@@ -53,23 +53,26 @@ def ended(checkpoints, *, scores, mean, mode="min"):
     return trainer
 
 
-@pytest.mark.parametrize(("mode", "mean"), [("min", 0.19), ("max", 0.41)])
-def test_the_mean_of_the_best_is_the_model_where_validation_prefers_it(checkpoints, capsys, mode, mean):
+@pytest.mark.parametrize(("mode", "mean"), [("min", 0.19), ("min", 0.4), ("max", 0.41), ("max", 0.2)])
+def test_the_mean_of_the_best_is_the_model_unless_validation_finds_it_worse_than_each(checkpoints, capsys, mode, mean):
     module = Module()
     found = settle(ended(checkpoints, scores=[0.3, 0.2, 0.4], mean=mean, mode=mode), module, None)
     assert found == checkpoints
     assert module.weight.tolist() == [3.0, 3.0]
     assert module.count == 6
     assert module.score == "by validation"
-    assert f"mean of the 3 best checkpoints: val/wer {mean:.4f}" in capsys.readouterr().out
+    assert f"val/wer {mean:.4f} with the mean of the 3 best checkpoints, those of 0." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("scores", "mean"), [([0.3, 0.2, 0.4], 0.2), ([0.3, 0.2], 0.5)])
-def test_where_it_does_not_the_best_one_is(checkpoints, scores, mean):
+@pytest.mark.parametrize(
+    ("scores", "mode", "mean", "best"),
+    [([0.3, 0.2, 0.4], "min", 0.41, 1), ([0.3, 0.2], "min", 0.5, 1), ([0.3, 0.2], "max", 0.1, 0)],
+)
+def test_where_it_does_the_best_one_is(checkpoints, scores, mode, mean, best):
     module = Module()
-    assert settle(ended(checkpoints, scores=scores, mean=mean), module, None) == [checkpoints[1]]
-    assert module.weight.tolist() == [2.0, 2.0]
-    assert module.score == "of checkpoint 1"
+    assert settle(ended(checkpoints, scores=scores, mean=mean, mode=mode), module, None) == [checkpoints[best]]
+    assert module.weight.tolist() == [best + 1.0] * 2
+    assert module.score == f"of checkpoint {best}"
 
 
 def test_a_single_one_is_not_validated_again(checkpoints):
