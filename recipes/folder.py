@@ -148,6 +148,8 @@ def _object(where: str, line: str) -> Mapping[str, object]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise RecipeError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+        raise RecipeError(f"{where}: not JSON that can be read ({error})") from None
     if not isinstance(row, dict):
         raise RecipeError(f'{where}: not an object such as {{"audio": ..., "text": ...}}')
     return {key.lower(): value for key, value in row.items()}

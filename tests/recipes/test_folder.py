@@ -153,6 +153,7 @@ def test_rows_without_a_transcript_or_a_file_are_named(tmp_path, own, manifest):
         ("audio,text,duration\na.wav,yes,-1\n", r"line 2: duration '-1' is not a number of seconds"),
         ("audio,text,split\na.wav,yes,../../x\n", r"line 2: split '../../x': letters, digits"),
         ('{"audio": "a.wav", "text": "yes"}\n{"audio"\n', r"line 2: not JSON"),
+        ('{"audio": "a.wav", "text": ' + "9" * 5000 + "}\n", r"line 1: not JSON that can be read"),
         ('{"audio": "a.wav", "text": "yes"}\n[]\n', r"line 2: not an object"),
         ('audio,text\na.wav,yes\na.wav,"yes\na.wav,no\n', r"line 3: unexpected end of data; what begins with a quote"),
         ('audio,text\na.wav,"yes" he said\n', r"line 2: .* and quotes inside it be doubled"),
