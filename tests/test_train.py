@@ -18,6 +18,7 @@ import torch
 from entry import Call, caller
 
 from asr import cli
+from asr.data.dataset import Batch
 from asr.data.manifest import read_manifest, write_manifest
 from asr.data.shards import pack
 from asr.model import CTCModel
@@ -302,6 +303,30 @@ def test_the_model_is_the_moving_average_of_the_weights_with_the_calibration_of_
     found = {"model.confidence", "model.reaching"}  # by validation
     assert all(torch.equal(tensor, kept[name]) for name, tensor in current.items() if name not in found)
     assert all(torch.equal(state["state_dict"][name], current[name]) for name in found)
+
+
+def test_ctrl_c_while_the_mean_of_the_best_is_validated_keeps_the_run(
+    corpus: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Recogniser.validation_step
+
+    def interrupted(module: Recogniser, batch: Batch, index: int) -> None:
+        if not module.trainer.callbacks:  # training is over
+            raise KeyboardInterrupt
+        step(module, batch, index)
+
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "trainer.max_epochs=2", "callbacks.pictures=null"]
+    settings += ["callbacks.checkpoints.average=2", "callbacks.checkpoints.monitor=val/loss"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Recogniser, "validation_step", interrupted)
+        finished = call(main, *settings)
+    assert finished.code == 130
+    assert finished.complaint.endswith(f"{tmp_path} keeps what was learnt, resume=true dir={tmp_path} goes on")
+    assert not (tmp_path / "model.safetensors").exists()
+    again = call(main, *settings, "resume=true")
+    assert again.code == 0
+    assert "with the mean of the 2 best checkpoints" in again.out
+    assert (tmp_path / "model.safetensors").is_file()
 
 
 def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(corpus: Path, tmp_path: Path) -> None:
