@@ -5,7 +5,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,7 @@ _DISK = {
 }
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
-QUOTED = "[]'\" "
-HYDRAS_OWN = HydraException, OmegaConfBaseException, ValueError  # the last for a group that is null
+QUOTED = "[]'\" "  # what may stand around the words of a value
 
 
 def run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
@@ -63,10 +63,8 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
             return None
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints tracebacks and exits by itself
-    try:
+    with _explaining(config_name):
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
-    except HYDRAS_OWN as error:
-        raise ConfigError(_explained(error, config_name)) from error
     if errors:
         raise errors[0]
 
@@ -96,11 +94,8 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
     """The configuration without Hydra's own command line. Raises ConfigError for one that cannot be composed."""
     import hydra
 
-    try:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = hydra.compose(config_name, _with_files(overrides))
-    except HYDRAS_OWN as error:
-        raise ConfigError(_explained(error, config_name)) from error
+    with _explaining(config_name), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose(config_name, _with_files(overrides))
     _refuse_unread_keys(cfg, config_name)
     return cfg
 
@@ -160,13 +155,25 @@ def _yaml(name: str) -> dict[str, Any]:
     return dict(OmegaConf.to_container(OmegaConf.load(CONF / name), resolve=False))  # type: ignore[arg-type]
 
 
+@contextmanager
+def _explaining(config_name: str) -> Iterator[None]:
+    """What Hydra refuses is raised as a ConfigError of one line; other errors, as of a sweep's run, as they are."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explained(error, config_name)) from error
+    except ValueError as error:
+        if not str(error).startswith("Config group override must be"):
+            raise
+        hint = "a group, as model or experiment, is one of its options, not null; --help shows them"
+        raise ConfigError(hint) from error
+
+
 def _explained(error: BaseException, config_name: str) -> str:
     """Hydra's message in one line, with the nearest setting where one was misspelt, with quotes where they lack."""
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
     text = _one_line(error).split(" Config search path:")[0]
-    if text.startswith("Config group override must be"):
-        return "a group, as model or experiment, is one of its options, not null; --help shows them"
     misspelt = re.match(r"Could not override '([^']+)'", text)
     if misspelt is None:
         return text
@@ -180,6 +187,7 @@ def _explained(error: BaseException, config_name: str) -> str:
 
 
 def _unreadable(override: str) -> str:
+    """Why Hydra's grammar does not know an override, and what it would know: names with accents are the usual case."""
     key, given, value = override.partition("=")
     if not given:
         return f"{override}: no setting; one is given as KEY=VALUE"

@@ -1,7 +1,6 @@
 """Your own recordings: audio with a .txt beside each, or a table, as of LJSpeech and Common Voice."""
 
 import csv
-import json
 import math
 import re
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from asr import audio as recordings
+from asr.data.manifest import parsed
 from recipes.cli import command
 from recipes.fetch import RecipeError, notes
 from recipes.prepare import Recording, by_hash, prepare
@@ -145,11 +145,9 @@ def _rows(table: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
 
 def _object(where: str, line: str) -> Mapping[str, object]:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise RecipeError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
-        raise RecipeError(f"{where}: not JSON that can be read ({error})") from None
+        row = parsed(line)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from None
     if not isinstance(row, dict):
         raise RecipeError(f'{where}: not an object such as {{"audio": ..., "text": ...}}')
     return {key.lower(): value for key, value in row.items()}

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from asr import cli
 from asr.data.manifest import Utterance, write_manifest
+from asr.errors import ConfigError
 from asr.model import CTCModel
 from asr.text import Tokenizer
 
@@ -77,3 +78,10 @@ def test_a_manifest_tokenizer_is_built_from_transcripts(tmp_path: Path) -> None:
     write_manifest(tmp_path / "m.jsonl", [Utterance(tmp_path / "a.wav", 1.0, "Ça va")])
     cfg = cli.compose("train", ["tokenizer=manifest"])
     assert instantiate(cfg.tokenizer)(["Ça va"]).tokens == (" ", "a", "v", "ç")
+
+
+def test_a_fault_in_a_run_of_a_sweep_is_not_taken_for_a_bad_setting() -> None:
+    with pytest.raises(ValueError, match="a fault"), cli._explaining("train"):
+        raise ValueError("a fault")
+    with pytest.raises(ConfigError, match="a group, as model or experiment"):
+        cli.compose("train", ["model=null"])

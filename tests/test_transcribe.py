@@ -122,7 +122,7 @@ def test_three_samples_are_no_words_and_no_error(checkpoint: str, call: Call, tm
         (["a.wav", "formt=json"], "did you mean format?"),
         (["a.wav", "--json"], "no such option"),
         (["a.wav", "decoder.hotwords=[josé, li]"], "take quotes in quotes: \"decoder.hotwords=['josé','li']\""),
-        (["a.wav", "dir=/tmp/a(b"], "take quotes in quotes: \"dir='/tmp/a(b'\""),
+        (["a.wav", "dir=a(b"], "take quotes in quotes: \"dir='a(b'\""),
         (["format=json"], "no recording given"),
         (["a.wav", "checkpoint=nowhere"], "no such model"),
     ],

@@ -81,6 +81,16 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
             out.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
+def parsed(line: str) -> Any:
+    """What a line of JSON says. Raises ValueError, whose text tells where, for one that is none."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+        raise ValueError(f"not JSON that can be read ({error})") from None
+
+
 def _read(path: str | Path) -> str:
     try:
         if is_address(path):
@@ -97,11 +107,9 @@ def _read(path: str | Path) -> str:
 
 def _utterance(line: str, base: str | Path, where: str) -> Utterance:
     try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ManifestError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
-        raise ManifestError(f"{where}: not JSON that can be read ({error})") from None
+        entry = parsed(line)
+    except ValueError as error:
+        raise ManifestError(f"{where}: {error}") from None
     if not isinstance(entry, dict):
         raise ManifestError(f'{where}: a line must be an object such as {{"audio_filepath": ..., "text": ...}}')
     missing = [key for key in ("audio_filepath", "duration", "text") if key not in entry]

@@ -46,7 +46,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     types = "(float32[:, ::1], int64[::1], int64[::1], float64[::1], int64[::1], float64[::1])"
     try:
         return njit(types, cache=True)(function)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError):  # a full disk, no such place
         return njit(types)(function)
 
 

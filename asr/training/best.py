@@ -17,10 +17,10 @@ from asr.training.module import Recogniser
 
 
 def settle(trainer: Trainer, module: Recogniser, data: SpeechData) -> list[str]:
-    """Load them into the module, with the score and the calibration that validation gives them.
+    """Load a run's last weights into the module, with the score and the calibration that validation gives them.
 
-    Returns the checkpoints that they are of. After training, in all of its processes; the trainer loses its callbacks
-    and loggers, which have had their say.
+    Returns the checkpoints that they are of. It is called after training, in all of its processes; the trainer loses
+    its callbacks and loggers, which have had their say.
     """
     keeper = trainer.checkpoint_callback
     if not isinstance(keeper, ModelCheckpoint) or not keeper.best_model_path:
@@ -31,12 +31,13 @@ def settle(trainer: Trainer, module: Recogniser, data: SpeechData) -> list[str]:
         module.load_state_dict(trainer.strategy.broadcast(weights))
         trainer.callbacks, trainer.loggers = [], []
         trainer.validate(module, data, verbose=False)
-        scores = sorted(map(float, keeper.best_k_models.values()), reverse=keeper.mode == "max")
+        scores = [float(score) for score in keeper.best_k_models.values()]
         mean_score = float(trainer.callback_metrics[keeper.monitor])
         if trainer.is_global_zero:
-            those = f"those of {scores[0]:.4f} to {scores[-1]:.4f}"
+            those = f"those of {min(scores):.4f} to {max(scores):.4f}"
             print(f"{keeper.monitor} {mean_score:.4f} with the mean of the {len(several)} best checkpoints, {those}")
-        if mean_score <= scores[-1] if keeper.mode == "min" else mean_score >= scores[-1]:
+        good = mean_score <= max(scores) if keeper.mode == "min" else mean_score >= min(scores)
+        if good:
             return several
     if trainer.is_global_zero:
         state = torch.load(keeper.best_model_path, map_location="cpu", weights_only=False)

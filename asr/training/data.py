@@ -64,12 +64,14 @@ class SpeechData(LightningDataModule):
         now = self._made_of()
         then = {name: state_dict.get(name, now[name]) for name in now}
         if then != now and self.trainer is not None and self.trainer.is_global_zero:
-            had, has = (f"{of['utterances']:,} utterances in batches of {of['seconds']:g} s" for of in (then, now))
+            had, has = (
+                f"{of['utterances']:,} utterances in batches of {of['batch_seconds']:g} s" for of in (then, now)
+            )
             print(f"resume=true: an epoch had {had} and has {has}; an interrupted one is not gone on with exactly")
 
     def _made_of(self) -> dict[str, float]:
         sampler = self.samplers["train"]
-        return {"utterances": len(sampler.durations), "seconds": sampler.batch_seconds}
+        return {"utterances": len(sampler.durations), "batch_seconds": sampler.batch_seconds}
 
     def _loader(self, part: str, augment: Augment | None) -> DataLoader:
         if self.trainer is not None:
