@@ -3,8 +3,10 @@
 import mmap
 import multiprocessing
 import os
+import select
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Generic, NamedTuple, TypeVar
 
@@ -17,14 +19,16 @@ Result = TypeVar("Result")
 
 ROOM = 1 << 20  # bytes of shared memory, at least
 CLAIMS = 512  # at most, so that even a pipe of one page holds them all
+PIECE = 8  # results that are sent at once
 
 
 class Parallel(Generic[Context, Result]):
     """Calls of `function(row, context)` by as many as `workers` processes, one of which is this one.
 
     The others are forked at the first call and have what the function holds from then on. Rows lie in memory that all
-    share, the largest first, and whoever is free claims the next one, by reading its index from a pipe: so all end
-    together, however unlike the rows are. An error in a process is raised here, and DecodingError where one was killed.
+    share, the largest first, and whoever is free claims the next one, by reading its index from a pipe; results come a
+    few at a time. So all end together, however unlike the rows are. An error in a process is raised here, and
+    DecodingError where one was killed.
     """
 
     def __init__(self, function: Callable[[np.ndarray, Context], Result], workers: int) -> None:
@@ -74,6 +78,7 @@ class _Team(Generic[Context, Result]):
         self.fork = multiprocessing.get_context("fork")
         self.claims, self.offer = self.fork.Pipe(duplex=False)
         self.ends: list[Connection] = []
+        self.poll = select.poll()
 
     def __call__(self, rows: Sequence[np.ndarray], context: Context, others: int) -> dict[int, Result]:
         while len(self.ends) < others:
@@ -85,16 +90,30 @@ class _Team(Generic[Context, Result]):
         np.concatenate([row.ravel() for row in rows], out=_numbers(self.memory)[: bounds[-1]])
         claims = [*range(0, len(rows), _block(len(rows))), *[len(rows)] * (1 + others)]  # for each process an end
         os.write(self.offer.fileno(), np.array(claims, dtype="<i4").tobytes())
-        found = self._work(task)
-        for end in self.ends[:others]:
+        found: dict[int, Result] = {}
+        for i, result in self._results(task):
+            found[i] = result
+            if len(found) % PIECE == 0:
+                others -= self._collect(found, wait=False)
+        while others:
+            others -= self._collect(found, wait=True)
+        return found
+
+    def _collect(self, found: dict[int, Result], *, wait: bool) -> int:
+        """Add what other processes have sent. How many of them say that they are done."""
+        done = 0
+        for number, _ in self.poll.poll(None if wait else 0):
+            (end,) = (end for end in self.ends if end.fileno() == number)
             answer = end.recv()
             if isinstance(answer, Exception):
                 try:
                     raise answer
                 finally:
                     del answer  # the traceback holds this frame: a circle, which would keep everything of the caller
-            found |= answer
-        return found
+            piece, last = answer
+            found |= piece
+            done += last
+        return done
 
     def close(self) -> None:
         """Let go of the processes, which end when they have done what they are at."""
@@ -107,33 +126,38 @@ class _Team(Generic[Context, Result]):
         process.start()
         there.close()
         self.ends.append(here)
+        self.poll.register(here, select.POLLIN)
 
     def _serve(self, end: Connection, inherited: Sequence[Connection]) -> None:
         """Answer until the other end is closed, of which this process must hold no copy."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the first process, and then this one
         for other in inherited:
             other.close()
-        answer: dict[int, Result] | Exception
-        try:
+        with suppress(EOFError, ConnectionError):
             while True:
                 task = end.recv()
                 try:
-                    answer = self._work(task)
+                    self._answer(end, task)
                 except Exception as error:
-                    answer = error
-                end.send(answer)
-        except (EOFError, ConnectionError):
-            return
+                    end.send(error)
 
-    def _work(self, task: _Task[Context]) -> dict[int, Result]:
-        """The results for the rows that this process claims."""
-        numbers, count = _numbers(self.memory), len(task.bounds) - 1
+    def _answer(self, end: Connection, task: _Task[Context]) -> None:
+        """Send what is found, a piece at a time, each with whether it is the last."""
         found: dict[int, Result] = {}
+        for i, result in self._results(task):
+            found[i] = result
+            if len(found) == PIECE:
+                end.send((found, False))
+                found = {}
+        end.send((found, True))
+
+    def _results(self, task: _Task[Context]) -> Iterator[tuple[int, Result]]:
+        """Which rows this process claims, and their results."""
+        numbers, count = _numbers(self.memory), len(task.bounds) - 1
         while (first := self._claim()) < count:
             for i in range(first, min(first + _block(count), count)):
                 row = numbers[task.bounds[i] : task.bounds[i + 1]].reshape(-1, task.width)
-                found[i] = self.function(row, task.context)
-        return found
+                yield i, self.function(row, task.context)
 
     def _claim(self) -> int:
         claim = os.read(self.claims.fileno(), 4)
