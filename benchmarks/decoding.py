@@ -85,10 +85,10 @@ def timed(decode: Callable[[], list[Any]], text: Callable[[Any], str]) -> Callab
     return run
 
 
-def heard(model: CTCModel, path: Path, limit: int | None) -> tuple[Emissions, list[str], float]:
-    """What the model says of each utterance of a manifest, its references, and the seconds of audio."""
+def heard(model: CTCModel, paths: Sequence[Path], limit: int | None) -> tuple[Emissions, list[str], float]:
+    """What the model says of each utterance of some manifests, their references, and the seconds of audio."""
     rows, references, samples = [], [], 0
-    for utterance in read_manifest(path)[:limit]:
+    for utterance in [utterance for path in paths for utterance in read_manifest(path)][:limit]:
         waveform = torch.from_numpy(audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration))
         with torch.inference_mode():
             rows.append(model(waveform[None], torch.tensor([len(waveform)])).row(0))
@@ -176,7 +176,7 @@ def measured(ways: dict[str, Callable[[], Run]], references: list[str], rounds: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="a trained model")
-    parser.add_argument("--manifest", type=Path, required=True, help="what is decoded, as JSON lines")
+    parser.add_argument("--manifest", type=Path, required=True, nargs="+", help="what is decoded, as JSON lines")
     parser.add_argument("--lm", type=Path, help="language model of words, as ARPA")
     parser.add_argument("--lexicon", type=Path, help="its words, one on a line (default: .words beside it)")
     parser.add_argument("--lm-weight", type=float, default=1.0)
