@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asr import audio
 from asr.audio import SAMPLE_RATE
-from asr.bounds import checked, count, interval
+from asr.bounds import checked, count, interval, numbers
 from asr.errors import ConfigError
 from asr.features import mel_edges
 
@@ -42,9 +42,9 @@ class Speed:
     """Speed perturbation: play a waveform faster or slower, pitch and formants with it (Ko et al. 2015)."""
 
     def __init__(self, *, factors: Sequence[float] = (0.9, 1.0, 1.1)) -> None:
-        if not factors:
+        self.factors = numbers("augment.speed.factors", factors, above=0)
+        if not self.factors:
             raise ConfigError("augment.speed.factors is empty; augment.speed=null leaves speeds as they are")
-        self.factors = tuple(checked("augment.speed.factors", factor, above=0) for factor in factors)
 
     @property
     def fastest(self) -> float:

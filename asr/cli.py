@@ -15,6 +15,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from asr.bounds import as_text, as_texts
 from asr.errors import AsrError, ConfigError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _DISK = {
 }
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+MANIFESTS = ("data.train", "data.validation", "data.test")  # each may be several
 QUOTED = "[]'\" "  # what may stand around the words of a value
 
 
@@ -54,7 +56,7 @@ def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
         if sweeping:
             _settle(cfg, asked)
         try:
-            _refuse_unread_keys(cfg, config_name)
+            _check(cfg, config_name)
             return function(cfg)
         except BaseException as error:  # kept from Hydra, which would print a notice of its own
             if sweeping:  # but its sweeper must know which runs failed
@@ -96,7 +98,7 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
 
     with _explaining(config_name), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose(config_name, _with_files(overrides))
-    _refuse_unread_keys(cfg, config_name)
+    _check(cfg, config_name)
     return cfg
 
 
@@ -107,6 +109,9 @@ def augmentation(augment: DictConfig) -> "Chain":
     from asr.augment import Chain
 
     order = ("speed", "reverb", "equaliser", "noise", "gain", "telephone")
+    for name in (*order, "spec"):
+        if not isinstance(augment[name], DictConfig | None):
+            raise ConfigError(f"augment.{name} is {augment[name]!r}; it is a group of settings, or null for none of it")
     return Chain(*(instantiate(augment[name]) for name in order))
 
 
@@ -135,24 +140,37 @@ def make_corpus(data: DictConfig) -> None:
         instantiate(data.recipe)
 
 
-def _refuse_unread_keys(cfg: DictConfig, config_name: str) -> None:
-    """Raise ConfigError for keys that were appended with + but that nothing reads.
+def _check(cfg: DictConfig, config_name: str) -> None:
+    """Raise ConfigError for keys that were appended with + but that nothing reads, and for values of another kind.
 
-    Those of groups that build an object are its arguments, and the object refuses unknown ones by itself.
+    Those of groups that build an object are its arguments, and the object refuses others by itself.
     """
     file = _yaml(f"{config_name}.yaml")
-    groups = {key for entry in file.pop("defaults") if isinstance(entry, dict) for key in entry}
-    checked = [("", cfg, groups | set(file))]
+    groups = {key: None for entry in file.pop("defaults") if isinstance(entry, dict) for key in entry}
+    checked = [("", cfg, groups | file)]
     if "data" in cfg:
-        checked.append(("data.", cfg.data, set(_yaml("data/base.yaml"))))
+        checked.append(("data.", cfg.data, _yaml("data/base.yaml")))
     for prefix, given, known in checked:
-        for key in map(str, given):
+        for key, value in _plain(given).items():
             if key not in known:
                 raise ConfigError(f"{prefix}{key}: nothing reads this setting{_did_you_mean(key, known)}")
+            _check_kind(f"{prefix}{key}", value, known[key])
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+    """Raise ConfigError for no text where the default is one, for neither true nor false where it is one of them."""
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise ConfigError(f"{name} is {value!r}; it must be true or false")
+    if isinstance(default, str):
+        (as_texts if name in MANIFESTS else as_text)(name, value)
 
 
 def _yaml(name: str) -> dict[str, Any]:
-    return dict(OmegaConf.to_container(OmegaConf.load(CONF / name), resolve=False))  # type: ignore[arg-type]
+    return _plain(OmegaConf.load(CONF / name))
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    return {str(key): value for key, value in OmegaConf.to_container(settings, resolve=False).items()}  # type: ignore[union-attr]
 
 
 @contextmanager

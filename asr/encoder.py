@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asr import lengths as ln
-from asr.bounds import count
+from asr.bounds import count, numbers
 from asr.gru import bidirectional_gru
 
 Cell = Literal["gru", "lstm", "rnn"]
@@ -126,7 +126,7 @@ class Encoder(nn.Module):
         super().__init__()
         for name, value, least in (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 0)):
             count(f"model.{name}", value, least=least)
-        if not set(intermediate) <= set(range(1, layers)):
+        if not set(numbers("model.intermediate", intermediate)) <= set(range(1, layers)):
             raise ValueError(f"intermediate is {list(intermediate)}; of {layers} layers it can name 1 to {layers - 1}")
         self.intermediate = frozenset(intermediate)
         self.dim = 2 * hidden

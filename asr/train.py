@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from asr import cli
 from asr.audio import SAMPLE_RATE
-from asr.bounds import count
+from asr.bounds import as_text, count
 from asr.data.cache import cached
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
@@ -36,8 +36,10 @@ from asr.training.callbacks import WholeCheckpoint
 from asr.training.data import SpeechData
 from asr.training.module import SCORES, Recogniser
 
-# Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place
+# Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place,
+# in the middle of an epoch too
 IGNORED_ADVICE = (
+    "You're resuming from a checkpoint that ended before the epoch ended.*",
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*number of training batches.*",
@@ -72,7 +74,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         tokenizer = tokenizer(utterance.text for utterance in utterances["train"])
     model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
     if cfg.init is not None:
-        _begin_with(model, Path(cfg.init))
+        _begin_with(model, Path(as_text("init", cfg.init)))
     if checkpoint is not None:
         _check_resumable(checkpoint, model)
     data = _data(cfg, model, utterances)

@@ -1,13 +1,15 @@
-"""Numbers in settings: what is within bounds passes as it is, all else is named."""
+"""Settings: numbers within their bounds and texts pass as they are, all else is named."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.bounds import checked, count, interval
+from asr.bounds import as_text, as_texts, checked, count, interval, numbers
 from asr.errors import ConfigError
 
 
@@ -46,8 +48,36 @@ def test_a_count_is_whole():
             count("layers", value, least=1)
 
 
-@pytest.mark.parametrize("bounds", [(2, 1), (1,), (1, 2, 3), (1, math.nan), ("low", "high")])
+def test_a_list_of_numbers_has_its_size_and_keeps_its_bounds():
+    assert numbers("factors", [1, 0.5], above=0) == (1, 0.5)
+    assert numbers("factors", ()) == ()
+    for values, said in (
+        (3, "factors is 3; it must be a list of numbers"),
+        ("12", "factors is '12'; it must be a list of numbers"),
+        ([1, 0], "factors is 0; it must be above 0"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{re.escape(said)}$"):
+            numbers("factors", values, above=0)
+    with pytest.raises(ConfigError, match=r"^pair is \[1\]; it must be a pair$"):
+        numbers("pair", [1], size=2, wanted="a pair")
+
+
+@pytest.mark.parametrize("bounds", [(2, 1), (1,), (1, 2, 3), (1, math.nan), ("low", "high"), 5, None])
 def test_an_interval_is_two_numbers_the_lower_one_first(bounds):
     assert interval("snr", [1, 1]) == (1, 1)
     with pytest.raises(ConfigError, match=r"^snr is "):
         interval("snr", bounds)
+
+
+def test_text_is_text_and_a_number_is_told_its_quotes():
+    assert as_text("dir", "runs/7") == "runs/7"
+    assert as_text("dir", Path("runs") / "7") == str(Path("runs") / "7")
+    assert as_texts("train", "a.jsonl") == ["a.jsonl"]
+    assert as_texts("train", ["a.jsonl", "b.jsonl"]) == ["a.jsonl", "b.jsonl"]
+    with pytest.raises(ConfigError, match=r"^dir is 2026; it must be text; in quotes .*\"dir='...'\"$"):
+        as_text("dir", 2026)
+    for value in (None, [1], {"a": 1}):
+        with pytest.raises(ConfigError, match=r"^dir is .*; it must be text$"):
+            as_text("dir", value)
+    with pytest.raises(ConfigError, match=r"^train is 7; it must be text"):
+        as_texts("train", ["a.jsonl", 7])

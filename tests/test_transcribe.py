@@ -121,6 +121,8 @@ def test_three_samples_are_no_words_and_no_error(checkpoint: str, call: Call, tm
         (["a.wav", "format=xml"], "it must be text or json"),
         (["a.wav", "formt=json"], "did you mean format?"),
         (["a.wav", "--json"], "no such option"),
+        (["a.wav", "decoder.hotwords=[2024]"], "decoder.hotwords is 2024; it must be text"),
+        (["a.wav", "device=[cpu]"], "device is ['cpu']; it must be text"),
         (["a.wav", "decoder.hotwords=[josé, li]"], "take quotes in quotes: \"decoder.hotwords=['josé','li']\""),
         (["a.wav", "dir=a(b"], "take quotes in quotes: \"dir='a(b'\""),
         (["format=json"], "no recording given"),

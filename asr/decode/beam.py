@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from asr.bounds import checked, count
+from asr.bounds import as_text, checked, count, numbers
 from asr.calibration import Calibration
 from asr.clock import Clock
 from asr.decode import lm as models
@@ -74,15 +74,14 @@ class Beam:
         self.tokens_per_frame = count("decoder.tokens_per_frame", tokens_per_frame, least=1)
         self.prune_log_prob = checked("decoder.prune_log_prob", prune_log_prob, above=0)
         self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
-        self.lm = Path(lm) if lm is not None else None
+        self.lm = Path(as_text("decoder.lm", lm)) if lm is not None else None
         self.lm_weight = checked("decoder.lm_weight", lm_weight) if lm is not None else 0.0
-        self.lexicon = _lexicon(Path(lexicon)) if lexicon is not None else None
+        self.lexicon = _lexicon(Path(as_text("decoder.lexicon", lexicon))) if lexicon is not None else None
         self.hotwords = read(hotwords) if hotwords else {}
         if self.lexicon is not None:
             self.lexicon = list(dict.fromkeys([*self.lexicon, *" ".join(self.hotwords).split()]))
-        if len(calibration) != 3:
-            raise ConfigError(f"decoder.calibration is {list(calibration)}; it must be three numbers, from asr.tune")
-        self.calibration = Calibration(*calibration)
+        wanted = "three numbers, from asr.tune"
+        self.calibration = Calibration(*numbers("decoder.calibration", calibration, size=3, wanted=wanted))
         self.workers = count("decoder.workers", workers, least=1) if workers is not None else os.cpu_count() or 1
         self.lm_words = models.entries(self.lm) if self.lm is not None else None
         self.lm_unit = lm_unit if lm_unit != "auto" or self.lm_words is None else models.unit(self.lm_words)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from asr.bounds import checked
+from asr.bounds import as_texts, checked
 from asr.decode import path
 from asr.decode.align import align
 from asr.decode.greedy import Greedy
@@ -36,7 +36,7 @@ class Closed:
         """Raises ConfigError for a list that is empty, a file that cannot be read, a penalty that is no number."""
         if isinstance(phrases, str | Path):
             phrases = path.phrases(Path(phrases), "decoder.phrases")
-        self.phrases = tuple(dict.fromkeys(filter(None, map(normalise, phrases))))
+        self.phrases = tuple(dict.fromkeys(filter(None, map(normalise, as_texts("decoder.phrases", phrases)))))
         if not self.phrases:
             raise ConfigError("decoder.phrases is empty; give a list, or a file with a phrase on each line")
         self.none_penalty = none_penalty if none_penalty == math.inf else checked("decoder.none_penalty", none_penalty)

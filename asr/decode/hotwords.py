@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from torch.nn.functional import pad
 
+from asr.bounds import as_texts
 from asr.decode.align import best_path
 from asr.decode.path import lines
 from asr.errors import ConfigError
@@ -43,9 +44,9 @@ def read(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
     weight that is no number above 0.
     """
     found = {}
-    for entry in [hotwords] if isinstance(hotwords, str | Path) else hotwords:
+    for entry in as_texts("decoder.hotwords", hotwords):
         path = Path(entry)
-        for line in lines(path, "decoder.hotwords") if path.suffix == ".txt" or path.is_file() else [str(entry)]:
+        for line in lines(path, "decoder.hotwords") if path.suffix == ".txt" or path.is_file() else [entry]:
             text, _, weight = line.rpartition(":") if ":" in line else (line, "", str(WEIGHT))
             phrase = normalise(text)
             try:
