@@ -47,31 +47,38 @@ def _settings(recipe: Callable[..., object], arguments: Sequence[str]) -> dict[s
     keys = list(inspect.signature(recipe).parameters)
     settings: dict[str, Any] = {}
     for argument in arguments:
-        key, equals, text = argument.partition("=")
+        key, equals, _ = argument.partition("=")
         if key not in keys:
             close = get_close_matches(key, keys, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(keys)}"
             raise ConfigError(f"no setting {key!r}; {hint}")
         if not equals:
             raise ConfigError(f"{key}: give it a value, as in {key}=...")
-        try:
-            if get_origin(hints[key]) is Sequence:  # of strings: yes and no are words there, not true and false
-                value = yaml.load(text, Loader=yaml.BaseLoader)
-            else:
-                value = OmegaConf.from_dotlist([argument])[key]
-        except (OmegaConfBaseException, yaml.YAMLError):
-            raise ConfigError(f"{argument}: cannot be read; put quotes around the value") from None
-        settings[key] = _typed(argument, list(value) if OmegaConf.is_list(value) else value, hints[key])
+        settings[key] = _value(argument, hints[key])
     return settings
 
 
-def _typed(argument: str, value: object, hint: Any) -> object:
-    """The value as the recipe's annotation asks for it. Raises ConfigError where it cannot be."""
-    scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
+def _value(argument: str, hint: Any) -> object:
+    """The value of key=value as the recipe's annotation asks for it. Raises ConfigError where it cannot be."""
+    key, _, text = argument.partition("=")
     if get_origin(hint) in (Union, types.UnionType):
-        if value is None:
+        if text == "null":
             return None
         hint = next(kind for kind in get_args(hint) if kind is not types.NoneType)
+    try:
+        if get_origin(hint) is Sequence:  # of strings: yes and no are words there, not true and false
+            value = yaml.load(text, Loader=yaml.BaseLoader)
+        else:
+            value = OmegaConf.from_dotlist([argument])[key]
+    except (OmegaConfBaseException, yaml.YAMLError):
+        raise ConfigError(f"{argument}: cannot be read; put quotes around the value") from None
+    if hint in (str, Path) and isinstance(value, int | float):
+        value = text  # as it was written: 007, 2026_11_26
+    return _typed(argument, list(value) if OmegaConf.is_list(value) else value, hint)
+
+
+def _typed(argument: str, value: object, hint: Any) -> object:
+    scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
     if get_origin(hint) is Literal:
         choices = get_args(hint)
         if value in choices:

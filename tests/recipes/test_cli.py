@@ -64,6 +64,8 @@ def run(capsys, *arguments, error=None):
         ("words=few", "few"),
         ("table=my file.csv", Path("my file.csv")),
         ("table=null", None),
+        ("root=2026_11_26", Path("2026_11_26")),
+        ("root=007", Path("007")),
         ("again=true", True),
     ],
 )
