@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr import quick
+from asr.bounds import as_text, checked
 from asr.errors import AsrError, AudioError, ConfigError, TextError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def align(arguments: list[str]) -> None:
     if len(recordings) + len(failures) > 1 and cfg.out is None and not form.joinable:
         raise ConfigError(f"format={cfg.format} holds one recording; give out=FOLDER, for a file for each")
     labels = _labels(recordings)
-    targets = _targets(Path(str(cfg.out)), recordings, labels, form.suffix) if cfg.out is not None else None
+    targets = _targets(Path(as_text("out", cfg.out)), recordings, labels, form.suffix) if cfg.out is not None else None
     for failure in failures:
         print(f"asr.align: {failure}", file=sys.stderr)
     failed = bool(failures)
@@ -85,7 +86,6 @@ def align(arguments: list[str]) -> None:
 
 def _format(cfg: "DictConfig") -> "Format":
     """The format that is asked for. Raises ConfigError where it, or another setting, makes no sense."""
-    from asr.bounds import checked
     from asr.timeline import FORMATS, Ctm
 
     if cfg.format not in FORMATS:
@@ -127,7 +127,7 @@ def _recordings(
 
         if names or text is not None:
             raise ConfigError("manifest names recordings and texts of its own; give either it or those")
-        utterances = read_manifest(str(manifest))
+        utterances = read_manifest(as_text("manifest", manifest))
         return [Recording(u.name, u.audio, u.text, offset=u.offset, duration=u.duration) for u in utterances], []
     if not names:
         raise ConfigError("no recording given; name files or folders, - for standard input, or manifest=FILE")
