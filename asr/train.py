@@ -90,7 +90,6 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         scheduler=instantiate(cfg.scheduler),
         spec_augment=instantiate(cfg.augment.spec),
         consistency=cfg.augment.consistency,
-        consistency_from=cfg.augment.consistency_from,
         seed=cfg.seed,
     )
     module.began = began

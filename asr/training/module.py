@@ -66,7 +66,6 @@ class Recogniser(LightningModule):
         scheduler: Callable[..., LRScheduler],
         spec_augment: SpecAugment | None = None,
         consistency: float = 0.0,
-        consistency_from: float = 0.0,
         seed: int = 0,
         shown: int = 4,
     ) -> None:
@@ -75,8 +74,6 @@ class Recogniser(LightningModule):
         self.seed = seed
         self.spec_augment = spec_augment
         self.consistency = checked("augment.consistency", consistency, least=0)
-        self.consistency_from = checked("augment.consistency_from", consistency_from, least=0, most=1)
-        self._steps = 0  # of the whole run, once it is known
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.shown = shown
@@ -99,10 +96,10 @@ class Recogniser(LightningModule):
         settings = {}
         if self.trainer.scaler is not None and "fused" in getattr(self.make_optimizer, "keywords", {}):
             settings["fused"] = False  # in float16 it would take gradients back to their scale behind their clipping
-        self._steps = int(self.trainer.estimated_stepping_batches)
+        steps = int(self.trainer.estimated_stepping_batches)
         try:
             optimizer = self.make_optimizer(self.model.parameters(), **settings)
-            scheduler = self.make_scheduler(optimizer, steps=self._steps)
+            scheduler = self.make_scheduler(optimizer, steps=steps)
         except TypeError as error:
             raise ConfigError(f"optimizer, scheduler: {error}; ~optimizer.KEY leaves a key out") from None
         except ValueError as error:
@@ -138,7 +135,7 @@ class Recogniser(LightningModule):
         below = [replace(view, log_probs=log_probs) for view in views for log_probs in view.intermediate]
         if below:
             loss = (1 - INTERMEDIATE) * loss + INTERMEDIATE * (self._mean_nats(batch, below) / whole)
-        if len(views) == 2:
+        if self.consistency:
             first, second = views
             apart = disagreement(first.log_probs, second.log_probs, first.lengths).sum()
             loss = loss + self.consistency * apart / whole
@@ -160,7 +157,7 @@ class Recogniser(LightningModule):
 
         Both go through the encoder as one batch: recurrent layers do twice the rows in little more than the time.
         """
-        count = 2 if self.consistency and self.global_step >= self.consistency_from * self._steps else 1
+        count = 2 if self.consistency else 1
         features, lengths = self.model.features(batch.waveforms, batch.lengths)
         features, lengths = features.repeat(count, 1, 1), lengths.repeat(count)
         if self.spec_augment is not None:

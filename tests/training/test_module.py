@@ -174,20 +174,3 @@ def test_two_views_that_are_the_same_give_the_loss_of_one(build, batch):
         )
         losses.append(module.training_step(batch, 0))
     torch.testing.assert_close(*losses)
-
-
-def test_consistency_begins_at_its_share_of_the_steps(build, utterances):
-    module = Recogniser(
-        model=build(dropout=0.0),
-        optimizer=partial(torch.optim.SGD, lr=0.1),
-        scheduler=lambda optimizer, steps: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0),
-        consistency=0.5,
-        consistency_from=0.5,
-    )
-    seen = []
-    views = module._views
-    module._views = lambda batch: seen.append(views(batch)) or seen[-1]
-    dataset = SpeechDataset(everything(utterances, Tokenizer.english()).examples)
-    loader = DataLoader(dataset, batch_size=None, sampler=[[(i, 0)] for i in (0, 1, 3)])
-    Trainer(max_epochs=2, accelerator="cpu", **SILENT).fit(module, loader)
-    assert [len(each) for each in seen] == [1, 1, 1, 2, 2, 2]
