@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asr import lengths as ln
-from asr.bounds import count, numbers
+from asr.bounds import checked, count, numbers
 from asr.gru import bidirectional_gru
 
 Cell = Literal["gru", "lstm", "rnn"]
@@ -134,7 +134,7 @@ class Encoder(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(self.dim) for _ in range(layers))
         self.layers = nn.ModuleList(BiRNN(dim=self.dim, hidden=hidden, cell=cell) for _ in range(layers))
         self.final_norm = nn.LayerNorm(self.dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(checked("model.dropout", dropout, least=0, most=1))
 
     @property
     def factor(self) -> int:

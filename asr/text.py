@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from asr.bounds import count
 from asr.errors import TextError
 
 BLANK = 0  # index of CTC's blank; labels count from 1
@@ -100,7 +101,7 @@ class Tokenizer:
         """
         texts = [normalise(text) for text in texts]
         characters = cls.from_texts(texts).tokens
-        if size is not None and size <= len(characters):
+        if size is not None and count("tokenizer.size", size, least=1) <= len(characters):
             raise TextError(f"tokenizer.size is {size}; the {len(characters)} characters and the blank need more")
         found, most = _byte_pairs(texts, size or _UNLIMITED)
         if size is None:

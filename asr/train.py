@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from lightning import seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -95,7 +96,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     module.began = began
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     for callback in callbacks:
-        if (score := getattr(callback, "monitor", None)) not in (None, *SCORES):
+        score = getattr(callback, "monitor", SCORES[0])
+        if score not in SCORES and not (score is None and isinstance(callback, ModelCheckpoint)):
             raise ConfigError(f"callbacks: {score!r} is no score of validation; it can be {', '.join(SCORES)}")
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
     trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])

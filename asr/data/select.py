@@ -1,5 +1,6 @@
 """Which utterances of a manifest a model can learn from, and which are left out, and why."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from operator import eq
 from pathlib import Path
 from typing import Literal
 
+from asr.bounds import checked
 from asr.data.manifest import Utterance
 from asr.errors import TextError
 from asr.text import Tokenizer, normalise
@@ -62,21 +64,23 @@ def select(
     tokenizer: Tokenizer,
     *,
     frames: Callable[[float], int],
-    min_seconds: float = 0.0,
-    max_seconds: float = float("inf"),
+    min_seconds: float | None = None,
+    max_seconds: float | None = None,
     on_unknown: OnUnknown = "error",
 ) -> Selection:
     """Utterances whose length lies within bounds and whose labels fit into the frames that the model makes of them.
 
     `frames` tells U for a duration in seconds. `on_unknown` says what becomes of a transcript with a character that
     the tokenizer lacks: "error" raises TextError that names the utterance, "drop" leaves the character out and counts.
+    Raises ConfigError for a bound that is neither None nor a number.
     """
+    shortest = 0.0 if min_seconds is None else checked("data.min_seconds", min_seconds)
+    longest = math.inf if max_seconds is None or max_seconds == math.inf else checked("data.max_seconds", max_seconds)
     examples, left_out, dropped = [], [], Counter[str]()
     for utterance in utterances:
-        if not min_seconds <= utterance.duration <= max_seconds:
-            bound = "shorter than" if utterance.duration < min_seconds else "longer than"
-            limit = min_seconds if utterance.duration < min_seconds else max_seconds
-            left_out.append((utterance.name, f"{bound} {limit:g} s ({utterance.duration:.2f} s)"))
+        if not shortest <= utterance.duration <= longest:
+            bound = f"shorter than {shortest:g}" if utterance.duration < shortest else f"longer than {longest:g}"
+            left_out.append((utterance.name, f"{bound} s ({utterance.duration:.2f} s)"))
             continue
         text = normalise(utterance.text)
         unknown = set(tokenizer.unknown(text))

@@ -16,6 +16,8 @@ def one_cycle(
     Smith and Topin 2017, arXiv 1708.07120.
     """
     top = max(1, round(checked("scheduler.warmup", warmup, least=0, most=1) * steps))
+    for name, share in (("start", start), ("end", end)):
+        checked(f"scheduler.{name}", share, least=0)
 
     def factor(step: int) -> float:
         if step < top:
@@ -31,6 +33,7 @@ def warmup_cosine(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000,
     Loshchilov and Hutter 2017, arXiv 1608.03983.
     """
     top = min(checked("scheduler.warmup_steps", warmup_steps, least=0), steps)
+    checked("scheduler.end", end, least=0)
 
     def factor(step: int) -> float:
         if step < top:

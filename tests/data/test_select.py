@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asr.data.manifest import Utterance
 from asr.data.select import Example, everything, select
-from asr.errors import TextError
+from asr.errors import ConfigError, TextError
 from asr.text import Tokenizer
 
 TOKENIZER = Tokenizer.english()
@@ -100,3 +100,14 @@ def test_for_scoring_nothing_is_left_out():
     selection = everything(given_utterances, TOKENIZER)
     assert names(selection) == ["a.wav", "b.wav"]
     assert selection.left_out == ()
+
+
+@pytest.mark.parametrize("bounds", [{}, {"min_seconds": None, "max_seconds": None}, {"max_seconds": float("inf")}])
+def test_without_bounds_no_utterance_is_too_long(bounds):
+    selection = select([utterance("a.wav", 9000.0, "a")], TOKENIZER, frames=frames, **bounds)
+    assert len(selection.examples) == 1
+
+
+def test_a_bound_that_is_no_number_is_named():
+    with pytest.raises(ConfigError, match=r"data\.max_seconds is 'ten'; it must be a number"):
+        select([], TOKENIZER, frames=frames, max_seconds="ten")
