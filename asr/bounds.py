@@ -62,7 +62,7 @@ def as_text(name: str, value: Any) -> str:
     """A setting that is text. Raises ConfigError for what is read as something else, as 2026_11_26, a number."""
     if isinstance(value, str | Path):
         return str(value)
-    hint = f"; in quotes in quotes a number is text: \"{name}='...'\"" if isinstance(value, Real) else ""
+    hint = f"; what looks like a number takes quotes in quotes: \"{name}='...'\"" if isinstance(value, Real) else ""
     raise ConfigError(f"{name} is {value!r}; it must be text{hint}")
 
 

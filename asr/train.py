@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from lightning import seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -38,8 +38,9 @@ from asr.training.data import SpeechData
 from asr.training.module import SCORES, Recogniser
 
 # Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place,
-# in the middle of an epoch too
+# in the middle of an epoch too; a batch of which nothing could be read is passed over
 IGNORED_ADVICE = (
+    "`training_step` returned `None`.*",
     "You're resuming from a checkpoint that ended before the epoch ended.*",
     ".*LeafSpec.*",
     ".*does not have many workers.*",
@@ -96,8 +97,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     module.began = began
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     for callback in callbacks:
-        score = getattr(callback, "monitor", SCORES[0])
-        if score not in SCORES and not (score is None and isinstance(callback, ModelCheckpoint)):
+        score = getattr(callback, "monitor", None)
+        if score not in SCORES and (score is not None or isinstance(callback, EarlyStopping)):
             raise ConfigError(f"callbacks: {score!r} is no score of validation; it can be {', '.join(SCORES)}")
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
     trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])

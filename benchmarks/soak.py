@@ -1,9 +1,10 @@
 """Whether a long training's memory grows: python benchmarks/soak.py [minutes=120] [key=value ...].
 
 Runs `asr.train` with these keys and two data workers for so long, then stops it as Ctrl-C does. A row for every ten
-minutes: the median and the peak of the memory of all its processes, shared pages counted once (proportional set size),
-each against that of the first row after the first ten minutes. Batches differ, so a median goes up and down by a few
-hundredths from row to row; what grows goes up only.
+minutes: the median and the peak of the memory of all its processes, each against that of the first row after the first
+ten minutes. Pages that they share count once. Those of libraries do not count: how large their proportional share is
+depends on what else runs on the machine. Batches differ, so a median goes up and down by a few hundredths from row to
+row; what grows goes up only.
 """
 
 import os
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 import psutil
@@ -23,14 +25,15 @@ ROW = 600  # seconds
 
 
 def memory(training: psutil.Process) -> float:
-    """Megabytes of a process and of all below it."""
+    """Megabytes of a process and of all below it, without what they have mapped from files."""
     total = 0
     for process in (training, *training.children(recursive=True)):
         try:
-            total += process.memory_full_info().pss
-        except psutil.NoSuchProcess:  # a worker that has just ended
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):  # a worker that has just ended
             continue
-    return total / 2**20
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    return total / 1024
 
 
 def main() -> None:

@@ -78,7 +78,6 @@ def _value(argument: str, hint: Any) -> object:
 
 
 def _typed(argument: str, value: object, hint: Any) -> object:
-    scalar = isinstance(value, str | int | float) and not isinstance(value, bool)
     if get_origin(hint) is Literal:
         choices = get_args(hint)
         if value in choices:
@@ -87,16 +86,14 @@ def _typed(argument: str, value: object, hint: Any) -> object:
     if get_origin(hint) is not None:  # a sequence of strings; one alone needs no brackets
         items = value if isinstance(value, list) else [value]
         return [str(item) for item in items if item not in ("", "null")]
-    if hint is Path and scalar:
-        return Path(str(value)).expanduser()
-    if hint is str and scalar:
-        return str(value)
-    if hint is bool and isinstance(value, bool):
+    if hint is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    if hint in (str, bool) and isinstance(value, hint):
         return value
-    if hint is int and scalar and isinstance(value, int):
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
-    if hint is float and scalar and not isinstance(value, str):
-        return float(value)  # type: ignore[arg-type]
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
     wanted = {Path: "a path", str: "a word", bool: "true or false", int: "a whole number", float: "a number"}
     raise ConfigError(f"{argument}: must be {wanted[hint]}")
 

@@ -181,7 +181,10 @@ def test_a_text_that_cannot_be_aligned_gets_one_line_and_exit_code_2(
         (["a.wav", "text=a", "checkpoint=nowhere"], "no such model"),
         (["a.wav", "b.wav", "text=a", "format=srt"], "give out=FOLDER"),
         (["a.wav", "a.flac", "text=a", "out=x"], "would hold both a.wav and a.flac"),
-        (["a.wav", "text=a", "out=2026_11_26"], "out is 20261126; it must be text; in quotes"),
+        (
+            ["a.wav", "text=a", "out=2026_11_26"],
+            "out is 20261126; it must be text; what looks like a number takes quotes in quotes",
+        ),
         (["manifest=7"], "manifest is 7; it must be text"),
         (["a.wav", "manifest=m.jsonl"], "give either it or those"),
         (["manifest=nowhere.jsonl"], "nowhere.jsonl: no such manifest"),

@@ -74,7 +74,10 @@ def test_text_is_text_and_a_number_is_told_its_quotes():
     assert as_text("dir", Path("runs") / "7") == str(Path("runs") / "7")
     assert as_texts("train", "a.jsonl") == ["a.jsonl"]
     assert as_texts("train", ["a.jsonl", "b.jsonl"]) == ["a.jsonl", "b.jsonl"]
-    with pytest.raises(ConfigError, match=r"^dir is 2026; it must be text; in quotes .*\"dir='...'\"$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^dir is 2026; it must be text; what looks like a number takes quotes in quotes: \"dir='...'\"$",
+    ):
         as_text("dir", 2026)
     for value in (None, [1], {"a": 1}):
         with pytest.raises(ConfigError, match=r"^dir is .*; it must be text$"):

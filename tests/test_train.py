@@ -369,7 +369,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["model=tinny"], "Available options in 'model': base large small tiny"),
         (["+speed=3"], "nothing reads this setting"),
         (["resume=no"], "resume is 'no'; it must be true or false"),
-        (["name=2026_11_26"], "name is 20261126; it must be text; in quotes in quotes a number is text"),
+        (["name=2026_11_26"], "name is 20261126; it must be text; what looks like a number takes quotes in quotes"),
         (["data.train=[7]"], "data.train is 7; it must be text"),
         (["data.min_seconds=[]"], "data.min_seconds is []; it must be a number"),
         (["tokenizer=bpe", "tokenizer.size=many"], "tokenizer.size is 'many'; it must be at least 1"),
