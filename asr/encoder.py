@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from asr import lengths as ln
 from asr.bounds import checked, count, numbers
@@ -67,13 +67,17 @@ class BiRNN(nn.Module):
             raise ValueError(f"cell is {cell!r}; it must be one of {', '.join(_CELLS)}")
         self.rnn = _CELLS[cell](dim, hidden, batch_first=True, bidirectional=True)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """`x` (B, U, D), lengths (B,) to (B, U, 2 H); what stands at padding is undefined."""
+    def forward(self, x: Tensor, lengths: Tensor, steps: ln.Steps | None = None) -> Tensor:
+        """`x` (B, U, D), lengths (B,) to (B, U, 2 H); what stands at padding is undefined.
+
+        `steps` are those of the lengths, for layers over the same rows to share.
+        """
+        steps = steps or ln.Steps(lengths, x.shape[1])
         if x.is_cuda:
-            return self.packed(x, lengths)
+            return self.packed(x, steps)
         learns_on_cpu = x.is_cpu and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
         if learns_on_cpu and isinstance(self.rnn, nn.GRU):
-            return bidirectional_gru(self.rnn, x, lengths)
+            return bidirectional_gru(self.rnn, x, steps)
         return self.reversed_within_length(x, lengths)
 
     def reversed_within_length(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -82,11 +86,17 @@ class BiRNN(nn.Module):
         backward = self._direction(ln.reverse(x, lengths), "_reverse")
         return torch.cat((forward, ln.reverse(backward, lengths)), dim=-1)
 
-    def packed(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """torch's packed sequence: the reference, and the form in which cuDNN takes lengths."""
-        lengths = lengths.clamp_min(1).cpu()  # a packed row holds at least one frame; nobody reads an empty row
-        rows = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.rnn(rows)[0], batch_first=True, total_length=x.shape[1])[0]
+    def packed(self, x: Tensor, steps: ln.Steps) -> Tensor:
+        """torch's packed sequence, the form in which cuDNN takes lengths.
+
+        Packed by an index: `pack_padded_sequence` and its gradient copy step by step, which a GPU waits for.
+        """
+        size = x.shape[0] * x.shape[1], 2 * self.rnn.hidden_size
+        if not steps.rows:
+            return x.new_zeros(size).view(*x.shape[:2], -1)
+        rows = x.flatten(0, 1).index_select(0, steps.forth)
+        states = self.rnn(PackedSequence(rows, torch.tensor(steps.rows)))[0].data
+        return states.new_zeros(size).index_copy(0, steps.forth, states).view(*x.shape[:2], -1)
 
     def _direction(self, x: Tensor, suffix: str) -> Tensor:
         rnn = self.rnn
@@ -154,9 +164,9 @@ class Encoder(nn.Module):
         `heard` maps what an intermediate layer gives, as if it were the last, to what is added to it, (B, U, D) both.
         """
         x, lengths = self.subsampling(x, lengths)
-        x = self.dropout(x)
+        x, steps = self.dropout(x), ln.Steps(lengths, x.shape[1])
         for number, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True), 1):
-            x = x + self.dropout(layer(norm(x), lengths))
+            x = x + self.dropout(layer(norm(x), lengths, steps))
             if heard is not None and number in self.intermediate:
                 x = x + heard(self.final_norm(x))
         return self.final_norm(x), lengths

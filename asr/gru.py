@@ -12,44 +12,28 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from asr.lengths import Steps
+
 _DIRECTIONS = ("", "_reverse")  # as torch names their parameters
 
 
-def bidirectional_gru(rnn: nn.GRU, x: Tensor, lengths: Tensor) -> Tensor:
-    """`x` (B, U, D), lengths (B,) with a bidirectional layer's parameters to (B, U, 2 H), 0 at padding."""
-    index, sizes = steps(lengths, x.shape[1])
+def bidirectional_gru(rnn: nn.GRU, x: Tensor, steps: Steps) -> Tensor:
+    """`x` (B, U, D) of those steps with a bidirectional layer's parameters to (B, U, 2 H), 0 at padding."""
     input_weight, weight, input_bias, bias = (
         torch.stack([getattr(rnn, f"{name}_l0{direction}") for direction in _DIRECTIONS])
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
-    frames = x.flatten(0, 1)
-    rows = frames.index_select(0, index.flatten()).unflatten(0, index.shape)
+    frames, index = x.flatten(0, 1), (steps.forth, steps.back)
+    rows = frames.index_select(0, torch.cat(index)).view(2, -1, x.shape[-1])
     gates = torch.baddbmm(input_bias[:, None], rows, input_weight.mT)
-    states = _Recurrence.apply(gates, weight, bias, sizes)
+    states = _Recurrence.apply(gates, weight, bias, steps.rows)
     y = frames.new_zeros(2, len(frames), rnn.hidden_size)
     y = torch.stack([y[i].index_copy(0, index[i], states[i]) for i in range(2)], dim=1)
     return y.view(*x.shape[:2], 2 * rnn.hidden_size)
 
 
-def steps(lengths: Tensor, size: int) -> tuple[Tensor, list[int]]:
-    """The frames of a batch padded to `size`, step by step, and how many rows take each step.
-
-    The first of the two index rows (2, P) goes forward, the second from each row's last frame back; P is the sum of the
-    lengths, and an index is row * size + frame. Longer rows come first, so that the rows that take a step are the first
-    ones of those that took the step before:
-
-        lengths 2, 3:    b0 a0 | b1 a1 | b2    and    b2 a1 | b1 a0 | b0    2, 2 and 1 rows
-    """
-    order = lengths.argsort(descending=True, stable=True)
-    lengths, step = lengths[order], torch.arange(size)[:, None]
-    taken = step < lengths
-    first = order * size
-    index = torch.stack([(first + step)[taken], (first + lengths - 1 - step)[taken]])
-    return index, [rows for rows in taken.sum(1).tolist() if rows]
-
-
 class _Recurrence(Function):
-    """The input's part of the gates (2, P, 3 H) to the states (2, P, H), in the order of `steps`.
+    """The input's part of the gates (2, P, 3 H) to the states (2, P, H), in the order of Steps.
 
         r, z = sigmoid(gates_r + (W h + b)_r), sigmoid(gates_z + (W h + b)_z)
         n = tanh(gates_n + r (W h + b)_n)

@@ -1,6 +1,7 @@
 """The one place that turns rows into a batch, lengths into masks, and lengths before a layer into those behind it."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -49,3 +50,43 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
     """`x` (B, N, D) with every row reversed within its length."""
     index = reversed_index(lengths, x.shape[1])
     return x.gather(1, index[:, :, None].expand_as(x))
+
+
+class Steps:
+    """The frames of a batch padded to `size`, step by step, as recurrent layers take them; worked out once, if at all.
+
+    Longer rows come first, so that the rows that take a step are the first ones of those that took the step before.
+    P is the sum of the lengths:
+
+        lengths 2, 3:    b0 a0 | b1 a1 | b2    and back    b2 a1 | b1 a0 | b0    2, 2 and 1 rows
+    """
+
+    def __init__(self, lengths: Tensor, size: int) -> None:
+        self.lengths, self.size = lengths, size
+
+    @cached_property
+    def _taken(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The rows, longest first, and their lengths; which of them take a step (size, B)."""
+        lengths = self.lengths.cpu()  # of a GPU they are asked for once, since it stops for that
+        order = lengths.argsort(descending=True, stable=True)
+        return order, lengths[order], torch.arange(self.size)[:, None] < lengths[order]
+
+    @cached_property
+    def rows(self) -> list[int]:
+        """How many rows take each step."""
+        return [rows for rows in self._taken[2].sum(1).tolist() if rows]
+
+    @cached_property
+    def forth(self) -> Tensor:
+        """Each frame (P,), as row * size + frame, on the device of the lengths."""
+        order, _, taken = self._taken
+        return self._placed((order * self.size + torch.arange(self.size)[:, None])[taken])
+
+    @cached_property
+    def back(self) -> Tensor:
+        """The same with every row from its last frame back."""
+        order, lengths, taken = self._taken
+        return self._placed((order * self.size + lengths - 1 - torch.arange(self.size)[:, None])[taken])
+
+    def _placed(self, index: Tensor) -> Tensor:
+        return index.to(self.lengths.device, non_blocking=True)

@@ -109,6 +109,13 @@ def real() -> Callable[..., list[np.ndarray]]:
     return pick
 
 
+@pytest.fixture
+def exact_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's products in float32 as a CPU has them; cuDNN rounds factors to 10 bits unless told not to."""
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 @pytest.fixture(scope="session")
 def shared_file() -> Callable[[str, str], Path]:
     """shared_file(corpus, ending): one recording of a shared corpus in that format."""

@@ -25,7 +25,7 @@ def groups(waveforms, size):
 @torch.no_grad()
 def log_probs(model, waveforms, size):
     """The valid log-probabilities of each utterance, worked out in batches of a size."""
-    emissions = [model(*pad(group)) for group in groups(waveforms, size)]
+    emissions = [model(*(part.to(model.device) for part in pad(group))) for group in groups(waveforms, size)]
     return [e.row(i) for e in emissions for i in range(len(e.lengths))]
 
 
@@ -99,8 +99,7 @@ def test_an_utterance_too_short_for_a_frame_disturbs_no_other(build, sound):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", SIZES)
-def test_on_a_gpu_too(size, sound, name):
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+def test_on_a_gpu_too(size, sound, name, exact_gpu):
     model = size(name).cuda()
-    waveforms = [torch.from_numpy(sound(0.5 + 0.11 * i, seed=i)).cuda() for i in range(16)]
+    waveforms = [sound(0.5 + 0.11 * i, seed=i) for i in range(16)]
     assert difference(log_probs(model, waveforms, 8), log_probs(model, waveforms, 1)) < 1e-5

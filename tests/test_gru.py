@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from asr.gru import bidirectional_gru, steps
+from asr.gru import bidirectional_gru
+from asr.lengths import Steps
 
 LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=5)
 
@@ -13,20 +14,21 @@ LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=5)
 @given(LENGTHS)
 def test_every_frame_is_taken_once_in_each_direction_by_the_row_whose_step_it_is(lengths):
     size = max(1, *lengths) + 1
-    index, taken = steps(torch.tensor(lengths), size)
+    steps = Steps(torch.tensor(lengths), size)
+    taken = steps.rows
     assert taken == [sum(n > step for n in lengths) for step in range(max(lengths))]
     rows = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     order = [(row, step) for step, count in enumerate(taken) for row in rows[:count]]
-    assert index[0].tolist() == [row * size + step for row, step in order]
-    assert index[1].tolist() == [row * size + lengths[row] - 1 - step for row, step in order]
+    assert steps.forth.tolist() == [row * size + step for row, step in order]
+    assert steps.back.tolist() == [row * size + lengths[row] - 1 - step for row, step in order]
 
 
 def test_the_gradient_is_that_of_differences():
     torch.manual_seed(0)
     rnn = nn.GRU(3, 2, batch_first=True, bidirectional=True).double()
-    x, lengths = torch.randn(3, 4, 3, dtype=torch.float64, requires_grad=True), torch.tensor([2, 4, 1])
+    x, steps = torch.randn(3, 4, 3, dtype=torch.float64, requires_grad=True), Steps(torch.tensor([2, 4, 1]), 4)
 
     def run(x, *_):
-        return bidirectional_gru(rnn, x, lengths)
+        return bidirectional_gru(rnn, x, steps)
 
     assert torch.autograd.gradcheck(run, (x, *rnn.parameters()))
