@@ -1,27 +1,21 @@
 """Beam search against the sum over all alignments of all texts, with and without language model and lexicon."""
 
-import math
-from collections import defaultdict
-from itertools import groupby, product
-
-import numpy as np
 import pytest
 import torch
+from exhaustive import SMALL, TOKENIZER, agrees, by_text, labellings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.decode import Beam
-from asr.decode.beam import _kept
+from asr.decode.path import looked_at
 from asr.errors import ConfigError
 from asr.model import Emissions
 from asr.text import Tokenizer
 from recipes.ngram import estimate
 
-TOKENIZER = Tokenizer((" ", "a", "b"))  # 1, 2, 3; 0 is the blank
 WORDS = ["a", "ab", "b", "ba"]
 SENTENCES = [["a", "b"], ["ab"], ["b", "a", "ba"], ["ba", "ab"], ["a"], ["a", "a"]]
 EXACT = {"beam_size": 5000, "tokens_per_frame": 4, "prune_log_prob": 1e3, "skip_blank": 1.0, "workers": 1}
-SMALL = st.tuples(st.integers(1, 6), st.integers(0, 10**6))  # frames, seed
 
 
 @pytest.fixture(scope="module")
@@ -41,33 +35,8 @@ def emissions(frames, seed, sharp=1.0):
     return Emissions(logits.log_softmax(-1), torch.tensor([frames]), 0.04)
 
 
-def labellings(log_probs):
-    """The log-likelihood of each labelling, summed over all paths."""
-    table = log_probs.double().numpy()
-    found = defaultdict(float)
-    for path in product(range(4), repeat=len(table)):
-        labels = tuple(token for token, _ in groupby(path) if token)
-        found[labels] += math.exp(table[np.arange(len(path)), list(path)].sum())
-    return {labels: math.log(value) for labels, value in found.items()}
-
-
-def by_text(scores, tokenizer=TOKENIZER):
-    """Scores of labellings summed by the text that they stand for: spaces at the ends and twice do not count."""
-    found = {}
-    for labels, score in scores.items():
-        text = " ".join(tokenizer.decode(labels).split())
-        found[text] = np.logaddexp(found.get(text, -math.inf), score)
-    return found
-
-
 def lm_score(model, sentence):
     return float(model.log_probs([sentence])[0].sum())
-
-
-def agrees(hypothesis, scores):
-    best = max(scores.values())
-    assert hypothesis.score == pytest.approx(best, abs=2e-3)
-    assert scores[hypothesis.text] == pytest.approx(best, abs=2e-3)
 
 
 @given(SMALL)
@@ -189,8 +158,8 @@ def test_leaving_sure_blanks_out_hardly_changes_any_text_or_score(path, seed):
 
 
 def test_frames_of_sure_blanks_are_left_out_but_where_they_part_equal_tokens():
-    assert _kept(saying("..a..a.b...").log_probs[0].numpy(), 0.99).tolist() == [2, 3, 5, 7]
-    assert len(_kept(saying("..a..a.b...").log_probs[0].numpy(), 1.0)) == 11
+    assert looked_at(saying("..a..a.b...").log_probs[0].numpy(), 0.99).tolist() == [2, 3, 5, 7]
+    assert len(looked_at(saying("..a..a.b...").log_probs[0].numpy(), 1.0)) == 11
 
 
 def test_a_word_that_rivals_have_too_is_surer_than_one_that_they_have_not():

@@ -27,7 +27,7 @@ from asr.decode import lm as models
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
 from asr.decode.parallel import Parallel
-from asr.decode.path import phrases, spelled
+from asr.decode.path import looked_at, phrases, spelled
 from asr.errors import ConfigError
 from asr.model import Emissions
 from asr.text import BAR, BLANK, Tokenizer
@@ -188,7 +188,7 @@ class _Search:
         """The best hypothesis for emissions (U, V), the next best as its alternatives."""
         if self.spotter is not None:
             log_probs = self.spotter(log_probs)
-        kept = _kept(log_probs, self.beam.skip_blank)
+        kept = looked_at(log_probs, self.beam.skip_blank)
         # a blank first, or flashlight takes a space in the first frame for its own and asks no language model about it;
         # a space last where there is a lexicon, whose words all end in one
         scores = np.full((len(kept) + 1 + (self.lexicon is not None), log_probs.shape[1]), IMPOSSIBLE, dtype=np.float32)
@@ -252,24 +252,6 @@ class _Search:
             confidence = self.beam.calibration(min(1.0, sum(shares[i] for i in same) / whole))
             words.append(Word(text, *at, confidence))
         return tuple(words)
-
-
-def _kept(log_probs: np.ndarray, skip: float) -> np.ndarray:
-    """The frames of emissions (U, V) that are looked at: no sure blanks, but one where it may part two equal tokens.
-
-    It may where the frames on both sides of a run of sure blanks have one token likelier than 1 - `skip` together.
-    """
-    if skip >= 1:
-        return np.arange(len(log_probs))
-    sure = np.zeros(len(log_probs) + 2, dtype=bool)  # with an end on either side
-    sure[1:-1] = log_probs[:, BLANK] > math.log(skip)
-    first, behind = (sure[1:] != sure[:-1]).nonzero()[0].reshape(-1, 2).T
-    inner = (first > 0) & (behind < len(log_probs))
-    first, behind = first[inner], behind[inner]
-    both = np.exp(log_probs[first - 1] + log_probs[behind])
-    parting = both.sum(axis=1) - both[:, BLANK] > 1 - skip
-    sure[1 + first[parting]] = False
-    return (~sure[1:-1]).nonzero()[0]
 
 
 def _check_alphabet(path: Path, words: Sequence[str] | None, tokenizer: Tokenizer) -> None:

@@ -1,26 +1,36 @@
-"""Beam search on the GPU, whole batches at once: torchaudio's prefix search, without language model and lexicon."""
+"""Beam search of whole batches on the device of the emissions, without language model and lexicon.
 
+In torch, since torchaudio's search for GPUs writes beyond its shared memory for beams above 6 (pytorch/audio#3754) and
+takes a program down with it on Hopper and later.
+"""
+
+import math
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from asr.bounds import checked, count
 from asr.decode.align import best_path
 from asr.decode.greedy import along
 from asr.decode.hypothesis import Hypothesis
-from asr.errors import ConfigError
+from asr.decode.path import looked_at
 from asr.model import Emissions
-from asr.text import Tokenizer
+from asr.text import BLANK, Tokenizer
+
+MIXER = -7046029254386353131  # an odd number whose products, modulo 2^64, tell prefixes apart
 
 
 class BeamCuda:
-    """`beam_size` prefixes are kept from frame to frame, at most as many as the model has tokens.
+    """`beam_size` prefixes are kept from frame to frame, each going on with every token.
 
-    Frames whose blank is likelier than `skip_blank` are left out; 1 leaves out none. With `n_best` above 1 a hypothesis
-    carries the next best ones as its alternatives. A score is what the search gives: the log-probability of the text in
-    nats over the alignments that it held. Words have the times of the text's likeliest path, and a confidence as
-    Greedy's, from the probabilities of their letters on that path.
+    Frames whose blank is likelier than `skip_blank` are left out, but one between equal tokens; 1 leaves out none. With
+    `n_best` above 1 a hypothesis carries the next best ones as its alternatives. A score is the log-probability of the
+    text in nats over the alignments that the search held. Words have the times of the text's likeliest path, and a
+    confidence as Greedy's, from the probabilities of their letters on that path.
     """
 
     def __init__(self, *, beam_size: int = 10, n_best: int = 1, skip_blank: float = 0.95) -> None:
@@ -28,45 +38,97 @@ class BeamCuda:
         self.beam_size = count("decoder.beam_size", beam_size, least=1)
         self.n_best = count("decoder.n_best", n_best, least=1, most=beam_size)
         self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
-        self._search: Any = None
-        self._tokenizer: Tokenizer | None = None
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
-        """The best hypothesis of each utterance. Raises ConfigError where the emissions are not on a GPU."""
-        if not emissions.log_probs.is_cuda:
-            raise ConfigError("decoder=beam_cuda works on a GPU: give device=cuda, or take decoder=beam")
-        if tokenizer != self._tokenizer:
-            self._search, self._tokenizer = self._built(tokenizer), tokenizer
-        log_probs = emissions.log_probs.detach().float().contiguous()
-        found = self._search(log_probs, emissions.lengths.to(log_probs.device).int())
-        rows = log_probs.cpu().numpy()
+        """The best hypothesis of each utterance."""
+        log_probs = emissions.log_probs.detach().float()
+        rows = [row[:n] for row, n in zip(log_probs.cpu().numpy(), emissions.lengths.tolist(), strict=True)]
+        frames = [looked_at(row, self.skip_blank) for row in rows]
+        skipped = [float(np.delete(row[:, BLANK], chosen).sum()) for row, chosen in zip(rows, frames, strict=True)]
+        found = search(_picked(log_probs, frames), self.beam_size)
         return [
-            self._hypothesis(prefixes, row[:length], tokenizer, emissions)
-            for prefixes, row, length in zip(found, rows, emissions.lengths.tolist(), strict=True)
+            self._hypothesis(prefixes, bonus, row, tokenizer, emissions)
+            for prefixes, bonus, row in zip(found, skipped, rows, strict=True)
         ]
 
-    def _built(self, tokenizer: Tokenizer) -> Any:
-        from torchaudio.models.decoder import cuda_ctc_decoder  # here, for it loads a library of its own
-
-        if self.n_best > len(tokenizer):
-            raise ConfigError(f"decoder.n_best is {self.n_best}; this model's {len(tokenizer)} tokens are the limit")
-        return cuda_ctc_decoder(
-            ["<blank>", *tokenizer.tokens],
-            nbest=self.n_best,
-            beam_size=self.beam_size,
-            blank_skip_threshold=self.skip_blank,
-        )
-
-    @staticmethod
     def _hypothesis(
-        prefixes: list[Any], log_probs: np.ndarray, tokenizer: Tokenizer, emissions: Emissions
+        self,
+        prefixes: list[tuple[np.ndarray, float]],
+        skipped: float,
+        log_probs: np.ndarray,
+        tokenizer: Tokenizer,
+        emissions: Emissions,
     ) -> Hypothesis:
         """The best of the texts that were found for emissions (U, V), the others as its alternatives."""
+        texts: dict[str, tuple[np.ndarray, float]] = {}
+        for labels, score in prefixes:  # spaces at the ends and twice, and pieces put together otherwise, are one text
+            text = " ".join(tokenizer.decode(labels.tolist()).split())
+            first, sum_ = texts.get(text, (labels, -math.inf))
+            texts[text] = first, float(np.logaddexp(sum_, score))
+        ranked = sorted(texts.values(), key=lambda entry: -entry[1])[: self.n_best]
         hypotheses = []
-        for prefix in prefixes:
-            labels = np.array(prefix.tokens, dtype=np.int64)
+        for labels, score in ranked:
             path = best_path(log_probs, labels)
             said = along(path, np.take_along_axis(log_probs, path[:, None], 1)[:, 0], tokenizer, emissions)
-            hypotheses.append(replace(said, score=float(prefix.score)))
+            hypotheses.append(replace(said, score=score + skipped))
         best, *others = hypotheses
         return replace(best, alternatives=tuple(others))
+
+
+def search(log_probs: Tensor, beam_size: int) -> list[list[tuple[np.ndarray, float]]]:
+    """The likeliest prefixes of emissions (B, U, V), best first: labels (L,) with their log-probability in nats.
+
+    Prefix search (Graves et al. 2006; in this form Hannun et al. 2014, arXiv 1408.2873): of each prefix, the sum over
+    its alignments that end in a blank, and over those that end in its last label. A row ends in frames of sure blanks.
+    """
+    tokens, shape = log_probs.shape[2], (len(log_probs), beam_size)
+    impossible = log_probs.new_full(shape, -math.inf)
+    blank, label = impossible.clone(), impossible
+    blank[:, 0] = 0.0  # nothing was said yet
+    scores = blank
+    last, name, parent = (torch.full(shape, value, device=log_probs.device) for value in (BLANK, 0, -1))
+    steps = []
+    for frame in log_probs.unbind(1):
+        of_last = frame.gather(1, last)
+        stay_blank, stay_label = scores + frame[:, BLANK, None], label + of_last
+        longer = scores[..., None] + frame[:, None]  # (B, prefix, token)
+        longer.scatter_(2, last[..., None], (blank + of_last)[..., None])  # the same label again: behind a blank only
+        # what a prefix becomes may be in the beam already, as what another one stays
+        onto = last[:, None].expand(-1, beam_size, -1)  # (B, prefix, who is in the beam)
+        same = (name[..., None] == parent[:, None]) & (scores > -math.inf)[:, None]
+        reached = longer.gather(2, onto).masked_fill(~same, -math.inf)
+        stay_label = torch.logaddexp(stay_label, reached.amax(1))
+        longer.scatter_add_(2, onto, torch.where(same, -math.inf, 0.0))
+        longer[..., BLANK] = torch.logaddexp(stay_blank, stay_label)
+        scores, chosen = longer.flatten(1).topk(beam_size)
+        came, token = chosen // tokens, chosen % tokens
+        stays, name_before = token == BLANK, name.gather(1, came)
+        blank = torch.where(stays, stay_blank.gather(1, came), impossible)
+        label = torch.where(stays, stay_label.gather(1, came), scores)
+        last = torch.where(stays, last.gather(1, came), token)
+        parent = torch.where(stays, parent.gather(1, came), name_before)
+        name = torch.where(stays, name_before, (name_before + token) * MIXER)
+        steps.append(torch.stack((came, token)))
+    way = torch.stack(steps).cpu().numpy() if steps else np.zeros((0, 2, *shape), dtype=np.int64)
+    return list(_prefixes(way, scores.cpu().numpy()))
+
+
+def _prefixes(way: np.ndarray, scores: np.ndarray) -> Iterator[list[tuple[np.ndarray, float]]]:
+    """Of a search's steps (U, which prefix and which token, B, beam) the labels of what it ends with, row by row."""
+    labels = np.empty((len(way), *scores.shape), dtype=np.int64)
+    at = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+    for step in reversed(range(len(way))):
+        came, token = way[step]
+        labels[step] = np.take_along_axis(token, at, 1)
+        at = np.take_along_axis(came, at, 1)
+    for row, score in zip(labels.transpose(1, 2, 0), scores.tolist(), strict=True):
+        yield [(path[path != BLANK], one) for path, one in zip(row, score, strict=True) if one > -math.inf]
+
+
+def _picked(log_probs: Tensor, frames: list[np.ndarray]) -> Tensor:
+    """Those frames of each row of emissions (B, U, V), and behind them frames of sure blanks."""
+    sure = torch.full_like(log_probs[:1, :1], -math.inf)
+    sure[..., BLANK] = 0.0
+    index = pad_sequence([torch.from_numpy(chosen) for chosen in frames], True, padding_value=-1).to(log_probs.device)
+    picked = log_probs.gather(1, index.clamp_min(0)[..., None].expand(-1, -1, log_probs.shape[2]))
+    return torch.where(index[..., None] < 0, sure, picked)

@@ -1,5 +1,6 @@
-"""From a path, one token for each frame, to the words that it spells; and lists of words from files."""
+"""From a path, one token for each frame, to the words that it spells; frames that matter; lists of words from files."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +73,24 @@ def spelled(paths: np.ndarray, tokenizer: Tokenizer) -> Spelled:
     starts, ends = starts[turns[::2] + 1], ends[turns[1::2]]
     bounds = starts.searchsorted(np.arange(rows + 1) * frames).tolist()
     return Spelled(tokenizer.decode(tokens.tolist()).split(), starts % frames, ends % frames, bounds)
+
+
+def looked_at(log_probs: np.ndarray, skip: float) -> np.ndarray:
+    """The frames of emissions (U, V) that are looked at: no sure blanks, but one where it may part two equal tokens.
+
+    It may where the frames on both sides of a run of sure blanks have one token likelier than 1 - `skip` together.
+    """
+    if skip >= 1:
+        return np.arange(len(log_probs))
+    sure = np.zeros(len(log_probs) + 2, dtype=bool)  # with an end on either side
+    sure[1:-1] = log_probs[:, BLANK] > math.log(skip)
+    first, behind = (sure[1:] != sure[:-1]).nonzero()[0].reshape(-1, 2).T
+    inner = (first > 0) & (behind < len(log_probs))
+    first, behind = first[inner], behind[inner]
+    both = np.exp(log_probs[first - 1] + log_probs[behind])
+    parting = both.sum(axis=1) - both[:, BLANK] > 1 - skip
+    sure[1 + first[parting]] = False
+    return (~sure[1:-1]).nonzero()[0]
 
 
 def phrases(path: Path, setting: str) -> list[str]:
