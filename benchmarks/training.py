@@ -4,7 +4,8 @@ Seconds of audio a second of `asr.train` (reading, augmenting, collating, loggin
 the same model, loss and optimizer on batches that are in memory already, epoch by epoch in turns. A row each for
 audio in FLAC files, in shards and decoded once, and for files with every augmentation; `rows=` picks some by the words
 they contain. The keys are those of `asr.train`, the model is `small` unless another is asked for. A worker that decodes
-takes its time from the network where both want the same cores: OMP_NUM_THREADS=1 leaves it one of two.
+takes its time from the network where both want the same cores: OMP_NUM_THREADS=1 leaves it one of two. On a GPU the
+batches of the bare loop lie there, and both run in the precision asked for: trainer=gpu model=base data.workers=12.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from statistics import median
 import soundfile
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.plugins.precision import Precision
 from omegaconf import open_dict
 from rich.console import Console
 from rich.table import Table
@@ -37,14 +39,14 @@ ALL = [
     "augment.gain.probability=0.5",
     "augment.spec.warp=0.1",
 ]
-ROWS = {  # manifest, settings
-    "files, 1 worker": ("files", ["augment=none"]),
-    "files, 2 workers": ("files", ["augment=none", "data.workers=2"]),
-    "shards, 1 worker": ("shards", ["augment=none"]),
-    "decoded once, 1 worker": ("files", ["augment=none", *CACHE]),
-    "files, every augmentation, 1 worker": ("files", ALL),
-    "files, every augmentation, 2 workers": ("files", [*ALL, "data.workers=2"]),
-}
+ROWS = [  # name, manifest, settings
+    ("files", "files", ["augment=none"]),
+    ("files", "files", ["augment=none", "data.workers=2"]),
+    ("shards", "shards", ["augment=none"]),
+    ("decoded once", "files", ["augment=none", *CACHE]),
+    ("files, every augmentation", "files", ALL),
+    ("files, every augmentation", "files", [*ALL, "data.workers=2"]),
+]
 
 
 class Timer(Callback):
@@ -62,13 +64,15 @@ class Timer(Callback):
         self, trainer: Trainer, pl_module: torch.nn.Module, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         self.audio += seconds(batch)
+        if batch_idx + 1 == trainer.num_training_batches:
+            synchronised()
         self.ended = time.perf_counter()
         if trainer.current_epoch == 0:
             self.batches.append(batch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: torch.nn.Module) -> None:
         ours = self.audio / (self.ended - self.began)
-        self.rates.append((ours, bare(pl_module.model, self.batches, trainer.optimizers[0])))
+        self.rates.append((ours, bare(pl_module.model, self.batches, trainer.optimizers[0], trainer.precision_plugin)))
 
 
 MEASURED: list[Timer] = []
@@ -78,27 +82,35 @@ def seconds(batch: Batch) -> float:
     return float(batch.lengths.sum()) / audio.SAMPLE_RATE
 
 
-def bare(model: torch.nn.Module, batches: list[Batch], optimizer: torch.optim.Optimizer) -> float:
+def synchronised() -> None:
+    """Wait for what a GPU has been told to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def bare(model: torch.nn.Module, batches: list[Batch], optimizer: torch.optim.Optimizer, precision: Precision) -> float:
     """Seconds of audio a second of the smallest loop that does the same work."""
     began = time.perf_counter()
     for batch in batches:
-        emissions = model(batch.waveforms, batch.lengths)
+        with precision.forward_context():
+            emissions = model(batch.waveforms, batch.lengths)
         losses = ctc_loss(emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths)
         optimizer.zero_grad()
         (losses.sum() / batch.target_lengths.sum()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+    synchronised()
     return sum(map(seconds, batches)) / (time.perf_counter() - began)
 
 
 def manifests(utterances: list[Utterance], folder: Path) -> dict[str, Path]:
-    """The utterances as FLAC files of their own, and in shards."""
+    """The utterances as FLAC files of their own, and in shards; and a few of them to validate on."""
     files = []
     for number, utterance in enumerate(utterances):
         path = folder / f"{number}.flac"
         soundfile.write(path, audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration), 16_000)
         files.append(Utterance(path, utterance.duration, utterance.text))
-    written = {"files": files, "shards": pack(files, folder / "shards", "train", hours=0.1)[0]}
+    written = {"files": files, "validation": files[:8], "shards": pack(files, folder / "shards", "train", hours=0.1)[0]}
     for name, found in written.items():
         write_manifest(folder / f"{name}.jsonl", found)
     return {name: folder / f"{name}.jsonl" for name in written}
@@ -107,11 +119,10 @@ def manifests(utterances: list[Utterance], folder: Path) -> dict[str, Path]:
 def rates(overrides: list[str], manifest: Path, folder: Path) -> list[tuple[float, float]]:
     """Seconds of audio a second of asr.train and of the bare loop, for each epoch that counts."""
     cfg = cli.compose("train", [*overrides, "logger=csv", f"dir={folder}/run", f"data.cache_folder={folder}/cache"])
-    cfg.data.train = cfg.data.validation = str(manifest)
+    cfg.data.train, cfg.data.validation = str(manifest), str(folder / "validation.jsonl")
     cfg.data.limit = None
     cfg.trainer.max_epochs = EPOCHS
     with open_dict(cfg):
-        cfg.trainer.limit_val_batches = 1
         cfg.callbacks = {"checkpoints": cfg.callbacks.checkpoints, "timer": {"_target_": "__main__.Timer"}}
     with contextlib.redirect_stdout(sys.stderr):
         train(cfg)
@@ -125,15 +136,17 @@ def main() -> None:
     table = Table(title=f"seconds of audio a second, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for heading in ("", "asr.train", "bare loop", "ratio (median)", "from", "to"):
         table.add_column(heading, justify="right" if heading else "left")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root)
         cfg = cli.compose("train", overrides)
         cli.make_corpus(cfg.data)
         listed = manifests(read_manifests(cfg.data.train, limit=cfg.data.limit), folder)
-        for row, (store, settings) in ROWS.items():
+        for name, store, settings in ROWS:
+            keys = [*settings, *overrides]
+            row = f"{name}, workers: {cli.compose('train', keys).data.workers}"
             if wanted not in row:
                 continue
-            pairs = rates([*settings, *overrides], listed[store], folder)
+            pairs = rates(keys, listed[store], folder)
             ours, limit = (median(each) for each in zip(*pairs, strict=True))
             ratios = [ours / limit for ours, limit in pairs]
             figures = (f"{ours:.1f}", f"{limit:.1f}", *(f"{f(ratios):.3f}" for f in (median, min, max)))
