@@ -104,15 +104,19 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
 
 def augmentation(augment: DictConfig) -> "Chain":
     """What the group `augment` does to waveforms, in its order."""
-    from hydra.utils import instantiate
-
     from asr.augment import Chain
 
     order = ("speed", "reverb", "equaliser", "noise", "gain", "telephone")
-    for name in (*order, "spec"):
-        if not isinstance(augment[name], DictConfig | None):
-            raise ConfigError(f"augment.{name} is {augment[name]!r}; it is a group of settings, or null for none of it")
-    return Chain(*(instantiate(augment[name]) for name in order))
+    return Chain(*(built(f"augment.{name}", augment[name]) for name in order))
+
+
+def built(name: str, settings: Any) -> Any:
+    """The object of a group of settings, None for none. Raises ConfigError, naming the group, for what is neither."""
+    from hydra.utils import instantiate
+
+    if not isinstance(settings, DictConfig | None):
+        raise ConfigError(f"{name} is {settings!r}; it is a group of settings, or null for none of it")
+    return instantiate(settings)
 
 
 def _with_files(overrides: list[str]) -> list[str]:

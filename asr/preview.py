@@ -27,7 +27,7 @@ def preview(cfg: DictConfig) -> list[Path]:
     for name in ("count", "views"):
         count(name, cfg[name], least=1)
     cli.make_corpus(cfg.data)
-    augment, masks = cli.augmentation(cfg.augment), instantiate(cfg.augment.spec)
+    augment, masks = cli.augmentation(cfg.augment), cli.built("augment.spec", cfg.augment.spec)
     features = instantiate(cfg.features, normalise="utterance")
     utterances = read_manifests(cfg.data.train, limit=cfg.data.limit)
     torch.manual_seed(cfg.seed)

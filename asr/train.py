@@ -38,11 +38,14 @@ from asr.training.data import SpeechData
 from asr.training.module import SCORES, Recogniser
 
 # Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place,
-# in the middle of an epoch too; a batch of which nothing could be read is passed over
+# in the middle of an epoch too; a batch of which nothing could be read is passed over; DDP keeps nodes of the graph;
+# not every epoch is validated
 IGNORED_ADVICE = (
     "`training_step` returned `None`.*",
     "You're resuming from a checkpoint that ended before the epoch ended.*",
     ".*LeafSpec.*",
+    "The AccumulateGrad node's stream does not match.*",
+    ".*could not find the monitored key.*",
     ".*does not have many workers.*",
     ".*number of training batches.*",
     "Checkpoint directory .*",
@@ -90,17 +93,17 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         model=model,
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler),
-        spec_augment=instantiate(cfg.augment.spec),
+        spec_augment=cli.built("augment.spec", cfg.augment.spec),
         consistency=cfg.augment.consistency,
         seed=cfg.seed,
     )
     module.began = began
-    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
+    callbacks = [cli.built(f"callbacks.{name}", one) for name, one in cfg.callbacks.items() if one is not None]
     for callback in callbacks:
         score = getattr(callback, "monitor", None)
         if score not in SCORES and (score is not None or isinstance(callback, EarlyStopping)):
             raise ConfigError(f"callbacks: {score!r} is no score of validation; it can be {', '.join(SCORES)}")
-    loggers = [instantiate(logger) for logger in cfg.logger.values() if logger]
+    loggers = [cli.built(f"logger.{name}", one) for name, one in cfg.logger.items() if one is not None]
     trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
     parameters = sum(p.numel() for p in model.parameters())
     if leads:
@@ -256,8 +259,9 @@ def _fit(
         raise StorageError(f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch") from None
     except torch.OutOfMemoryError:
         raise TrainingError(
-            f"the memory of {module.device} ran out in a batch of {module.at_hand}; lower data.batch_seconds "
-            "(and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one utterance is too long"
+            f"the memory of {trainer.strategy.root_device} ran out in a batch of {module.at_hand}; lower "
+            "data.batch_seconds (and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one "
+            "utterance is too long"
         ) from None
     except RuntimeError as error:
         gone = _gone(error, trainer.world_size)

@@ -21,6 +21,7 @@ from asr import cli
 from asr.data.dataset import Batch
 from asr.data.manifest import read_manifest, write_manifest
 from asr.data.shards import pack
+from asr.evaluate import evaluate
 from asr.model import CTCModel
 from asr.train import _told_once, main, train
 from asr.training.module import Recogniser
@@ -96,6 +97,24 @@ def test_a_few_utterances_are_learnt_by_heart(corpus: Path, tmp_path: Path) -> N
     assert summary["final_val_wer"] == 0
     utterance = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")[0]
     assert Transcriber.load(tmp_path / "model.safetensors").transcribe(utterance.audio).text == utterance.text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"],
+        ["trainer.max_epochs=1", "trainer.check_val_every_n_epoch=10", "callbacks.checkpoints=null"],
+        ["trainer.max_time=00:00:00:01", "trainer.check_val_every_n_epoch=1000", "trainer.max_epochs=10000"],
+    ],
+)
+def test_the_weights_that_a_run_ends_with_are_those_that_its_score_is_of(
+    settings: list[str], corpus: Path, tmp_path: Path
+) -> None:
+    summary = run(corpus, tmp_path, *settings, "callbacks.pictures=null", "callbacks.stop=null", "data.limit=8")
+    data = [f"data.root={corpus}", "data.limit=8", f"dir={tmp_path / 'evaluation'}", "split=validation"]
+    found = evaluate(cli.compose("evaluate", [*data, f"checkpoint={tmp_path / 'model.safetensors'}"]))
+    assert summary["val_wer"] == pytest.approx(found["wer"])
+    assert summary["val_wer"] > 0.5  # so soon
 
 
 def test_what_cannot_be_read_or_learnt_is_counted_and_named(
@@ -379,6 +398,8 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.cache_folder=null"], "data.cache_folder is None; it must be text"),
         (["init=7"], "init is 7; it must be text"),
         (["augment.noise=true"], "augment.noise is True; it is a group of settings, or null for none of it"),
+        (["callbacks.stop=true"], "callbacks.stop is True; it is a group of settings, or null for none of it"),
+        (["logger.csv=7"], "logger.csv is 7; it is a group of settings, or null for none of it"),
         (["model.intermediate=2"], "model.intermediate is 2; it must be a list of numbers"),
         (["+data.batch_second=3"], "did you mean batch_seconds?"),
         (["model.cell=gro"], "cell is 'gro'; it must be one of gru, lstm, rnn"),

@@ -19,18 +19,19 @@ from asr.training.module import Recogniser
 def settle(trainer: Trainer, module: Recogniser, data: SpeechData) -> list[str]:
     """Load a run's last weights into the module, with the score and the calibration that validation gives them.
 
-    Returns the checkpoints that they are of. It is called after training, in all of its processes; the trainer loses
-    its callbacks and loggers, which have had their say.
+    Returns the checkpoints that they are of, none where none are kept. It is called after training, in all of its
+    processes; the trainer loses its callbacks and loggers, which have had their say.
     """
     keeper = trainer.checkpoint_callback
     if not isinstance(keeper, ModelCheckpoint) or not keeper.best_model_path:
+        if module.scored != trainer.global_step:  # training ended before these weights were validated
+            _validate(trainer, module, data)
         return []
     several = sorted(keeper.best_k_models)
     if len(several) > 1:
         weights = average(several) if trainer.is_global_zero else None
         module.load_state_dict(trainer.strategy.broadcast(weights))
-        trainer.callbacks, trainer.loggers = [], []
-        trainer.validate(module, data, verbose=False)
+        _validate(trainer, module, data)
         scores = [float(score) for score in keeper.best_k_models.values()]
         mean_score = float(trainer.callback_metrics[keeper.monitor])
         if trainer.is_global_zero:
@@ -44,6 +45,11 @@ def settle(trainer: Trainer, module: Recogniser, data: SpeechData) -> list[str]:
         module.load_state_dict(state["state_dict"])
         module.score = state["score"]
     return [keeper.best_model_path]
+
+
+def _validate(trainer: Trainer, module: Recogniser, data: SpeechData) -> None:
+    trainer.callbacks, trainer.loggers = [], []
+    trainer.validate(module, data, verbose=False)
 
 
 def average(checkpoints: Iterable[str | Path]) -> dict[str, Tensor]:

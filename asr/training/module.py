@@ -81,7 +81,7 @@ class Recogniser(LightningModule):
         self.skipped: dict[str, str] = {}
         self.at_hand = "nothing yet"  # the batch of the present step, in words
         self.written = False  # whether the present step is one of those that the loggers write
-        self.score = Score()
+        self.score, self.scored = Score(), -1  # of which step's weights
         self.began, self.earlier = time.monotonic(), 0.0
         self.heard: list[Heard] = []
         self._labels: list[Tensor] = []  # of each batch of the step
@@ -118,6 +118,8 @@ class Recogniser(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._audio_seconds, self._epoch_start = 0.0, time.monotonic()
+        if self.trainer.current_epoch + 1 == self.trainer.max_epochs:
+            self.trainer.check_val_every_n_epoch = 1  # the last epoch may be the best
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         self._note_failures(batch)
@@ -226,7 +228,7 @@ class Recogniser(LightningModule):
         nats, labels, blanks, frames = self._summed(self._sums).tolist()
         if not frames:
             raise TrainingError(f"not one validation utterance could be read{self._for_example()}")
-        self.score = sum(self._gathered(total(self._pairs)), Score())
+        self.score, self.scored = sum(self._gathered(total(self._pairs)), Score()), self.trainer.global_step
         for skipped in self._gathered(self.skipped):
             self.skipped.update(skipped)
         self.model.calibration = Calibration.fit([*chain.from_iterable(self._gathered(self._words))])
