@@ -24,7 +24,7 @@ def settle(trainer: Trainer, module: Recogniser, data: SpeechData) -> list[str]:
     """
     keeper = trainer.checkpoint_callback
     if not isinstance(keeper, ModelCheckpoint) or not keeper.best_model_path:
-        if module.scored != trainer.global_step:  # training ended before these weights were validated
+        if not module.validated:  # training ended before these weights were
             _validate(trainer, module, data)
         return []
     several = sorted(keeper.best_k_models)

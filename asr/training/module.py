@@ -81,7 +81,7 @@ class Recogniser(LightningModule):
         self.skipped: dict[str, str] = {}
         self.at_hand = "nothing yet"  # the batch of the present step, in words
         self.written = False  # whether the present step is one of those that the loggers write
-        self.score, self.scored = Score(), -1  # of which step's weights
+        self.score, self.validated = Score(), False  # and whether it is that of the weights as they are
         self.began, self.earlier = time.monotonic(), 0.0
         self.heard: list[Heard] = []
         self._labels: list[Tensor] = []  # of each batch of the step
@@ -108,6 +108,7 @@ class Recogniser(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw the masks and the dropout of a step from what it is alone, so that a run that goes on draws the same."""
+        self.validated = False
         self.at_hand = f"{len(batch)} utterances of up to {batch.waveforms.shape[1] / SAMPLE_RATE:.1f} s"
         every = self.trainer.log_every_n_steps
         self.written = every > 0 and (self.trainer.global_step + 1) % every == 0
@@ -228,7 +229,7 @@ class Recogniser(LightningModule):
         nats, labels, blanks, frames = self._summed(self._sums).tolist()
         if not frames:
             raise TrainingError(f"not one validation utterance could be read{self._for_example()}")
-        self.score, self.scored = sum(self._gathered(total(self._pairs)), Score()), self.trainer.global_step
+        self.score, self.validated = sum(self._gathered(total(self._pairs)), Score()), True
         for skipped in self._gathered(self.skipped):
             self.skipped.update(skipped)
         self.model.calibration = Calibration.fit([*chain.from_iterable(self._gathered(self._words))])

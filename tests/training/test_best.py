@@ -25,7 +25,7 @@ class Module(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(2))
         self.register_buffer("count", torch.tensor(0))
-        self.score = None
+        self.score, self.validated = None, True
 
 
 def ended(checkpoints, *, scores, mean, mode="min"):
@@ -82,13 +82,17 @@ def test_a_single_one_is_not_validated_again(checkpoints):
     assert trainer.loggers == ["csv"]
 
 
-def test_without_checkpoints_the_weights_stay(checkpoints):
+def test_without_checkpoints_the_weights_stay():
     module = Module()
     trainer = ended([], scores=[0.3], mean=0.0)
     assert settle(trainer, module, None) == []
     trainer.checkpoint_callback = None
     assert settle(trainer, module, None) == []
     assert module.weight.tolist() == [0.0, 0.0]
+    assert module.score is None
+    module.validated = False
+    assert settle(trainer, module, None) == []
+    assert module.score == "by validation"
 
 
 def test_a_mean_is_taken_in_the_precision_of_the_weights(checkpoints):
