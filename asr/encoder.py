@@ -49,7 +49,7 @@ class Subsampling(nn.Module):
 class BiRNN(nn.Module):
     """One bidirectional recurrent layer over rows of different lengths: (B, U, D) to (B, U, 2 H).
 
-    It equals torch's packed sequence, in the form that is fastest where it runs: on CUDA that is cuDNN's packed one. On
+    It equals torch's packed sequence, in a form that is fast where it runs: on CUDA that is cuDNN's packed one, on
     a CPU a GRU that learns in float32 has a gradient of its own (`bidirectional_gru`); elsewhere the second direction
     runs over the row reversed within its length, and its output is reversed back:
 

@@ -148,7 +148,7 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     model = ["model.hidden=24", "model.layers=1", "model.channels=4"]
     data = [f"data.root={corpus}", "data.workers=0", "data.batch_seconds=20"]
-    train(cli.compose("train", [*model, *data, f"dir={folder}", "trainer.max_epochs=2"]))
+    train(cli.compose("train", [*model, *data, f"dir={folder}", "trainer.accelerator=cpu", "trainer.max_epochs=2"]))
     return folder
 
 

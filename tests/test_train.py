@@ -28,6 +28,7 @@ from asr.training.module import Recogniser
 from asr.transcriber import Transcriber
 
 SMALL = ["model.hidden=24", "model.layers=1", "model.channels=4", "data.workers=0", "data.batch_seconds=20"]
+SMALL += ["trainer.accelerator=cpu"]  # where numbers are the same to the last bit
 
 
 @pytest.fixture
@@ -93,6 +94,7 @@ def test_other_cells_and_corpus_statistics_train(corpus: Path, tmp_path: Path, c
 
 def test_a_few_utterances_are_learnt_by_heart(corpus: Path, tmp_path: Path) -> None:
     settings = ["experiment=overfit", f"data.root={corpus}", f"dir={tmp_path}", "data.limit=6", "model.layers=1"]
+    settings += ["trainer.accelerator=cpu"]
     summary = train(cli.compose("train", settings))
     assert summary["final_val_wer"] == 0
     utterance = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")[0]
