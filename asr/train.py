@@ -105,6 +105,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
             raise ConfigError(f"callbacks: {score!r} is no score of validation; it can be {', '.join(SCORES)}")
     loggers = [cli.built(f"logger.{name}", one) for name, one in cfg.logger.items() if one is not None]
     trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
+    if not trainer.limit_val_batches:
+        raise ConfigError("trainer.limit_val_batches is 0; a run is judged by its validation, give it 1 at least")
     parameters = sum(p.numel() for p in model.parameters())
     if leads:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
@@ -141,7 +143,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     print(
-        f"WER {scores['val_wer']:.2%} on {len(data.selections['validation'].examples)} validation utterances "
+        f"WER {scores['val_wer']:.2%} on {module.score.utterances} validation utterances "
         f"after {trainer.current_epoch} epochs and {summary['seconds'] / 60:.1f} minutes; "
         f"model in {folder / 'model.safetensors'}",
         flush=True,

@@ -400,6 +400,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.cache_folder=null"], "data.cache_folder is None; it must be text"),
         (["init=7"], "init is 7; it must be text"),
         (["augment.noise=true"], "augment.noise is True; it is a group of settings, or null for none of it"),
+        (["+trainer.limit_val_batches=0"], "trainer.limit_val_batches is 0; a run is judged by its validation"),
         (["callbacks.stop=true"], "callbacks.stop is True; it is a group of settings, or null for none of it"),
         (["logger.csv=7"], "logger.csv is 7; it is a group of settings, or null for none of it"),
         (["model.intermediate=2"], "model.intermediate is 2; it must be a list of numbers"),
