@@ -204,7 +204,8 @@ def _explained(error: BaseException, config_name: str) -> str:
     GlobalHydra.instance().clear()
     keys = _dotted(OmegaConf.to_container(compose(config_name, []), resolve=False))
     if misspelt[1] in keys:
-        return f"{misspelt[1]}: {misspelt[1].rpartition('.')[0]} is null in this experiment; set it as a whole"
+        group = misspelt[1].rpartition(".")[0]
+        return f"{misspelt[1]}: {group} as chosen here has no such setting, or is null; --cfg job shows what it has"
     return f"no setting {misspelt[1]!r}{_did_you_mean(misspelt[1], keys)}; --cfg job shows them all"
 
 

@@ -86,6 +86,7 @@ def test_of_silence_it_makes_nothing():
     ("settings", "told"),
     [
         ({"beam_size": 0}, "beam_size is 0"),
+        ({"beam_size": 10**6}, "beam_size is 1000000; it must be at least 1 and at most 2000"),
         ({"n_best": 11}, "n_best is 11; it must be at least 1 and at most 10"),
         ({"skip_blank": 0}, "skip_blank is 0"),
     ],

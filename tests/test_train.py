@@ -385,7 +385,10 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.batch_second=3"], "did you mean data.batch_seconds?"),
         (["nothing"], "nothing: no setting; one is given as KEY=VALUE"),
         (["modle=tiny"], "did you mean model?"),
-        (["experiment=demo", "augment.spec.time_width=3"], "augment.spec is null in this experiment"),
+        (
+            ["experiment=demo", "augment.spec.time_width=3"],
+            "augment.spec as chosen here has no such setting, or is null",
+        ),
         (["model=null"], "a group, as model or experiment, is one of its options, not null"),
         (["model=tinny"], "Available options in 'model': base large small tiny"),
         (["+speed=3"], "nothing reads this setting"),

@@ -21,6 +21,7 @@ from asr.decode.path import looked_at
 from asr.model import Emissions
 from asr.text import BLANK, Tokenizer
 
+WIDEST = 2000  # prefixes: each is compared with each, in every frame
 MIXER = -7046029254386353131  # an odd number whose products, modulo 2^64, tell prefixes apart
 
 
@@ -35,7 +36,7 @@ class BeamCuda:
 
     def __init__(self, *, beam_size: int = 10, n_best: int = 1, skip_blank: float = 0.95) -> None:
         """Raises ConfigError for a number out of range."""
-        self.beam_size = count("decoder.beam_size", beam_size, least=1)
+        self.beam_size = count("decoder.beam_size", beam_size, least=1, most=WIDEST)
         self.n_best = count("decoder.n_best", n_best, least=1, most=beam_size)
         self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
 
