@@ -41,8 +41,8 @@ from torch.nn.utils.rnn import pad_sequence
 from asr import audio
 from asr.data.manifest import read_manifest
 from asr.decode import Beam
-from asr.decode.beam import _kept, _Search
-from asr.decode.path import runs, words
+from asr.decode.beam import _Search
+from asr.decode.path import looked_at, runs, words
 from asr.model import CTCModel, Emissions
 from asr.score import score
 from asr.text import BLANK, Tokenizer
@@ -205,7 +205,7 @@ def main() -> None:
         remarks.append("no --pyctcdecode: its rows are left out")
 
     def frames_left_out(beam: Beam) -> float:
-        kept = sum(len(_kept(emissions.row(i).numpy(), beam.skip_blank)) for i in range(len(emissions.lengths)))
+        kept = sum(len(looked_at(emissions.row(i).numpy(), beam.skip_blank)) for i in range(len(emissions.lengths)))
         return 1 - kept / int(emissions.lengths.sum())
 
     table = Table(
