@@ -1,9 +1,7 @@
 """What happens in a step of training and of validation."""
 
-import ctypes
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeVar
@@ -203,7 +201,6 @@ class Recogniser(LightningModule):
     def on_train_epoch_end(self) -> None:
         if not self._summed(torch.tensor(self._audio_seconds, device=self.device)):
             raise TrainingError(f"not one training utterance could be read{self._for_example()}")
-        _trim()
         speed = self._audio_seconds / max(self._elapsed, 1e-9)
         self.log("train/audio_seconds_per_second", speed, sync_dist=True, reduce_fx="sum")
 
@@ -306,12 +303,6 @@ class Recogniser(LightningModule):
 
     def _note_failures(self, batch: Batch) -> None:
         self.skipped.update(batch.failures)
-
-
-def _trim() -> None:
-    """Give free memory back to the system: glibc keeps it, and more of it with every batch of yet another shape."""
-    with suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _blanks(emissions: Emissions) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,9 @@
 """A step of training: the loss, and what is left out of it."""
 
-import platform
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 import torch
@@ -19,7 +17,7 @@ from asr.data.select import everything
 from asr.decode import Hypothesis, Word
 from asr.loss import ctc_loss, disagreement
 from asr.text import Tokenizer
-from asr.training.module import Recogniser, _trim
+from asr.training.module import Recogniser
 
 SILENT = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 
@@ -176,14 +174,3 @@ def test_two_views_that_are_the_same_give_the_loss_of_one(build, batch):
         )
         losses.append(module.training_step(batch, 0))
     torch.testing.assert_close(*losses)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_memory_that_is_free_between_what_is_in_use_goes_back():
-    process = psutil.Process()
-    blocks = [bytearray(100_000) for _ in range(2000)]
-    del blocks[::2]
-    held = process.memory_info().rss
-    _trim()
-    assert held - process.memory_info().rss > 50e6
-    del blocks
