@@ -1,5 +1,6 @@
 """Train a recogniser: `python -m asr.train [group=option] [key=value ...]`; `--help` shows every setting."""
 
+import gc
 import json
 import logging
 import platform
@@ -248,6 +249,8 @@ def _fit(
     trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | None, folder: Path
 ) -> tuple[Score, list[str]]:
     """The score of the last epoch, and the checkpoints that the module's weights are of in the end."""
+    gc.collect()
+    gc.freeze()  # data workers share what is there by now, until a search for garbage writes to all of it
     try:
         # Lightning's checkpoints hold more than weights; only those that this program wrote are read
         with _told_once(trainer.world_size):
@@ -270,6 +273,8 @@ def _fit(
         if gone is None:
             raise
         raise TrainingError(f"{gone}; resume=true dir={folder} goes on from the last epoch") from error
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import gc
 import json
 import os
 import random
@@ -69,6 +70,16 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_number_of_workers(cor
         )
     first, second = (CTCModel.load(tmp_path / n / "model.safetensors").state_dict() for n in "ab")
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_search_for_garbage_leaves_alone_what_data_workers_share(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = []
+    monkeypatch.setattr(Recogniser, "on_train_start", lambda self: frozen.append(gc.get_freeze_count()))
+    run(corpus, tmp_path, "trainer.max_epochs=1", "callbacks.pictures=null", "data.limit=8")
+    assert frozen[0] > 10_000  # modules and what they hold
+    assert gc.get_freeze_count() == 0
 
 
 def test_an_earlier_run_is_moved_aside_and_not_lost(corpus: Path, tmp_path: Path) -> None:
