@@ -48,30 +48,33 @@ class BeamCuda:
         skipped = [float(np.delete(row[:, BLANK], chosen).sum()) for row, chosen in zip(rows, frames, strict=True)]
         found = search(_picked(log_probs, frames), self.beam_size)
         return [
-            self._hypothesis(prefixes, bonus, row, tokenizer, emissions)
-            for prefixes, bonus, row in zip(found, skipped, rows, strict=True)
+            self._hypothesis(prefixes, left_out, row, tokenizer, emissions)
+            for prefixes, left_out, row in zip(found, skipped, rows, strict=True)
         ]
 
     def _hypothesis(
         self,
         prefixes: list[tuple[np.ndarray, float]],
-        skipped: float,
+        left_out: float,
         log_probs: np.ndarray,
         tokenizer: Tokenizer,
         emissions: Emissions,
     ) -> Hypothesis:
-        """The best of the texts that were found for emissions (U, V), the others as its alternatives."""
+        """The best of the texts that were found for emissions (U, V), the others as its alternatives.
+
+        `left_out` is the log-probability of the blanks that the search was not shown.
+        """
         texts: dict[str, tuple[np.ndarray, float]] = {}
         for labels, score in prefixes:  # spaces at the ends and twice, and pieces put together otherwise, are one text
             text = " ".join(tokenizer.decode(labels.tolist()).split())
-            first, sum_ = texts.get(text, (labels, -math.inf))
-            texts[text] = first, float(np.logaddexp(sum_, score))
+            likeliest, so_far = texts.get(text, (labels, -math.inf))
+            texts[text] = likeliest, float(np.logaddexp(so_far, score))
         ranked = sorted(texts.values(), key=lambda entry: -entry[1])[: self.n_best]
         hypotheses = []
         for labels, score in ranked:
             path = best_path(log_probs, labels)
             said = along(path, np.take_along_axis(log_probs, path[:, None], 1)[:, 0], tokenizer, emissions)
-            hypotheses.append(replace(said, score=score + skipped))
+            hypotheses.append(replace(said, score=score + left_out))
         best, *others = hypotheses
         return replace(best, alternatives=tuple(others))
 
