@@ -119,7 +119,7 @@ class Recogniser(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._audio_seconds, self._epoch_start = 0.0, time.monotonic()
-        if self.trainer.current_epoch + 1 == self.trainer.max_epochs:
+        if self.trainer.check_val_every_n_epoch and self.trainer.current_epoch + 1 == self.trainer.max_epochs:
             self.trainer.check_val_every_n_epoch = 1  # the last epoch may be the best
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
