@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from entry import Call, caller
@@ -80,6 +81,28 @@ def test_a_search_for_garbage_leaves_alone_what_data_workers_share(
     run(corpus, tmp_path, "trainer.max_epochs=1", "callbacks.pictures=null", "data.limit=8")
     assert frozen[0] > 10_000  # modules and what they hold
     assert gc.get_freeze_count() == 0
+
+
+def test_data_workers_are_forked_before_a_step_has_taken_memory(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes: dict[str, set[int]] = {}
+
+    def noting(name: str) -> None:
+        step = getattr(Recogniser, name)
+
+        def noted(module: Recogniser, *arguments: object) -> object:
+            processes.setdefault(name, {child.pid for child in psutil.Process().children()})
+            return step(module, *arguments)
+
+        monkeypatch.setattr(Recogniser, name, noted)
+
+    noting("training_step")
+    noting("validation_step")
+    before = {child.pid for child in psutil.Process().children()}
+    run(corpus, tmp_path, "trainer.max_epochs=1", "callbacks.pictures=null", "data.workers=1")
+    assert len(processes["training_step"] - before) == 2
+    assert processes["validation_step"] == processes["training_step"]
 
 
 def test_an_earlier_run_is_moved_aside_and_not_lost(corpus: Path, tmp_path: Path) -> None:

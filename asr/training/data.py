@@ -33,6 +33,7 @@ class SpeechData(LightningDataModule):
         self.seed = seed
         self.augment = augment
         self.on_error = on_error
+        self._validation: DataLoader | None = None
         self.samplers = {
             name: BucketSampler(
                 [example.utterance.duration for example in selection.examples],
@@ -43,11 +44,19 @@ class SpeechData(LightningDataModule):
             for name, selection in self.selections.items()
         }
 
+    def setup(self, stage: str) -> None:
+        """Start validation's processes. Forked in mid-training they would hold what a step takes, until the end."""
+        if self._validation is None:
+            self._validation = self._loader("validation", None)
+            if self.workers:
+                iter(self._validation)  # the loader keeps it
+
     def train_dataloader(self) -> DataLoader:
         return self._loader("train", self.augment)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader("validation", None)
+        assert self._validation is not None
+        return self._validation
 
     def state_dict(self) -> dict[str, float]:
         """Where training is: the epoch, and how many of its batches this process has had; and of what it is made."""
