@@ -1,15 +1,12 @@
 """Train a recogniser: `python -m asr.train [group=option] [key=value ...]`; `--help` shows every setting."""
 
-import gc
 import json
 import logging
 import platform
 import subprocess
-import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from textwrap import shorten
@@ -17,7 +14,7 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from lightning import seed_everything
+from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
@@ -29,13 +26,13 @@ from asr.data.cache import cached
 from asr.data.dataset import SpeechDataset
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.select import Selection, everything, select
-from asr.errors import ConfigError, ModelError, StorageError, TrainingError
+from asr.errors import ConfigError, ModelError
 from asr.model import CTCModel
 from asr.score import Score
 from asr.text import Tokenizer
-from asr.training.best import settle
 from asr.training.callbacks import WholeCheckpoint
 from asr.training.data import SpeechData
+from asr.training.fit import fit
 from asr.training.module import SCORES, Recogniser
 
 # Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place,
@@ -60,13 +57,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     Raises ConfigError, ManifestError or TextError for settings or data that cannot be trained on.
     """
     began = time.monotonic()
-    count("seed", cfg.seed, least=0, most=2**32 - 1)
-    for name in ("max_epochs", "accumulate_grad_batches"):
-        if cfg.trainer.get(name) is not None:
-            count(f"trainer.{name}", cfg.trainer[name], least=1)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for advice in IGNORED_ADVICE:
-        warnings.filterwarnings("ignore", message=advice)
+    _check_numbers(cfg)
+    _quieten()
     folder = Path(cfg.dir)
     leads = rank_zero_only.rank == 0  # of several processes the one that prints and writes
     checkpoint = _prepare_folder(folder, resume=cfg.resume, leads=leads)
@@ -75,18 +67,14 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     torch.set_float32_matmul_precision("high")
 
     utterances = {part: _utterances(cfg.data, part) for part in ("train", "validation")}
-    tokenizer = instantiate(cfg.tokenizer)
-    if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
-        tokenizer = tokenizer(utterance.text for utterance in utterances["train"])
-    model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
-    if cfg.init is not None:
-        _begin_with(model, Path(as_text("init", cfg.init)))
+    model = _model(cfg, utterances["train"])
     if checkpoint is not None:
         _check_resumable(checkpoint, model)
     data = _data(cfg, model, utterances)
     if leads:
-        _note("train", data.selections["train"], folder)
-        _note("validation", data.selections["validation"], folder)
+        for part, selection in data.selections.items():
+            print(f"{part}: {selection.summary()}")
+            selection.write(folder / f"left_out_{part}.txt")
     if model.features.normalise == "corpus" and checkpoint is None and cfg.init is None:
         _fit_features(model, data.selections["train"], cfg.seed)
 
@@ -99,57 +87,43 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         seed=cfg.seed,
     )
     module.began = began
-    callbacks = [cli.built(f"callbacks.{name}", one) for name, one in cfg.callbacks.items() if one is not None]
-    for callback in callbacks:
-        score = getattr(callback, "monitor", None)
-        if score not in SCORES and (score is not None or isinstance(callback, EarlyStopping)):
-            raise ConfigError(f"callbacks: {score!r} is no score of validation; it can be {', '.join(SCORES)}")
-    loggers = [cli.built(f"logger.{name}", one) for name, one in cfg.logger.items() if one is not None]
-    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
-    if not trainer.limit_val_batches:
-        raise ConfigError("trainer.limit_val_batches is 0; a run is judged by its validation, give it 1 at least")
-    parameters = sum(p.numel() for p in model.parameters())
+    trainer = _trainer(cfg)
     if leads:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-        print(f"{parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens; run in {folder}", flush=True)
-    final, best = _fit(trainer, module, data, checkpoint, folder)
+        print(
+            f"{_parameters(model) / 1e6:.1f} M parameters, {len(model.tokenizer)} tokens; run in {folder}", flush=True
+        )
+    final, best = fit(trainer, module, data, checkpoint, folder)
     if not leads:
         return {}
 
-    scores = {"val_wer": module.score.wer}
-    model.save(folder / "model.safetensors", scores=scores)
+    model.save(folder / "model.safetensors", scores={"val_wer": module.score.wer})
     if module.skipped:
-        named = "".join(f"{name}\t{reason}\n" for name, reason in module.skipped.items())
-        (folder / "skipped.txt").write_text(named, encoding="utf-8")
-        print(
-            f"skipped {len(module.skipped)} utterances that could not be read or learnt; see {folder / 'skipped.txt'}"
-        )
-    summary = {
-        **scores,
-        "final_val_wer": final.wer,
-        "final_val_cer": final.cer,
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-        "best_checkpoints": best,
-        "seconds": round(module.seconds, 3),
-        "hours": {part: round(selection.hours, 4) for part, selection in data.selections.items()},
-        "left_out": {part: len(selection.left_out) for part, selection in data.selections.items()},
-        "skipped": len(module.skipped),
-        "parameters": parameters,
-        "seed": cfg.seed,
-        "commit": _commit(),
-        "versions": _versions(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {trainer.strategy.root_device}",
-        "config": OmegaConf.to_container(cfg, resolve=True),
-    }
+        listed = folder / "skipped.txt"
+        listed.write_text("".join(f"{name}\t{why}\n" for name, why in module.skipped.items()), encoding="utf-8")
+        print(f"skipped {len(module.skipped)} utterances that could not be read or learnt; see {listed}")
+    summary = _summary(cfg, trainer, module, data, final, best)
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     print(
-        f"WER {scores['val_wer']:.2%} on {module.score.utterances} validation utterances "
-        f"after {trainer.current_epoch} epochs and {summary['seconds'] / 60:.1f} minutes; "
+        f"WER {module.score.wer:.2%} on {module.score.utterances} validation utterances "
+        f"after {trainer.current_epoch} epochs and {module.seconds / 60:.1f} minutes; "
         f"model in {folder / 'model.safetensors'}",
         flush=True,
     )
     return summary
+
+
+def _check_numbers(cfg: DictConfig) -> None:
+    count("seed", cfg.seed, least=0, most=2**32 - 1)
+    for name in ("max_epochs", "accumulate_grad_batches"):
+        if cfg.trainer.get(name) is not None:
+            count(f"trainer.{name}", cfg.trainer[name], least=1)
+
+
+def _quieten() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for advice in IGNORED_ADVICE:
+        warnings.filterwarnings("ignore", message=advice)
 
 
 def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
@@ -169,6 +143,22 @@ def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
         print(f"an earlier run was in {folder}; it is now in {aside}")
     folder.mkdir(parents=True, exist_ok=True)
     return None
+
+
+def _model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
+    """A model for what the training utterances are written in, as drawn or with the weights of `init`."""
+    tokenizer = instantiate(cfg.tokenizer)
+    if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
+        tokenizer = tokenizer(utterance.text for utterance in utterances)
+    model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
+    if cfg.init is not None:
+        path = Path(as_text("init", cfg.init))
+        trained = CTCModel.load(path)
+        try:
+            model.adopt(trained)
+        except ModelError as error:
+            raise ModelError(f"init: {path}: {error}; take its model.* settings") from None
+    return model
 
 
 def _check_resumable(checkpoint: Path, model: CTCModel) -> None:
@@ -225,19 +215,6 @@ def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance
     )
 
 
-def _note(part: str, selection: Selection, folder: Path) -> None:
-    print(f"{part}: {selection.summary()}")
-    selection.write(folder / f"left_out_{part}.txt")
-
-
-def _begin_with(model: CTCModel, path: Path) -> None:
-    trained = CTCModel.load(path)
-    try:
-        model.adopt(trained)
-    except ModelError as error:
-        raise ModelError(f"init: {path}: {error}; take its model.* settings") from None
-
-
 def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:
     """Corpus statistics from a sample of the training utterances, as they are."""
     chosen = torch.randperm(len(selection.examples), generator=torch.Generator().manual_seed(seed))[:SAMPLED]
@@ -245,63 +222,47 @@ def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:
     model.features.fit(batch.waveforms, batch.lengths)
 
 
-def _fit(
-    trainer: Any, module: Recogniser, data: SpeechData, checkpoint: Path | None, folder: Path
-) -> tuple[Score, list[str]]:
-    """The score of the last epoch, and the checkpoints that the module's weights are of in the end."""
-    gc.collect()
-    gc.freeze()  # data workers share what is there by now, until a search for garbage writes to all of it
-    try:
-        # Lightning's checkpoints hold more than weights; only those that this program wrote are read
-        with _told_once(trainer.world_size):
-            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
-            return module.score, settle(trainer, module, data)
-    except SystemExit:  # how Lightning ends after Ctrl-C
-        kept = (folder / "checkpoints" / "last.ckpt").is_file()
-        then = f"keeps what was learnt, resume=true dir={folder} goes on" if kept else "keeps nothing yet"
-        raise KeyboardInterrupt(f"interrupted; {folder} {then}") from None
-    except StorageError as error:
-        raise StorageError(f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch") from None
-    except torch.OutOfMemoryError:
-        raise TrainingError(
-            f"the memory of {trainer.strategy.root_device} ran out in a batch of {module.at_hand}; lower "
-            "data.batch_seconds (and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one "
-            "utterance is too long"
-        ) from None
-    except RuntimeError as error:
-        gone = _gone(error, trainer.world_size)
-        if gone is None:
-            raise
-        raise TrainingError(f"{gone}; resume=true dir={folder} goes on from the last epoch") from error
-    finally:
-        gc.unfreeze()
+def _trainer(cfg: DictConfig) -> Trainer:
+    callbacks = [cli.built(f"callbacks.{name}", one) for name, one in cfg.callbacks.items() if one is not None]
+    for callback in callbacks:
+        score = getattr(callback, "monitor", None)
+        if score not in SCORES and (score is not None or isinstance(callback, EarlyStopping)):
+            raise ConfigError(f"callbacks: {score!r} is no score of validation; it can be {', '.join(SCORES)}")
+    for name, logger in cfg.logger.items():
+        if isinstance(logger, DictConfig) and logger.get("name") is not None:
+            as_text(f"logger.{name}.name", logger.name)
+    loggers = [cli.built(f"logger.{name}", one) for name, one in cfg.logger.items() if one is not None]
+    trainer: Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
+    if not trainer.limit_val_batches:
+        raise ConfigError("trainer.limit_val_batches is 0; a run is judged by its validation, give it 1 at least")
+    return trainer
 
 
-@contextmanager
-def _told_once(world: int) -> Iterator[None]:
-    """No traceback for an error of a process that is gone where nobody can catch it, as in the callback of a weakref:
-    torch raises it from a signal's handler, wherever Python is, and again where the training waits for data."""
-    former = sys.unraisablehook
+def _summary(
+    cfg: DictConfig, trainer: Trainer, module: Recogniser, data: SpeechData, final: Score, best: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "val_wer": module.score.wer,
+        "final_val_wer": final.wer,
+        "final_val_cer": final.cer,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "best_checkpoints": best,
+        "seconds": round(module.seconds, 3),
+        "hours": {part: round(selection.hours, 4) for part, selection in data.selections.items()},
+        "left_out": {part: len(selection.left_out) for part, selection in data.selections.items()},
+        "skipped": len(module.skipped),
+        "parameters": _parameters(module.model),
+        "seed": cfg.seed,
+        "commit": _commit(),
+        "versions": _versions(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {trainer.strategy.root_device}",
+        "config": OmegaConf.to_container(cfg, resolve=True),
+    }
 
-    def hook(unraisable: Any) -> None:
-        error = unraisable.exc_value
-        if not (isinstance(error, RuntimeError) and _gone(error, world)):
-            former(unraisable)
 
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = former
-
-
-def _gone(error: RuntimeError, world: int) -> str | None:
-    """Which process of a training is gone, where that is what an error says: a DataLoader's, gloo's or NCCL's."""
-    if "DataLoader worker" in str(error):
-        return "a data worker was killed, perhaps for want of memory (lower data.workers)"
-    if world > 1 and (isinstance(error, torch.distributed.DistError) or "onnection" in str(error)):
-        return "another process of this training has ended, what it said itself tells why"
-    return None
+def _parameters(model: CTCModel) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

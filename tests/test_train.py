@@ -25,7 +25,8 @@ from asr.data.manifest import read_manifest, write_manifest
 from asr.data.shards import pack
 from asr.evaluate import evaluate
 from asr.model import CTCModel
-from asr.train import _told_once, main, train
+from asr.train import main, train
+from asr.training.fit import _told_once
 from asr.training.module import Recogniser
 from asr.transcriber import Transcriber
 
@@ -440,6 +441,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["+trainer.limit_val_batches=0"], "trainer.limit_val_batches is 0; a run is judged by its validation"),
         (["callbacks.stop=true"], "callbacks.stop is True; it is a group of settings, or null for none of it"),
         (["logger.csv=7"], "logger.csv is 7; it is a group of settings, or null for none of it"),
+        (["logger.csv.name=2026"], "logger.csv.name is 2026; it must be text; what looks like a number takes quotes"),
         (["model.intermediate=2"], "model.intermediate is 2; it must be a list of numbers"),
         (["+data.batch_second=3"], "did you mean batch_seconds?"),
         (["model.cell=gro"], "cell is 'gro'; it must be one of gru, lstm, rnn"),

@@ -1,0 +1,80 @@
+"""A training from its first step to its last, and what there is to say when it ends before."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+
+from asr.errors import StorageError, TrainingError
+from asr.score import Score
+from asr.training.best import settle
+from asr.training.data import SpeechData
+from asr.training.module import Recogniser
+
+
+def fit(
+    trainer: Trainer, module: Recogniser, data: SpeechData, checkpoint: Path | None, folder: Path
+) -> tuple[Score, list[str]]:
+    """Train: the score of the last epoch, and the checkpoints that the module's weights are of in the end.
+
+    Goes on from a checkpoint where one is given. Raises TrainingError for memory that runs out and for a process
+    that is gone, StorageError for data that cannot be fetched, KeyboardInterrupt; they say how to go on in `folder`.
+    """
+    gc.collect()
+    gc.freeze()  # data workers share what is there by now, until a search for garbage writes to all of it
+    try:
+        # Lightning's checkpoints hold more than weights; only those that this program wrote are read
+        with _told_once(trainer.world_size):
+            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
+            return module.score, settle(trainer, module, data)
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        kept = (folder / "checkpoints" / "last.ckpt").is_file()
+        then = f"keeps what was learnt, resume=true dir={folder} goes on" if kept else "keeps nothing yet"
+        raise KeyboardInterrupt(f"interrupted; {folder} {then}") from None
+    except StorageError as error:
+        raise StorageError(f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch") from None
+    except torch.OutOfMemoryError:
+        raise TrainingError(
+            f"the memory of {trainer.strategy.root_device} ran out in a batch of {module.at_hand}; lower "
+            "data.batch_seconds (and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one "
+            "utterance is too long"
+        ) from None
+    except RuntimeError as error:
+        gone = _gone(error, trainer.world_size)
+        if gone is None:
+            raise
+        raise TrainingError(f"{gone}; resume=true dir={folder} goes on from the last epoch") from error
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
+def _told_once(world: int) -> Iterator[None]:
+    """No traceback for an error of a process that is gone where nobody can catch it, as in the callback of a weakref:
+    torch raises it from a signal's handler, wherever Python is, and again where the training waits for data."""
+    former = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        error = unraisable.exc_value
+        if not (isinstance(error, RuntimeError) and _gone(error, world)):
+            former(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = former
+
+
+def _gone(error: RuntimeError, world: int) -> str | None:
+    """Which process of a training is gone, where that is what an error says: a DataLoader's, gloo's or NCCL's."""
+    if "DataLoader worker" in str(error):
+        return "a data worker was killed, perhaps for want of memory (lower data.workers)"
+    if world > 1 and (isinstance(error, torch.distributed.DistError) or "onnection" in str(error)):
+        return "another process of this training has ended, what it said itself tells why"
+    return None
