@@ -47,9 +47,11 @@ class SpeechData(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Start validation's processes. Forked in mid-training they would hold what a step takes, until the end."""
         if self._validation is None:
-            self._validation = self._loader("validation", None)
+            self._validation, sampler = self._loader("validation", None), self.samplers["validation"]
             if self.workers:
-                iter(self._validation)  # the loader keeps it
+                sampler.go_on(0, len(sampler))  # they have nothing to do yet
+                iter(self._validation)  # the loader keeps it, and them
+                sampler.go_on(0, 0)
 
     def train_dataloader(self) -> DataLoader:
         return self._loader("train", self.augment)
