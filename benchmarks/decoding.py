@@ -173,7 +173,61 @@ def measured(ways: dict[str, Callable[[], Run]], references: list[str], rounds: 
     }
 
 
-def main() -> None:
+def left_out(beam: Beam, emissions: Emissions) -> float:
+    """The share of frames that a beam search does not look at."""
+    kept = sum(len(looked_at(emissions.row(i).numpy(), beam.skip_blank)) for i in range(len(emissions.lengths)))
+    return 1 - kept / int(emissions.lengths.sum())
+
+
+class Results:
+    """The rows of all searches as a table, and the worst that there is in it."""
+
+    HEADINGS = ("search", "beam", "decoder", "CPU ms / s", "x bare", "x pruned")
+    HEADINGS += ("2 processes", "left out", "WER", "off bare")
+
+    def __init__(self, title: str, seconds: float) -> None:
+        self.table, self.seconds = Table(title=title), seconds
+        for heading in self.HEADINGS:
+            self.table.add_column(heading, justify="left" if heading in ("search", "decoder") else "right")
+        self.worst: dict[str, list[float]] = {}
+
+    def add(self, search: str, size: int, rows: dict[str, Row], skipped: dict[str, float]) -> None:
+        """Rows of a search with a beam of `size`; `skipped` is the share of frames left out, where that is known."""
+        unpruned, alike, one, two = (rows[name] for name in (BARE, PRUNED, SKIPPING, TWO))
+        for name, row in rows.items():
+            times = [f"{1000 * row.cpu / self.seconds:.2f}", f"{row.cpu / unpruned.cpu:.2f}"]
+            times += [f"{row.cpu / alike.cpu:.2f}", ""]
+            self.table.add_row(
+                search,
+                str(size),
+                name,
+                *(times if name != TWO else ["", "", "", f"{one.wall / two.wall:.2f}"]),
+                f"{skipped[name]:.0%}" if name in skipped else "",
+                f"{row.wer:.2%}",
+                f"{100 * (row.wer - unpruned.wer):+.2f}",
+            )
+        self.table.add_section()
+        for name in (WHOLE, SKIPPING):
+            for against in (BARE, PRUNED):
+                self._note(f"{name} / {against}", rows[name].cpu / rows[against].cpu)
+        self._note("points of WER off the bare call", 100 * abs(one.wer - unpruned.wer))
+        self._note("points of WER that skipping brings", 100 * abs(one.wer - rows[WHOLE].wer))
+        self._note(TWO, -one.wall / two.wall)
+
+    def print(self, remarks: Sequence[str]) -> None:
+        Console(width=120).print(self.table)
+        for remark in remarks:
+            print(remark)
+        for what, figures in self.worst.items():
+            if what != TWO:
+                print(f"{what}: at most {max(figures):.2f}")
+        print(f"two processes decode at least {-max(self.worst[TWO]):.2f} times as much as one")
+
+    def _note(self, what: str, figure: float) -> None:
+        self.worst.setdefault(what, []).append(figure)
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="a trained model")
     parser.add_argument("--manifest", type=Path, required=True, nargs="+", help="what is decoded, as JSON lines")
@@ -184,7 +238,11 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="so many utterances only")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each row; the best counts")
     parser.add_argument("--pyctcdecode", metavar="PYTHON", help="interpreter of an environment that has it")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
     model = CTCModel.load(options.checkpoint).eval()
     tokenizer = model.tokenizer
     emissions, references, seconds = heard(model, options.manifest, options.limit)
@@ -204,32 +262,8 @@ def main() -> None:
     else:
         remarks.append("no --pyctcdecode: its rows are left out")
 
-    def frames_left_out(beam: Beam) -> float:
-        kept = sum(len(looked_at(emissions.row(i).numpy(), beam.skip_blank)) for i in range(len(emissions.lengths)))
-        return 1 - kept / int(emissions.lengths.sum())
-
-    table = Table(
-        title=f"{len(references)} utterances, {seconds:.0f} s of audio, {len(tokenizer)} tokens, {os.cpu_count()} cores"
-    )
-    headings = (
-        "search",
-        "beam",
-        "decoder",
-        "CPU ms / s",
-        "x bare",
-        "x pruned",
-        "2 processes",
-        "left out",
-        "WER",
-        "off bare",
-    )
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("search", "decoder") else "right")
-    worst: dict[str, list[float]] = {}
-
-    def note(what: str, figure: float) -> None:
-        worst.setdefault(what, []).append(figure)
-
+    title = f"{len(references)} utterances, {seconds:.0f} s of audio, {len(tokenizer)} tokens, {os.cpu_count()} cores"
+    results = Results(title, seconds)
     for search, settings in searches.items():
         for size in BEAMS:
             beams = {
@@ -242,33 +276,9 @@ def main() -> None:
             ways |= {name: ours(beam, emissions, tokenizer) for name, beam in beams.items()}
             if aside and search in aside.ready.get("searches", ()):
                 ways["pyctcdecode"] = lambda size=size, search=search: aside.run(size, search != "free")
-            rows = measured(ways, references, options.rounds)
-            for name, row in rows.items():
-                table.add_row(
-                    search,
-                    str(size),
-                    name,
-                    "" if name == TWO else f"{1000 * row.cpu / seconds:.2f}",
-                    "" if name == TWO else f"{row.cpu / rows[BARE].cpu:.2f}",
-                    "" if name == TWO else f"{row.cpu / rows[PRUNED].cpu:.2f}",
-                    f"{rows[SKIPPING].wall / row.wall:.2f}" if name == TWO else "",
-                    f"{frames_left_out(beams[name]):.0%}" if name in beams else "",
-                    f"{row.wer:.2%}",
-                    f"{100 * (row.wer - rows[BARE].wer):+.2f}",
-                )
-            table.add_section()
-            for name in (WHOLE, SKIPPING):
-                for against in (BARE, PRUNED):
-                    note(f"{name} / {against}", rows[name].cpu / rows[against].cpu)
-            note("points of WER off the bare call", 100 * abs(rows[SKIPPING].wer - rows[BARE].wer))
-            note("two processes", -rows[SKIPPING].wall / rows[TWO].wall)
-    Console(width=120).print(table)
-    for remark in remarks:
-        print(remark)
-    least = -max(worst.pop("two processes"))
-    for what, figures in worst.items():
-        print(f"{what}: at most {max(figures):.2f}")
-    print(f"two processes decode at least {least:.2f} times as much as one")
+            skipped = {name: left_out(beam, emissions) for name, beam in beams.items()}
+            results.add(search, size, measured(ways, references, options.rounds), skipped)
+    results.print(remarks)
 
 
 if __name__ == "__main__":
