@@ -20,6 +20,8 @@ __all__ = ["load"]
 # shape twice: a training grew by a third within an hour. A step needs some forty. Both are read at the first kernel.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
+# numpy asks for huge pages wherever it takes 4 MB, as for a picture. What torch puts there later is rounded up to them.
+os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 
 def load(path: str | Path, *, device: str = "cpu") -> Transcriber:
