@@ -108,11 +108,23 @@ def test_what_a_benchmark_takes_from_here_is_there(path):
                 assert hasattr(module, alias.name) or importlib.import_module(f"{node.module}.{alias.name}")
 
 
-def loaded(code: str, *names: str) -> set[str]:
-    """Which of the packages are loaded when a fresh interpreter has run the code."""
-    code += f"\nimport sys; print(*[name for name in {names!r} if name in sys.modules])"
+def printed(code: str) -> set[str]:
+    """The words that a fresh interpreter prints while it runs the code."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     return set(done.stdout.split())
+
+
+def loaded(code: str, *names: str) -> set[str]:
+    """Which of the packages are loaded when a fresh interpreter has run the code."""
+    return printed(f"{code}\nimport sys; print(*[name for name in {names!r} if name in sys.modules])")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is looked at through /proc")
+def test_large_arrays_do_not_ask_for_huge_pages(monkeypatch):
+    monkeypatch.delenv("NUMPY_MADVISE_HUGEPAGE", raising=False)  # which this process has set
+    code = "import asr, numpy\nkept = numpy.ones(2**22)\n"
+    code += "print(*[line for line in open('/proc/self/smaps') if line.startswith('VmFlags')])"
+    assert "hg" not in printed(code)
 
 
 def test_import_asr_does_not_wait_for_torch():
