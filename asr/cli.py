@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -203,10 +203,13 @@ def _explained(error: BaseException, config_name: str) -> str:
 
     GlobalHydra.instance().clear()
     keys = _dotted(OmegaConf.to_container(compose(config_name, []), resolve=False))
-    if misspelt[1] in keys:
-        group = misspelt[1].rpartition(".")[0]
-        return f"{misspelt[1]}: {group} as chosen here has no such setting, or is null; --cfg job shows what it has"
-    return f"no setting {misspelt[1]!r}{_did_you_mean(misspelt[1], keys)}; --cfg job shows them all"
+    key, group = misspelt[1], misspelt[1].rpartition(".")[0]
+    if key in keys:
+        return f"{key}: {group} as chosen here has no such setting, or is null; --cfg job shows what it has"
+    hint = _did_you_mean(key, keys)
+    if not hint and f"{group}._target_" in keys:
+        return f"no setting {key!r}; --cfg job shows them all, +{key}=... adds one that the class of {group} takes"
+    return f"no setting {key!r}{hint}; --cfg job shows them all"
 
 
 def _unreadable(override: str) -> str:
@@ -226,9 +229,16 @@ def _dotted(node: Any, prefix: str = "") -> list[str]:
     return names + [name for key in node for name in _dotted(node[key], f"{prefix}{key}.")]
 
 
-def _did_you_mean(key: str, keys: Iterable[str]) -> str:
-    close = get_close_matches(key, list(keys), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+def _did_you_mean(key: str, keys: Collection[str]) -> str:
+    """The nearest setting of the same group; where none is near, or there is no such group, up to two of others."""
+    group, _, name = key.rpartition(".")
+    places: dict[str, list[str]] = {}
+    for known in keys:
+        places.setdefault(known.rpartition(".")[2], []).append(known)
+    here = [known.rpartition(".")[2] for known in keys if known.rpartition(".")[0] == group]
+    close = [f"{group}.{match}".lstrip(".") for match in get_close_matches(name, here, n=1)]
+    close = close or [known for match in get_close_matches(name, places, n=2) for known in places[match]][:2]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def guarded(function: Callable[[], Any], name: str) -> None:

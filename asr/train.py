@@ -235,6 +235,10 @@ def _trainer(cfg: DictConfig) -> Trainer:
     trainer: Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
     if not trainer.limit_val_batches:
         raise ConfigError("trainer.limit_val_batches is 0; a run is judged by its validation, give it 1 at least")
+    if trainer.overfit_batches:
+        raise ConfigError("trainer.overfit_batches is not for batches of like length; take experiment=overfit")
+    if trainer.precision != "32-true" and not trainer.precision.endswith("-mixed"):
+        raise ConfigError(f"trainer.precision is {trainer.precision}; it can be 32-true, bf16-mixed or 16-mixed")
     return trainer
 
 

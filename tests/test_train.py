@@ -420,6 +420,17 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.batch_second=3"], "did you mean data.batch_seconds?"),
         (["nothing"], "nothing: no setting; one is given as KEY=VALUE"),
         (["modle=tiny"], "did you mean model?"),
+        (["modle.hidden=3"], "did you mean model.hidden?"),
+        (["lr=1e-3"], "did you mean optimizer.lr?"),
+        (["data.lr=1e-3"], "did you mean optimizer.lr?"),
+        (["epochs=3"], "did you mean callbacks.pictures.epochs or trainer.max_epochs?"),
+        (
+            ["trainer.val_check_interval=3"],
+            "--cfg job shows them all, +trainer.val_check_interval=... adds one that the class of trainer takes",
+        ),
+        (["+trainer.val_check_interval=100"], "trainer: `val_check_interval` (100) must be less than or equal"),
+        (["+trainer.overfit_batches=2"], "trainer.overfit_batches is not for batches of like length"),
+        (["trainer.precision=16-true"], "trainer.precision is 16-true; it can be 32-true, bf16-mixed or 16-mixed"),
         (
             ["experiment=demo", "augment.spec.time_width=3"],
             "augment.spec as chosen here has no such setting, or is null",

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import torch
 from lightning import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from asr.errors import StorageError, TrainingError
+from asr.errors import ConfigError, StorageError, TrainingError
 from asr.score import Score
 from asr.training.best import settle
 from asr.training.data import SpeechData
@@ -23,7 +25,8 @@ def fit(
     """Train: the score of the last epoch, and the checkpoints that the module's weights are of in the end.
 
     Goes on from a checkpoint where one is given. Raises TrainingError for memory that runs out and for a process
-    that is gone, StorageError for data that cannot be fetched, KeyboardInterrupt; they say how to go on in `folder`.
+    that is gone, StorageError for data that cannot be fetched, KeyboardInterrupt, all with how to go on in `folder`;
+    ConfigError for what the Trainer refuses only now.
     """
     gc.collect()
     gc.freeze()  # data workers share what is there by now, until a search for garbage writes to all of it
@@ -44,11 +47,13 @@ def fit(
             "data.batch_seconds (and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one "
             "utterance is too long"
         ) from None
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, MisconfigurationException) as error:
         gone = _gone(error, trainer.world_size)
-        if gone is None:
-            raise
-        raise TrainingError(f"{gone}; resume=true dir={folder} goes on from the last epoch") from error
+        if gone is not None:
+            raise TrainingError(f"{gone}; resume=true dir={folder} goes on from the last epoch") from error
+        if _raised_by_lightning(error):
+            raise ConfigError(f"trainer: {str(error).strip()}") from error
+        raise
     finally:
         gc.unfreeze()
 
@@ -61,7 +66,7 @@ def _told_once(world: int) -> Iterator[None]:
 
     def hook(unraisable: Any) -> None:
         error = unraisable.exc_value
-        if not (isinstance(error, RuntimeError) and _gone(error, world)):
+        if error is None or _gone(error, world) is None:
             former(unraisable)
 
     sys.unraisablehook = hook
@@ -71,8 +76,16 @@ def _told_once(world: int) -> Iterator[None]:
         sys.unraisablehook = former
 
 
-def _gone(error: RuntimeError, world: int) -> str | None:
+def _raised_by_lightning(error: BaseException) -> bool:
+    """Whether an error comes from Lightning's own lines, which look at some of the Trainer's settings only there."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("lightning.")
+
+
+def _gone(error: BaseException, world: int) -> str | None:
     """Which process of a training is gone, where that is what an error says: a DataLoader's, gloo's or NCCL's."""
+    if not isinstance(error, RuntimeError):
+        return None
     if "DataLoader worker" in str(error):
         return "a data worker was killed, perhaps for want of memory (lower data.workers)"
     if world > 1 and (isinstance(error, torch.distributed.DistError) or "onnection" in str(error)):
