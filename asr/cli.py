@@ -1,6 +1,7 @@
 """What all entry points share: where the configuration lies, and how errors are told."""
 
 import errno
+import inspect
 import os
 import re
 import sys
@@ -202,14 +203,22 @@ def _explained(error: BaseException, config_name: str) -> str:
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
-    keys = _dotted(OmegaConf.to_container(compose(config_name, []), resolve=False))
-    key, group = misspelt[1], misspelt[1].rpartition(".")[0]
+    cfg = compose(config_name, [])
+    keys = _dotted(OmegaConf.to_container(cfg, resolve=False))
+    key = misspelt[1]
+    group, _, name = key.rpartition(".")
     if key in keys:
         return f"{key}: {group} as chosen here has no such setting, or is null; --cfg job shows what it has"
-    hint = _did_you_mean(key, keys)
-    if not hint and f"{group}._target_" in keys:
-        return f"no setting {key!r}; --cfg job shows them all, +{key}=... adds one that the class of {group} takes"
-    return f"no setting {key!r}{hint}; --cfg job shows them all"
+    if _takes(OmegaConf.select(cfg, f"{group}._target_"), name):
+        return f"no setting {key!r} as yet; +{key}=... adds it"
+    return f"no setting {key!r}{_did_you_mean(key, keys)}; --cfg job shows them all"
+
+
+def _takes(target: str | None, name: str) -> bool:
+    """Whether the class that a group builds has an argument of that name."""
+    from hydra.utils import get_object
+
+    return target is not None and name in inspect.signature(get_object(target)).parameters
 
 
 def _unreadable(override: str) -> str:

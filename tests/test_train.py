@@ -425,8 +425,8 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.lr=1e-3"], "did you mean optimizer.lr?"),
         (["epochs=3"], "did you mean callbacks.pictures.epochs or trainer.max_epochs?"),
         (
-            ["trainer.val_check_interval=3"],
-            "--cfg job shows them all, +trainer.val_check_interval=... adds one that the class of trainer takes",
+            ["trainer.limit_train_batches=3"],
+            "no setting 'trainer.limit_train_batches' as yet; +trainer.limit_train_batches=... adds it",
         ),
         (["+trainer.val_check_interval=100"], "trainer: `val_check_interval` (100) must be less than or equal"),
         (["+trainer.overfit_batches=2"], "trainer.overfit_batches is not for batches of like length"),
