@@ -1,10 +1,10 @@
 """Whether a long training's memory grows: python benchmarks/soak.py [minutes=120] [key=value ...].
 
 Runs `asr.train` with these keys and two data workers for so long, then stops it as Ctrl-C does. A row for every ten
-minutes: the median and the peak of the memory of all its processes, each against that of the first row after the first
+minutes: the mean and the peak of the memory of all its processes, each against that of the first row after the first
 ten minutes. Pages that they share count once. Those of libraries do not count: how large their proportional share is
-depends on what else runs on the machine. Batches differ, so a median goes up and down by a few hundredths from row to
-row; what grows goes up only.
+depends on what else runs on the machine. Batches differ, so memory swings by a twentieth or so: the mean of 120 samples
+has a standard error of half a hundredth, which its column "±" gives.
 """
 
 import os
@@ -13,14 +13,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
+from statistics import fmean, pstdev
 
 import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-EVERY = 10  # seconds between samples
+EVERY = 5  # seconds between samples
 ROW = 600  # seconds
 
 
@@ -52,16 +52,21 @@ def main() -> None:
             os.kill(training.pid, signal.SIGINT)
         training.wait()
     table = Table(title=escape(f"memory of asr.train {' '.join(keys)}"))
-    for heading in ("minutes", "median, MB", "against", "peak, MB", "against"):
+    for heading in ("minutes", "mean, MB", "±", "against", "peak, MB", "against"):
         table.add_column(heading, justify="right")
     rows: dict[int, list[float]] = {}
     for seconds, megabytes in samples:
         rows.setdefault(int(seconds // ROW), []).append(megabytes)
+    first = rows.get(1, rows[0])
     for row, found in rows.items():
-        figures: list[str] = []
-        for statistic in (median, max):
-            figures += [f"{statistic(found):,.0f}", f"{statistic(found) / statistic(rows[1]):.3f}" if row else ""]
-        table.add_row(f"{10 * row} to {10 * row + 10}", *figures)
+        table.add_row(
+            f"{10 * row} to {10 * row + 10}",
+            f"{fmean(found):,.0f}",
+            f"{pstdev(found) / len(found) ** 0.5:,.0f}",
+            f"{fmean(found) / fmean(first):.3f}" if row else "",
+            f"{max(found):,.0f}",
+            f"{max(found) / max(first):.3f}" if row else "",
+        )
     Console(width=100).print(table)
 
 
