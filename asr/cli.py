@@ -37,6 +37,7 @@ _DISK = {
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 MANIFESTS = ("data.train", "data.validation", "data.test")  # each may be several
+WHOLE = {"data": "base", "augment": "none"}  # groups that build no object, each with an option that names all it has
 QUOTED = "[]'\" "  # what may stand around the words of a value
 
 
@@ -153,8 +154,9 @@ def _check(cfg: DictConfig, config_name: str) -> None:
     file = _yaml(f"{config_name}.yaml")
     groups = {key: None for entry in file.pop("defaults") if isinstance(entry, dict) for key in entry}
     checked = [("", cfg, groups | file)]
-    if "data" in cfg:
-        checked.append(("data.", cfg.data, _yaml("data/base.yaml")))
+    checked += [
+        (f"{group}.", cfg[group], _yaml(f"{group}/{whole}.yaml")) for group, whole in WHOLE.items() if group in cfg
+    ]
     for prefix, given, known in checked:
         for key, value in _plain(given).items():
             if key not in known:

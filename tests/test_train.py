@@ -455,6 +455,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["logger.csv.name=2026"], "logger.csv.name is 2026; it must be text; what looks like a number takes quotes"),
         (["model.intermediate=2"], "model.intermediate is 2; it must be a list of numbers"),
         (["+data.batch_second=3"], "did you mean batch_seconds?"),
+        (["+augment.noize.probability=1"], "augment.noize: nothing reads this setting; did you mean noise?"),
         (["model.cell=gro"], "cell is 'gro'; it must be one of gru, lstm, rnn"),
         (["+model.depth=3"], "unexpected keyword argument 'depth'"),
         (["data.batch_seconds=0"], "it must be above 0"),
