@@ -34,18 +34,19 @@ def preview(cfg: DictConfig) -> list[Path]:
     folder = Path(cfg.dir)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
-    for utterance in utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count]:
+    for at, utterance in enumerate(utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count], 1):
+        name = f"{at}-{utterance.audio.stem}"  # several utterances may be pieces of one recording
         waveform = audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
         views = [waveform, *(augment(waveform, np.random.default_rng((cfg.seed, view))) for view in range(cfg.views))]
         rows = []
         for number, view in enumerate(views):
-            clip = folder / f"{utterance.audio.stem}-{number}.wav"
+            clip = folder / f"{name}-{number}.wav"
             soundfile.write(clip, view / max(1.0, float(np.abs(view).max())), SAMPLE_RATE)
             x, lengths = features(torch.from_numpy(view)[None], torch.tensor([len(view)]))
             if number and masks is not None:
                 x = masks(x, lengths)
             rows.append((clip.name if number else f"{clip.name}, as it is: {utterance.text}", x[0]))
-        pictures.append(folder / f"{utterance.audio.stem}.png")
+        pictures.append(folder / f"{name}.png")
         save(features_figure(rows, seconds_per_frame=features.seconds_per_frame), pictures[-1])
     print(f"{len(pictures)} utterances, each as it is and in {cfg.views} views, with pictures: {folder}")
     return pictures

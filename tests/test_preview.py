@@ -1,5 +1,6 @@
 """The preview of augmentation as a user runs it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import soundfile
 from entry import Call, caller
 
+from asr.data.manifest import Utterance, write_manifest
 from asr.preview import main
 
 
@@ -40,6 +42,20 @@ def test_clips_can_be_heard_and_seen_and_are_the_same_for_the_same_seed(
         assert np.array_equal(clip, b[name])
         assert np.array_equal(clip, c[name]) == name.endswith("-0.wav")  # the first is the recording itself
         assert np.abs(clip).max() <= 1
+
+
+def test_pieces_of_one_recording_have_clips_of_their_own(
+    recording: Callable[..., Path], tmp_path: Path, call: Call
+) -> None:
+    audio = recording("long.wav", 3.0)
+    pieces = [Utterance(audio, 1.0, "a", offset=offset) for offset in (0.0, 1.0, 2.0)]
+    write_manifest(tmp_path / "train.jsonl", pieces)
+    finished = call(
+        main, "data=folder", f"data.train={tmp_path}/train.jsonl", f"dir={tmp_path}/out", "count=3", "views=1"
+    )
+    assert finished.code == 0, finished.err
+    assert len(clips(tmp_path / "out")) == 3 * (1 + 1)
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 
 def test_settings_that_make_no_sense_get_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
