@@ -18,6 +18,7 @@ import psutil
 import pytest
 import torch
 from entry import Call, caller
+from matplotlib.figure import Figure
 
 from asr import cli
 from asr.data.dataset import Batch
@@ -104,6 +105,18 @@ def test_data_workers_are_forked_before_a_step_has_taken_memory(
     run(corpus, tmp_path, "trainer.max_epochs=1", "callbacks.pictures=null", "data.workers=1")
     assert len(processes["training_step"] - before) == 2
     assert processes["validation_step"] == processes["training_step"]
+
+
+def test_pictures_leave_nothing_in_memory(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = []
+
+    def count(_: Recogniser) -> None:
+        alive.append(sum(isinstance(thing, Figure) for thing in gc.get_objects()))
+
+    monkeypatch.setattr(Recogniser, "on_train_epoch_start", count, raising=True)
+    run(corpus, tmp_path, "callbacks.pictures.epochs=1")
+    assert len(list((tmp_path / "pictures").glob("*.png"))) > 0
+    assert alive == [0, 0]
 
 
 def test_an_earlier_run_is_moved_aside_and_not_lost(corpus: Path, tmp_path: Path) -> None:

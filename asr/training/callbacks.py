@@ -1,5 +1,6 @@
 """What a person sees of a run, and what is kept of it."""
 
+import gc
 import signal
 import sys
 import threading
@@ -194,6 +195,10 @@ class Pictures(Callback):
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if trainer.current_epoch % self.epochs and not last:
             return
+        self._draw(trainer, pl_module)
+        gc.collect()  # figures are circles, which hold 3 MB each until somebody looks for them
+
+    def _draw(self, trainer: Trainer, pl_module: Recogniser) -> None:
         model, lines = pl_module.model, []
         seconds_per_frame: float = model.features.seconds_per_frame
         boards = [logger.experiment for logger in trainer.loggers if hasattr(logger.experiment, "add_figure")]
