@@ -247,7 +247,7 @@ def _did_you_mean(key: str, keys: Collection[str]) -> str:
     for known in keys:
         places.setdefault(known.rpartition(".")[2], []).append(known)
     here = [known.rpartition(".")[2] for known in keys if known.rpartition(".")[0] == group]
-    close = [f"{group}.{match}".lstrip(".") for match in get_close_matches(name, here, n=1)]
+    close = [key.removesuffix(name) + match for match in get_close_matches(name, here, n=1)]
     close = close or [known for match in get_close_matches(name, places, n=2) for known in places[match]][:2]
     return f"; did you mean {' or '.join(close)}?" if close else ""
 

@@ -196,7 +196,7 @@ class Pictures(Callback):
         if trainer.current_epoch % self.epochs and not last:
             return
         self._draw(trainer, pl_module)
-        gc.collect()  # figures are circles, which hold 3 MB each until somebody looks for them
+        gc.collect()  # figures are circles of references, which hold 3 MB each until they are looked for
 
     def _draw(self, trainer: Trainer, pl_module: Recogniser) -> None:
         model, lines = pl_module.model, []

@@ -66,7 +66,7 @@ def _told_once(world: int) -> Iterator[None]:
 
     def hook(unraisable: Any) -> None:
         error = unraisable.exc_value
-        if error is None or _gone(error, world) is None:
+        if _gone(error, world) is None:
             former(unraisable)
 
     sys.unraisablehook = hook
@@ -82,7 +82,7 @@ def _raised_by_lightning(error: BaseException) -> bool:
     return str(frame.f_globals.get("__name__")).startswith("lightning.")
 
 
-def _gone(error: BaseException, world: int) -> str | None:
+def _gone(error: BaseException | None, world: int) -> str | None:
     """Which process of a training is gone, where that is what an error says: a DataLoader's, gloo's or NCCL's."""
     if not isinstance(error, RuntimeError):
         return None
