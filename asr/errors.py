@@ -29,6 +29,10 @@ class TrainingError(AsrError):
     """A training that cannot go on: memory that ran out, or another process of it that is gone."""
 
 
+class WorkerError(AsrError):
+    """Data that do not come: a process that reads them is gone."""
+
+
 class DecodingError(AsrError):
     """Decoding that cannot go on: one of its processes is gone."""
 

@@ -9,7 +9,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from asr import cli
-from asr.data.dataset import SpeechDataset, loader
+from asr.data.dataset import SpeechDataset
+from asr.data.loader import Loader
 from asr.data.manifest import read_manifests
 from asr.data.sampler import BucketSampler
 from asr.data.select import everything
@@ -54,9 +55,10 @@ def recognise(
 ) -> Evaluation:
     """Hypotheses for examples, in batches of like length, compared with their references; timed without the start."""
     sampler = BucketSampler([e.utterance.duration for e in examples], batch_seconds=batch_seconds, shuffle=False)
-    results, failures = [], []
+    results: list[Result] = []
+    failures: list[tuple[str, str]] = []
     began = time.monotonic()
-    for batch in loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
+    for batch in Loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
         failures += batch.failures
         for utterance, hypothesis in zip(batch.utterances, transcriber.transcribe_batch(batch), strict=True):
             results.append(Result(utterance, hypothesis, compare(utterance.text, hypothesis.text)))

@@ -22,7 +22,8 @@ from rich.progress import track
 from asr import cli
 from asr.bounds import count, interval
 from asr.calibration import Calibration, Reliability
-from asr.data.dataset import OnError, SpeechDataset, loader
+from asr.data.dataset import OnError, SpeechDataset
+from asr.data.loader import Loader
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.sampler import BucketSampler
 from asr.data.select import everything
@@ -57,7 +58,7 @@ class Heard:
         examples = everything(utterances, model.tokenizer).examples
         sampler = BucketSampler([e.utterance.duration for e in examples], batch_seconds=batch_seconds, shuffle=False)
         batches = []
-        for batch in loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
+        for batch in Loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
             if len(batch):
                 emissions = model(batch.waveforms.to(model.device), batch.lengths.to(model.device))
                 batches.append((batch.utterances, replace(emissions, log_probs=emissions.log_probs.cpu())))

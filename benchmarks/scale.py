@@ -25,7 +25,8 @@ from rich.table import Table
 
 from asr import cli
 from asr.audio import SAMPLE_RATE
-from asr.data.dataset import SpeechDataset, loader
+from asr.data.dataset import SpeechDataset
+from asr.data.loader import Loader
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.sampler import BucketSampler
 from asr.data.select import select
@@ -80,7 +81,7 @@ def measure(cfg: object, path: Path) -> tuple[float, float]:
     start = time.perf_counter() - began
     items = [next(order) for _ in range(min(BATCHES, len(sampler)))]
     audio = 0.0
-    for number, batch in enumerate(loader(SpeechDataset(chosen.examples), items, workers=cfg.data.workers)):
+    for number, batch in enumerate(Loader(SpeechDataset(chosen.examples), items, workers=cfg.data.workers)):
         if number == 2:  # the first ones warm up
             began, audio = time.perf_counter(), 0.0
         emissions = model(batch.waveforms, batch.lengths)

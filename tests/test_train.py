@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -27,7 +26,6 @@ from asr.data.shards import pack
 from asr.evaluate import evaluate
 from asr.model import CTCModel
 from asr.train import main, train
-from asr.training.fit import _told_once
 from asr.training.module import Recogniser
 from asr.transcriber import Transcriber
 
@@ -249,18 +247,6 @@ def test_a_data_worker_that_is_killed_ends_the_run_with_a_line(corpus: Path, tmp
     assert process.returncode == 2, output
     assert "a data worker was killed" in output.splitlines()[-1]
     assert "Traceback" not in output
-
-
-def test_a_killed_worker_s_error_that_nobody_can_catch_is_not_printed_but_others_are(monkeypatch) -> None:
-    printed: list[BaseException] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: printed.append(unraisable.exc_value))
-    killed = RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
-    other = RuntimeError("something else")
-    with _told_once(1):
-        for error in (killed, other):
-            sys.unraisablehook(SimpleNamespace(exc_value=error))
-    sys.unraisablehook(SimpleNamespace(exc_value=killed))
-    assert printed == [other, killed]
 
 
 def test_memory_that_runs_out_gets_one_line_with_the_batch_and_the_setting(

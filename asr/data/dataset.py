@@ -1,6 +1,5 @@
 """Batches of waveforms and labels, read and decoded where they are asked for: in worker processes."""
 
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -8,13 +7,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from asr import audio, storage
 from asr.augment import Augment
-from asr.bounds import count
 from asr.data.manifest import Utterance
-from asr.data.sampler import BucketSampler
 from asr.data.select import Example
 from asr.errors import AudioError
 
@@ -135,21 +132,3 @@ def collate(
     frames_needed = torch.tensor([e.frames_needed for e in examples], dtype=torch.int64)
     utterances = tuple(e.utterance for e in examples)
     return Batch(padded, lengths, targets, target_lengths, frames_needed, utterances, tuple(failures))
-
-
-def loader(dataset: SpeechDataset, sampler: BucketSampler, *, workers: int = 0, pin_memory: bool = False) -> DataLoader:
-    """A DataLoader whose worker processes read, decode and pad whole batches. Raises ConfigError for less than none."""
-    return DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=sampler,
-        num_workers=count("data.workers", workers, least=0),
-        persistent_workers=workers > 0,
-        pin_memory=pin_memory,
-        worker_init_fn=_leave_interrupts,
-    )
-
-
-def _leave_interrupts(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that trains says when to stop, and needs data until then."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,10 +2,10 @@
 
 import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader
 
 from asr.augment import Augment
-from asr.data.dataset import OnError, SpeechDataset, loader
+from asr.data.dataset import OnError, SpeechDataset
+from asr.data.loader import Loader
 from asr.data.sampler import BucketSampler
 from asr.data.select import Selection
 
@@ -33,7 +33,7 @@ class SpeechData(LightningDataModule):
         self.seed = seed
         self.augment = augment
         self.on_error = on_error
-        self._validation: DataLoader | None = None
+        self._validation: Loader | None = None
         self.samplers = {
             name: BucketSampler(
                 [example.utterance.duration for example in selection.examples],
@@ -53,10 +53,10 @@ class SpeechData(LightningDataModule):
                 iter(self._validation)  # the loader keeps it, and them
                 sampler.go_on(0, 0)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Loader:
         return self._loader("train", self.augment)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Loader:
         assert self._validation is not None
         return self._validation
 
@@ -84,9 +84,9 @@ class SpeechData(LightningDataModule):
         sampler = self.samplers["train"]
         return {"utterances": len(sampler.durations), "batch_seconds": sampler.batch_seconds}
 
-    def _loader(self, part: str, augment: Augment | None) -> DataLoader:
+    def _loader(self, part: str, augment: Augment | None) -> Loader:
         if self.trainer is not None:
             self.samplers[part].split(self.trainer.global_rank, self.trainer.world_size)
         dataset = SpeechDataset(self.selections[part].examples, augment=augment, seed=self.seed, on_error=self.on_error)
         pin = torch.cuda.is_available()
-        return loader(dataset, self.samplers[part], workers=self.workers, pin_memory=pin)
+        return Loader(dataset, self.samplers[part], workers=self.workers, pin_memory=pin)

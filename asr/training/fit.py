@@ -1,18 +1,14 @@
 """A training from its first step to its last, and what there is to say when it ends before."""
 
 import gc
-import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from asr.errors import ConfigError, StorageError, TrainingError
+from asr.errors import ConfigError, StorageError, TrainingError, WorkerError
 from asr.score import Score
 from asr.training.best import settle
 from asr.training.data import SpeechData
@@ -25,22 +21,21 @@ def fit(
     """Train: the score of the last epoch, and the checkpoints that the module's weights are of in the end.
 
     Goes on from a checkpoint where one is given. Raises TrainingError for memory that runs out and for a process
-    that is gone, StorageError for data that cannot be fetched, KeyboardInterrupt, all with how to go on in `folder`;
-    ConfigError for what the Trainer refuses only now.
+    that is gone, WorkerError for one that reads data, StorageError for data that cannot be fetched, KeyboardInterrupt,
+    all with how to go on in `folder`; ConfigError for what the Trainer refuses only now.
     """
     gc.collect()
     gc.freeze()  # data workers share what is there by now, until a search for garbage writes to all of it
     try:
         # Lightning's checkpoints hold more than weights; only those that this program wrote are read
-        with _told_once(trainer.world_size):
-            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
-            return module.score, settle(trainer, module, data)
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
+        return module.score, settle(trainer, module, data)
     except SystemExit:  # how Lightning ends after Ctrl-C
         kept = (folder / "checkpoints" / "last.ckpt").is_file()
         then = f"keeps what was learnt, resume=true dir={folder} goes on" if kept else "keeps nothing yet"
         raise KeyboardInterrupt(f"interrupted; {folder} {then}") from None
-    except StorageError as error:
-        raise StorageError(f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch") from None
+    except (StorageError, WorkerError) as error:
+        raise type(error)(f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch") from None
     except torch.OutOfMemoryError:
         raise TrainingError(
             f"the memory of {trainer.strategy.root_device} ran out in a batch of {module.at_hand}; lower "
@@ -48,9 +43,12 @@ def fit(
             "utterance is too long"
         ) from None
     except (RuntimeError, ValueError, TypeError, ArithmeticError, MisconfigurationException) as error:
-        gone = _gone(error, trainer.world_size)
-        if gone is not None:
-            raise TrainingError(f"{gone}; resume=true dir={folder} goes on from the last epoch") from error
+        lost = isinstance(error, torch.distributed.DistError) or "onnection" in str(error)  # as NCCL or gloo say it
+        if trainer.world_size > 1 and isinstance(error, RuntimeError) and lost:
+            raise TrainingError(
+                "another process of this training has ended, what it said itself tells why; "
+                f"resume=true dir={folder} goes on from the last epoch"
+            ) from error
         if _raised_by_lightning(error):
             raise ConfigError(f"trainer: {str(error).strip()}") from error
         raise
@@ -58,36 +56,7 @@ def fit(
         gc.unfreeze()
 
 
-@contextmanager
-def _told_once(world: int) -> Iterator[None]:
-    """No traceback for an error of a process that is gone where nobody can catch it, as in the callback of a weakref:
-    torch raises it from a signal's handler, wherever Python is, and again where the training waits for data."""
-    former = sys.unraisablehook
-
-    def hook(unraisable: Any) -> None:
-        error = unraisable.exc_value
-        if _gone(error, world) is None:
-            former(unraisable)
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = former
-
-
 def _raised_by_lightning(error: BaseException) -> bool:
     """Whether an error comes from Lightning's own lines, which look at some of the Trainer's settings only there."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__")).startswith("lightning.")
-
-
-def _gone(error: BaseException | None, world: int) -> str | None:
-    """Which process of a training is gone, where that is what an error says: a DataLoader's, gloo's or NCCL's."""
-    if not isinstance(error, RuntimeError):
-        return None
-    if "DataLoader worker" in str(error):
-        return "a data worker was killed, perhaps for want of memory (lower data.workers)"
-    if world > 1 and (isinstance(error, torch.distributed.DistError) or "onnection" in str(error)):
-        return "another process of this training has ended, what it said itself tells why"
-    return None

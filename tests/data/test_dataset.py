@@ -1,18 +1,23 @@
 """Batches as they are read: padding, failures, augmentation, workers."""
 
+import gc
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from asr import audio
 from asr.augment import Speed
-from asr.data.dataset import SpeechDataset, collate, loader
+from asr.data.dataset import SpeechDataset, collate
+from asr.data.loader import Loader
 from asr.data.sampler import BucketSampler
 from asr.data.select import Example, everything
-from asr.errors import AudioError
+from asr.errors import AudioError, WorkerError
 from asr.text import Tokenizer
 
 TENSORS = ("waveforms", "lengths", "targets", "target_lengths", "frames_needed")
@@ -79,7 +84,7 @@ def test_the_error_of_a_worker_process_names_the_file_too(examples):
     for example in examples:
         example.utterance.audio.unlink()
     with pytest.raises(AudioError, match="no such file"):
-        list(loader(SpeechDataset(examples, on_error="raise"), sampler(examples), workers=1))
+        list(Loader(SpeechDataset(examples, on_error="raise"), sampler(examples), workers=1))
 
 
 def test_a_batch_can_be_left_with_no_utterance_at_all(examples):
@@ -94,20 +99,36 @@ def test_a_batch_can_be_left_with_no_utterance_at_all(examples):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_numbers_are_the_same_whatever_the_number_of_workers(examples, workers):
     dataset = SpeechDataset(examples, augment=Speed(), seed=3)
-    alone = list(loader(dataset, sampler(examples)))
-    spread = list(loader(dataset, sampler(examples), workers=workers))
+    alone = list(Loader(dataset, sampler(examples)))
+    spread = list(Loader(dataset, sampler(examples), workers=workers))
     assert len(alone) == len(spread) > 2
     assert all(map(same, alone, spread))
     assert [name for name in TENSORS if getattr(spread[0], name).is_shared()] == ["waveforms"]
 
 
+def test_a_killed_worker_is_told_where_a_batch_is_waited_for_and_nowhere_else(examples):
+    batches = Loader(SpeechDataset(examples), sampler(examples), workers=1)
+    others = psutil.Process().children()
+    first = list(batches)
+    (worker,) = set(psutil.Process().children()) - set(others)
+    worker.kill()
+    while worker.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    signal.raise_signal(signal.SIGCHLD)
+    assert len(list(Loader(SpeechDataset(examples), sampler(examples)))) == len(first)
+    with pytest.raises(WorkerError, match=r"a data worker was killed, .*; lower data\.workers"):
+        list(batches)
+    del batches
+    gc.collect()  # torch remembers the worker as long as the loader is there
+
+
 def test_persistent_workers_learn_of_the_next_epoch(examples):
     dataset, order = SpeechDataset(examples, augment=Speed(), seed=3), sampler(examples)
-    batches = loader(dataset, order, workers=1)
+    batches = Loader(dataset, order, workers=1)
     first = list(batches)
     order.set_epoch(1)
     second = list(batches)
-    assert all(map(same, second, loader(dataset, order)))
+    assert all(map(same, second, Loader(dataset, order)))
     assert {u for batch in first for u in batch.utterances} == {u for batch in second for u in batch.utterances}
 
 
@@ -137,7 +158,7 @@ def test_to_moves_every_tensor_and_keeps_the_rest(examples):
 def test_pinned_memory_holds_every_tensor(examples):
     batch = SpeechDataset(examples)[items(0, 1)].pin_memory()
     assert all(getattr(batch, name).is_pinned() for name in TENSORS)
-    assert all(b.waveforms.is_pinned() for b in loader(SpeechDataset(examples), sampler(examples), pin_memory=True))
+    assert all(b.waveforms.is_pinned() for b in Loader(SpeechDataset(examples), sampler(examples), pin_memory=True))
 
 
 def test_collate_of_nothing_is_an_empty_batch():

@@ -1,0 +1,96 @@
+"""Worker processes that read batches ahead, and what is said when one of them is gone."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from asr.bounds import count
+from asr.data.dataset import Batch, SpeechDataset
+from asr.data.sampler import BucketSampler
+from asr.errors import WorkerError
+
+
+class Loader(DataLoader):
+    """Batches of a dataset, read, decoded and padded whole in worker processes, which stay from epoch to epoch.
+
+    Raises ConfigError for less than none of them; WorkerError where one is gone, and only where a batch is waited for.
+    """
+
+    def __init__(
+        self, dataset: SpeechDataset, sampler: BucketSampler, *, workers: int = 0, pin_memory: bool = False
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=count("data.workers", workers, least=0),
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            worker_init_fn=_leave_interrupts,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        if not self.num_workers:
+            return super().__iter__()
+        with _waiting():
+            batches = super().__iter__()  # now, so that the workers begin before the first batch is asked for
+        handler = signal.getsignal(signal.SIGCHLD)
+        in_main = threading.current_thread() is threading.main_thread()  # nowhere else can handlers be set
+        if in_main and callable(handler) and not isinstance(handler, _WhileWaiting):
+            signal.signal(signal.SIGCHLD, _WhileWaiting(handler))
+        return _each(batches)
+
+
+def _each(batches: Iterator[Batch]) -> Iterator[Batch]:
+    while True:
+        with _waiting():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+class _WhileWaiting:
+    """torch's handler for a worker's end, at work only while a batch is waited for.
+
+    By itself it raises wherever Python is, even in what cannot raise, and again until the workers' DataLoader is gone.
+    Without it a wait for the rest of what a killed worker had begun to send would last for ever.
+    """
+
+    thread: int | None = None  # that waits
+
+    def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
+        self.handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.thread == threading.get_ident():
+            self.handler(number, frame)
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """Within it the end of a worker, also an earlier one, is a WorkerError."""
+    _WhileWaiting.thread = threading.get_ident()
+    try:
+        signal.raise_signal(signal.SIGCHLD)  # for one that ended since the last wait
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        ours = isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid")
+        if ours or str(error).startswith("Caught "):  # in a worker that lives
+            raise
+        raise WorkerError(
+            "a data worker was killed, perhaps for want of memory or of room in /dev/shm; lower data.workers or "
+            "data.batch_seconds"
+        ) from error
+    finally:
+        _WhileWaiting.thread = None
+
+
+def _leave_interrupts(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the one that trains says when to stop, and needs data until then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
