@@ -3,9 +3,8 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
 
@@ -13,6 +12,8 @@ from asr.bounds import count
 from asr.data.dataset import Batch, SpeechDataset
 from asr.data.sampler import BucketSampler
 from asr.errors import WorkerError
+
+Result = TypeVar("Result")
 
 
 class Loader(DataLoader):
@@ -37,26 +38,16 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if not self.num_workers:
             return super().__iter__()
-        with _waiting():
-            batches = super().__iter__()  # now, so that the workers begin before the first batch is asked for
+        batches = _awaited(super().__iter__)  # now: the workers begin before the first batch is asked for
         handler = signal.getsignal(signal.SIGCHLD)
         in_main = threading.current_thread() is threading.main_thread()  # nowhere else can handlers be set
-        if in_main and callable(handler) and not isinstance(handler, _WhileWaiting):
-            signal.signal(signal.SIGCHLD, _WhileWaiting(handler))
-        return _each(batches)
+        if in_main and callable(handler) and not isinstance(handler, _WhileAwaited):
+            signal.signal(signal.SIGCHLD, _WhileAwaited(handler))
+        return iter(lambda: _awaited(lambda: next(batches, None)), None)
 
 
-def _each(batches: Iterator[Batch]) -> Iterator[Batch]:
-    while True:
-        with _waiting():
-            batch = next(batches, None)
-        if batch is None:
-            return
-        yield batch
-
-
-class _WhileWaiting:
-    """torch's handler for a worker's end, at work only while a batch is waited for.
+class _WhileAwaited:
+    """torch's handler for a worker's end, at work only while a batch is waited for, and until it has told of one.
 
     By itself it raises wherever Python is, even in what cannot raise, and again until the workers' DataLoader is gone.
     Without it a wait for the rest of what a killed worker had begun to send would last for ever.
@@ -68,18 +59,21 @@ class _WhileWaiting:
         self.handler = handler
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.thread == threading.get_ident():
+        here = threading.get_ident()
+        if _WhileAwaited.thread == here:
+            _WhileAwaited.thread = None
             self.handler(number, frame)
+            _WhileAwaited.thread = here
 
 
-@contextmanager
-def _waiting() -> Iterator[None]:
-    """Within it the end of a worker, also an earlier one, is a WorkerError."""
-    _WhileWaiting.thread = threading.get_ident()
+def _awaited(ask: Callable[[], Result]) -> Result:
+    """What a function returns that waits for workers; the end of one of them, also an earlier one, is a WorkerError."""
+    _WhileAwaited.thread = threading.get_ident()
     try:
         signal.raise_signal(signal.SIGCHLD)  # for one that ended since the last wait
-        yield
+        return ask()
     except (RuntimeError, ConnectionError, EOFError) as error:
+        _WhileAwaited.thread = None
         ours = isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid")
         if ours or str(error).startswith("Caught "):  # in a worker that lives
             raise
@@ -88,7 +82,7 @@ def _waiting() -> Iterator[None]:
             "data.batch_seconds"
         ) from error
     finally:
-        _WhileWaiting.thread = None
+        _WhileAwaited.thread = None
 
 
 def _leave_interrupts(_: int) -> None:
