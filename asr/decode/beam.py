@@ -100,10 +100,9 @@ class Beam:
         if self._search is None or self._search.tokenizer != tokenizer:
             self._search, self._parallel = _Search(self, tokenizer), None
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
-        rows = [log_probs[i, :frames] for i, frames in enumerate(emissions.lengths.tolist())]
         if self._parallel is None:  # processes, as flashlight holds Python's lock while it decodes
             self._parallel = Parallel(self._search.decode, self.workers)
-        return self._parallel(rows, emissions.clock)
+        return self._parallel(log_probs, emissions.lengths.tolist(), emissions.clock)
 
     def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":
         """The same with other weights; language model and lexicon are not read again."""

@@ -1,4 +1,4 @@
-"""A function of this process on each of many arrays: by processes forked from it, and by itself."""
+"""A function of this process on each row of a padded array: by processes forked from it, and by itself."""
 
 import mmap
 import multiprocessing
@@ -35,25 +35,22 @@ class Parallel(Generic[Context, Result]):
         self.function, self.workers = function, workers
         self._team: _Team[Context, Result] | None = None
 
-    def __call__(self, rows: Sequence[np.ndarray], context: Context) -> list[Result]:
-        """The results for rows (U, V) of float32, in their order."""
+    def __call__(self, rows: np.ndarray, lengths: Sequence[int], context: Context) -> list[Result]:
+        """The results for rows of float32, (N, U, V) with padding, `lengths` without, in their order."""
         others = min(self.workers, len(rows)) - 1
         if others < 1:
-            return [self.function(row, context) for row in rows]
-        need = sum(row.nbytes for row in rows)
-        if self._team is None or need > len(self._team.memory):
+            return [self.function(row[:length], context) for row, length in zip(rows, lengths, strict=True)]
+        if self._team is None or rows.nbytes > len(self._team.memory):
             self._leave()
-            self._team = _Team(self.function, max(ROOM, 2 * need))
-        largest_first = sorted(range(len(rows)), key=lambda i: -rows[i].size)
+            self._team = _Team(self.function, max(ROOM, 2 * rows.nbytes))
         try:
-            found = self._team([rows[i] for i in largest_first], context, others)
+            found = self._team(rows, lengths, context, others)
         except BaseException as error:
             self._leave()  # what its processes answer now is nobody's
             if isinstance(error, EOFError | ConnectionError):
                 raise DecodingError("a process that decodes was killed, perhaps for want of memory") from error
             raise
-        at = {i: found[place] for place, i in enumerate(largest_first)}
-        return [at[i] for i in range(len(rows))]
+        return [found[i] for i in range(len(rows))]
 
     def _leave(self) -> None:
         if self._team is not None:
@@ -62,10 +59,11 @@ class Parallel(Generic[Context, Result]):
 
 
 class _Task(NamedTuple, Generic[Context]):
-    """Rows in shared memory: row i is the numbers from bounds[i] to bounds[i + 1], `width` for each frame."""
+    """The shape of the padded rows in shared memory, their lengths without, and the order in which they are claimed."""
 
-    bounds: np.ndarray
-    width: int
+    shape: tuple[int, ...]
+    lengths: Sequence[int]
+    order: Sequence[int]
     context: Context
 
 
@@ -80,14 +78,13 @@ class _Team(Generic[Context, Result]):
         self.ends: list[Connection] = []
         self.poll = select.poll()
 
-    def __call__(self, rows: Sequence[np.ndarray], context: Context, others: int) -> dict[int, Result]:
+    def __call__(self, rows: np.ndarray, lengths: Sequence[int], context: Context, others: int) -> dict[int, Result]:
         while len(self.ends) < others:
             self._grow()
-        bounds = np.cumsum([0, *(row.size for row in rows)])
-        task = _Task(bounds, rows[0].shape[1], context)
+        task = _Task(rows.shape, lengths, np.argsort(np.negative(lengths), kind="stable").tolist(), context)
         for end in self.ends[:others]:
             end.send(task)  # before the rows are there, which nobody claims until then
-        np.concatenate([row.ravel() for row in rows], out=_numbers(self.memory)[: bounds[-1]])
+        self._rows(task)[:] = rows
         claims = [*range(0, len(rows), _block(len(rows))), *[len(rows)] * (1 + others)]  # for each process an end
         os.write(self.offer.fileno(), np.array(claims, dtype="<i4").tobytes())
         found: dict[int, Result] = {}
@@ -153,21 +150,19 @@ class _Team(Generic[Context, Result]):
 
     def _results(self, task: _Task[Context]) -> Iterator[tuple[int, Result]]:
         """Which rows this process claims, and their results."""
-        numbers, count = _numbers(self.memory), len(task.bounds) - 1
+        rows, count = self._rows(task), len(task.order)
         while (first := self._claim()) < count:
-            for i in range(first, min(first + _block(count), count)):
-                row = numbers[task.bounds[i] : task.bounds[i + 1]].reshape(-1, task.width)
-                yield i, self.function(row, task.context)
+            for i in task.order[first : first + _block(count)]:
+                yield i, self.function(rows[i, : task.lengths[i]], task.context)
+
+    def _rows(self, task: _Task[Context]) -> np.ndarray:
+        return np.ndarray(task.shape, np.float32, self.memory)
 
     def _claim(self) -> int:
         claim = os.read(self.claims.fileno(), 4)
         if not claim:
             raise EOFError
         return int.from_bytes(claim, "little")
-
-
-def _numbers(memory: mmap.mmap) -> np.ndarray:
-    return np.frombuffer(memory, dtype=np.float32)
 
 
 def _block(count: int) -> int:
