@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from asr.bounds import as_text, as_texts
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, ConfigError, PeerError
 
 if TYPE_CHECKING:
     from asr.augment import Chain
@@ -269,7 +269,7 @@ def guarded(function: Callable[[], Any], name: str) -> None:
         cause = _user_error(error)
         if cause is None:
             raise
-        _leave(f"{name}: {_one_line(cause)}", BAD_INPUT, verbose)
+        _leave(f"{name}: {_one_line(cause)}", BAD_INPUT, verbose, at_once=isinstance(cause, PeerError))
 
 
 def _user_error(error: BaseException | None) -> BaseException | None:
@@ -296,8 +296,11 @@ def _one_line(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def _leave(message: str, code: int, verbose: bool) -> None:
+def _leave(message: str, code: int, verbose: bool, *, at_once: bool = False) -> None:
     if verbose:
         traceback.print_exc()
     print(message, file=sys.stderr)
+    if at_once:  # threads of gloo that still hold something of Python's would abort its orderly end
+        sys.stdout.flush()
+        os._exit(code)
     raise SystemExit(code)

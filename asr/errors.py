@@ -26,7 +26,11 @@ class ModelError(AsrError):
 
 
 class TrainingError(AsrError):
-    """A training that cannot go on: memory that ran out, or another process of it that is gone."""
+    """A training that cannot go on, as its memory ran out."""
+
+
+class PeerError(AsrError):
+    """A training of several processes that cannot go on, as another one is gone."""
 
 
 class WorkerError(AsrError):

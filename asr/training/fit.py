@@ -8,7 +8,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from asr.errors import ConfigError, StorageError, TrainingError, WorkerError
+from asr.errors import ConfigError, PeerError, StorageError, TrainingError, WorkerError
 from asr.score import Score
 from asr.training.best import settle
 from asr.training.data import SpeechData
@@ -20,9 +20,9 @@ def fit(
 ) -> tuple[Score, list[str]]:
     """Train: the score of the last epoch, and the checkpoints that the module's weights are of in the end.
 
-    Goes on from a checkpoint where one is given. Raises TrainingError for memory that runs out and for a process
-    that is gone, WorkerError for one that reads data, StorageError for data that cannot be fetched, KeyboardInterrupt,
-    all with how to go on in `folder`; ConfigError for what the Trainer refuses only now.
+    Goes on from a checkpoint where one is given. Raises TrainingError for memory that runs out, PeerError for a
+    process of the training that is gone, WorkerError for one that reads data, StorageError for data that cannot be
+    fetched, KeyboardInterrupt, all with how to go on in `folder`; ConfigError for what the Trainer refuses only now.
     """
     gc.collect()
     gc.freeze()  # data workers share what is there by now, until a search for garbage writes to all of it
@@ -45,7 +45,7 @@ def fit(
     except (RuntimeError, ValueError, TypeError, ArithmeticError, MisconfigurationException) as error:
         lost = isinstance(error, torch.distributed.DistError) or "onnection" in str(error)  # as NCCL or gloo say it
         if trainer.world_size > 1 and isinstance(error, RuntimeError) and lost:
-            raise TrainingError(
+            raise PeerError(
                 "another process of this training has ended, what it said itself tells why; "
                 f"resume=true dir={folder} goes on from the last epoch"
             ) from error
