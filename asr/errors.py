@@ -26,7 +26,7 @@ class ModelError(AsrError):
 
 
 class TrainingError(AsrError):
-    """A training that cannot go on, as its memory ran out."""
+    """A training that cannot go on: memory that ran out, or data of which nothing can be read."""
 
 
 class PeerError(AsrError):
