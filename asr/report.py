@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -45,7 +45,7 @@ class Result:
             "cer": round(self.pair.score.cer, 4),
             "alignment": self.pair.alignment,
             "score": round(self.hypothesis.score, 4),
-            "words": [asdict(word) for word in self.hypothesis.words],
+            "words": [word._asdict() for word in self.hypothesis.words],
         }
 
 

@@ -1,7 +1,6 @@
 """Output formats of transcription: one class each, one line for each recording."""
 
 import json
-from dataclasses import asdict
 from typing import Protocol
 
 from asr.decode.hypothesis import Hypothesis
@@ -28,7 +27,7 @@ class Json:
 
     def _entry(self, hypothesis: Hypothesis) -> dict[str, object]:
         words = [
-            {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(word).items()}
+            {key: round(value, 3) if isinstance(value, float) else value for key, value in word._asdict().items()}
             for word in hypothesis.words
         ]
         entry: dict[str, object] = {"text": hypothesis.text, "score": round(hypothesis.score, 4), "words": words}

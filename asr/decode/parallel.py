@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 ROOM = 1 << 20  # bytes of shared memory, at least
 CLAIMS = 512  # at most, so that even a pipe of one page holds them all
-PIECE = 8  # results that are sent at once
+PIECE = 16  # results that are sent at once
 
 
 class Parallel(Generic[Context, Result]):
