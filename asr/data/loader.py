@@ -74,8 +74,9 @@ def _awaited(ask: Callable[[], Result]) -> Result:
         return ask()
     except (RuntimeError, ConnectionError, EOFError) as error:
         _WhileAwaited.thread = None
-        ours = isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid")
-        if ours or str(error).startswith("Caught "):  # in a worker that lives
+        said = str(error)
+        lost = not isinstance(error, RuntimeError) or said.startswith("DataLoader worker (pid")
+        if not lost or said.startswith("Caught "):  # by a worker, which lives
             raise
         raise WorkerError(
             "a data worker was killed, perhaps for want of memory or of room in /dev/shm; lower data.workers or "
