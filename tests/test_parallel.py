@@ -7,11 +7,13 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from asr.decode.parallel import CLAIMS, Parallel
+from asr.decode.parallel import BLOCKS, Parallel, _blocks
 from asr.errors import DecodingError
 
-SLOW = 0.05  # seconds, in which every process has claimed a row
+SLOW = 0.05  # seconds, in which every process has claimed something
 
 
 def row(number, frames=2):
@@ -35,7 +37,7 @@ def halves(row, delay):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-@pytest.mark.parametrize("count", [0, 1, 2, 7, 3 * CLAIMS])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 3 * BLOCKS])
 def test_results_come_in_the_order_of_the_rows(workers, count):
     rows = [row(2 * i, frames=i % 4) for i in range(count)]
     found = called(Parallel(halves, workers), rows, 0.0)
@@ -52,14 +54,29 @@ def test_each_process_takes_a_part_and_is_there_for_the_next_call():
     assert os.getpid() in first
 
 
-def test_whoever_is_free_takes_the_next_row():
+@given(st.lists(st.integers(0, 3000), max_size=3 * BLOCKS), st.integers(2, 64))
+def test_blocks_hold_every_row_once_the_longest_first_and_no_more_than_half_of_a_process_s_share(lengths, processes):
+    blocks = _blocks(lengths, processes)
+    rows = [i for block in blocks for i in block]
+    assert sorted(rows) == list(range(len(lengths)))
+    assert [lengths[i] for i in rows] == sorted(lengths, reverse=True)
+    assert len(blocks) <= BLOCKS
+    left = sum(lengths)
+    for block in blocks:
+        frames = sum(lengths[i] for i in block)
+        assert block
+        assert len(block) <= 1 + len(lengths) // BLOCKS or frames <= left / (2 * processes)
+        left -= frames
+
+
+def test_whoever_is_free_takes_the_next_rows():
     def sleeps(row, _):
         time.sleep(float(row[0, 0]))
         return os.getpid()
 
     parallel = Parallel(sleeps, 2)
     called(parallel, [row(SLOW)] * 2, None)
-    longest, *others = called(parallel, [row(4 * SLOW), *[row(SLOW / 4)] * 8], None)
+    longest, *others = called(parallel, [row(4 * SLOW, frames=8), *[row(SLOW / 4)] * 8], None)
     assert set(others) - {longest}
     assert longest not in others
 

@@ -1,5 +1,6 @@
 """What a decoder returns, whichever it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,9 +24,9 @@ class Hypothesis:
     alternatives: tuple["Hypothesis", ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As plain tuples, which are half as long under way between processes."""
-        return _whole, (self.text, self.score, [tuple(word) for word in self.words], self.alternatives)
+        """Its words as columns, which are half as long under way between processes."""
+        return _whole, (self.text, self.score, tuple(zip(*self.words, strict=True)), self.alternatives)
 
 
-def _whole(text: str, score: float, words: list[Any], alternatives: tuple[Hypothesis, ...]) -> Hypothesis:
-    return Hypothesis(text, score, tuple(map(Word._make, words)), alternatives)
+def _whole(text: str, score: float, columns: Sequence[Any], alternatives: tuple[Hypothesis, ...]) -> Hypothesis:
+    return Hypothesis(text, score, tuple(map(Word._make, zip(*columns, strict=True))), alternatives)

@@ -5,8 +5,10 @@ import multiprocessing
 import os
 import select
 import signal
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from multiprocessing.connection import Connection
 from typing import Generic, NamedTuple, TypeVar
 
@@ -18,17 +20,16 @@ Context = TypeVar("Context")
 Result = TypeVar("Result")
 
 ROOM = 1 << 20  # bytes of shared memory, at least
-CLAIMS = 512  # at most, so that even a pipe of one page holds them all
-PIECE = 16  # results that are sent at once
+BLOCKS = 512  # at most, so that even a pipe of one page holds a claim for each
 
 
 class Parallel(Generic[Context, Result]):
     """Calls of `function(row, context)` by as many as `workers` processes, one of which is this one.
 
     The others are forked at the first call and have what the function holds from then on. Rows lie in memory that all
-    share, the largest first, and whoever is free claims the next one, by reading its index from a pipe; results come a
-    few at a time. So all end together, however unlike the rows are. An error in a process is raised here, and
-    DecodingError where one was killed.
+    share, in blocks that become smaller; whoever is free claims the next one, by reading its index from a pipe, and
+    sends its results when they are there. So all end together, however unlike the rows are. An error in a process is
+    raised here, and DecodingError where one was killed.
     """
 
     def __init__(self, function: Callable[[np.ndarray, Context], Result], workers: int) -> None:
@@ -59,11 +60,11 @@ class Parallel(Generic[Context, Result]):
 
 
 class _Task(NamedTuple, Generic[Context]):
-    """The shape of the padded rows in shared memory, their lengths without, and the order in which they are claimed."""
+    """The shape of the padded rows in shared memory, their lengths without, and which of them make up each block."""
 
     shape: tuple[int, ...]
     lengths: Sequence[int]
-    order: Sequence[int]
+    blocks: Sequence[Sequence[int]]
     context: Context
 
 
@@ -74,27 +75,34 @@ class _Team(Generic[Context, Result]):
         self.function = function
         self.memory = mmap.mmap(-1, size)
         self.fork = multiprocessing.get_context("fork")
-        self.claims, self.offer = self.fork.Pipe(duplex=False)
+        self.claims, self.offers = self.fork.Pipe(duplex=False)
         self.ends: list[Connection] = []
         self.poll = select.poll()
 
     def __call__(self, rows: np.ndarray, lengths: Sequence[int], context: Context, others: int) -> dict[int, Result]:
         while len(self.ends) < others:
             self._grow()
-        task = _Task(rows.shape, lengths, np.argsort(np.negative(lengths), kind="stable").tolist(), context)
+        task = _Task(rows.shape, lengths, _blocks(lengths, 1 + others), context)
         for end in self.ends[:others]:
             end.send(task)  # before the rows are there, which nobody claims until then
-        self._rows(task)[:] = rows
-        claims = [*range(0, len(rows), _block(len(rows))), *[len(rows)] * (1 + others)]  # for each process an end
-        os.write(self.offer.fileno(), np.array(claims, dtype="<i4").tobytes())
+        self._share(rows, task)
+        self._offer(*[len(task.blocks)] * (1 + others))  # for each process an end
         found: dict[int, Result] = {}
-        for i, result in self._results(task):
-            found[i] = result
-            if len(found) % PIECE == 0:
-                others -= self._collect(found, wait=False)
+        for results in self._results(task):
+            found |= results
+            others -= self._collect(found, wait=False)
         while others:
             others -= self._collect(found, wait=True)
         return found
+
+    def _share(self, rows: np.ndarray, task: _Task[Context]) -> None:
+        """Copy the rows, and offer each block as soon as it is there."""
+        shared = self._rows(task)
+        for number, block in enumerate(task.blocks):
+            for i in block:
+                length = task.lengths[i]
+                shared[i, :length] = rows[i, :length]
+            self._offer(number)
 
     def _collect(self, found: dict[int, Result], *, wait: bool) -> int:
         """Add what other processes have sent. How many of them say that they are done."""
@@ -107,19 +115,20 @@ class _Team(Generic[Context, Result]):
                     raise answer
                 finally:
                     del answer  # the traceback holds this frame: a circle, which would keep everything of the caller
-            piece, last = answer
-            found |= piece
-            done += last
+            if answer is None:
+                done += 1
+            else:
+                found |= answer
         return done
 
     def close(self) -> None:
         """Let go of the processes, which end when they have done what they are at."""
-        for end in (*self.ends, self.claims, self.offer):
+        for end in (*self.ends, self.claims, self.offers):
             end.close()
 
     def _grow(self) -> None:
         here, there = self.fork.Pipe()
-        process = self.fork.Process(target=self._serve, args=(there, [*self.ends, here, self.offer]), daemon=True)
+        process = self.fork.Process(target=self._serve, args=(there, [*self.ends, here, self.offers]), daemon=True)
         process.start()
         there.close()
         self.ends.append(here)
@@ -139,24 +148,22 @@ class _Team(Generic[Context, Result]):
                     end.send(error)
 
     def _answer(self, end: Connection, task: _Task[Context]) -> None:
-        """Send what is found, a piece at a time, each with whether it is the last."""
-        found: dict[int, Result] = {}
-        for i, result in self._results(task):
-            found[i] = result
-            if len(found) == PIECE:
-                end.send((found, False))
-                found = {}
-        end.send((found, True))
+        """Send what is found, block by block, and None at the end."""
+        for results in self._results(task):
+            end.send(results)
+        end.send(None)
 
-    def _results(self, task: _Task[Context]) -> Iterator[tuple[int, Result]]:
+    def _results(self, task: _Task[Context]) -> Iterator[dict[int, Result]]:
         """Which rows this process claims, and their results."""
-        rows, count = self._rows(task), len(task.order)
-        while (first := self._claim()) < count:
-            for i in task.order[first : first + _block(count)]:
-                yield i, self.function(rows[i, : task.lengths[i]], task.context)
+        rows = self._rows(task)
+        while (number := self._claim()) < len(task.blocks):
+            yield {i: self.function(rows[i, : task.lengths[i]], task.context) for i in task.blocks[number]}
 
     def _rows(self, task: _Task[Context]) -> np.ndarray:
         return np.ndarray(task.shape, np.float32, self.memory)
+
+    def _offer(self, *numbers: int) -> None:
+        os.write(self.offers.fileno(), b"".join(number.to_bytes(4, "little") for number in numbers))
 
     def _claim(self) -> int:
         claim = os.read(self.claims.fileno(), 4)
@@ -165,6 +172,14 @@ class _Team(Generic[Context, Result]):
         return int.from_bytes(claim, "little")
 
 
-def _block(count: int) -> int:
-    """How many rows are claimed at once."""
-    return 1 + count // CLAIMS
+def _blocks(lengths: Sequence[int], processes: int) -> list[list[int]]:
+    """The rows' indices, longest first, in blocks that each have half of what is left for a process, one at least."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    ends = list(accumulate(lengths[i] for i in order))
+    least, blocks, first, done = 1 + len(order) // BLOCKS, [], 0, 0
+    while first < len(order):
+        share = (ends[-1] - done) / (2 * processes)
+        last = max(first + least, bisect_right(ends, done + share))
+        blocks.append(order[first:last])
+        first, done = last, ends[min(last, len(order)) - 1]
+    return blocks
