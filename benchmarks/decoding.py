@@ -6,9 +6,9 @@ arrays made beforehand, in a loop that takes the tokens of the best and nothing 
 it by default (every token, 50 nats), and pruned as ours is. Ours makes words, times and confidences too. Columns:
 milliseconds of the processor for a second of audio (the best of several rounds, in each of which every row has its
 turn) and that over the bare calls', unpruned and pruned; by the clock, how many times as much two processes decode as
-one; the share of frames left out; the word error rate and how many points it lies off the unpruned bare call's. The
-time by the processor hardly depends on what else runs on the machine, that by the clock needs two idle cores. Last
-lines: the worst of each.
+one (the median of the rounds, each against its own, as a machine's speed drifts); the share of frames left out; the
+word error rate and how many points it lies off the unpruned bare call's. The time by the processor hardly depends on
+what else runs on the machine, that by the clock needs two idle cores. Last lines: the worst of each.
 
     python -m recipes.lm text=data/manifests/an4/train.jsonl name=an4
     python benchmarks/decoding.py --checkpoint outputs/an4/model.safetensors \\
@@ -23,6 +23,7 @@ from source (it needs a compiler); without it the rows with a language model are
 """
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -30,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,23 +66,28 @@ class Run(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A decoder's best times for all utterances, in seconds, and the error rate of what it heard."""
+    """A decoder's seconds for all utterances, by the processor at best and by the clock in each round, and its WER."""
 
     cpu: float
-    wall: float
+    walls: Sequence[float]
     wer: float
+
+    def times_as_fast(self, other: "Row") -> float:
+        """By the clock, in the median of the rounds."""
+        return median(theirs / own for theirs, own in zip(other.walls, self.walls, strict=True))
 
 
 def timed(decode: Callable[[], list[Any]], text: Callable[[Any], str]) -> Callable[[], Run]:
-    """A run of a decoder, the mean of as many as `LEAST` holds; its texts are made outside the time."""
+    """A run of a decoder: as often as `LEAST` holds, by the clock the median. Its texts are made outside the time."""
 
     def run() -> Run:
-        cpu, wall, times = time.process_time(), time.perf_counter(), 0
-        while not times or time.perf_counter() - wall < LEAST:
+        cpu, walls = time.process_time(), []
+        while sum(walls) < LEAST:
+            start = time.perf_counter()
             found = decode()
-            times += 1
-        cpu, wall = (time.process_time() - cpu) / times, (time.perf_counter() - wall) / times
-        return Run(cpu, wall, [text(one) for one in found])
+            walls.append(time.perf_counter() - start)
+        cpu = (time.process_time() - cpu) / len(walls)
+        return Run(cpu, median(walls), [text(one) for one in found])
 
     return run
 
@@ -160,13 +167,13 @@ class Aside:
 
 
 def measured(ways: dict[str, Callable[[], Run]], references: list[str], rounds: int) -> dict[str, Row]:
-    """Each way's best times; all have a turn in each round, and in one before that starts processes and counts not."""
+    """Each way's times; all have a turn in each round, and in one before that starts processes and counts not."""
     texts = {name: run().texts for name, run in ways.items()}
     turns = [{name: run() for name, run in ways.items()} for _ in range(rounds)]
     return {
         name: Row(
             min(turn[name].cpu for turn in turns),
-            min(turn[name].wall for turn in turns),
+            [turn[name].wall for turn in turns],
             score(references, texts[name]).wer,
         )
         for name in ways
@@ -201,7 +208,7 @@ class Results:
                 search,
                 str(size),
                 name,
-                *(times if name != TWO else ["", "", "", f"{one.wall / two.wall:.2f}"]),
+                *(times if name != TWO else ["", "", "", f"{two.times_as_fast(one):.2f}"]),
                 f"{skipped[name]:.0%}" if name in skipped else "",
                 f"{row.wer:.2%}",
                 f"{100 * (row.wer - unpruned.wer):+.2f}",
@@ -212,7 +219,7 @@ class Results:
                 self._note(f"{name} / {against}", rows[name].cpu / rows[against].cpu)
         self._note("points of WER off the bare call", 100 * abs(one.wer - unpruned.wer))
         self._note("points of WER that skipping brings", 100 * abs(one.wer - rows[WHOLE].wer))
-        self._note(TWO, -one.wall / two.wall)
+        self._note(TWO, -two.times_as_fast(one))
 
     def print(self, remarks: Sequence[str]) -> None:
         Console(width=120).print(self.table)
@@ -236,7 +243,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lm-weight", type=float, default=1.0)
     parser.add_argument("--word-bonus", type=float, default=4.0, help="nats for each word, with the language model")
     parser.add_argument("--limit", type=int, help="so many utterances only")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each row; the best counts")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each row")
     parser.add_argument("--pyctcdecode", metavar="PYTHON", help="interpreter of an environment that has it")
     return parser.parse_args()
 
@@ -262,6 +269,7 @@ def main() -> None:
     else:
         remarks.append("no --pyctcdecode: its rows are left out")
 
+    gc.freeze()  # or the collector now and then walks through all that torch holds, in the turn of whoever is at it
     title = f"{len(references)} utterances, {seconds:.0f} s of audio, {len(tokenizer)} tokens, {os.cpu_count()} cores"
     results = Results(title, seconds)
     for search, settings in searches.items():
