@@ -173,7 +173,7 @@ class _Team(Generic[Context, Result]):
 
 
 def _blocks(lengths: Sequence[int], processes: int) -> list[list[int]]:
-    """The rows' indices, longest first, in blocks that each have half of what is left for a process, one at least."""
+    """The rows' indices, longest first, in blocks of half a process's share of the frames left, of one row at least."""
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     ends = list(accumulate(lengths[i] for i in order))
     least, blocks, first, done = 1 + len(order) // BLOCKS, [], 0, 0
