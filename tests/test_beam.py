@@ -183,7 +183,7 @@ def test_a_batch_is_decoded_by_processes_as_one_by_one(arpa):
     folder, _, _ = arpa
     logits = torch.randn(5, 30, 4, generator=torch.Generator().manual_seed(1)) * 2
     batch = Emissions(logits.log_softmax(-1), torch.tensor([30, 12, 0, 1, 25]), 0.04)
-    settings = {"lm": folder / "words.arpa", "lexicon": folder / "lexicon.txt", "lm_weight": 1.0}
+    settings = {"lm": folder / "words.arpa", "lexicon": folder / "lexicon.txt", "lm_weight": 1.0, "n_best": 3}
     assert Beam(**settings, workers=2)(batch, TOKENIZER) == Beam(**settings, workers=1)(batch, TOKENIZER)
 
 
