@@ -14,7 +14,7 @@ from numba import njit
 
 from asr.text import BLANK
 
-LABEL, REST = 0, 1  # where in its node a path is
+ONE = np.uint64(1)  # indices that might be negative take a tenth longer
 
 
 class Tree(NamedTuple):
@@ -37,13 +37,14 @@ class Tree(NamedTuple):
             path = [at[tuple(labels[: size + 1])] for size in range(len(labels))]
             reach[path] = np.maximum(reach[path], bonus[i])
             phrase[path[-1]], ends[path[-1]] = i, bonus[i]
-        label = np.array([prefix[-1] if prefix else BLANK for prefix in at])
-        return cls(label, np.cumsum([1, *(degree[prefix] for prefix in at)]), reach, phrase, ends)
+        label = np.array([prefix[-1] if prefix else BLANK for prefix in at], dtype=np.uint64)
+        children = np.cumsum([1, *(degree[prefix] for prefix in at)], dtype=np.uint64)
+        return cls(label, children, reach, phrase, ends)
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """In machine code, which is kept beside this file or in the user's cache, where that can be written."""
-    types = "(float32[:, ::1], int64[::1], int64[::1], float64[::1], int64[::1], float64[::1])"
+    types = "(float32[:, ::1], uint64[::1], uint64[::1], float64[::1], int64[::1], float64[::1])"
     try:
         return njit(types, cache=True)(function)
     except (OSError, RuntimeError):  # a full disk, no such place
@@ -65,48 +66,48 @@ def spot(
     last label of a phrase in a frame and has lost less than the phrase's bonus.
     """
     nodes = len(label)
-    lost, began, active = np.full((2, nodes), np.inf), np.zeros((2, nodes), np.int64), np.zeros(nodes, np.int64)
-    lost_then, began_then, active_then = lost.copy(), began.copy(), active.copy()
+    lost, began = np.full(nodes, np.inf), np.zeros(nodes, np.int64)  # of the path that is in a node's label
+    rested, rested_since = np.full(nodes, np.inf), np.zeros(nodes, np.int64)  # of that in the blanks behind it
+    lost_then, began_then, rested_then, rested_since_then = lost.copy(), began.copy(), lost.copy(), began.copy()
+    active, active_then = np.zeros(nodes, np.uint64), np.zeros(nodes, np.uint64)
     entered = np.full(nodes, -1)  # the last frame in which a path came into a node
     loss = np.zeros(log_probs.shape[1])
     count, found = 0, []
     for t in range(len(log_probs)):
-        likeliest = -np.inf
-        for log_prob in log_probs[t]:
-            likeliest = max(likeliest, float(log_prob))
+        likeliest = log_probs[t].max()
         for token in range(len(loss)):
-            loss[token] = likeliest - float(log_probs[t, token])
-        lost[REST, 0], began[REST, 0], active[count] = 0.0, t, 0  # a phrase may begin in any frame
+            loss[token] = likeliest - log_probs[t, token]
+        rested[0], rested_since[0], active[count] = 0.0, t, 0  # a phrase may begin in any frame
         count, paths = 0, count + 1
         for k in range(paths):
             node = active[k]
             here = label[node]
-            rested, best = lost[REST, node], lost[LABEL, node]
-            rested_since, since = began[REST, node], began[LABEL, node]
+            best, since = lost[node], began[node]
             stays = best + loss[here]
-            if rested < best:
-                best, since = rested, rested_since
+            if rested[node] < best:
+                best, since = rested[node], rested_since[node]
             rests = best + loss[BLANK]
             if stays < reach[node] or rests < reach[node]:
                 if entered[node] != t:
-                    entered[node], active_then[count], lost_then[LABEL, node] = t, node, np.inf
+                    entered[node], active_then[count], lost_then[node] = t, node, np.inf
                     count += 1
-                if stays < lost_then[LABEL, node]:
-                    lost_then[LABEL, node], began_then[LABEL, node] = stays, began[LABEL, node]
-                lost_then[REST, node], began_then[REST, node] = rests, since
-            for child in range(children[node], children[node + 1]):
+                if stays < lost_then[node]:
+                    lost_then[node], began_then[node] = stays, began[node]
+                rested_then[node], rested_since_then[node] = rests, since
+            for child in range(children[node], children[node + ONE]):
                 again = label[child] == here  # which takes a blank between
-                enters = (rested if again else best) + loss[label[child]]
+                enters = (rested[node] if again else best) + loss[label[child]]
                 if enters < reach[child]:
-                    start = rested_since if again else since
+                    start = rested_since[node] if again else since
                     if entered[child] != t:
                         entered[child], active_then[count] = t, child
-                        lost_then[LABEL, child] = lost_then[REST, child] = np.inf
+                        lost_then[child] = rested_then[child] = np.inf
                         count += 1
-                    if enters <= lost_then[LABEL, child]:
-                        lost_then[LABEL, child], began_then[LABEL, child] = enters, start
+                    if enters <= lost_then[child]:
+                        lost_then[child], began_then[child] = enters, start
                     if enters < bonus[child]:
                         found.append((phrase[child], start, t + 1, bonus[child] - enters))
         lost, lost_then, began, began_then = lost_then, lost, began_then, began
+        rested, rested_then, rested_since, rested_since_then = rested_then, rested, rested_since_then, rested_since
         active, active_then = active_then, active
     return found
