@@ -24,7 +24,7 @@ class Hypothesis:
     alternatives: tuple["Hypothesis", ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Its words as columns, which are half as long under way between processes."""
+        """For other processes, with its words as columns, which are quicker to send than objects."""
         return _whole, (self.text, self.score, tuple(zip(*self.words, strict=True)), self.alternatives)
 
 
