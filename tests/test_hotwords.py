@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.decode import Beam, Greedy
+from asr.decode.align import best_path
 from asr.decode.hotwords import WEIGHT, Spotter, read
-from asr.decode.spotting import Tree, spot
+from asr.decode.spotting import Tree, favour, follow, spot
 from asr.errors import ConfigError
 from asr.model import Emissions
 from asr.text import Tokenizer
@@ -58,14 +59,24 @@ def gain_by_enumeration(log_probs, labels, bonus):
 
 @given(st.integers(3, 6), st.sampled_from(["a", "ab", "aa"]), st.floats(0.2, 6.0), st.integers(0, 10**6))
 def test_what_is_found_gains_as_much_as_the_best_of_all_paths(frames, phrase, weight, seed):
-    spotter = Spotter({phrase: weight}, TOKENIZER)
+    labels, bonus = TOKENIZER.encode(f" {phrase} "), weight * len(phrase)
     log_probs = random(frames, seed)
-    expected = gain_by_enumeration(log_probs, TOKENIZER.encode(f" {phrase} "), weight * len(phrase))
-    spots = spotter.spots(log_probs)
+    expected = gain_by_enumeration(log_probs, labels, bonus)
+    found = spot(log_probs, Tree.of([labels], [bonus]))
     if expected > 0:
-        assert spots[0].gain == pytest.approx(expected, abs=1e-4)
+        assert max(gain for *_, gain in found) == pytest.approx(expected, abs=1e-4)
     else:
-        assert spots == []
+        assert found == []
+
+
+def labels_of(tree, node):
+    """The labels of the phrase that ends in a node of a tree."""
+    return [*labels_of(tree, int(tree.parent[node])), int(tree.label[node])] if node else []
+
+
+def spelled(log_probs, tree):
+    """What is found, each with its labels."""
+    return [(labels_of(tree, node), *found) for node, *found in spot(log_probs, tree)]
 
 
 PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
@@ -74,19 +85,58 @@ PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
 @given(st.integers(3, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
 def test_phrases_that_begin_alike_are_found_as_each_is_alone(frames, bonus, seed):
     log_probs, labels = random(frames, seed), [TOKENIZER.encode(phrase) for phrase in PHRASES]
-    alone = [
-        (i, *found)
-        for i in range(len(PHRASES))
-        for _, *found in spot(log_probs, *Tree.of(labels[i : i + 1], bonus[i : i + 1]))
-    ]
-    assert sorted(spot(log_probs, *Tree.of(labels, bonus))) == sorted(alone)
+    together = Tree.of(labels, bonus)
+    alone = [Tree.of([phrase], [nats]) for phrase, nats in zip(labels, bonus, strict=True)]
+    assert sorted(spelled(log_probs, together)) == sorted(found for tree in alone for found in spelled(log_probs, tree))
 
 
 @given(st.integers(0, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
 def test_machine_code_finds_what_python_finds(frames, bonus, seed):
     tree = Tree.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
     log_probs = random(frames, seed)
-    assert spot(log_probs, *tree) == spot.py_func(log_probs, *tree)
+    found = spot(log_probs, tree)
+    assert found == spot.py_func(log_probs, tree)
+    for node, start, end, _ in found:
+        path = follow(log_probs[start:end], tree, node)
+        assert (path == follow.py_func(log_probs[start:end], tree, node)).all()
+        assert (path == best_path(log_probs[start:end], np.array(labels_of(tree, node)))).all()
+    favoured, by_python = (np.pad(log_probs, ((1, 1), (0, 0)))[None] for _ in range(2))
+    favour(favoured, np.array([frames]), SPACE, tree)
+    favour.py_func(by_python, np.array([frames]), SPACE, tree)
+    assert (favoured == by_python).all()
+
+
+def favoured_one_after_the_other(log_probs, tree):
+    """What becomes of emissions that begin and end with a space."""
+    after, taken = log_probs.copy(), np.zeros(len(log_probs), dtype=bool)
+    for node, start, end, _ in sorted(spot(log_probs, tree), key=lambda found: (-found[3], found[2] - found[1])):
+        if not taken[start + 1 : end - 1].any():
+            taken[start + 1 : end - 1] = True
+            for t, token in enumerate(best_path(log_probs[start:end], np.array(labels_of(tree, node))), start):
+                after[t] = log_probs[t]
+                after[t, token], after[t, log_probs[t].argmax()] = log_probs[t].max(), log_probs[t, token]
+                after[t, np.arange(after.shape[1]) != token] -= tree.bonus[node] / (end - start)
+    return after
+
+
+@given(
+    st.lists(st.integers(0, 16), min_size=1, max_size=3),
+    st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5),
+    st.integers(0, 10**6),
+)
+def test_of_phrases_in_one_place_the_one_that_gains_more_is_favoured(lengths, bonus, seed):
+    tree = Tree.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
+    rows = [random(frames, seed + i) for i, frames in enumerate(lengths)]
+    batch = np.zeros((len(rows), max(lengths) + 2, 4), dtype=np.float32)
+    for padded, row in zip(batch, rows, strict=True):
+        padded[1 : len(row) + 1] = row
+    favour(batch, np.array(lengths), SPACE, tree)
+    for padded, row in zip(batch, rows, strict=True):
+        between_spaces = np.full((len(row) + 2, 4), -1e4, dtype=np.float32)
+        between_spaces[[0, -1], SPACE], between_spaces[1:-1] = 0.0, row
+        expected = favoured_one_after_the_other(between_spaces, tree)
+        assert np.allclose(padded[: len(expected)], expected, atol=1e-5)
+        assert not padded[len(expected) :].any()
 
 
 def test_machine_code_needs_no_place_where_it_is_kept():
@@ -99,7 +149,7 @@ def test_machine_code_needs_no_place_where_it_is_kept():
 @given(st.integers(1, 12), st.floats(0.2, 8.0), st.integers(0, 10**6))
 def test_each_frame_holds_the_same_probabilities_made_smaller_but_for_the_path(frames, weight, seed):
     before = random(frames, seed)
-    after = Spotter({"ab": weight, "b a": weight}, TOKENIZER)(before)
+    (after,) = Spotter({"ab": weight, "b a": weight}, TOKENIZER)(before[None], np.array([frames]))
     assert after.shape == before.shape
     assert np.allclose(after.max(1), before.max(1), atol=1e-5)
     assert (np.sort(after, 1) <= np.sort(before, 1) + 1e-5).all()
@@ -111,7 +161,7 @@ def test_the_likeliest_path_spells_what_was_found(frames, seed):
     heard = Greedy(hotwords=["ab:4"])(emissions(log_probs), TOKENIZER)[0].text
     padded = np.full((frames + 2, 4), -1e4, dtype=np.float32)
     padded[[0, -1], SPACE], padded[1:-1] = 0.0, log_probs
-    if Spotter({"ab": 4.0}, TOKENIZER).spots(padded):
+    if spot(padded, Tree.of([TOKENIZER.encode(" ab ")], [8.0])):
         assert "ab" in heard.split()
     else:
         assert heard == Greedy()(emissions(log_probs), TOKENIZER)[0].text

@@ -186,7 +186,7 @@ class _Search:
     def decode(self, log_probs: np.ndarray, clock: Clock) -> Hypothesis:
         """The best hypothesis for emissions (U, V), the next best as its alternatives."""
         if self.spotter is not None:
-            log_probs = self.spotter(log_probs)
+            (log_probs,) = self.spotter(log_probs[None], np.array([len(log_probs)]))
         kept = looked_at(log_probs, self.beam.skip_blank)
         # a blank first, or flashlight takes a space in the first frame for its own and asks no language model about it;
         # a space last where there is a lexicon, whose words all end in one

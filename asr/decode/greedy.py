@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
@@ -27,13 +28,16 @@ class Greedy:
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """One hypothesis for each utterance of the emissions."""
+        log_probs, lengths = emissions.log_probs.detach(), emissions.lengths.cpu()
         if self.hotwords:
             if self._spotter is None or self._spotter.tokenizer != tokenizer:
                 self._spotter = Spotter(self.hotwords, tokenizer)
-            emissions = self._spotter.on(emissions)
-        best, tokens = (found.cpu().numpy() for found in emissions.log_probs.detach().max(dim=-1))
-        lengths = emissions.lengths.tolist()
-        return [along(tokens[i, :length], best[i, :length], tokenizer, emissions) for i, length in enumerate(lengths)]
+            log_probs = torch.from_numpy(self._spotter(log_probs.float().cpu().numpy(), lengths.numpy()))
+        best, tokens = (found.cpu().numpy() for found in log_probs.max(dim=-1))
+        return [
+            along(tokens[i, :length], best[i, :length], tokenizer, emissions)
+            for i, length in enumerate(lengths.tolist())
+        ]
 
 
 def along(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer, emissions: Emissions) -> Hypothesis:

@@ -1,19 +1,22 @@
-"""Where phrases are in emissions, many at once: token passing through the tree of their labels, as machine code.
+"""Where phrases are in emissions, many at once, and emissions in which they are favoured there, in machine code.
 
-A path in a node is in its label or in the blanks behind it. It has lost, against the likeliest path, what its tokens
-are less likely than the likeliest ones, and goes no further once no phrase below it may lose that much: so few paths
-are under way in any frame, and most of the tree costs nothing (Andrusenko et al. 2024, arXiv 2406.07096, section 2.2).
+Tokens are passed through the tree of the phrases' labels. A path in a node is in its label or in the blanks behind it.
+It has lost, against the likeliest path, what its tokens are less likely than the likeliest ones, and goes no further
+once no phrase below it may lose that much: so few paths are under way in any frame, and most of the tree costs nothing
+(Andrusenko et al. 2024, arXiv 2406.07096, section 2.2).
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from heapq import heapify, heappop
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from asr.text import BLANK
 
+IMPOSSIBLE = -1e4  # nats
 ONE = np.uint64(1)  # without a sign, as indices here are, which is quicker in numba; with a plain 1 the sum is a float
 
 
@@ -21,10 +24,10 @@ class Tree(NamedTuple):
     """The labels of phrases, in N nodes of which the first stands before every phrase."""
 
     label: np.ndarray  # (N,)
+    parent: np.ndarray  # (N,): the node before, of the first itself
     children: np.ndarray  # (N + 1,): those of node n are from children[n] up to children[n + 1]
     reach: np.ndarray  # (N,): nats that a path there may lose, by the most generous phrase that is still to come
-    phrase: np.ndarray  # (N,): its number where one ends, else -1
-    bonus: np.ndarray  # (N,): nats that it may lose, else 0
+    bonus: np.ndarray  # (N,): nats that a phrase which ends there may lose, 0 where none does
 
     @classmethod
     def of(cls, phrases: Sequence[Sequence[int]], bonus: Sequence[float]) -> "Tree":
@@ -32,40 +35,41 @@ class Tree(NamedTuple):
         prefixes = {tuple(labels[:size]) for labels in phrases for size in range(len(labels) + 1)}
         at = {prefix: n for n, prefix in enumerate(sorted(prefixes, key=lambda p: (len(p), p)))}
         degree = Counter(prefix[:-1] for prefix in at if prefix)
-        reach, phrase, ends = np.zeros(len(at)), np.full(len(at), -1), np.zeros(len(at))
-        for i, labels in enumerate(phrases):
+        reach, ends = np.zeros(len(at)), np.zeros(len(at))
+        for labels, nats in zip(phrases, bonus, strict=True):
             path = [at[tuple(labels[: size + 1])] for size in range(len(labels))]
-            reach[path] = np.maximum(reach[path], bonus[i])
-            phrase[path[-1]], ends[path[-1]] = i, bonus[i]
+            reach[path] = np.maximum(reach[path], nats)
+            ends[path[-1]] = nats
         label = np.array([prefix[-1] if prefix else BLANK for prefix in at], dtype=np.uint64)
+        parent = np.array([at[prefix[:-1]] for prefix in at], dtype=np.uint64)
         children = np.cumsum([1, *(degree[prefix] for prefix in at)], dtype=np.uint64)
-        return cls(label, children, reach, phrase, ends)
+        return cls(label, parent, children, reach, ends)
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+INDICES, NATS, FRAMES = types.uint64[::1], types.float64[::1], types.float32[:, ::1]
+TREE = types.NamedTuple([INDICES, INDICES, INDICES, NATS, NATS], Tree)
+
+
+def _compiled(*arguments: Any) -> Callable[[Callable[..., Any]], Any]:
     """In machine code, which is kept beside this file or in the user's cache, where that can be written."""
-    types = "(float32[:, ::1], uint64[::1], uint64[::1], float64[::1], int64[::1], float64[::1])"
-    try:
-        return njit(types, cache=True)(function)
-    except (OSError, RuntimeError):  # a full disk, no such place
-        return njit(types)(function)
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return njit(arguments, cache=True)(function)
+        except (OSError, RuntimeError):  # a full disk, no such place
+            return njit(arguments)(function)
+
+    return compiled
 
 
-@_compiled
-def spot(
-    log_probs: np.ndarray,
-    label: np.ndarray,
-    children: np.ndarray,
-    reach: np.ndarray,
-    phrase: np.ndarray,
-    bonus: np.ndarray,
-) -> list[tuple[int, int, int, float]]:
-    """Whatever spells a phrase of a tree, as its number, first frame, the frame behind its last and its gain in nats.
+@_compiled(FRAMES, TREE)
+def spot(log_probs: np.ndarray, tree: Tree) -> list[tuple[int, int, int, float]]:
+    """Whatever spells a phrase of a tree, as the node it ends in, first frame, frame behind its last and gain in nats.
 
     `log_probs` (U, V) are emissions. What is told is the best path, of equals the one that began last, that enters the
     last label of a phrase in a frame and has lost less than the phrase's bonus.
     """
-    nodes = len(label)
+    label, children, reach, bonus, nodes = tree.label, tree.children, tree.reach, tree.bonus, len(tree.label)
     lost, began = np.full(nodes, np.inf), np.zeros(nodes, np.int64)  # of the path that is in a node's label
     rested, rested_since = np.full(nodes, np.inf), np.zeros(nodes, np.int64)  # of that in the blanks behind it
     lost_then, began_then, rested_then, rested_since_then = lost.copy(), began.copy(), lost.copy(), began.copy()
@@ -106,8 +110,70 @@ def spot(
                     if enters <= lost_then[child]:
                         lost_then[child], began_then[child] = enters, start
                     if enters < bonus[child]:
-                        found.append((phrase[child], start, t + 1, bonus[child] - enters))
+                        found.append((child, start, t + 1, bonus[child] - enters))
         lost, lost_then, began, began_then = lost_then, lost, began_then, began
         rested, rested_then, rested_since, rested_since_then = rested_then, rested, rested_since_then, rested_since
         active, active_then = active_then, active
     return found
+
+
+@_compiled(FRAMES, TREE, types.uint64)
+def follow(log_probs: np.ndarray, tree: Tree, node: int) -> np.ndarray:
+    """The token of each frame (U,) in the likeliest path that spells the phrase that ends in a node, which fits.
+
+    It is that of `asr.decode.align.best_path`, which takes thirty times as long to call for a few frames.
+    """
+    states = [BLANK]
+    while node > 0:
+        states += [int(tree.label[node]), BLANK]
+        node = tree.parent[node]
+    states.reverse()
+    steps = np.zeros((len(log_probs), len(states)), np.int64)  # from how many states back a path came
+    score = np.full(len(states), -np.inf)
+    score[0] = 0.0
+    for t in range(len(log_probs)):
+        for at in range(len(states) - 1, -1, -1):
+            if at > 0 and score[at - 1] > score[at]:
+                steps[t, at] = 1
+            leaps = at > 1 and states[at] != BLANK and states[at] != states[at - 2]
+            if leaps and score[at - 2] > score[at - steps[t, at]]:
+                steps[t, at] = 2
+            score[at] = score[at - steps[t, at]] + log_probs[t, states[at]]
+    path = np.empty(len(log_probs), np.int64)
+    at = len(states) - (1 if score[-1] >= score[-2] else 2)
+    for t in range(len(path) - 1, -1, -1):
+        path[t] = states[at]
+        at -= steps[t, at]
+    return path
+
+
+@_compiled(types.float32[:, :, ::1], types.int64[::1], types.uint64, TREE)
+def favour(log_probs: np.ndarray, lengths: np.ndarray, space: int, tree: Tree) -> None:
+    """Favour the phrases of a tree wherever they are found, in place.
+
+    `log_probs` (B, U + 2, V) are emissions of `lengths` (B,) frames with one before and one behind, to be overwritten.
+    Of two phrases in one place the one that gains more is taken. Neighbours share the space between them.
+    """
+    for i in range(len(lengths)):
+        row = log_probs[i, : lengths[i] + 2]
+        row[0] = row[-1] = IMPOSSIBLE  # the recording's ends part words as well
+        row[0, space] = row[-1, space] = 0.0
+        path, less = np.zeros(len(row), np.int64), np.zeros(len(row))
+        taken = np.zeros(len(row), np.bool_)
+        found = [(-gain, end - start, start, node) for node, start, end, gain in spot(row, tree)]
+        heapify(found)
+        while found:
+            _, size, start, node = heappop(found)
+            end = start + size
+            if taken[start + 1 : end - 1].any():
+                continue
+            taken[start + 1 : end - 1] = True
+            less[start:end] = tree.bonus[node] / size
+            for frame, label in enumerate(follow(row[start:end], tree, node), start):
+                path[frame] = label  # as a slice it would take two seconds more to compile
+        for t in less.nonzero()[0]:
+            scores, spelled = row[t], path[t]
+            likeliest, most = scores.argmax(), scores.max()
+            scores[likeliest] = scores[spelled]
+            scores -= less[t]
+            scores[spelled] = most
