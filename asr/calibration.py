@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CLIP = 1e-4  # confidences are kept this far from 0 and 1, where the logarithms are infinite
+LEAST = -700.0  # logit, whose exponential is still a float
 BINS = 10  # of the reliability diagram
 
 
@@ -26,7 +27,8 @@ class Calibration:
         if self == AS_IT_IS:
             return confidence
         c = min(max(confidence, CLIP), 1 - CLIP)
-        return float(_sigmoid(self.a * math.log(c) - self.b * math.log1p(-c) + self.offset))
+        logit = self.a * math.log(c) - self.b * math.log1p(-c) + self.offset
+        return 1 / (1 + math.exp(-max(logit, LEAST)))
 
     @classmethod
     def fit(cls, words: Sequence[tuple[float, bool]]) -> "Calibration":
@@ -37,7 +39,8 @@ class Calibration:
         """
         if not words:
             return cls()
-        from scipy.optimize import minimize  # here, for only training and tuning need it
+        from scipy.optimize import minimize  # here, for only training and tuning need them
+        from scipy.special import expit
 
         confidence, right = np.array(words, dtype=np.float64).T
         c, hit = confidence.clip(CLIP, 1 - CLIP), right.astype(bool)
@@ -47,7 +50,7 @@ class Calibration:
         def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
             """The mean cross-entropy, in nats, and its gradient."""
             z = weights @ terms
-            return float((np.logaddexp(0, z) - target * z).mean()), terms @ (_sigmoid(z) - target) / len(z)
+            return float((np.logaddexp(0, z) - target * z).mean()), terms @ (expit(z) - target) / len(z)
 
         rising = [(0, None), (0, None), (None, None)]
         options = {"ftol": 1e-12, "gtol": 1e-8}
@@ -80,7 +83,3 @@ class Reliability:
     def error(self) -> float:
         """Expected calibration error: the mean distance of confidence and share, by words (Naeini et al. 2015)."""
         return float((np.abs(self.confidence - self.right) * self.count).sum() / max(1, self.count.sum()))
-
-
-def _sigmoid(x: np.ndarray | float) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
