@@ -112,13 +112,24 @@ def augmentation(augment: DictConfig) -> "Chain":
     return Chain(*(built(f"augment.{name}", augment[name]) for name in order))
 
 
-def built(name: str, settings: Any) -> Any:
-    """The object of a group of settings, None for none. Raises ConfigError, naming the group, for what is neither."""
+def built(name: str, settings: Any, **others: Any) -> Any:
+    """The object of a group of settings, None for none; `others` are arguments of its class that no setting gives.
+
+    Raises ConfigError, naming the group, for what is neither, and for settings that its class does not take.
+    """
     from hydra.utils import instantiate
 
     if not isinstance(settings, DictConfig | None):
         raise ConfigError(f"{name} is {settings!r}; it is a group of settings, or null for none of it")
-    return instantiate(settings)
+    if settings is not None and "_target_" not in settings:
+        raise ConfigError(f"{name} has no _target_, a class to build it of; was it null until these settings?")
+    try:
+        return instantiate(settings, **others)
+    except (HydraException, TypeError) as error:  # a TypeError of Hydra's own: those of the class come in its exception
+        cause = error.__cause__ or error
+        if isinstance(cause, AsrError | OmegaConfBaseException):
+            raise
+        raise ConfigError(f"{name}: {cause}") from error
 
 
 def _with_files(overrides: list[str]) -> list[str]:
@@ -140,10 +151,8 @@ def _with_files(overrides: list[str]) -> list[str]:
 
 def make_corpus(data: DictConfig) -> None:
     """Call the recipe of a corpus that can make itself, where its manifests are not there yet."""
-    from hydra.utils import instantiate
-
     if data.recipe is not None and not Path(data.manifests).is_dir():
-        instantiate(data.recipe)
+        built("data.recipe", data.recipe)
 
 
 def _check(cfg: DictConfig, config_name: str) -> None:

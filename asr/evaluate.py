@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from asr import cli
@@ -25,7 +24,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Recognise a split of a corpus, write the report's files, print its tables; returns what `summary.json` holds."""
     if cfg.split not in ("train", "validation", "test"):
         raise ConfigError(f"split is {cfg.split!r}; it must be train, validation or test")
-    transcriber = Transcriber.load(cfg.checkpoint, decoder=instantiate(cfg.decoder), device=cfg.device)
+    transcriber = Transcriber.load(cfg.checkpoint, decoder=cli.built("decoder", cfg.decoder), device=cfg.device)
     cli.make_corpus(cfg.data)
     evaluation = recognise(
         transcriber,

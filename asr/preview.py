@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from asr import audio, cli
@@ -28,7 +27,7 @@ def preview(cfg: DictConfig) -> list[Path]:
         count(name, cfg[name], least=1)
     cli.make_corpus(cfg.data)
     augment, masks = cli.augmentation(cfg.augment), cli.built("augment.spec", cfg.augment.spec)
-    features = instantiate(cfg.features, normalise="utterance")
+    features = cli.built("features", cfg.features, normalise="utterance")
     utterances = read_manifests(cfg.data.train, limit=cfg.data.limit)
     torch.manual_seed(cfg.seed)
     folder = Path(cfg.dir)

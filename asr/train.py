@@ -13,7 +13,6 @@ from textwrap import shorten
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
@@ -80,8 +79,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     module = Recogniser(
         model=model,
-        optimizer=instantiate(cfg.optimizer),
-        scheduler=instantiate(cfg.scheduler),
+        optimizer=cli.built("optimizer", cfg.optimizer),
+        scheduler=cli.built("scheduler", cfg.scheduler),
         spec_augment=cli.built("augment.spec", cfg.augment.spec),
         consistency=cfg.augment.consistency,
         seed=cfg.seed,
@@ -147,7 +146,7 @@ def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
 
 def _model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
     """A model for what the training utterances are written in, as drawn or with the weights of `init`."""
-    tokenizer = instantiate(cfg.tokenizer)
+    tokenizer = cli.built("tokenizer", cfg.tokenizer)
     if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
         tokenizer = tokenizer(utterance.text for utterance in utterances)
     model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
@@ -232,7 +231,9 @@ def _trainer(cfg: DictConfig) -> Trainer:
         if isinstance(logger, DictConfig) and logger.get("name") is not None:
             as_text(f"logger.{name}.name", logger.name)
     loggers = [cli.built(f"logger.{name}", one) for name, one in cfg.logger.items() if one is not None]
-    trainer: Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()])
+    trainer: Trainer = cli.built(
+        "trainer", cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()]
+    )
     if not trainer.limit_val_batches:
         raise ConfigError("trainer.limit_val_batches is 0; a run is judged by its validation, give it 1 at least")
     if trainer.overfit_batches:

@@ -41,11 +41,9 @@ def transcribe(arguments: list[str]) -> None:
         raise ConfigError(f"format is {cfg.format!r}; it must be {' or '.join(FORMATS)}")
     writer = FORMATS[cfg.format]()
 
-    from hydra.utils import instantiate
-
     from asr.transcriber import Transcriber
 
-    transcriber = Transcriber.load(cfg.checkpoint, decoder=instantiate(cfg.decoder), device=cfg.device)
+    transcriber = Transcriber.load(cfg.checkpoint, decoder=cli.built("decoder", cfg.decoder), device=cfg.device)
     gc.freeze()
     gc.enable()
     failed = False

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
@@ -80,7 +79,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
 
     Raises ConfigError where there is nothing to tune, and for what the decoder and the data refuse.
     """
-    beam = instantiate(cfg.decoder)
+    beam = cli.built("decoder", cfg.decoder)
     if not isinstance(beam, Beam):
         raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
     points, rounds = count("points", cfg.points, least=1), count("rounds", cfg.rounds, least=0)
