@@ -1,9 +1,10 @@
-"""Where words are said to be: python benchmarks/times.py CHECKPOINT MANIFEST [--utterances 60].
+"""Where words are said to be: python benchmarks/times.py CHECKPOINT MANIFEST [--utterances 120].
 
-Utterances of the manifest are cut to their speech, and joined, a minute at a time, with silences of 0.4 to 1.2 s
-between them. So it is known where the first word of each begins and its last one ends. Speech begins and ends where the
-level is 10 dB above that of the quietest tenth of the utterance (`--above` another figure): its noise sets the bound,
-not its peak, for in LibriSpeech noise lies no more than 35 to 40 dB below the peak, and a bound there cuts nothing off.
+Utterances from all over the manifest are cut to their speech, and joined, a minute at a time, with silences of 0.4 to
+1.2 s between them. So it is known where the first word of each begins and its last one ends. Speech begins and ends
+where the level is 10 dB above that of the quietest tenth of the utterance (`--above` another figure): its noise sets
+the bound, not its peak, for in LibriSpeech noise lies no more than 35 to 40 dB below the peak, and a bound there cuts
+nothing off.
 Printed is how far off those boundaries are, in milliseconds, without and with sign (negative: too early): of the words
 that the model hears by itself, and of the words of the known text where `asr.align` puts them. A word heard belongs to
 the utterance in which its middle lies; an utterance in which no word is heard counts as two boundaries missed.
@@ -101,11 +102,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("--utterances", type=int, default=60)
+    parser.add_argument("--utterances", type=int, default=120)
     parser.add_argument("--above", type=float, default=10.0, help="dB over the noise at which speech begins")
     options = parser.parse_args()
     model = CTCModel.load(options.checkpoint)
-    utterances = read_manifest(options.manifest)[: options.utterances]
+    every = read_manifest(options.manifest)
+    spread = np.linspace(0, len(every), min(len(every), options.utterances), endpoint=False)  # over all its speakers
+    utterances = [every[int(at)] for at in spread]
     recordings = joined(utterances, options.above, np.random.default_rng(0))
     heard, aligned = [], []
     with tempfile.TemporaryDirectory() as folder:
