@@ -126,10 +126,9 @@ def built(name: str, settings: Any, **others: Any) -> Any:
     try:
         return instantiate(settings, **others)
     except (HydraException, TypeError) as error:  # a TypeError of Hydra's own: those of the class come in its exception
-        cause = error.__cause__ or error
-        if isinstance(cause, AsrError | OmegaConfBaseException):
+        if isinstance(_user_error(error), AsrError):  # which says what it is about
             raise
-        raise ConfigError(f"{name}: {cause}") from error
+        raise ConfigError(f"{name}: {error.__cause__ or error}") from error
 
 
 def _with_files(overrides: list[str]) -> list[str]:

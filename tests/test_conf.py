@@ -1,5 +1,7 @@
 """Every file under conf/ is composed with its entry point and becomes the object that it describes."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,27 @@ def test_a_fault_in_a_run_of_a_sweep_is_not_taken_for_a_bad_setting() -> None:
         raise ValueError("a fault")
     with pytest.raises(ConfigError, match="a group, as model or experiment"):
         cli.compose("train", ["model=null"])
+
+
+def full(path: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"_target_": f"{__name__}.full", "path": "a.flac"}, "x: a.flac: No space left on device"),
+        ({"_target_": "asr.decode.Beam", "beam_size": 0}, "x: decoder.beam_size is 0; it must be at least 1"),
+        ({"_target_": "asr.decode.Beam", "beam_size": "???"}, "x: decoder.beam_size: give it a value"),
+        ({"_target_": "asr.decode.Beam", "size": 3}, "x: decoder: Beam.__init__() got an unexpected keyword argument"),
+        ({"beam_size": 3}, "x: decoder has no _target_"),
+    ],
+)
+def test_what_an_object_cannot_be_built_of_is_told_in_a_line(
+    settings: dict, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.guarded(lambda: cli.built("decoder", OmegaConf.create({"decoder": settings}).decoder), "x")
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(said)
