@@ -1,12 +1,15 @@
 """Beam search against the sum over all alignments of all texts, with and without language model and lexicon."""
 
+import math
+
 import pytest
 import torch
 from exhaustive import SMALL, TOKENIZER, agrees, by_text, labellings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.decode import Beam
+from asr.calibration import Calibration
+from asr.decode import Beam, Greedy
 from asr.decode.path import looked_at
 from asr.errors import ConfigError
 from asr.model import Emissions
@@ -169,6 +172,21 @@ def test_a_word_that_rivals_have_too_is_surer_than_one_that_they_have_not():
     first, last = hypothesis.words
     assert first.confidence > 0.95
     assert 0.5 < last.confidence < 0.75
+
+
+def test_confidence_is_the_mean_of_what_is_heard_and_of_what_else_could_have_been_said():
+    logits = saying("a._.b_ab").log_probs.clone()
+    logits[0, 4, 2] = logits[0, 4, 3] - 0.5  # the second word may be an a
+    logits[0, 6, 3] = logits[0, 6, 2] - 1.0  # and the third a b
+    said = Emissions(logits.log_softmax(-1), torch.tensor([8]), 0.04, Calibration(0.7, 0.9, -0.5))
+    (greedy,), (best,) = Greedy()(said, TOKENIZER), Beam(n_best=20, calibration=(0.5, 1.5, 0.2))(said, TOKENIZER)
+    ranked = [best, *best.alternatives]
+    whole = sum(math.exp(one.score) for one in ranked)
+    for i, word in enumerate(best.words):
+        agree = [one for one in ranked if len(one.words) > i and one.words[i].text == word.text]
+        share = sum(math.exp(one.score) for one in agree) / whole
+        both = math.sqrt(share * greedy.words[i].confidence)
+        assert word.confidence == pytest.approx(Calibration(0.5, 1.5, 0.2)(both), abs=2e-3)
 
 
 def test_the_next_best_come_along_in_their_order():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asr.calibration import Calibration
 from asr.decode import Greedy
-from asr.decode.path import runs, spelled, words
+from asr.decode.path import runs, spelled, sureness, words
 from asr.model import Emissions
 from asr.text import Tokenizer
 
@@ -68,6 +68,19 @@ def test_words_begin_at_their_first_frame_and_end_behind_their_last(seconds):
 def test_a_blank_parts_equal_characters():
     texts = [h.text for h in Greedy()(emissions(frames("aab"), frames("a.ab"), frames("a_ab")), TOKENIZER)]
     assert texts == ["ab", "aab", "a ab"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(-30, 0)), max_size=12))
+def test_a_word_is_as_sure_as_its_letters_are_in_their_likeliest_frames(frames):
+    parts = [[]]
+    for token, run in groupby(frames, key=lambda frame: frame[0]):
+        if token == 1:
+            parts.append([])
+        elif token:
+            parts[-1].append(max(log_prob for _, log_prob in run))
+    path, log_probs = np.array(frames, dtype=np.float64).reshape(-1, 2).T
+    expected = [sum(part) / len(part) for part in parts if part]
+    assert sureness(path.astype(np.int64), log_probs, TOKENIZER).tolist() == pytest.approx(expected)
 
 
 def test_confidence_is_the_geometric_mean_of_each_characters_best_frame():

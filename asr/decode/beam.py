@@ -27,7 +27,7 @@ from asr.decode import lm as models
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
 from asr.decode.parallel import Parallel
-from asr.decode.path import looked_at, phrases, spelled
+from asr.decode.path import looked_at, phrases, spelled, sureness
 from asr.errors import ConfigError
 from asr.model import Emissions
 from asr.text import BAR, BLANK, Tokenizer
@@ -93,7 +93,7 @@ class Beam:
             word_bonus = WORD_BONUS if self.lm is not None and self.lm_unit == "words" else 0.0
         self.word_bonus = checked("decoder.word_bonus", word_bonus)
         self._search: _Search | None = None
-        self._parallel: Parallel[Clock, Hypothesis] | None = None
+        self._parallel: Parallel[_Model, Hypothesis] | None = None
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """The best hypothesis of each utterance. Raises ConfigError for a lexicon that the tokens cannot spell."""
@@ -102,7 +102,8 @@ class Beam:
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
         if self._parallel is None:  # processes, as flashlight holds Python's lock while it decodes
             self._parallel = Parallel(self._search.decode, self.workers)
-        return self._parallel(log_probs, emissions.lengths.tolist(), emissions.clock)
+        model = _Model(emissions.clock, emissions.calibration)
+        return self._parallel(log_probs, emissions.lengths.tolist(), model)
 
     def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":
         """The same with other weights; language model and lexicon are not read again."""
@@ -115,11 +116,19 @@ class Beam:
 _Timed = tuple[str, int, int]  # a word, its first frame, and the frame behind its last
 
 
+class _Model(NamedTuple):
+    """What is known of a model beside its emissions."""
+
+    clock: Clock
+    calibration: Calibration
+
+
 class _Found(NamedTuple):
-    """A text with its score in nats, and its words."""
+    """A text with its score in nats, its words, and the token of each frame that was looked at."""
 
     score: float
     words: Sequence[_Timed]
+    path: np.ndarray
 
 
 class _Search:
@@ -183,7 +192,7 @@ class _Search:
         trie.smear(fl.SmearingMode.MAX)
         return trie
 
-    def decode(self, log_probs: np.ndarray, clock: Clock) -> Hypothesis:
+    def decode(self, log_probs: np.ndarray, model: _Model) -> Hypothesis:
         """The best hypothesis for emissions (U, V), the next best as its alternatives."""
         if self.spotter is not None:
             (log_probs,) = self.spotter(log_probs[None], np.array([len(log_probs)]))
@@ -197,26 +206,29 @@ class _Search:
         skipped = float(blanks.sum() - blanks[kept].sum())
         found: dict[str, _Found] = {}
         results = self.decoder.decode(scores.ctypes.data, *scores.shape)
-        for result, words in zip(results, self._words(results, kept), strict=True):
+        for result, (path, words) in zip(results, self._read(results, kept), strict=True):
             text = " ".join([word for word, _, _ in words])
             score = float(result.score) + skipped
             known = found.get(text)
             if known is None:
-                found[text] = _Found(score, words)
+                found[text] = _Found(score, words, path)
             else:
-                found[text] = _Found(float(np.logaddexp(known.score, score)), known.words)
+                found[text] = known._replace(score=float(np.logaddexp(known.score, score)))
         if self.lexicon is None:
             found = {text: self._with_words(text, one) for text, one in found.items()}
         ranked = sorted(found.items(), key=lambda entry: -entry[1].score)
         compared, frames = [one for _, one in ranked[:COMPARED]], len(log_probs)
         best, *others = (
-            Hypothesis(text, one.score, self._sure(one, compared, clock, frames))
+            Hypothesis(text, one.score, self._sure(one, compared, scores[1 : len(kept) + 1], frames, model))
             for text, one in ranked[: self.beam.n_best]
         )
         return replace(best, alternatives=tuple(others)) if others else best
 
-    def _words(self, results: Sequence[Any], kept: np.ndarray) -> list[list[_Timed]]:
-        """The words of each of flashlight's results, whose tokens are a space, the blank's, then one for each frame."""
+    def _read(self, results: Sequence[Any], kept: np.ndarray) -> list[tuple[np.ndarray, list[_Timed]]]:
+        """Of each of flashlight's results the path through the frames that were kept, and its words.
+
+        Its tokens are a space, the blank's, then one for each frame.
+        """
         tokens = [result.tokens for result in results]
         paths = np.fromiter(chain.from_iterable(tokens), np.int64, len(tokens) * len(tokens[0]))
         paths = paths.reshape(len(tokens), -1)
@@ -225,17 +237,24 @@ class _Search:
         every = list(zip(texts, kept[starts - 2].tolist(), (kept[ends - 3] + 1).tolist(), strict=True))
         words = [every[a:b] for a, b in pairwise(bounds)]
         if self.lexicon is not None and len(words[0]) > np.count_nonzero(np.array(results[0].words) >= 0):
-            return [one[:-1] for one in words]  # it leaves out what only begins a word, but where all of them do
-        return words
+            words = [one[:-1] for one in words]  # it leaves out what only begins a word, but where all of them do
+        return list(zip(paths[:, 2 : 2 + len(kept)], words, strict=True))
 
     def _with_words(self, text: str, found: _Found) -> _Found:
         score = found.score + self.beam.word_bonus * len(found.words)
         if self.rescorer is not None:
             score += self.beam.lm_weight * self.rescorer.log_prob(text.split())
-        return _Found(score, found.words)
+        return found._replace(score=score)
 
-    def _sure(self, found: _Found, others: Sequence[_Found], clock: Clock, frames: int) -> tuple[Word, ...]:
-        """Words with times, and as confidence the share of the hypotheses' likelihood that has the same word there."""
+    def _sure(
+        self, found: _Found, others: Sequence[_Found], log_probs: np.ndarray, frames: int, model: _Model
+    ) -> tuple[Word, ...]:
+        """Words with times and confidence: `log_probs` (K, V) are the frames of its path, out of `frames`.
+
+        A word's confidence is the geometric mean of two, for neither knows what the other does: of what is heard, the
+        mean probability of its letters, as the model's calibration corrects it, and of what else could have been said,
+        the share of the hypotheses' likelihood that has the same word there.
+        """
         best = max(other.score for other in others)
         shares = [math.exp(other.score - best) for other in others]
         whole = sum(shares)
@@ -244,11 +263,13 @@ class _Search:
             for text, start, end in other.words:
                 if text in places:
                     places[text].append((i, start, end))
-        times = clock([start for _, start, _ in found.words], [end for _, _, end in found.words], frames)
+        letters = np.exp(sureness(found.path, log_probs[np.arange(len(log_probs)), found.path], self.tokenizer))
+        times = model.clock([start for _, start, _ in found.words], [end for _, _, end in found.words], frames)
         words = []
-        for (text, start, end), at in zip(found.words, times, strict=True):
+        for (text, start, end), at, letter in zip(found.words, times, letters.tolist(), strict=False):  # see _read
             same = {i for i, a, b in places[text] if a < end and b > start}
-            confidence = self.beam.calibration(min(1.0, sum(shares[i] for i in same) / whole))
+            share = min(1.0, sum(shares[i] for i in same) / whole)
+            confidence = self.beam.calibration(math.sqrt(share * model.calibration(letter)))
             words.append(Word(text, *at, confidence))
         return tuple(words)
 

@@ -9,7 +9,7 @@ import torch
 
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
-from asr.decode.path import runs, words
+from asr.decode.path import runs, sureness, words
 from asr.model import Emissions
 from asr.text import Tokenizer
 
@@ -42,11 +42,9 @@ class Greedy:
 
 def along(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer, emissions: Emissions) -> Hypothesis:
     """What a path of tokens (U,), with the log-probability of each, says: words in time, with their confidence."""
-    scores, found = log_probs.tolist(), words(runs(path), tokenizer)
+    found = words(runs(path), tokenizer)
     starts, ends = [letters[0].start for _, letters in found], [letters[-1].end for _, letters in found]
-    spoken = []
-    for (text, letters), times in zip(found, emissions.clock(starts, ends, len(path)), strict=True):
-        confidence = math.exp(sum(max(scores[run.start : run.end]) for run in letters) / len(letters))
-        confidence = emissions.calibration(confidence)
-        spoken.append(Word(text, *times, confidence))
-    return Hypothesis(" ".join(word.text for word in spoken), math.fsum(scores), tuple(spoken))
+    confidences = map(emissions.calibration, np.exp(sureness(path, log_probs, tokenizer)).tolist())
+    times = emissions.clock(starts, ends, len(path))
+    spoken = [Word(text, *at, confidence) for (text, _), at, confidence in zip(found, times, confidences, strict=True)]
+    return Hypothesis(" ".join(word.text for word in spoken), math.fsum(log_probs.tolist()), tuple(spoken))

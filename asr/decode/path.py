@@ -75,6 +75,21 @@ def spelled(paths: np.ndarray, tokenizer: Tokenizer) -> Spelled:
     return Spelled(tokenizer.decode(tokens.tolist()).split(), starts % frames, ends % frames, bounds)
 
 
+def sureness(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """The mean log-probability of a letter of each word that a path (U,) spells, whose tokens have `log_probs` (U,).
+
+    A letter counts with the likeliest of its frames.
+    """
+    starts, _ = spans(path)
+    best = np.maximum.reduceat(np.where(path == BLANK, -np.inf, log_probs), starts) if len(starts) else np.empty(0)
+    letters = np.zeros(len(starts) + 2, dtype=bool)  # with an end on either side
+    letters[1:-1] = path[starts] != (tokenizer.index(" ") if " " in tokenizer.tokens else BLANK)
+    first, behind = (letters[1:] != letters[:-1]).nonzero()[0].reshape(-1, 2).T
+    sums = np.zeros(len(starts) + 1)
+    np.cumsum(np.where(letters[1:-1], best, 0.0), out=sums[1:])
+    return (sums[behind] - sums[first]) / (behind - first)
+
+
 def looked_at(log_probs: np.ndarray, skip: float) -> np.ndarray:
     """The frames of emissions (U, V) that are looked at: no sure blanks, but one where it may part two equal tokens.
 
