@@ -480,7 +480,10 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.min_seconds=500"], "no training utterance is left"),
         (["resume=true"], "there is no checkpoint"),
         (["init=nowhere.safetensors"], "nowhere.safetensors: no such model"),
-        (["trainer.accelerator=cpu", "+trainer.speed=1"], "trainer: Trainer.__init__() got an unexpected keyword"),
+        (
+            ["trainer.accelerator=cpu", "+trainer.speed=1"],
+            "trainer: Trainer.__init__() got an unexpected keyword argument 'speed'",
+        ),
         (["optimizer._partial_=x"], "optimizer: Instantiation: _partial_ flag must be a bool"),
         (["augment.spec=null", "+augment.spec.time_masks=1"], "augment.spec has no _target_, a class to build it of"),
         (["callbacks.stop._target_=Stop"], "callbacks.stop: Error loading 'Stop'"),

@@ -117,7 +117,7 @@ _Timed = tuple[str, int, int]  # a word, its first frame, and the frame behind i
 
 
 class _Model(NamedTuple):
-    """What is known of a model beside its emissions."""
+    """What validation found of a model, and its stride: they turn frames into seconds and into confidence."""
 
     clock: Clock
     calibration: Calibration
@@ -266,7 +266,8 @@ class _Search:
         letters = np.exp(sureness(found.path, log_probs[np.arange(len(log_probs)), found.path], self.tokenizer))
         times = model.clock([start for _, start, _ in found.words], [end for _, _, end in found.words], frames)
         words = []
-        for (text, start, end), at, letter in zip(found.words, times, letters.tolist(), strict=False):  # see _read
+        # not strict: the path may also have the beginning of a word, which a lexicon leaves out
+        for (text, start, end), at, letter in zip(found.words, times, letters.tolist(), strict=False):
             same = {i for i, a, b in places[text] if a < end and b > start}
             share = min(1.0, sum(shares[i] for i in same) / whole)
             confidence = self.beam.calibration(math.sqrt(share * model.calibration(letter)))

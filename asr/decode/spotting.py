@@ -121,7 +121,8 @@ def spot(log_probs: np.ndarray, tree: Tree) -> list[tuple[int, int, int, float]]
 def follow(log_probs: np.ndarray, tree: Tree, node: int) -> np.ndarray:
     """The token of each frame (U,) in the likeliest path that spells the phrase that ends in a node, which fits.
 
-    It is that of `asr.decode.align.best_path`, which takes thirty times as long to call for a few frames.
+    It is that of `asr.decode.align.best_path`, which machine code cannot call, and which takes thirty times as long for
+    a few frames. That one in turn does without numba, whose import takes half a second.
     """
     states = [BLANK]
     while node > 0:
