@@ -26,14 +26,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr import quick
-from asr.bounds import as_text, checked
+from asr.config import launch as quick
 from asr.errors import AsrError, AudioError, ConfigError, TextError
+from asr.validation import as_text, checked
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from asr.timeline import Format, Recording
+    from asr.inference.timeline import Format, Recording
 
 TEXT = "text="  # taken as it stands: Hydra would stumble over the commas and quotes of a sentence
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 def align(arguments: list[str]) -> None:
     """Align what the arguments name. Raises an AsrError before the first recording, SystemExit(2) after failures."""
-    from asr import cli
+    from asr.config import app as cli
 
     texts = [argument.removeprefix(TEXT) for argument in arguments if argument.startswith(TEXT)]
     others = [argument for argument in arguments if not argument.startswith(TEXT)]
@@ -86,7 +86,7 @@ def align(arguments: list[str]) -> None:
 
 def _format(cfg: "DictConfig") -> "Format":
     """The format that is asked for. Raises ConfigError where it, or another setting, makes no sense."""
-    from asr.timeline import FORMATS, Ctm
+    from asr.inference.timeline import FORMATS, Ctm
 
     if cfg.format not in FORMATS:
         raise ConfigError(f"format is {cfg.format!r}; it must be {', '.join(FORMATS)}")
@@ -120,7 +120,7 @@ def _recordings(
     names: Sequence[str], text: str | None, manifest: str | None
 ) -> tuple[list["Recording"], list[AsrError]]:
     """What the arguments stand for, in order, and what of it has no text or is not there."""
-    from asr.timeline import Recording
+    from asr.inference.timeline import Recording
 
     if manifest is not None:
         from asr.data.manifest import read_manifest
@@ -203,7 +203,7 @@ def _aligned(recordings: Sequence["Recording"], cfg: "DictConfig"):  # type: ign
     """A timeline or an error for each recording. Here torch is imported, where there is anything to align."""
     if not recordings:
         return
-    from asr.aligner import Aligner
+    from asr.inference.aligner import Aligner
 
     aligner = Aligner.load(cfg.checkpoint, min_score=cfg.min_score, device=cfg.device)
     gc.freeze()

@@ -16,9 +16,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from asr import cli
+from asr.config import app as cli
 from asr.errors import ConfigError
-from asr.picture import runs_figure, save
+from asr.evaluation.plots import runs_figure, save
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from asr import cli
+from asr.config import app as cli
 from asr.data.dataset import SpeechDataset
+from asr.data.filter import everything
 from asr.data.loader import Loader
 from asr.data.manifest import read_manifests
 from asr.data.sampler import BucketSampler
-from asr.data.select import everything
 from asr.errors import AudioError, ConfigError
-from asr.picture import reliability_figure, save
-from asr.report import Evaluation, Result
-from asr.score import compare
-from asr.transcriber import Transcriber
+from asr.evaluation.plots import reliability_figure, save
+from asr.evaluation.report import Evaluation, Result
+from asr.evaluation.wer import compare
+from asr.inference.transcriber import Transcriber
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:

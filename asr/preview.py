@@ -11,11 +11,12 @@ import soundfile
 import torch
 from omegaconf import DictConfig
 
-from asr import audio, cli
+from asr import audio
 from asr.audio import SAMPLE_RATE
-from asr.bounds import count
+from asr.config import app as cli
 from asr.data.manifest import read_manifests
-from asr.picture import features_figure, save
+from asr.evaluation.plots import features_figure, save
+from asr.validation import count
 
 
 def preview(cfg: DictConfig) -> list[Path]:

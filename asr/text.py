@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from asr.bounds import count
 from asr.errors import TextError
+from asr.validation import count
 
 BLANK = 0  # index of CTC's blank; labels count from 1
 BAR = "|"  # the space in a language model of characters, for ARPA parts its entries by white space

@@ -18,21 +18,21 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from asr import cli
 from asr.audio import SAMPLE_RATE
-from asr.bounds import as_text, count
+from asr.config import app as cli
 from asr.data.cache import cached
 from asr.data.dataset import SpeechDataset
+from asr.data.filter import Selection, everything, select
 from asr.data.manifest import Utterance, read_manifests
-from asr.data.select import Selection, everything, select
 from asr.errors import ConfigError, ModelError
-from asr.model import CTCModel
-from asr.score import Score
+from asr.evaluation.wer import Score
+from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
 from asr.training.callbacks import WholeCheckpoint
 from asr.training.data import SpeechData
 from asr.training.fit import fit
 from asr.training.module import SCORES, Recogniser
+from asr.validation import as_text, count
 
 # Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place,
 # in the middle of an epoch too; a batch of which nothing could be read is passed over; DDP keeps nodes of the graph;

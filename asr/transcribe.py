@@ -13,7 +13,7 @@ import gc
 import sys
 from pathlib import Path
 
-from asr import quick
+from asr.config import launch as quick
 from asr.errors import AsrError, AudioError, ConfigError
 
 
@@ -24,7 +24,7 @@ def main() -> None:
 
 def transcribe(arguments: list[str]) -> None:
     """Transcribe what the arguments name. Raises ConfigError or ModelError before, SystemExit(2) after failures."""
-    from asr import cli
+    from asr.config import app as cli
 
     overrides = [argument for argument in arguments if _is_override(argument)]
     names = [argument for argument in arguments if not _is_override(argument)]
@@ -35,13 +35,13 @@ def transcribe(arguments: list[str]) -> None:
         raise ConfigError("no recording given; name files, folders, or - for standard input")
     cfg = cli.compose("transcribe", overrides)
 
-    from asr.writers import FORMATS
+    from asr.inference.formats import FORMATS
 
     if cfg.format not in FORMATS:
         raise ConfigError(f"format is {cfg.format!r}; it must be {' or '.join(FORMATS)}")
     writer = FORMATS[cfg.format]()
 
-    from asr.transcriber import Transcriber
+    from asr.inference.transcriber import Transcriber
 
     transcriber = Transcriber.load(cfg.checkpoint, decoder=cli.built("decoder", cfg.decoder), device=cfg.device)
     gc.freeze()

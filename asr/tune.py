@@ -18,19 +18,20 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
-from asr import cli
-from asr.bounds import count, interval
-from asr.calibration import Calibration, Reliability
+from asr.config import app as cli
 from asr.data.dataset import OnError, SpeechDataset
+from asr.data.filter import everything
 from asr.data.loader import Loader
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.sampler import BucketSampler
-from asr.data.select import everything
 from asr.decode import Beam, Hypothesis
+from asr.decode.confidence import Reliability, fit_calibration
 from asr.errors import ConfigError
-from asr.model import CTCModel, Emissions
-from asr.picture import save, surface_figure
-from asr.score import Pair, compare, judged, total
+from asr.evaluation.plots import save, surface_figure
+from asr.evaluation.wer import Pair, compare, judged, total
+from asr.nn.ctc import CTCModel
+from asr.nn.emissions import Emissions
+from asr.validation import count, interval
 
 Point = tuple[float, float]  # lm_weight, word_bonus
 
@@ -110,7 +111,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
 
     found = heard.decoded(beam.reweighted(lm_weight=best[0], word_bonus=best[1]))
     words = [word for hypothesis, pair in found for word in judged(hypothesis, pair)]
-    calibration = Calibration.fit(words)
+    calibration = fit_calibration(words)
     settings: dict[str, Any] = OmegaConf.to_container(cfg.decoder, resolve=True)  # type: ignore[assignment]
     settings |= {"lm_weight": best[0], "word_bonus": best[1]}
     settings["calibration"] = [round(value, 4) for value in astuple(calibration)]

@@ -1,6 +1,6 @@
 """What forced alignment costs: python benchmarks/alignment.py CHECKPOINT MANIFEST [--minutes 60].
 
-First line: `asr.decode.align` on the emissions of 64 utterances of the manifest at once, against torchaudio's
+First line: `asr.decode.forced_align` on the emissions of 64 utterances of the manifest at once, against torchaudio's
 `forced_align` and `merge_tokens` called one by one, which give the same times and scores: wall clock, medians of runs
 taken in turns. Then the manifest's utterances, joined with known silences into one recording of an hour, through
 `python -m asr.align`: seconds, the highest resident memory, and how many words begin within their own utterance.
@@ -24,12 +24,13 @@ import torch
 from torchaudio.functional import forced_align, merge_tokens
 
 from asr import audio
-from asr import lengths as ln
 from asr.audio import SAMPLE_RATE
 from asr.data.manifest import Utterance, read_manifest
-from asr.decode.align import align
-from asr.longform import together
-from asr.model import CTCModel, Emissions
+from asr.decode.forced_align import align
+from asr.inference.longform import together
+from asr.nn import padding as ln
+from asr.nn.ctc import CTCModel
+from asr.nn.emissions import Emissions
 from asr.text import normalise
 
 UTTERANCES, ROUNDS = 64, 9

@@ -44,9 +44,10 @@ from asr import audio
 from asr.data.manifest import read_manifest
 from asr.decode import Beam
 from asr.decode.beam import _Search
-from asr.decode.path import looked_at, runs, words
-from asr.model import CTCModel, Emissions
-from asr.score import score
+from asr.decode.ctc_path import looked_at, runs, words
+from asr.evaluation.wer import score
+from asr.nn.ctc import CTCModel
+from asr.nn.emissions import Emissions
 from asr.text import BLANK, Tokenizer
 
 BEAMS = (10, 50, 100)

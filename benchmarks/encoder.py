@@ -15,8 +15,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.encoder import BiRNN
-from asr.lengths import mask
+from asr.nn.encoder import BiRNN
+from asr.nn.padding import mask
 
 SIZES = {"tiny": (192, 96), "small": (512, 256), "base": (800, 400)}  # channels D, hidden units H
 ROWS, FRAMES = 16, 250  # ten seconds of speech

@@ -22,12 +22,12 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr import cli
 from asr.audio import SAMPLE_RATE
+from asr.config import app as cli
 from asr.data.sampler import BucketSampler
-from asr.encoder import BiRNN
-from asr.loss import ctc_loss
-from asr.model import CTCModel
+from asr.nn.ctc import CTCModel
+from asr.nn.encoder import BiRNN
+from asr.nn.losses import ctc_loss
 
 BATCHES = 8
 LABELS = 14  # for each second of read English

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from asr.data.manifest import read_manifest
 from asr.decode import Beam, Greedy
-from asr.model import CTCModel
-from asr.score import compare, total
+from asr.evaluation.wer import compare, total
+from asr.nn.ctc import CTCModel
 from asr.text import normalise
 from asr.tune import Heard
 

@@ -23,15 +23,15 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from asr import cli
 from asr.audio import SAMPLE_RATE
+from asr.config import app as cli
 from asr.data.dataset import SpeechDataset
+from asr.data.filter import select
 from asr.data.loader import Loader
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.sampler import BucketSampler
-from asr.data.select import select
-from asr.loss import ctc_loss
-from asr.model import CTCModel
+from asr.nn.ctc import CTCModel
+from asr.nn.losses import ctc_loss
 
 LENGTHS = (1, 2, 4, 8, 16, 32)  # seconds
 SAMPLED = (281_241, 10_000_000)  # utterances; the first are LibriSpeech's 960 hours

@@ -20,14 +20,14 @@ import numpy as np
 import soundfile
 
 from asr import audio
-from asr.aligner import Aligner
 from asr.audio import SAMPLE_RATE
-from asr.clock import speech_bounds
+from asr.audio.vad import speech_bounds
 from asr.data.manifest import Utterance, read_manifest
-from asr.model import CTCModel
+from asr.inference.aligner import Aligner
+from asr.inference.timeline import Recording, Timeline
+from asr.inference.transcriber import Transcriber
+from asr.nn.ctc import CTCModel
 from asr.text import normalise
-from asr.timeline import Recording, Timeline
-from asr.transcriber import Transcriber
 
 MINUTE = 60.0
 

@@ -23,11 +23,12 @@ from omegaconf import open_dict
 from rich.console import Console
 from rich.table import Table
 
-from asr import audio, cli
+from asr import audio
+from asr.config import app as cli
 from asr.data.dataset import Batch
 from asr.data.manifest import Utterance, read_manifests, write_manifest
 from asr.data.shards import pack
-from asr.loss import ctc_loss
+from asr.nn.losses import ctc_loss
 from asr.train import train
 
 EPOCHS = 4  # of each, taken in turns; the first is not counted

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from asr.audio.remote import is_address
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.shards import Failure, Form, index, pack
-from asr.storage import is_address
 from recipes.cli import command
 from recipes.fetch import RecipeError, notes
 from recipes.prepare import by_hash

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.progress import track
 
-from asr.aligner import Aligner
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
+from asr.inference.aligner import Aligner
+from asr.inference.timeline import Recording
 from asr.text import normalise
-from asr.timeline import Recording
 from recipes.cli import command
 from recipes.fetch import RecipeError, notes
 

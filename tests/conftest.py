@@ -19,13 +19,13 @@ from hypothesis import settings
 
 from asr import audio
 from asr.data.manifest import Utterance
-from asr.model import CTCModel
+from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
-LOGMEL = {"_target_": "asr.features.LogMel"}
-ENCODER = {"_target_": "asr.encoder.Encoder", "channels": 4, "hidden": 12, "layers": 2, "dropout": 0.1}
+LOGMEL = {"_target_": "asr.nn.features.LogMel"}
+ENCODER = {"_target_": "asr.nn.encoder.Encoder", "channels": 4, "hidden": 12, "layers": 2, "dropout": 0.1}
 
 settings.register_profile("asr", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("asr")
@@ -142,7 +142,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs over the small corpus with a very small model."""
-    from asr import cli
+    from asr.config import app as cli
     from asr.train import train
 
     folder = tmp_path_factory.mktemp("run")

@@ -19,15 +19,15 @@ import torch
 from entry import Call, caller
 from matplotlib.figure import Figure
 
-from asr import cli
+from asr.config import app as cli
 from asr.data.dataset import Batch
 from asr.data.manifest import read_manifest, write_manifest
 from asr.data.shards import pack
 from asr.evaluate import evaluate
-from asr.model import CTCModel
+from asr.inference.transcriber import Transcriber
+from asr.nn.ctc import CTCModel
 from asr.train import main, train
 from asr.training.module import Recogniser
-from asr.transcriber import Transcriber
 
 SMALL = ["model.hidden=24", "model.layers=1", "model.channels=4", "data.workers=0", "data.batch_seconds=20"]
 SMALL += ["trainer.accelerator=cpu"]  # where numbers are the same to the last bit

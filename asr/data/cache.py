@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from asr.audio import SAMPLE_RATE
+from asr.audio.remote import Stored
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.shards import pack
 from asr.errors import ConfigError
-from asr.storage import Stored
 
 BYTES = 2  # of a sample
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from asr import audio, storage
-from asr.augment import Augment
+from asr import audio
+from asr.audio import remote as storage
+from asr.audio.augment import Augment
+from asr.data.filter import Example
 from asr.data.manifest import Utterance
-from asr.data.select import Example
 from asr.errors import AudioError
 
 OnError = Literal["skip", "raise"]

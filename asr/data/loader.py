@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
 
-from asr.bounds import count
 from asr.data.dataset import Batch, SpeechDataset
 from asr.data.sampler import BucketSampler
 from asr.errors import WorkerError
+from asr.validation import count
 
 Result = TypeVar("Result")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr.bounds import count
+from asr.audio.remote import Stored, fetch, is_address
 from asr.errors import ManifestError
 from asr.files import whole
-from asr.storage import Stored, fetch, is_address
+from asr.validation import count
 
 
 @dataclass(frozen=True, slots=True)

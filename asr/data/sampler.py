@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
-from asr.bounds import checked
 from asr.errors import ConfigError
+from asr.validation import checked
 
 
 class BucketSampler(Sampler[list[tuple[int, int]]]):

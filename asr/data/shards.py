@@ -21,10 +21,10 @@ import soundfile
 
 from asr import audio
 from asr.audio import EXTENSIONS, ROUNDING, SAMPLE_RATE
+from asr.audio.remote import Stored
 from asr.data.manifest import Utterance
 from asr.errors import AudioError, StorageError
 from asr.files import whole
-from asr.storage import Stored
 
 THREADS = 4  # that read and decode; both release Python's lock
 KEY = re.compile(r"[^\w-]+")  # what is not left in the key of a clip

@@ -20,17 +20,16 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from asr.bounds import as_text, checked, count, numbers
-from asr.calibration import Calibration
-from asr.clock import Clock
 from asr.decode import lm as models
+from asr.decode.ctc_path import looked_at, phrases, spelled, sureness
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
 from asr.decode.parallel import Parallel
-from asr.decode.path import looked_at, phrases, spelled, sureness
+from asr.decode.timing import Clock
 from asr.errors import ConfigError
-from asr.model import Emissions
+from asr.nn.emissions import Calibration, Emissions
 from asr.text import BAR, BLANK, Tokenizer
+from asr.validation import as_text, checked, count, numbers
 
 IMPOSSIBLE = -1e4  # nats
 WORD_BONUS = 2.0  # nats, beside a language model of words: each word makes a text less likely to it, long or short
@@ -102,7 +101,7 @@ class Beam:
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
         if self._parallel is None:  # processes, as flashlight holds Python's lock while it decodes
             self._parallel = Parallel(self._search.decode, self.workers)
-        model = _Model(emissions.clock, emissions.calibration)
+        model = _Model(Clock.of(emissions), emissions.calibration)
         return self._parallel(log_probs, emissions.lengths.tolist(), model)
 
     def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from asr.bounds import checked, count
-from asr.decode.align import best_path
+from asr.decode.ctc_path import looked_at
+from asr.decode.forced_align import best_path
 from asr.decode.greedy import along
 from asr.decode.hypothesis import Hypothesis
-from asr.decode.path import looked_at
-from asr.model import Emissions
+from asr.nn.emissions import Emissions
 from asr.text import BLANK, Tokenizer
+from asr.validation import checked, count
 
 WIDEST = 2000  # prefixes: each is compared with each, in every frame
 MIXER = -7046029254386353131  # an odd number whose products, modulo 2^64, tell prefixes apart

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from asr.decode.ctc_path import runs, sureness, words
 from asr.decode.hotwords import Spotter, read
 from asr.decode.hypothesis import Hypothesis, Word
-from asr.decode.path import runs, sureness, words
-from asr.model import Emissions
+from asr.decode.timing import Clock
+from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
 
 
@@ -45,6 +46,6 @@ def along(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer, emissio
     found = words(runs(path), tokenizer)
     starts, ends = [letters[0].start for _, letters in found], [letters[-1].end for _, letters in found]
     confidences = map(emissions.calibration, np.exp(sureness(path, log_probs, tokenizer)).tolist())
-    times = emissions.clock(starts, ends, len(path))
+    times = Clock.of(emissions)(starts, ends, len(path))
     spoken = [Word(text, *at, confidence) for (text, _), at, confidence in zip(found, times, confidences, strict=True)]
     return Hypothesis(" ".join(word.text for word in spoken), math.fsum(log_probs.tolist()), tuple(spoken))

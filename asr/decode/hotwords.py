@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.bounds import as_texts
-from asr.decode.path import lines
+from asr.decode.ctc_path import lines
 from asr.errors import ConfigError
 from asr.text import Tokenizer, normalise
+from asr.validation import as_texts
 
 WEIGHT = 1.0  # nats for each letter, unless a phrase has its own
 
@@ -54,7 +54,7 @@ class Spotter:
                     f"decoder.hotwords: {phrase!r} has {' '.join(map(repr, unknown))}, which the model cannot write"
                 )
         self.tokenizer, self.space = tokenizer, tokenizer.index(" ")
-        from asr.decode.spotting import Tree, favour  # here, for numba takes its time to import
+        from asr.decode.phrase_search import Tree, favour  # here, for numba takes its time to import
 
         labels = [tokenizer.encode(f" {phrase} ") for phrase in hotwords]
         self._tree = Tree.of(labels, [weight * len(p.replace(" ", "")) for p, weight in hotwords.items()])

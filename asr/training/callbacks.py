@@ -15,10 +15,10 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from asr import picture
-from asr.bounds import count
+from asr.evaluation import plots as picture
 from asr.files import whole
 from asr.training.module import Recogniser
+from asr.validation import count
 
 
 class WholeCheckpoint(TorchCheckpointIO):

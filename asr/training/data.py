@@ -3,11 +3,11 @@
 import torch
 from lightning import LightningDataModule
 
-from asr.augment import Augment
+from asr.audio.augment import Augment
 from asr.data.dataset import OnError, SpeechDataset
+from asr.data.filter import Selection
 from asr.data.loader import Loader
 from asr.data.sampler import BucketSampler
-from asr.data.select import Selection
 
 
 class SpeechData(LightningDataModule):

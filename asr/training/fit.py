@@ -9,8 +9,8 @@ from lightning import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from asr.errors import ConfigError, PeerError, StorageError, TrainingError, WorkerError
-from asr.score import Score
-from asr.training.best import settle
+from asr.evaluation.wer import Score
+from asr.training.averaging import settle
 from asr.training.data import SpeechData
 from asr.training.module import Recogniser
 

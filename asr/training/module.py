@@ -15,18 +15,20 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from asr.audio import SAMPLE_RATE
-from asr.augment import SpecAugment
-from asr.bounds import checked
-from asr.calibration import AS_IT_IS, Calibration
-from asr.clock import AT_TOKENS, Reach, speech_bounds
+from asr.audio.vad import speech_bounds
 from asr.data.dataset import Batch
 from asr.decode import Greedy, Hypothesis
+from asr.decode.confidence import fit_calibration
+from asr.decode.timing import fit_reach
 from asr.errors import ConfigError, TrainingError
-from asr.lengths import mask
-from asr.loss import ctc_loss, disagreement
-from asr.model import CTCModel, Emissions
-from asr.score import Pair, Score, compare, judged, total
+from asr.evaluation.wer import Pair, Score, compare, judged, total
+from asr.nn.ctc import CTCModel
+from asr.nn.emissions import AS_IT_IS, AT_TOKENS, Emissions
+from asr.nn.losses import ctc_loss, disagreement
+from asr.nn.padding import mask
+from asr.nn.spec_augment import SpecAugment
 from asr.text import BLANK
+from asr.validation import checked
 
 T = TypeVar("T")
 
@@ -232,8 +234,8 @@ class Recogniser(LightningModule):
         self.score, self.validated = sum(self._gathered(total(self._pairs)), Score()), True
         for skipped in self._gathered(self.skipped):
             self.skipped.update(skipped)
-        self.model.calibration = Calibration.fit([*chain.from_iterable(self._gathered(self._words))])
-        self.model.reach = Reach.fit([*chain.from_iterable(self._gathered(self._reached))])
+        self.model.calibration = fit_calibration([*chain.from_iterable(self._gathered(self._words))])
+        self.model.reach = fit_reach([*chain.from_iterable(self._gathered(self._reached))])
         scores = self.score.wer, self.score.cer, nats / max(1, labels), blanks / max(1, frames)
         # they are the same everywhere; without sync_dist Lightning warns
         self.log_dict(dict(zip(SCORES, scores, strict=True)), sync_dist=True)

@@ -5,7 +5,7 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from asr.bounds import checked
+from asr.validation import checked
 
 
 def one_cycle(

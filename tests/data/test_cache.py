@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from asr import audio
+from asr.audio.remote import Stored
 from asr.data.cache import cached
 from asr.errors import ConfigError
-from asr.storage import Stored
 
 
 def test_the_cache_has_the_samples_of_the_files_and_is_made_once(utterances, recording, tmp_path, capsys):

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from asr import audio
-from asr.augment import Speed
+from asr.audio.augment import Speed
 from asr.data.dataset import SpeechDataset, collate
+from asr.data.filter import Example, everything
 from asr.data.loader import Loader
 from asr.data.sampler import BucketSampler
-from asr.data.select import Example, everything
 from asr.errors import AudioError, WorkerError
 from asr.text import Tokenizer
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from asr import audio
-from asr.augment import Speed
+from asr.audio.augment import Speed
+from asr.audio.remote import Stored
 from asr.data.dataset import SpeechDataset
+from asr.data.filter import everything
 from asr.data.manifest import read_manifest, write_manifest
-from asr.data.select import everything
 from asr.data.shards import index, pack
 from asr.errors import ManifestError, StorageError
-from asr.storage import Stored
 from asr.text import Tokenizer
 
 

@@ -4,9 +4,10 @@ import pytest
 import soundfile
 import torch
 
-from asr import aligner, audio
+from asr import audio
 from asr.data.manifest import Utterance, read_manifest, write_manifest
-from asr.model import Emissions
+from asr.inference import aligner
+from asr.nn.emissions import Emissions
 from recipes.cli import command
 from recipes.words import words
 

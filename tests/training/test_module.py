@@ -12,10 +12,10 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch.utils.data import DataLoader
 
 from asr.data.dataset import SpeechDataset
+from asr.data.filter import everything
 from asr.data.manifest import Utterance
-from asr.data.select import everything
 from asr.decode import Hypothesis, Word
-from asr.loss import ctc_loss, disagreement
+from asr.nn.losses import ctc_loss, disagreement
 from asr.text import Tokenizer
 from asr.training.module import Recogniser
 

@@ -14,19 +14,19 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from asr.data.dataset import SpeechDataset
+from asr.data.filter import everything
 from asr.data.manifest import Utterance, read_manifest
 from asr.data.sampler import BucketSampler
-from asr.data.select import everything
-from asr.model import CTCModel
+from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
 from asr.training.module import Recogniser
 
-ENCODER = {"_target_": "asr.encoder.Encoder", "channels": 4, "hidden": 12, "layers": 1, "dropout": 0.0}
+ENCODER = {"_target_": "asr.nn.encoder.Encoder", "channels": 4, "hidden": 12, "layers": 1, "dropout": 0.0}
 
 
 def recogniser() -> Recogniser:
     torch.manual_seed(0)
-    model = CTCModel(features={"_target_": "asr.features.LogMel"}, encoder=ENCODER, tokenizer=Tokenizer.english())
+    model = CTCModel(features={"_target_": "asr.nn.features.LogMel"}, encoder=ENCODER, tokenizer=Tokenizer.english())
     module = Recogniser(model=model, optimizer=torch.optim.SGD, scheduler=torch.optim.lr_scheduler.LRScheduler)
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
     return module

@@ -1,0 +1,1 @@
+"""Score hypotheses and report the results."""

@@ -1,0 +1,1 @@
+"""Transcribe and align recordings with a trained model."""

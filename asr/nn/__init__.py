@@ -1,0 +1,1 @@
+"""Features, encoder, CTC model and losses."""

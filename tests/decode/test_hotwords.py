@@ -1,0 +1,235 @@
+"""Hotwords against every path that spells them, and what becomes of emissions in which they are found."""
+
+import math
+import os
+import subprocess
+import sys
+from itertools import groupby, product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.decode import Beam, Greedy
+from asr.decode.forced_align import best_path
+from asr.decode.hotwords import WEIGHT, Spotter, read
+from asr.decode.phrase_search import Tree, favour, follow, spot
+from asr.errors import ConfigError
+from asr.nn.emissions import Emissions
+from asr.text import Tokenizer
+
+TOKENIZER = Tokenizer((" ", "a", "b"))
+SPACE = 1
+ENGLISH = Tokenizer.english()
+
+
+def random(frames, seed, tokens=4):
+    rng = np.random.default_rng(seed)
+    x = 2 * rng.standard_normal((frames, tokens))
+    return (x - np.log(np.exp(x).sum(1, keepdims=True))).astype(np.float32)
+
+
+def spoken(text, seed=0, sure=0.9):
+    """Emissions that say a text, a frame for each character: . is the blank, _ the space."""
+    share = np.random.default_rng(seed).uniform(0.5, 1.5, (len(text), len(ENGLISH)))
+    share *= (1 - sure) / share.sum(1, keepdims=True)
+    for row, c in zip(share, text, strict=True):
+        row[0 if c == "." else ENGLISH.encode(" " if c == "_" else c)[0]] += sure
+    return np.log(share).astype(np.float32)
+
+
+def emissions(*rows):
+    padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)
+    return Emissions(padded, torch.tensor([len(row) for row in rows]), 0.04)
+
+
+def gain_by_enumeration(log_probs, labels, bonus):
+    """The most that any path spelling the labels, space to space, gains in any stretch of frames."""
+    loss = log_probs - log_probs.max(1, keepdims=True)
+    best = -math.inf
+    for start in range(len(loss)):
+        for end in range(start + len(labels), len(loss) + 1):
+            for path in product(range(loss.shape[1]), repeat=end - start):
+                if path[0] == path[-1] == SPACE and [t for t, _ in groupby(path) if t] == labels:
+                    best = max(best, bonus + float(loss[np.arange(start, end), path].sum()))
+    return best
+
+
+@given(st.integers(3, 6), st.sampled_from(["a", "ab", "aa"]), st.floats(0.2, 6.0), st.integers(0, 10**6))
+def test_what_is_found_gains_as_much_as_the_best_of_all_paths(frames, phrase, weight, seed):
+    labels, bonus = TOKENIZER.encode(f" {phrase} "), weight * len(phrase)
+    log_probs = random(frames, seed)
+    expected = gain_by_enumeration(log_probs, labels, bonus)
+    found = spot(log_probs, Tree.of([labels], [bonus]))
+    if expected > 0:
+        assert max(gain for *_, gain in found) == pytest.approx(expected, abs=1e-4)
+    else:
+        assert found == []
+
+
+def labels_of(tree, node):
+    """The labels of the phrase that ends in a node of a tree."""
+    return [*labels_of(tree, int(tree.parent[node])), int(tree.label[node])] if node else []
+
+
+def spelled(log_probs, tree):
+    """What is found, each with its labels."""
+    return [(labels_of(tree, node), *found) for node, *found in spot(log_probs, tree)]
+
+
+PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
+
+
+@given(st.integers(3, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
+def test_phrases_that_begin_alike_are_found_as_each_is_alone(frames, bonus, seed):
+    log_probs, labels = random(frames, seed), [TOKENIZER.encode(phrase) for phrase in PHRASES]
+    together = Tree.of(labels, bonus)
+    alone = [Tree.of([phrase], [nats]) for phrase, nats in zip(labels, bonus, strict=True)]
+    assert sorted(spelled(log_probs, together)) == sorted(found for tree in alone for found in spelled(log_probs, tree))
+
+
+@given(st.integers(0, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
+def test_machine_code_finds_what_python_finds(frames, bonus, seed):
+    tree = Tree.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
+    log_probs = random(frames, seed)
+    found = spot(log_probs, tree)
+    assert found == spot.py_func(log_probs, tree)
+    for node, start, end, _ in found:
+        path = follow(log_probs[start:end], tree, node)
+        assert (path == follow.py_func(log_probs[start:end], tree, node)).all()
+        assert (path == best_path(log_probs[start:end], np.array(labels_of(tree, node)))).all()
+    favoured, by_python = (np.pad(log_probs, ((1, 1), (0, 0)))[None] for _ in range(2))
+    favour(favoured, np.array([frames]), SPACE, tree)
+    favour.py_func(by_python, np.array([frames]), SPACE, tree)
+    assert (favoured == by_python).all()
+
+
+def favoured_one_after_the_other(log_probs, tree):
+    """What becomes of emissions that begin and end with a space."""
+    after, taken = log_probs.copy(), np.zeros(len(log_probs), dtype=bool)
+    for node, start, end, _ in sorted(spot(log_probs, tree), key=lambda found: (-found[3], found[2] - found[1])):
+        if not taken[start + 1 : end - 1].any():
+            taken[start + 1 : end - 1] = True
+            for t, token in enumerate(best_path(log_probs[start:end], np.array(labels_of(tree, node))), start):
+                after[t] = log_probs[t]
+                after[t, token], after[t, log_probs[t].argmax()] = log_probs[t].max(), log_probs[t, token]
+                after[t, np.arange(after.shape[1]) != token] -= tree.bonus[node] / (end - start)
+    return after
+
+
+@given(
+    st.lists(st.integers(0, 16), min_size=1, max_size=3),
+    st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5),
+    st.integers(0, 10**6),
+)
+def test_of_phrases_in_one_place_the_one_that_gains_more_is_favoured(lengths, bonus, seed):
+    tree = Tree.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
+    rows = [random(frames, seed + i) for i, frames in enumerate(lengths)]
+    batch = np.zeros((len(rows), max(lengths) + 2, 4), dtype=np.float32)
+    for padded, row in zip(batch, rows, strict=True):
+        padded[1 : len(row) + 1] = row
+    favour(batch, np.array(lengths), SPACE, tree)
+    for padded, row in zip(batch, rows, strict=True):
+        between_spaces = np.full((len(row) + 2, 4), -1e4, dtype=np.float32)
+        between_spaces[[0, -1], SPACE], between_spaces[1:-1] = 0.0, row
+        expected = favoured_one_after_the_other(between_spaces, tree)
+        assert np.allclose(padded[: len(expected)], expected, atol=1e-5)
+        assert not padded[len(expected) :].any()
+
+
+def test_machine_code_needs_no_place_where_it_is_kept():
+    code = "from asr.decode.spotting import spot; print(spot.stats.cache_path)"
+    only = {**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=only)
+    assert done.stdout.strip() == "None"
+
+
+@given(st.integers(1, 12), st.floats(0.2, 8.0), st.integers(0, 10**6))
+def test_each_frame_holds_the_same_probabilities_made_smaller_but_for_the_path(frames, weight, seed):
+    before = random(frames, seed)
+    (after,) = Spotter({"ab": weight, "b a": weight}, TOKENIZER)(before[None], np.array([frames]))
+    assert after.shape == before.shape
+    assert np.allclose(after.max(1), before.max(1), atol=1e-5)
+    assert (np.sort(after, 1) <= np.sort(before, 1) + 1e-5).all()
+
+
+@given(st.integers(2, 12), st.integers(0, 10**6))
+def test_the_likeliest_path_spells_what_was_found(frames, seed):
+    log_probs = random(frames, seed)
+    heard = Greedy(hotwords=["ab:4"])(emissions(log_probs), TOKENIZER)[0].text
+    padded = np.full((frames + 2, 4), -1e4, dtype=np.float32)
+    padded[[0, -1], SPACE], padded[1:-1] = 0.0, log_probs
+    if spot(padded, Tree.of([TOKENIZER.encode(" ab ")], [8.0])):
+        assert "ab" in heard.split()
+    else:
+        assert heard == Greedy()(emissions(log_probs), TOKENIZER)[0].text
+
+
+@pytest.mark.parametrize("decoder", [Greedy, lambda **settings: Beam(workers=1, **settings)])
+def test_a_name_that_was_nearly_heard_is_heard_and_the_rest_stays(decoder):
+    said = spoken("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
+    assert decoder()(emissions(said), ENGLISH)[0].text == "jonson said hi"
+    heard = decoder(hotwords=["johnson:2", "sad", "on", "ohio"])(emissions(said), ENGLISH)[0]
+    assert heard.text == "johnson said hi"
+    assert [word.text for word in heard.words] == heard.text.split()
+
+
+def test_none_is_forced():
+    said = spoken("..t.h.e._.c.a.t._.s.a.t.")
+    for weight in (0.5, 1.0, WEIGHT):
+        assert Greedy(hotwords=[f"margaret:{weight}"])(emissions(said), ENGLISH)[0].text == "the cat sat"
+
+
+def test_neighbours_share_the_space_between_them():
+    said = spoken("a.n.m._.s.m.i.t._.h.i")
+    heard = Greedy(hotwords=["ann:3", "smith:3", "hi:3"])(emissions(said), ENGLISH)[0]
+    assert heard.text == "ann smith hi"
+
+
+def test_a_hotword_does_not_depend_on_who_else_is_in_the_batch():
+    rows = [spoken("j.o.n._.h.i", 1), spoken("h.e._.j.o.n.n._.h.a.s._.j.o.n", 2), spoken(".", 3)]
+    decoder = Greedy(hotwords=["john:3"])
+    alone = [decoder(emissions(row), ENGLISH)[0].text for row in rows]
+    assert [h.text for h in decoder(emissions(*rows), ENGLISH)] == alone
+    assert alone == ["john hi", "he john has john", ""]
+
+
+def test_a_lexicon_gets_the_hotwords(tmp_path):
+    (tmp_path / "words").write_text("said\nhi\nson\n")
+    said = spoken("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
+    without = Beam(lexicon=tmp_path / "words", workers=1)(emissions(said), ENGLISH)[0].text
+    beam = Beam(lexicon=tmp_path / "words", hotwords=["johnson"], workers=1)
+    assert "johnson" not in without
+    assert beam(emissions(said), ENGLISH)[0].text == "johnson said hi"
+
+
+def test_hotwords_come_from_lists_and_files_with_weights(tmp_path):
+    (tmp_path / "names.txt").write_text("Ann Smith\n\nO'Hara:2.5\n", encoding="utf-8")
+    assert read(["Oslo", str(tmp_path / "names.txt"), "Bergen : 3"]) == {
+        "oslo": WEIGHT,
+        "ann smith": WEIGHT,
+        "o'hara": 2.5,
+        "bergen": 3.0,
+    }
+    assert read(tmp_path / "names.txt") == {"ann smith": WEIGHT, "o'hara": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("hotwords", "said"),
+    [
+        (["oslo:much"], "'oslo:much' is neither a phrase nor phrase:weight"),
+        (["oslo:-1"], "'oslo:-1' is neither"),
+        (["oslo:nan"], "'oslo:nan' is neither"),
+        (["oslo:inf"], "'oslo:inf' is neither"),
+        (["..."], "'...' is neither"),
+        (["names.txt"], "decoder.hotwords: names.txt: No such file"),
+        (["naïve"], "decoder.hotwords: 'naïve' has 'ï', which the model cannot write"),
+    ],
+)
+def test_what_is_no_hotword_is_named(hotwords, said):
+    with pytest.raises(ConfigError) as caught:
+        Greedy(hotwords=hotwords)(emissions(spoken(".")), ENGLISH)
+    assert str(caught.value).startswith("decoder.hotwords: ")
+    assert said in str(caught.value)

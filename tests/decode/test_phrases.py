@@ -1,0 +1,82 @@
+"""A closed list of phrases against the sum over all alignments, and what is heard of real emissions."""
+
+import math
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.decode import Closed
+from asr.errors import ConfigError
+from asr.nn.emissions import Emissions
+from asr.text import Tokenizer
+
+TOKENIZER = Tokenizer((" ", "a", "b"))  # 1, 2, 3
+PHRASES = ["a", "ab", "b a", "aa", "bbb b"]
+
+
+def emissions(*frames, seed=0):
+    logits = torch.randn(len(frames), max(frames), 4, generator=torch.Generator().manual_seed(seed))
+    return Emissions((2 * logits).log_softmax(-1), torch.tensor(frames), 0.04)
+
+
+def saying(path, sure=8.0):
+    """One utterance whose frames say the characters of `path`, . for the blank and _ for the space."""
+    logits = torch.zeros(1, len(path), 4)
+    logits[0, torch.arange(len(path)), ["._ab".index(c) for c in path]] = sure
+    return Emissions(logits.log_softmax(-1), torch.tensor([len(path)]), 0.04)
+
+
+def likelihood(log_probs, phrase):
+    """The sum over all paths that collapse to the phrase."""
+    total = 0.0
+    for path in product(range(4), repeat=len(log_probs)):
+        collapsed = [token for i, token in enumerate(path) if token and (i == 0 or path[i - 1] != token)]
+        if collapsed == TOKENIZER.encode(phrase):
+            total += math.exp(sum(float(log_probs[t, token]) for t, token in enumerate(path)))
+    return math.log(total) if total else -math.inf
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 10**6))
+def test_what_is_heard_is_the_phrase_of_the_highest_exact_likelihood(frames, seed):
+    given_emissions = emissions(*frames, seed=seed)
+    for i, hypothesis in enumerate(Closed(phrases=PHRASES)(given_emissions, TOKENIZER)):
+        by_hand = {phrase: likelihood(given_emissions.row(i), phrase) for phrase in PHRASES}
+        assert hypothesis.score == pytest.approx(max(by_hand.values()), abs=1e-4)
+        assert by_hand[hypothesis.text] == pytest.approx(max(by_hand.values()), abs=1e-4)
+        total = math.log(sum(map(math.exp, by_hand.values())))
+        assert hypothesis.words[0].confidence == pytest.approx(math.exp(hypothesis.score - total), abs=1e-4)
+
+
+def test_words_carry_the_times_of_the_best_alignment():
+    (hypothesis,) = Closed(phrases=["a b", "bb"])(saying(".aa._.b."), TOKENIZER)
+    spans = [(word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in hypothesis.words]
+    assert spans == [("a", 1, 3), ("b", 6, 7)]
+    assert all(word.confidence > 0.99 for word in hypothesis.words)
+
+
+def test_with_a_penalty_something_else_is_none_of_them():
+    heard = Closed(phrases=["ab", "ba"], none_penalty=5.0)
+    assert heard(saying(".a.b."), TOKENIZER)[0].text == "ab"
+    assert heard(saying(".b.b.b."), TOKENIZER)[0].text == ""
+    assert Closed(phrases=["ab", "ba"])(saying(".b.b.b."), TOKENIZER)[0].text != ""
+
+
+def test_an_utterance_too_short_for_every_phrase_is_none_of_them():
+    assert [h.text for h in Closed(phrases=["aab"])(emissions(2, 1), TOKENIZER)] == ["", ""]
+
+
+def test_phrases_come_from_a_file_as_well_normalised_and_once(tmp_path):
+    (tmp_path / "words.txt").write_text("A\n\nb a!\na\n")
+    assert Closed(phrases=str(tmp_path / "words.txt")).phrases == ("a", "b a")
+
+
+@pytest.mark.parametrize(
+    ("phrases", "why"),
+    [([], "empty"), (["!"], "empty"), ("missing.txt", "missing.txt: No such file"), (["a", "xa"], "no token for 'x'")],
+)
+def test_a_list_that_cannot_be_heard_is_refused_by_name(phrases, why):
+    with pytest.raises(ConfigError, match=why):
+        Closed(phrases=phrases)(emissions(3), TOKENIZER)

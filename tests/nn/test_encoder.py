@@ -1,0 +1,220 @@
+"""The encoder: the equations written out, torch's packed sequence as reference, what padding may not do."""
+
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from asr.nn import padding as ln
+from asr.nn.encoder import BiRNN, Encoder, Subsampling
+
+LENGTHS = st.lists(st.integers(1, 13), min_size=1, max_size=5)
+CELLS = ("gru", "lstm", "rnn")
+
+
+def layer(cell, dim=5, hidden=4):
+    torch.manual_seed(0)
+    return BiRNN(dim=dim, hidden=hidden, cell=cell)
+
+
+def outcome(run, module, x, lengths):
+    """Valid output, then the gradients of a weighted sum of it by the input and by every parameter."""
+    x = x.clone().requires_grad_()
+    module.zero_grad()
+    y = ln.zero_padding(run(x, lengths), lengths)
+    weights = torch.linspace(-1, 1, y.numel(), device=y.device).view(y.shape)
+    (y * weights).sum().backward()
+    return [y.detach(), ln.zero_padding(x.grad, lengths), *(p.grad.clone() for p in module.parameters())]
+
+
+def torch_s_own(birnn, x, lengths):
+    """The reference: torch's packing, the layer, torch's padding."""
+    rows = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    return pad_packed_sequence(birnn.rnn(rows)[0], batch_first=True, total_length=x.shape[1])[0]
+
+
+FORMS = {
+    "forward": BiRNN.forward,
+    "reversed": BiRNN.reversed_within_length,
+    "packed": lambda birnn, x, lengths: birnn.packed(x, ln.Steps(lengths, x.shape[1])),
+}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("form", FORMS)
+@given(lengths=LENGTHS)
+def test_a_layer_equals_the_packed_sequence_in_output_and_gradients(form, cell, lengths):
+    birnn, lengths = layer(cell), torch.tensor(lengths)
+    x = torch.randn(len(lengths), int(lengths.max()), 5, generator=torch.Generator().manual_seed(1))
+    ours = outcome(partial(FORMS[form], birnn), birnn, x, lengths)
+    reference = outcome(partial(torch_s_own, birnn), birnn, x, lengths)
+    assert len(ours) == 2 + 8  # two weights and two biases a direction
+    for a, b in zip(ours, reference, strict=True):
+        assert (a - b).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_row_equals_the_bare_layer_of_torch_over_that_row_alone(cell):
+    birnn, lengths = layer(cell), torch.tensor([1, 9, 4])
+    x = torch.randn(3, 9, 5)
+    y = birnn(x, lengths)
+    for i, n in enumerate(lengths.tolist()):
+        assert (y[i, :n] - birnn.rnn(x[i : i + 1, :n])[0][0]).abs().max() < 1e-6
+
+
+def test_the_gru_is_that_of_the_equations():
+    hidden, steps = 4, 7
+    birnn, x = layer("gru", hidden=hidden), torch.randn(1, steps, 5)
+    y = birnn(x, torch.tensor([steps]))[0]
+    for suffix, order, columns in [
+        ("l0", range(steps), slice(0, hidden)),
+        ("l0_reverse", reversed(range(steps)), slice(hidden, None)),
+    ]:
+        w_r, w_z, w_n = getattr(birnn.rnn, f"weight_ih_{suffix}").chunk(3)
+        u_r, u_z, u_n = getattr(birnn.rnn, f"weight_hh_{suffix}").chunk(3)
+        b_r, b_z, b_n = getattr(birnn.rnn, f"bias_ih_{suffix}").chunk(3)
+        c_r, c_z, c_n = getattr(birnn.rnn, f"bias_hh_{suffix}").chunk(3)
+        h = torch.zeros(hidden)
+        for t in order:
+            reset = torch.sigmoid(w_r @ x[0, t] + b_r + u_r @ h + c_r)
+            update = torch.sigmoid(w_z @ x[0, t] + b_z + u_z @ h + c_z)
+            candidate = torch.tanh(w_n @ x[0, t] + b_n + reset * (u_n @ h + c_n))
+            h = (1 - update) * candidate + update * h
+            assert (y[t, columns] - h).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_stands_at_padding_changes_no_valid_output(cell):
+    birnn, lengths = layer(cell), torch.tensor([3, 8, 1])
+    x = torch.randn(3, 8, 5)
+    noisy = torch.where(ln.mask(lengths, 8)[:, :, None], x, 100 * torch.randn(3, 8, 5))
+    valid = ln.mask(lengths, 8)
+    assert torch.equal(birnn(x, lengths)[valid], birnn(noisy, lengths)[valid])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_empty_row_disturbs_no_other(form):
+    birnn, x = layer("gru"), torch.randn(2, 6, 5)
+    y = FORMS[form](birnn, x, torch.tensor([6, 0]))
+    assert (y[:1] - torch_s_own(birnn, x[:1], torch.tensor([6]))).abs().max() < 1e-6
+
+
+def test_a_batch_without_a_frame_has_an_output_and_gradients_of_0():
+    birnn, x = layer("gru"), torch.randn(2, 3, 5, requires_grad=True)
+    y = birnn(x, torch.tensor([0, 0]))
+    y.sum().backward()
+    assert y.shape == (2, 3, 8)
+    assert all((part == 0).all() for part in (y, x.grad, *(p.grad for p in birnn.parameters())))
+    assert torch.equal(FORMS["packed"](birnn, x, torch.tensor([0, 0])), y)
+
+
+def test_in_mixed_precision_on_a_cpu_a_layer_takes_torch_s_kernels_for_it():
+    birnn, x, lengths = layer("gru"), torch.randn(2, 6, 5), torch.tensor([6, 4])
+    with torch.autocast("cpu", torch.bfloat16):
+        y = birnn(x, lengths)
+        assert torch.equal(y, birnn.reversed_within_length(x, lengths))
+    valid = ln.mask(lengths, 6)
+    assert 1e-5 < (y - birnn(x, lengths))[valid].abs().max() < 0.05
+
+
+def test_an_unknown_cell_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match="cell is 'gated'; it must be one of gru, lstm, rnn"):
+        BiRNN(dim=2, hidden=2, cell="gated")
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=4), st.sampled_from([20, 33, 80]))
+def test_four_frames_become_one_rounded_up(lengths, bands):
+    lengths = torch.tensor(lengths)
+    frames = max(1, int(lengths.max()))
+    encoder = Encoder(bands=bands, channels=2, hidden=3, layers=1).eval()
+    y, after = encoder(torch.randn(len(lengths), frames, bands), lengths)
+    assert after.tolist() == [-(-n // 4) for n in lengths.tolist()]
+    assert torch.equal(after, Encoder.output_lengths(lengths))
+    assert y.shape == (len(lengths), -(-frames // 4), 6)
+
+
+def test_the_convolutions_read_no_padding():
+    torch.manual_seed(0)
+    subsampling, lengths = Subsampling(bands=8, channels=3, dim=4), torch.tensor([5, 9, 13])
+    x = torch.randn(3, 13, 8)
+    y, after = subsampling(torch.where(ln.mask(lengths, 13)[:, :, None], x, float("nan")), lengths)
+    for i, n in enumerate(lengths.tolist()):
+        alone, _ = subsampling(x[i : i + 1, :n], torch.tensor([n]))
+        assert (alone[0] - y[i, : after[i]]).abs().max() < 1e-6
+
+
+def test_a_layer_is_a_residual_over_a_normalised_input():
+    encoder = Encoder(bands=8, channels=2, hidden=3, layers=2, dropout=0.5).eval()
+    x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
+    hidden, after = encoder.subsampling(x, lengths)
+    for norm, birnn in zip(encoder.norms, encoder.layers, strict=True):
+        hidden = hidden + birnn.rnn(norm(hidden))[0]
+    y, _ = encoder(x, lengths)
+    assert (y - nn.functional.layer_norm(hidden, (6,))).abs().max() < 1e-5
+    assert after.tolist() == [5]
+
+
+def test_layers_above_an_intermediate_one_go_on_from_what_was_heard_there():
+    encoder = Encoder(bands=8, channels=2, hidden=3, layers=3, intermediate=[2]).eval()
+    x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
+    hidden, _ = encoder.subsampling(x, lengths)
+    for number, (norm, birnn) in enumerate(zip(encoder.norms, encoder.layers, strict=True), 1):
+        hidden = hidden + birnn.rnn(norm(hidden))[0]
+        if number == 2:
+            hidden = hidden + nn.functional.layer_norm(hidden, (6,)).sin()
+    y, _ = encoder(x, lengths, torch.sin)
+    assert (y - nn.functional.layer_norm(hidden, (6,))).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("numbers", [[0], [3], [1, 4]])
+def test_an_intermediate_layer_that_is_none_or_the_last_is_refused(numbers):
+    with pytest.raises(ValueError, match="of 3 layers it can name 1 to 2"):
+        Encoder(layers=3, intermediate=numbers)
+
+
+def test_dropout_acts_in_training_only():
+    torch.manual_seed(0)
+    encoder = Encoder(bands=8, channels=2, hidden=3, layers=1, dropout=0.5)
+    x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
+    assert not torch.equal(encoder(x, lengths)[0], encoder(x, lengths)[0])
+    encoder.eval()
+    assert torch.equal(encoder(x, lengths)[0], encoder(x, lengths)[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("cell", CELLS)
+def test_on_a_gpu_the_packed_form_gives_the_numbers_of_the_cpu(cell, exact_gpu):
+    birnn, lengths = layer(cell, dim=64, hidden=64), torch.tensor([1, 30, 17])
+    x = torch.randn(3, 30, 64)
+    expected = outcome(birnn, birnn, x, lengths)
+    birnn.cuda()
+    for there, here in zip(outcome(birnn, birnn, x.cuda(), lengths.cuda()), expected, strict=True):
+        assert (there.cpu() - here).abs().max() < 1e-5 * max(1, here.abs().max())
+
+
+def test_kernels_for_shapes_gone_by_are_not_kept():
+    """Eighty lengths, then twice as many again: 90 MB more where torch keeps its kernels for them all."""
+    code = """
+import psutil, torch
+from asr.encoder import Encoder
+
+encoder = Encoder(hidden=64, layers=2, channels=8, cell="lstm")
+
+def megabytes(lengths):
+    for length in lengths:
+        with torch.autocast("cpu", torch.bfloat16):
+            y, _ = encoder(torch.zeros(2, length, 80), torch.tensor([length, length]))
+        y.sum().backward()
+    return psutil.Process().memory_info().rss / 2**20
+
+before = megabytes(range(100, 180))
+print(megabytes(range(180, 340)) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 40

@@ -1,0 +1,185 @@
+"""Log-mel features against librosa, and what their normalisation promises."""
+
+import librosa
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr import audio
+from asr.errors import ConfigError
+from asr.nn import padding as ln
+from asr.nn.features import FLATTEST, FLOOR, LogMel
+
+
+def batch(*waveforms):
+    """Waveforms (B, S), padded with what must not be heard, and lengths (B,)."""
+    lengths = torch.tensor([len(w) for w in waveforms])
+    padded = torch.full((len(waveforms), int(lengths.max())), 0.7)
+    for row, waveform in zip(padded, waveforms, strict=True):
+        row[: len(waveform)] = torch.as_tensor(waveform)
+    return padded, lengths
+
+
+@pytest.mark.parametrize(("bands", "n_fft"), [(80, 512), (40, 512), (64, 1024)])
+def test_the_filters_are_those_of_librosa(bands, n_fft):
+    expected = librosa.filters.mel(sr=16_000, n_fft=n_fft, n_mels=bands)
+    assert np.abs(LogMel(bands=bands, n_fft=n_fft).filters.T.numpy() - expected).max() < 1e-4 * expected.max()
+
+
+def compare_with_librosa(waveform):
+    energies, lengths = LogMel().energies(*batch(waveform))
+    expected = librosa.feature.melspectrogram(
+        y=waveform, sr=16_000, n_fft=512, hop_length=160, win_length=400, n_mels=80, center=False
+    ).T
+    assert energies.shape == (1, *expected.shape)
+    assert int(lengths) == len(expected)
+    np.testing.assert_allclose(energies[0].numpy(), expected, rtol=1e-4, atol=FLOOR)
+
+
+def test_energies_are_those_of_librosa_without_centring():
+    noise = 0.1 * np.random.default_rng(0).standard_normal(20_000)
+    compare_with_librosa(noise.astype(np.float32))
+
+
+def test_energies_of_pure_tones_are_those_of_librosa(sound):
+    compare_with_librosa(sound(1.3))
+
+
+def test_energies_of_a_real_utterance_are_those_of_librosa(real):
+    compare_with_librosa(real("an4", 1, 1.0, 4.0)[0])
+
+
+@given(st.lists(st.integers(0, 3_000), min_size=1, max_size=4))
+def test_t_is_1_plus_samples_without_a_window_over_hop(samples):
+    features, lengths = LogMel()(torch.randn(len(samples), max(samples)), torch.tensor(samples))
+    assert lengths.tolist() == [0 if n < 512 else 1 + (n - 512) // 160 for n in samples]
+    assert features.shape == (len(samples), max(1, *lengths.tolist(), 1), 80)
+    assert features.isfinite().all()
+
+
+def test_a_frame_depends_on_its_own_samples_only(sound):
+    waveform = torch.from_numpy(sound(1.0))[None]
+    logmel = LogMel(normalise="none")
+    whole, _ = logmel(waveform, torch.tensor([16_000]))
+    for t in (0, 17, 96):
+        frame, _ = logmel(waveform[:, t * 160 : t * 160 + 512], torch.tensor([512]))
+        torch.testing.assert_close(frame[0, 0], whole[0, t])
+
+
+def test_without_normalisation_features_are_natural_logarithms(sound):
+    waveforms, lengths = batch(sound(0.5))
+    features, _ = LogMel(normalise="none")(waveforms, lengths)
+    energies, _ = LogMel().energies(waveforms, lengths)
+    torch.testing.assert_close(features.exp(), energies + FLOOR)
+
+
+def check_normalised(x, logarithms):
+    """Mean 0; deviation 1 in every band, and below 1 in those that hardly change, which are not blown up."""
+    assert x.mean(0).abs().max() < 1e-4
+    deviation = logarithms.std(0, correction=0)
+    assert (deviation > FLATTEST).sum() > 20
+    expected = deviation / deviation.clamp_min(FLATTEST)
+    torch.testing.assert_close(x.std(0, correction=0), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_each_band_of_each_utterance_has_mean_0_and_deviation_1_over_its_valid_frames(sound):
+    clips = batch(sound(1.0), 0.1 * sound(0.6, seed=1), sound(0.35, seed=2))
+    features, lengths = LogMel()(*clips)
+    logarithms, _ = LogMel(normalise="none")(*clips)
+    for x, y, n in zip(features, logarithms, lengths.tolist(), strict=True):
+        check_normalised(x[:n], y[:n])
+        assert not x[n:].any()
+
+
+def test_loudness_hardly_matters(sound):
+    noisy = sound(0.5) + 0.05 * np.random.default_rng(0).standard_normal(8_000).astype(np.float32)
+    loud, _ = LogMel()(*batch(noisy))
+    quiet, _ = LogMel()(*batch(0.3 * noisy))
+    assert (loud - quiet).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("normalise", ["utterance", "corpus", "none"])
+def test_padding_is_0_whatever_stood_there(sound, normalise):
+    features, lengths = LogMel(normalise=normalise)(*batch(sound(0.7), sound(0.3, seed=1), sound(0.02)))
+    assert lengths.tolist() == [67, 27, 0]
+    assert not features[~ln.mask(lengths, features.shape[1])].any()
+
+
+def same_alone_and_together(logmel, waveforms):
+    together, lengths = logmel(*batch(*waveforms))
+    for x, n, waveform in zip(together, lengths.tolist(), waveforms, strict=True):
+        alone, _ = logmel(*batch(waveform))
+        assert (alone[0] - x[:n]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("top_db", [None, 40])
+@pytest.mark.parametrize("normalise", ["utterance", "corpus", "none"])
+def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(sound, normalise, top_db):
+    waveforms = [sound(s, seed=i) for i, s in enumerate((1.1, 0.3, 0.75))]
+    same_alone_and_together(LogMel(normalise=normalise, top_db=top_db), waveforms)
+
+
+def test_so_they_are_in_bands_that_hold_nothing(real):
+    telephone = [audio.resample(sound, 16_000, 8_000) for sound in real("an4", 4, 1.0, 3.0)]
+    same_alone_and_together(LogMel(), [audio.resample(sound, 8_000, 16_000) for sound in telephone])
+
+
+def test_digital_silence_gives_zeros():
+    features, lengths = LogMel()(torch.zeros(1, 8_000), torch.tensor([8_000]))
+    assert int(lengths) == 47
+    assert not features.any()
+
+
+def test_corpus_statistics_bring_the_corpus_to_mean_0_and_deviation_1_and_are_kept(sound):
+    waveforms, lengths = batch(sound(1.0), sound(0.4, seed=1))
+    logmel = LogMel(normalise="corpus")
+    logmel.fit(waveforms, lengths)
+    logarithms, _ = LogMel(normalise="none")(waveforms, lengths)
+    features, lengths = logmel(waveforms, lengths)
+    valid = ln.mask(lengths, features.shape[1])
+    check_normalised(features[valid], logarithms[valid])
+    assert {"mean", "deviation"} <= logmel.state_dict().keys()
+
+
+def test_top_db_are_natural_logarithms_relative_to_the_loudest_frame_above_a_floor(sound):
+    clips = batch(sound(0.5), 0.01 * sound(0.3, seed=1))
+    features, lengths = LogMel(normalise="none", top_db=40)(*clips)
+    energies, _ = LogMel().energies(*clips)
+    for x, energy, n in zip(features, energies, lengths.tolist(), strict=True):
+        expected = energy[:n] / energy[:n].mean(1).max() + 1e-4
+        torch.testing.assert_close(x[:n].exp(), expected)
+    assert features.min() >= np.log(1e-4) - 1e-5
+
+
+def test_with_top_db_loudness_does_not_matter_and_what_is_far_below_the_speech_neither(sound):
+    logmel, clean = LogMel(normalise="none", top_db=40), sound(0.5)
+    hiss = 3e-5 * np.random.default_rng(0).standard_normal(8_000).astype(np.float32)  # 60 dB below
+    reference, _ = logmel(*batch(clean))
+    for other in (0.1 * clean, clean + hiss):
+        assert (logmel(*batch(other))[0] - reference).abs().max() < 0.02
+    loud, quiet = (LogMel(normalise="none")(*batch(gain * clean))[0] for gain in (1.0, 0.1))
+    assert (loud - quiet).abs().max() > 2  # which without it they do
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("top_db", 0), ("top_db", -3), ("bands", 0), ("n_fft", 399), ("window_ms", 33), ("window_ms", 0), ("hop_ms", 0)],
+)
+def test_settings_that_leave_nothing_are_refused(setting, value):
+    named = "window_ms" if setting == "n_fft" else setting  # the window does not fit into it
+    with pytest.raises(ConfigError, match=f"features.{named} is .*; it must be "):
+        LogMel(**{setting: value})
+
+
+def test_features_stay_float32_under_autocast(sound):
+    waveforms, lengths = batch(sound(0.5))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features, _ = LogMel()(waveforms, lengths)
+    assert torch.equal(features, LogMel()(waveforms, lengths)[0])
+
+
+def test_frames_are_10_ms_apart():
+    assert LogMel().seconds_per_frame == 0.01
+    assert LogMel(hop_ms=12.5).hop == 200
