@@ -33,7 +33,7 @@ from asr.validation import as_text, checked
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from asr.inference.timeline import Format, Recording
+    from asr.inference.timeline import AlignmentRequest, Format
 
 TEXT = "text="  # taken as it stands: Hydra would stumble over the commas and quotes of a sentence
 
@@ -118,9 +118,9 @@ def _read(path: Path) -> str:
 
 def _recordings(
     names: Sequence[str], text: str | None, manifest: str | None
-) -> tuple[list["Recording"], list[AsrError]]:
+) -> tuple[list["AlignmentRequest"], list[AsrError]]:
     """What the arguments stand for, in order, and what of it has no text or is not there."""
-    from asr.inference.timeline import Recording
+    from asr.inference.timeline import AlignmentRequest
 
     if manifest is not None:
         from asr.data.manifest import read_manifest
@@ -128,10 +128,10 @@ def _recordings(
         if names or text is not None:
             raise ConfigError("manifest names recordings and texts of its own; give either it or those")
         utterances = read_manifest(as_text("manifest", manifest))
-        return [Recording(u.name, u.audio, u.text, offset=u.offset, duration=u.duration) for u in utterances], []
+        return [AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration) for u in utterances], []
     if not names:
         raise ConfigError("no recording given; name files or folders, - for standard input, or manifest=FILE")
-    recordings: list[Recording] = []
+    recordings: list[AlignmentRequest] = []
     failures: list[AsrError] = []
     for path in _paths(names):
         try:
@@ -142,7 +142,7 @@ def _recordings(
         except AsrError as error:
             failures.append(error)
         else:
-            recordings.append(Recording(str(path), source, said))
+            recordings.append(AlignmentRequest(str(path), source, said))
     return recordings, failures
 
 
@@ -152,7 +152,7 @@ def _paths(names: Sequence[str]) -> Iterator[Path | AsrError]:
     for name in names:
         path = Path(name)
         if name != "-" and path.is_dir():
-            found = audio.find(path)
+            found = audio.find_recordings(path)
             yield from found
             if not found:
                 yield AudioError(f"{name}: the folder holds no recordings")
@@ -172,7 +172,7 @@ def _beside(recording: Path) -> str:
     return _read(path)
 
 
-def _labels(recordings: Sequence["Recording"]) -> list[str]:
+def _labels(recordings: Sequence["AlignmentRequest"]) -> list[str]:
     """What each recording is called without its ending: its path below the folder that holds them all."""
     paths = [
         Path("stdin") if isinstance(r.source, bytes) else Path(os.path.normpath(Path(str(r.source)).absolute()))
@@ -183,7 +183,7 @@ def _labels(recordings: Sequence["Recording"]) -> list[str]:
     return [(path.relative_to(base) if path.is_absolute() else path).with_suffix("").as_posix() for path in paths]
 
 
-def _targets(out: Path, recordings: Sequence["Recording"], labels: Sequence[str], suffix: str) -> list[Path]:
+def _targets(out: Path, recordings: Sequence["AlignmentRequest"], labels: Sequence[str], suffix: str) -> list[Path]:
     """The file of each recording. Raises ConfigError for two of the same name and for a folder that cannot be made."""
     taken: dict[Path, str] = {}
     for recording, label in zip(recordings, labels, strict=True):
@@ -199,7 +199,7 @@ def _targets(out: Path, recordings: Sequence["Recording"], labels: Sequence[str]
     return list(taken)
 
 
-def _aligned(recordings: Sequence["Recording"], cfg: "DictConfig"):  # type: ignore[no-untyped-def]
+def _aligned(recordings: Sequence["AlignmentRequest"], cfg: "DictConfig"):  # type: ignore[no-untyped-def]
     """A timeline or an error for each recording. Here torch is imported, where there is anything to align."""
     if not recordings:
         return

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from asr.config import app as cli
 from asr.errors import ConfigError
-from asr.evaluation.plots import runs_figure, save
+from asr.evaluation.plots import plot_runs, save_figure
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def compare(cfg: DictConfig) -> list[Run]:
     picture = folder / "compare.png"
     if names:
         columns = {name: [run.settings.get(name) for run in runs] for name in names}
-        save(runs_figure(columns, [run.wer for run in runs]), picture)
+        save_figure(plot_runs(columns, [run.wer for run in runs]), picture)
     unfinished = sum(not (path.parent / "summary.json").exists() for path in folder.glob("*/config.yaml"))
     rest = f"; {unfinished} more have not ended" if unfinished else ""
     seen = f"; see {picture}" if names else ""

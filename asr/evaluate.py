@@ -9,14 +9,14 @@ from omegaconf import DictConfig
 
 from asr.config import app as cli
 from asr.data.dataset import SpeechDataset
-from asr.data.filter import everything
+from asr.data.filter import keep_all
 from asr.data.loader import Loader
 from asr.data.manifest import read_manifests
 from asr.data.sampler import BucketSampler
 from asr.errors import AudioError, ConfigError
-from asr.evaluation.plots import reliability_figure, save
+from asr.evaluation.plots import plot_reliability, save_figure
 from asr.evaluation.report import Evaluation, Result
-from asr.evaluation.wer import compare
+from asr.evaluation.wer import score_utterance
 from asr.inference.transcriber import Transcriber
 
 
@@ -24,11 +24,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Recognise a split of a corpus, write the report's files, print its tables; returns what `summary.json` holds."""
     if cfg.split not in ("train", "validation", "test"):
         raise ConfigError(f"split is {cfg.split!r}; it must be train, validation or test")
-    transcriber = Transcriber.load(cfg.checkpoint, decoder=cli.built("decoder", cfg.decoder), device=cfg.device)
+    transcriber = Transcriber.load(cfg.checkpoint, decoder=cli.instantiate("decoder", cfg.decoder), device=cfg.device)
     cli.make_corpus(cfg.data)
     evaluation = recognise(
         transcriber,
-        everything(read_manifests(cfg.data[cfg.split], limit=cfg.data.limit), transcriber.model.tokenizer).examples,
+        keep_all(read_manifests(cfg.data[cfg.split], limit=cfg.data.limit), transcriber.model.tokenizer).examples,
         batch_seconds=cfg.data.batch_seconds,
         workers=cfg.data.workers,
         on_error=cfg.data.on_error,
@@ -36,7 +36,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     folder = Path(cfg.dir)
     evaluation.write(folder)
     evaluation.show(sys.stdout)
-    save(reliability_figure(evaluation.reliability), folder / "reliability.png")
+    save_figure(plot_reliability(evaluation.reliability), folder / "reliability.png")
     score, words, (low, high) = evaluation.score, evaluation.score.words, evaluation.interval
     for name, reason in evaluation.failures:
         print(f"could not be read: {name}: {reason}", file=sys.stderr)
@@ -60,7 +60,7 @@ def recognise(
     for batch in Loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
         failures += batch.failures
         for utterance, hypothesis in zip(batch.utterances, transcriber.transcribe_batch(batch), strict=True):
-            results.append(Result(utterance, hypothesis, compare(utterance.text, hypothesis.text)))
+            results.append(Result(utterance, hypothesis, score_utterance(utterance.text, hypothesis.text)))
     if not results:
         raise AudioError(f"not one of {len(failures)} utterances could be read; the first: {failures[0][1]}")
     return Evaluation(results, time.monotonic() - began, failures)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Where to write what is to stand at `path` once it is whole, in the same folder, which is made if need be.
 
     What stood there stays until then, and for good where writing fails; several processes may write at a time. Of an

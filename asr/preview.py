@@ -15,7 +15,7 @@ from asr import audio
 from asr.audio import SAMPLE_RATE
 from asr.config import app as cli
 from asr.data.manifest import read_manifests
-from asr.evaluation.plots import features_figure, save
+from asr.evaluation.plots import plot_features, save_figure
 from asr.validation import count
 
 
@@ -27,8 +27,8 @@ def preview(cfg: DictConfig) -> list[Path]:
     for name in ("count", "views"):
         count(name, cfg[name], least=1)
     cli.make_corpus(cfg.data)
-    augment, masks = cli.augmentation(cfg.augment), cli.built("augment.spec", cfg.augment.spec)
-    features = cli.built("features", cfg.features, normalise="utterance")
+    augment, masks = cli.augmentation(cfg.augment), cli.instantiate("augment.spec", cfg.augment.spec)
+    features = cli.instantiate("features", cfg.features, normalize="utterance")
     utterances = read_manifests(cfg.data.train, limit=cfg.data.limit)
     torch.manual_seed(cfg.seed)
     folder = Path(cfg.dir)
@@ -36,7 +36,7 @@ def preview(cfg: DictConfig) -> list[Path]:
     pictures = []
     for at, utterance in enumerate(utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count], 1):
         name = f"{at}-{utterance.audio.stem}"  # several utterances may be pieces of one recording
-        waveform = audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+        waveform = audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
         views = [waveform, *(augment(waveform, np.random.default_rng((cfg.seed, view))) for view in range(cfg.views))]
         rows = []
         for number, view in enumerate(views):
@@ -47,7 +47,7 @@ def preview(cfg: DictConfig) -> list[Path]:
                 x = masks(x, lengths)
             rows.append((clip.name if number else f"{clip.name}, as it is: {utterance.text}", x[0]))
         pictures.append(folder / f"{name}.png")
-        save(features_figure(rows, seconds_per_frame=features.seconds_per_frame), pictures[-1])
+        save_figure(plot_features(rows, seconds_per_frame=features.seconds_per_frame), pictures[-1])
     print(f"{len(pictures)} utterances, each as it is and in {cfg.views} views, with pictures: {folder}")
     return pictures
 

@@ -34,7 +34,7 @@ class _Kept(dict[int, str]):
 _KEPT = _Kept()
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Lower case, words parted by single spaces, nothing but letters, marks, digits and apostrophes inside words.
 
     Typographic apostrophes become `'`; other punctuation parts words, as in "twenty-one" (Unicode NFKC first).
@@ -45,7 +45,7 @@ def normalise(text: str) -> str:
     return " ".join(_LOOSE_APOSTROPHE.sub(" ", text.translate(_KEPT)).split())
 
 
-def pieces(text: str) -> list[tuple[str, list[str]]]:
+def split_written_words(text: str) -> list[tuple[str, list[str]]]:
     """A text as it is written, piece by piece, each with the normalised words in it: ("Twenty-one,", [twenty, one]).
 
     What holds no word, such as a dash, stands with the piece before it. All words together are `normalise(text)`.
@@ -53,7 +53,7 @@ def pieces(text: str) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
     loose = ""
     for piece in text.split():
-        words = normalise(piece).split()
+        words = normalize(piece).split()
         if words:
             found.append((loose + piece, words))
             loose = ""
@@ -86,7 +86,7 @@ class Tokenizer:
 
         Raises TextError where there are none.
         """
-        found = set().union(*(normalise(text) for text in texts))
+        found = set().union(*(normalize(text) for text in texts))
         if not found:
             raise TextError("no characters in the training transcripts: an alphabet cannot be built from them")
         return cls(tuple(sorted(found | {" "})))
@@ -99,7 +99,7 @@ class Tokenizer:
         transcripts is one token. Raises TextError where the transcripts have no characters, and where they need more
         tokens than that or cannot fill as many.
         """
-        texts = [normalise(text) for text in texts]
+        texts = [normalize(text) for text in texts]
         characters = cls.from_texts(texts).tokens
         if size is not None and count("tokenizer.size", size, least=1) <= len(characters):
             raise TextError(f"tokenizer.size is {size}; the {len(characters)} characters and the blank need more")

@@ -20,18 +20,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from asr.audio import SAMPLE_RATE
 from asr.config import app as cli
-from asr.data.cache import cached
+from asr.data.cache import cache_audio
 from asr.data.dataset import SpeechDataset
-from asr.data.filter import Selection, everything, select
+from asr.data.filter import Selection, filter_utterances, keep_all
 from asr.data.manifest import Utterance, read_manifests
 from asr.errors import ConfigError, ModelError
 from asr.evaluation.wer import Score
 from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
-from asr.training.callbacks import WholeCheckpoint
+from asr.training.callbacks import AtomicCheckpointIO
 from asr.training.data import SpeechData
 from asr.training.fit import fit
-from asr.training.module import SCORES, Recogniser
+from asr.training.module import SCORES, CTCModule
 from asr.validation import as_text, count
 
 # Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place,
@@ -74,14 +74,14 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         for part, selection in data.selections.items():
             print(f"{part}: {selection.summary()}")
             selection.write(folder / f"left_out_{part}.txt")
-    if model.features.normalise == "corpus" and checkpoint is None and cfg.init is None:
+    if model.features.normalize == "corpus" and checkpoint is None and cfg.init is None:
         _fit_features(model, data.selections["train"], cfg.seed)
 
-    module = Recogniser(
+    module = CTCModule(
         model=model,
-        optimizer=cli.built("optimizer", cfg.optimizer),
-        scheduler=cli.built("scheduler", cfg.scheduler),
-        spec_augment=cli.built("augment.spec", cfg.augment.spec),
+        optimizer=cli.instantiate("optimizer", cfg.optimizer),
+        scheduler=cli.instantiate("scheduler", cfg.scheduler),
+        spec_augment=cli.instantiate("augment.spec", cfg.augment.spec),
         consistency=cfg.augment.consistency,
         seed=cfg.seed,
     )
@@ -146,7 +146,7 @@ def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
 
 def _model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
     """A model for what the training utterances are written in, as drawn or with the weights of `init`."""
-    tokenizer = cli.built("tokenizer", cfg.tokenizer)
+    tokenizer = cli.instantiate("tokenizer", cfg.tokenizer)
     if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
         tokenizer = tokenizer(utterance.text for utterance in utterances)
     model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
@@ -154,7 +154,7 @@ def _model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
         path = Path(as_text("init", cfg.init))
         trained = CTCModel.load(path)
         try:
-            model.adopt(trained)
+            model.init_from(trained)
         except ModelError as error:
             raise ModelError(f"init: {path}: {error}; take its model.* settings") from None
     return model
@@ -184,16 +184,16 @@ def _utterances(data: DictConfig, part: str) -> list[Utterance]:
         return found
     if data.cache != "pcm":
         raise ConfigError(f"data.cache is {data.cache}; it can be pcm, or null")
-    return cached(found, Path(data.cache_folder))
+    return cache_audio(found, Path(data.cache_folder))
 
 
 def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance]]) -> SpeechData:
     augment = cli.augmentation(cfg.augment)
 
     def frames(seconds: float) -> int:
-        return int(model.frames(torch.tensor(int(seconds / augment.fastest * SAMPLE_RATE))))
+        return int(model.output_lengths(torch.tensor(int(seconds / augment.fastest * SAMPLE_RATE))))
 
-    chosen = select(
+    chosen = filter_utterances(
         utterances["train"],
         model.tokenizer,
         frames=frames,
@@ -205,7 +205,7 @@ def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance
         raise ConfigError(f"no training utterance is left: {chosen.summary()}; see data.min_seconds, data.max_seconds")
     return SpeechData(
         train=chosen,
-        validation=everything(utterances["validation"], model.tokenizer),
+        validation=keep_all(utterances["validation"], model.tokenizer),
         batch_seconds=cfg.data.batch_seconds,
         workers=cfg.data.workers,
         seed=cfg.seed,
@@ -222,7 +222,7 @@ def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:
 
 
 def _trainer(cfg: DictConfig) -> Trainer:
-    callbacks = [cli.built(f"callbacks.{name}", one) for name, one in cfg.callbacks.items() if one is not None]
+    callbacks = [cli.instantiate(f"callbacks.{name}", one) for name, one in cfg.callbacks.items() if one is not None]
     for callback in callbacks:
         score = getattr(callback, "monitor", None)
         if score not in SCORES and (score is not None or isinstance(callback, EarlyStopping)):
@@ -230,9 +230,9 @@ def _trainer(cfg: DictConfig) -> Trainer:
     for name, logger in cfg.logger.items():
         if isinstance(logger, DictConfig) and logger.get("name") is not None:
             as_text(f"logger.{name}.name", logger.name)
-    loggers = [cli.built(f"logger.{name}", one) for name, one in cfg.logger.items() if one is not None]
-    trainer: Trainer = cli.built(
-        "trainer", cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[WholeCheckpoint()]
+    loggers = [cli.instantiate(f"logger.{name}", one) for name, one in cfg.logger.items() if one is not None]
+    trainer: Trainer = cli.instantiate(
+        "trainer", cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
     )
     if not trainer.limit_val_batches:
         raise ConfigError("trainer.limit_val_batches is 0; a run is judged by its validation, give it 1 at least")
@@ -244,7 +244,7 @@ def _trainer(cfg: DictConfig) -> Trainer:
 
 
 def _summary(
-    cfg: DictConfig, trainer: Trainer, module: Recogniser, data: SpeechData, final: Score, best: Sequence[str]
+    cfg: DictConfig, trainer: Trainer, module: CTCModule, data: SpeechData, final: Score, best: Sequence[str]
 ) -> dict[str, Any]:
     return {
         "val_wer": module.score.wer,

@@ -43,7 +43,7 @@ def transcribe(arguments: list[str]) -> None:
 
     from asr.inference.transcriber import Transcriber
 
-    transcriber = Transcriber.load(cfg.checkpoint, decoder=cli.built("decoder", cfg.decoder), device=cfg.device)
+    transcriber = Transcriber.load(cfg.checkpoint, decoder=cli.instantiate("decoder", cfg.decoder), device=cfg.device)
     gc.freeze()
     gc.enable()
     failed = False
@@ -74,7 +74,7 @@ def _sources(names: list[str]):  # type: ignore[no-untyped-def]
         if name == "-":
             yield "-", sys.stdin.buffer.read()
         elif path.is_dir():
-            found = audio.find(path)
+            found = audio.find_recordings(path)
             yield from ((str(file), file) for file in found)
             if not found:
                 yield name, AudioError(f"{name}: the folder holds no recordings")

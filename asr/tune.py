@@ -1,6 +1,6 @@
 """Tune a decoder: `python -m asr.tune checkpoint=model.safetensors data=an4 decoder.lm=an4.arpa [key=value ...]`.
 
-Looks for the `lm_weight` and the `word_bonus` that make the fewest word errors on the validation set, fits the
+Looks for the `lm_weight` and the `word_score` that make the fewest word errors on the validation set, fits the
 calibration of confidence to what the best of them hears, and writes both as a decoder:
 `decoder=outputs/an4-tuning/decoder/tuned.yaml` works wherever `decoder=beam` does.
 """
@@ -20,20 +20,20 @@ from rich.progress import track
 
 from asr.config import app as cli
 from asr.data.dataset import OnError, SpeechDataset
-from asr.data.filter import everything
+from asr.data.filter import keep_all
 from asr.data.loader import Loader
 from asr.data.manifest import Utterance, read_manifests
 from asr.data.sampler import BucketSampler
-from asr.decode import Beam, Hypothesis
+from asr.decode import BeamDecoder, Hypothesis
 from asr.decode.confidence import Reliability, fit_calibration
 from asr.errors import ConfigError
-from asr.evaluation.plots import save, surface_figure
-from asr.evaluation.wer import Pair, compare, judged, total
+from asr.evaluation.plots import plot_tuning_surface, save_figure
+from asr.evaluation.wer import ScoredUtterance, score_utterance, sum_scores, word_correctness
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
 from asr.validation import count, interval
 
-Point = tuple[float, float]  # lm_weight, word_bonus
+Point = tuple[float, float]  # lm_weight, word_score
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Heard:
         on_error: OnError = "skip",
     ) -> "Heard":
         """What a model emits for utterances. Raises ConfigError where none of them could be read."""
-        examples = everything(utterances, model.tokenizer).examples
+        examples = keep_all(utterances, model.tokenizer).examples
         sampler = BucketSampler([e.utterance.duration for e in examples], batch_seconds=batch_seconds, shuffle=False)
         batches = []
         for batch in Loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
@@ -66,12 +66,12 @@ class Heard:
             raise ConfigError("not one of the utterances could be read; python -m asr.evaluate names them")
         return cls(model, tuple(batches))
 
-    def decoded(self, beam: Beam) -> list[tuple[Hypothesis, Pair]]:
+    def decoded(self, beam: BeamDecoder) -> list[tuple[Hypothesis, ScoredUtterance]]:
         """What a beam search makes of them, against the references."""
         found = []
         for utterances, emissions in self.batches:
             for utterance, hypothesis in zip(utterances, beam(emissions, self.model.tokenizer), strict=True):
-                found.append((hypothesis, compare(utterance.text, hypothesis.text)))
+                found.append((hypothesis, score_utterance(utterance.text, hypothesis.text)))
         return found
 
 
@@ -80,11 +80,11 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
 
     Raises ConfigError where there is nothing to tune, and for what the decoder and the data refuse.
     """
-    beam = cli.built("decoder", cfg.decoder)
-    if not isinstance(beam, Beam):
+    beam = cli.instantiate("decoder", cfg.decoder)
+    if not isinstance(beam, BeamDecoder):
         raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
     points, rounds = count("points", cfg.points, least=1), count("rounds", cfg.rounds, least=0)
-    bounds = [interval(name, cfg[name]) for name in ("lm_weight", "word_bonus")]
+    bounds = [interval(name, cfg[name]) for name in ("lm_weight", "word_score")]
     if beam.lm is None:
         bounds[0] = (0.0, 0.0)
     model = CTCModel.load(cfg.checkpoint, device=cfg.device)
@@ -104,16 +104,16 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
         for point in track(
             grid, description=f"{len(wer)} points so far", transient=True, disable=not sys.stderr.isatty()
         ):
-            pairs = heard.decoded(beam.reweighted(lm_weight=point[0], word_bonus=point[1]))
-            score = total(pair for _, pair in pairs)
+            pairs = heard.decoded(beam.reweighted(lm_weight=point[0], word_score=point[1]))
+            score = sum_scores(pair for _, pair in pairs)
             wer[point], cost[point] = score.wer, (score.wer, score.cer)
     best = min(cost, key=cost.__getitem__)
 
-    found = heard.decoded(beam.reweighted(lm_weight=best[0], word_bonus=best[1]))
-    words = [word for hypothesis, pair in found for word in judged(hypothesis, pair)]
+    found = heard.decoded(beam.reweighted(lm_weight=best[0], word_score=best[1]))
+    words = [word for hypothesis, pair in found for word in word_correctness(hypothesis, pair)]
     calibration = fit_calibration(words)
     settings: dict[str, Any] = OmegaConf.to_container(cfg.decoder, resolve=True)  # type: ignore[assignment]
-    settings |= {"lm_weight": best[0], "word_bonus": best[1]}
+    settings |= {"lm_weight": best[0], "word_score": best[1]}
     settings["calibration"] = [round(value, 4) for value in astuple(calibration)]
     settings |= {name: str(Path(settings[name]).resolve()) for name in ("lm", "lexicon") if settings[name]}
     folder = Path(cfg.dir)
@@ -121,11 +121,11 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     target.parent.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(settings), target)
     with (folder / "points.csv").open("w", newline="", encoding="utf-8") as out:
-        csv.writer(out).writerows([("lm_weight", "word_bonus", "wer", "cer"), *((*p, *cost[p]) for p in sorted(cost))])
-    save(surface_figure(wer, best), folder / "surface.png")
+        csv.writer(out).writerows([("lm_weight", "word_score", "wer", "cer"), *((*p, *cost[p]) for p in sorted(cost))])
+    save_figure(plot_tuning_surface(wer, best), folder / "surface.png")
     after = Reliability.of([(calibration(confidence), right) for confidence, right in words])
     print(
-        f"WER {wer[best]:.2%} with lm_weight {best[0]:g} and word_bonus {best[1]:g}, the best of {len(wer)} points "
+        f"WER {wer[best]:.2%} with lm_weight {best[0]:g} and word_score {best[1]:g}, the best of {len(wer)} points "
         f"(worst {max(wer.values()):.2%}); calibration error {Reliability.of(words).error:.3f}, after the fit "
         f"{after.error:.3f}; decoder={target}"
     )

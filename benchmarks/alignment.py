@@ -26,18 +26,18 @@ from torchaudio.functional import forced_align, merge_tokens
 from asr import audio
 from asr.audio import SAMPLE_RATE
 from asr.data.manifest import Utterance, read_manifest
-from asr.decode.forced_align import align
-from asr.inference.longform import together
+from asr.decode.forced_align import align_batch
+from asr.inference.longform import compute_batch_emissions
 from asr.nn import padding as ln
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
-from asr.text import normalise
+from asr.text import normalize
 
 UTTERANCES, ROUNDS = 64, 9
 
 
 def read(utterance: Utterance) -> np.ndarray:
-    return audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+    return audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
 
 
 def one_by_one(emissions: Emissions, labels: list[torch.Tensor]) -> None:
@@ -47,12 +47,12 @@ def one_by_one(emissions: Emissions, labels: list[torch.Tensor]) -> None:
 
 
 def compare(model: CTCModel, utterances: list[Utterance]) -> str:
-    emissions = together(model, [torch.from_numpy(read(utterance)) for utterance in utterances])
-    labels = [torch.tensor(model.tokenizer.encode(normalise(utterance.text))) for utterance in utterances]
-    targets = ln.padded(labels)
+    emissions = compute_batch_emissions(model, [torch.from_numpy(read(utterance)) for utterance in utterances])
+    labels = [torch.tensor(model.tokenizer.encode(normalize(utterance.text))) for utterance in utterances]
+    targets = ln.pad_batch(labels)
 
     def ours() -> None:
-        align(emissions.log_probs, emissions.lengths, *targets)
+        align_batch(emissions.log_probs, emissions.lengths, *targets)
 
     def theirs() -> None:
         one_by_one(emissions, labels)
@@ -85,7 +85,7 @@ def join(utterances: list[Utterance], seconds: float, path: Path) -> Iterator[tu
             out.write(waveform)
             first = at + len(silence)
             at = first + len(waveform)
-            yield first / SAMPLE_RATE, at / SAMPLE_RATE, normalise(utterance.text)
+            yield first / SAMPLE_RATE, at / SAMPLE_RATE, normalize(utterance.text)
 
 
 def long(checkpoint: Path, utterances: list[Utterance], minutes: float) -> str:
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--minutes", type=float, default=60.0)
     options = parser.parse_args()
-    utterances = [utterance for utterance in read_manifest(options.manifest) if normalise(utterance.text)]
+    utterances = [utterance for utterance in read_manifest(options.manifest) if normalize(utterance.text)]
     print(compare(CTCModel.load(options.checkpoint), list(islice(cycle(utterances), UTTERANCES))), flush=True)
     print(long(options.checkpoint, utterances, options.minutes))
 

@@ -42,10 +42,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from asr import audio
 from asr.data.manifest import read_manifest
-from asr.decode import Beam
+from asr.decode import BeamDecoder
 from asr.decode.beam import _Search
-from asr.decode.ctc_path import looked_at, runs, words
-from asr.evaluation.wer import score
+from asr.decode.ctc_path import frames_to_decode, group_words, token_spans
+from asr.evaluation.wer import score_corpus
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
 from asr.text import BLANK, Tokenizer
@@ -55,7 +55,7 @@ LEAST = 0.3  # seconds of each turn: what takes 20 ms tells little of two proces
 WORKER = Path(__file__).with_name("pyctcdecode_worker.py")
 BARE, PRUNED = "bare call", "bare call, pruned"
 WHOLE, SKIPPING, TWO = "ours, every frame", "ours", "ours, two processes"
-UNPRUNED = {"prune_log_prob": 50.0, "tokens_per_frame": 10**6}  # as torchaudio's ctc_decoder
+UNPRUNED = {"beam_threshold": 50.0, "beam_size_token": 10**6}  # as torchaudio's ctc_decoder
 
 
 class Run(NamedTuple):
@@ -97,7 +97,7 @@ def heard(model: CTCModel, paths: Sequence[Path], limit: int | None) -> tuple[Em
     """What the model says of each utterance of some manifests, their references, and the seconds of audio."""
     rows, references, samples = [], [], 0
     for utterance in [utterance for path in paths for utterance in read_manifest(path)][:limit]:
-        waveform = torch.from_numpy(audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration))
+        waveform = torch.from_numpy(audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration))
         with torch.inference_mode():
             rows.append(model(waveform[None], torch.tensor([len(waveform)])).row(0))
         references.append(utterance.text)
@@ -107,11 +107,11 @@ def heard(model: CTCModel, paths: Sequence[Path], limit: int | None) -> tuple[Em
     return emissions, references, samples / audio.SAMPLE_RATE
 
 
-def ours(beam: Beam, emissions: Emissions, tokenizer: Tokenizer) -> Callable[[], Run]:
+def ours(beam: BeamDecoder, emissions: Emissions, tokenizer: Tokenizer) -> Callable[[], Run]:
     return timed(lambda: beam(emissions, tokenizer), lambda hypothesis: hypothesis.text)
 
 
-def bare(beam: Beam, emissions: Emissions, tokenizer: Tokenizer) -> Callable[[], Run]:
+def bare(beam: BeamDecoder, emissions: Emissions, tokenizer: Tokenizer) -> Callable[[], Run]:
     """flashlight's decoder with the options of a Beam, on every frame between the blank and the space that it needs."""
     search = _Search(beam, tokenizer)
     decoder, lexicon = search.decoder, search.lexicon
@@ -133,7 +133,7 @@ def bare(beam: Beam, emissions: Emissions, tokenizer: Tokenizer) -> Callable[[],
         result, tokens = found
         if lexicon is not None:
             return " ".join(lexicon[index] for index in result.words if index >= 0)
-        return " ".join(word for word, _ in words(runs(np.array(tokens)), tokenizer))
+        return " ".join(word for word, _ in group_words(token_spans(np.array(tokens)), tokenizer))
 
     return timed(decode, text)
 
@@ -175,15 +175,15 @@ def measured(ways: dict[str, Callable[[], Run]], references: list[str], rounds: 
         name: Row(
             min(turn[name].cpu for turn in turns),
             [turn[name].wall for turn in turns],
-            score(references, texts[name]).wer,
+            score_corpus(references, texts[name]).wer,
         )
         for name in ways
     }
 
 
-def left_out(beam: Beam, emissions: Emissions) -> float:
+def left_out(beam: BeamDecoder, emissions: Emissions) -> float:
     """The share of frames that a beam search does not look at."""
-    kept = sum(len(looked_at(emissions.row(i).numpy(), beam.skip_blank)) for i in range(len(emissions.lengths)))
+    kept = sum(len(frames_to_decode(emissions.row(i).numpy(), beam.skip_blank)) for i in range(len(emissions.lengths)))
     return 1 - kept / int(emissions.lengths.sum())
 
 
@@ -256,7 +256,7 @@ def main() -> None:
     emissions, references, seconds = heard(model, options.manifest, options.limit)
     searches: dict[str, dict[str, Any]] = {"free": {}}
     remarks = []
-    weights = {"lm_weight": options.lm_weight, "word_bonus": options.word_bonus}
+    weights = {"lm_weight": options.lm_weight, "word_score": options.word_score}
     if options.lm:
         lexicon = options.lexicon or options.lm.with_suffix(".words")
         searches["lexicon, LM"] = {"lm": options.lm, "lexicon": lexicon, **weights}
@@ -276,11 +276,11 @@ def main() -> None:
     for search, settings in searches.items():
         for size in BEAMS:
             beams = {
-                WHOLE: Beam(beam_size=size, skip_blank=1, workers=1, **settings),
-                SKIPPING: Beam(beam_size=size, workers=1, **settings),
-                TWO: Beam(beam_size=size, workers=2, **settings),
+                WHOLE: BeamDecoder(beam_size=size, skip_blank=1, workers=1, **settings),
+                SKIPPING: BeamDecoder(beam_size=size, workers=1, **settings),
+                TWO: BeamDecoder(beam_size=size, workers=2, **settings),
             }
-            unpruned = Beam(beam_size=size, skip_blank=1, workers=1, **UNPRUNED, **settings)
+            unpruned = BeamDecoder(beam_size=size, skip_blank=1, workers=1, **UNPRUNED, **settings)
             ways = {BARE: bare(unpruned, emissions, tokenizer), PRUNED: bare(beams[WHOLE], emissions, tokenizer)}
             ways |= {name: ours(beam, emissions, tokenizer) for name, beam in beams.items()}
             if aside and search in aside.ready.get("searches", ()):

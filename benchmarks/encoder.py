@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asr.nn.encoder import BiRNN
-from asr.nn.padding import mask
+from asr.nn.padding import length_to_mask
 
 SIZES = {"tiny": (192, 96), "small": (512, 256), "base": (800, 400)}  # channels D, hidden units H
 ROWS, FRAMES = 16, 250  # ten seconds of speech
@@ -44,7 +44,7 @@ def seconds_of(run: Callable[[], object], budget: float, device: str) -> float:
 def forms(
     dim: int, hidden: int, lengths: Tensor, device: str
 ) -> dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]]:
-    ours = BiRNN(dim=dim, hidden=hidden).to(device)
+    ours = BiRNN(input_size=dim, hidden_size=hidden).to(device)
     gru, lstm = ours.rnn, nn.LSTM(dim, hidden, batch_first=True, bidirectional=True).to(device)
     on_cpu = lengths.cpu()
 
@@ -76,7 +76,7 @@ def main() -> None:
         lengths[0] = FRAMES
         lengths = lengths.to(options.device)
         x = torch.randn(ROWS, FRAMES, dim, device=options.device)
-        keep = mask(lengths, FRAMES)[..., None]
+        keep = length_to_mask(lengths, FRAMES)[..., None]
         measured = {}
         for name, (module, run) in forms(dim, hidden, lengths, options.device).items():
 

@@ -85,8 +85,8 @@ def recurrent(model: CTCModel) -> Callable[[Drawn], None]:
 
     def step(batch: Drawn) -> None:
         waveforms, lengths, *_ = batch
-        frames = model.frames(lengths).cpu()
-        x = torch.randn(len(frames), int(frames.max()), model.encoder.dim, device=waveforms.device)
+        frames = model.output_lengths(lengths).cpu()
+        x = torch.randn(len(frames), int(frames.max()), model.encoder.output_dim, device=waveforms.device)
         rows = pack_padded_sequence(x, frames, batch_first=True, enforce_sorted=False)
         x = rows.data.requires_grad_()
         with torch.autocast(waveforms.device.type, torch.bfloat16):

@@ -18,16 +18,16 @@ from rich.console import Console
 from rich.table import Table
 
 from asr.data.manifest import read_manifest
-from asr.decode import Beam, Greedy
-from asr.evaluation.wer import compare, total
+from asr.decode import BeamDecoder, GreedyDecoder
+from asr.evaluation.wer import score_utterance, sum_scores
 from asr.nn.ctc import CTCModel
-from asr.text import normalise
+from asr.text import normalize
 from asr.tune import Heard
 
 LEAST = 0.5  # seconds of each measurement
 
 
-def measure(decoder: Greedy | Beam, heard: Heard, names: set[str]) -> tuple[int, int, float, float]:
+def measure(decoder: GreedyDecoder | BeamDecoder, heard: Heard, names: set[str]) -> tuple[int, int, float, float]:
     """Occurrences of names heard and in all, WER where there is none, seconds of decoding."""
     times: list[float] = []
     while sum(times[1:]) < LEAST:  # the first reads what it needs
@@ -37,13 +37,13 @@ def measure(decoder: Greedy | Beam, heard: Heard, names: set[str]) -> tuple[int,
     found, occurrences, others = 0, 0, []
     utterances = chain.from_iterable(utterances for utterances, _ in heard.batches)
     for utterance, hypothesis in zip(utterances, chain.from_iterable(decoded), strict=True):
-        pair = compare(utterance.text, hypothesis.text)
+        pair = score_utterance(utterance.text, hypothesis.text)
         steps = [(said, got) for said, got in pair.alignment if said in names]
         found += sum(said == got for said, got in steps)
         occurrences += len(steps)
         if not steps:
             others.append(pair)
-    return found, occurrences, total(others).wer, median(times[1:])
+    return found, occurrences, sum_scores(others).wer, median(times[1:])
 
 
 def main() -> None:
@@ -60,12 +60,12 @@ def main() -> None:
     heard = Heard.of(model, read_manifest(options.manifest))
     hearing = time.perf_counter() - began
     gc.freeze()  # or the collector walks through all that torch holds, in one measurement or another
-    names = [normalise(line) for line in options.names.read_text("utf-8").splitlines() if line.strip()]
+    names = [normalize(line) for line in options.names.read_text("utf-8").splitlines() if line.strip()]
     more = options.more.read_text("utf-8").split() if options.more else []
     hundred = list(dict.fromkeys([*names, *more]))[:100]
-    decoders = {"greedy": Greedy, "beam 50": lambda **o: Beam(workers=1, **o)}
+    decoders = {"greedy": GreedyDecoder, "beam 50": lambda **o: BeamDecoder(workers=1, **o)}
     if options.lm:
-        decoders["beam 50, LM"] = lambda **o: Beam(workers=1, lm=options.lm, lm_weight=0.5, word_bonus=2.0, **o)
+        decoders["beam 50, LM"] = lambda **o: BeamDecoder(workers=1, lm=options.lm, lm_weight=0.5, word_score=2.0, **o)
     table = Table(title=f"{len(names)} names, {options.manifest}")
     for heading in (
         "decoder",

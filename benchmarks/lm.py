@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from asr.decode.lm import LanguageModel, entries
+from asr.decode.lm import LanguageModel, read_vocabulary
 from recipes.ngram import estimate
 
 WORDS, VOCABULARY, SENTENCE = 1_000_000, 50_000, 20  # of the text that is made up; words in a sentence on average
@@ -40,7 +40,7 @@ def sentences(path: Path) -> list[list[str]]:
 
 def perplexity(arpa: Path, held_out: list[list[str]], known: set[str]) -> float:
     """Of known words and ends of sentences, by KenLM; sentences with an unknown word are left out."""
-    model = LanguageModel(arpa, entries(arpa) or [])
+    model = LanguageModel(arpa, read_vocabulary(arpa) or [])
     whole = [sentence for sentence in held_out if known.issuperset(sentence)]
     if not whole:
         return math.nan

@@ -24,7 +24,7 @@ def decoders(question: dict[str, Any]) -> tuple[dict[bool, Any], dict[str, str]]
     made, missing = {False: build_ctcdecoder(labels)}, {}
     if "lm" in question:
         words = Path(question["lexicon"]).read_text(encoding="utf-8").splitlines()
-        weights = {"alpha": question["lm_weight"], "beta": question["word_bonus"]}
+        weights = {"alpha": question["lm_weight"], "beta": question["word_score"]}
         try:
             import kenlm  # noqa: F401, pyctcdecode goes on without it and fails later
         except ImportError as error:

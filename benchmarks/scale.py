@@ -26,7 +26,7 @@ from rich.table import Table
 from asr.audio import SAMPLE_RATE
 from asr.config import app as cli
 from asr.data.dataset import SpeechDataset
-from asr.data.filter import select
+from asr.data.filter import filter_utterances
 from asr.data.loader import Loader
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.sampler import BucketSampler
@@ -73,8 +73,8 @@ def measure(cfg: object, path: Path) -> tuple[float, float]:
     model = CTCModel(features=plain[0], encoder=plain[1], tokenizer=tokenizer)
     optimizer = instantiate(cfg.optimizer)(model.parameters())
     began = time.perf_counter()
-    chosen = select(
-        read_manifest(path), tokenizer, frames=lambda s: int(model.frames(torch.tensor(int(s * SAMPLE_RATE))))
+    chosen = filter_utterances(
+        read_manifest(path), tokenizer, frames=lambda s: int(model.output_lengths(torch.tensor(int(s * SAMPLE_RATE))))
     )
     sampler = BucketSampler([e.utterance.duration for e in chosen.examples], batch_seconds=cfg.data.batch_seconds)
     order = iter(sampler)

@@ -21,13 +21,13 @@ import soundfile
 
 from asr import audio
 from asr.audio import SAMPLE_RATE
-from asr.audio.vad import speech_bounds
+from asr.audio.vad import detect_speech
 from asr.data.manifest import Utterance, read_manifest
 from asr.inference.aligner import Aligner
-from asr.inference.timeline import Recording, Timeline
+from asr.inference.timeline import AlignmentRequest, Timeline
 from asr.inference.transcriber import Transcriber
 from asr.nn.ctc import CTCModel
-from asr.text import normalise
+from asr.text import normalize
 
 MINUTE = 60.0
 
@@ -49,8 +49,8 @@ class Timed(NamedTuple):
 
 def speech(utterance: Utterance, above: float) -> np.ndarray:
     """The samples of an utterance from its first frame that is `above` dB over its noise to its last one."""
-    samples = audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration)
-    bounds = speech_bounds(samples, above=above)
+    samples = audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+    bounds = detect_speech(samples, above=above)
     if bounds is None:
         raise SystemExit(f"{utterance.name}: where its speech begins cannot be told; take another manifest")
     start, end = (round(seconds * SAMPLE_RATE) for seconds in bounds)
@@ -117,11 +117,11 @@ def main() -> None:
             soundfile.write(path, recording.samples, SAMPLE_RATE)
             hypothesis = Transcriber(model).transcribe(path)
             heard += errors(recording.bounds, [Timed(word.start, word.end) for word in hypothesis.words])
-            (timeline,) = Aligner(model).align([Recording(path.name, path, " ".join(recording.texts))])
+            (timeline,) = Aligner(model).align([AlignmentRequest(path.name, path, " ".join(recording.texts))])
             assert isinstance(timeline, Timeline), timeline
             at = 0
             for bounds, text in zip(recording.bounds, recording.texts, strict=True):
-                words = timeline.words[at : at + len(normalise(text).split())]
+                words = timeline.words[at : at + len(normalize(text).split())]
                 at += len(words)
                 aligned += [words[0].start - bounds[0], words[-1].end - bounds[1]]
     print(f"{len(heard) // 2} utterances in {len(recordings)} recordings, {model.seconds_per_frame:.3f} s a frame")

@@ -27,7 +27,7 @@ from asr import audio
 from asr.config import app as cli
 from asr.data.dataset import Batch
 from asr.data.manifest import Utterance, read_manifests, write_manifest
-from asr.data.shards import pack
+from asr.data.shards import write_shards
 from asr.nn.losses import ctc_loss
 from asr.train import train
 
@@ -35,7 +35,7 @@ EPOCHS = 4  # of each, taken in turns; the first is not counted
 CACHE = ["data.cache=pcm"]
 ALL = [
     "augment.reverb.probability=0.5",
-    "augment.equaliser.probability=0.5",
+    "augment.equalizer.probability=0.5",
     "augment.noise.probability=0.5",
     "augment.gain.probability=0.5",
     "augment.spec.warp=0.1",
@@ -109,9 +109,13 @@ def manifests(utterances: list[Utterance], folder: Path) -> dict[str, Path]:
     files = []
     for number, utterance in enumerate(utterances):
         path = folder / f"{number}.flac"
-        soundfile.write(path, audio.read(utterance.audio, offset=utterance.offset, duration=utterance.duration), 16_000)
+        soundfile.write(path, audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration), 16_000)
         files.append(Utterance(path, utterance.duration, utterance.text))
-    written = {"files": files, "validation": files[:8], "shards": pack(files, folder / "shards", "train", hours=0.1)[0]}
+    written = {
+        "files": files,
+        "validation": files[:8],
+        "shards": write_shards(files, folder / "shards", "train", hours=0.1)[0],
+    }
     for name, found in written.items():
         write_manifest(folder / f"{name}.jsonl", found)
     return {name: folder / f"{name}.jsonl" for name in written}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import soundfile
 
-from asr.files import whole
+from asr.files import atomic_write
 from recipes.cli import command
-from recipes.fetch import Archive, obtain
+from recipes.fetch import Archive, ensure_extracted
 from recipes.prepare import Recording, Splits, held_out, prepare, set_aside
 
 URL = "http://www.speech.cs.cmu.edu/databases/an4"
@@ -25,7 +25,7 @@ def an4(*, root: Path = Path("data"), validation_speakers: int = 8, url: str = U
 
     def splits() -> Splits:
         present = next((name for name in ARCHIVES if (root / name).exists()), ARCHIVES[0])
-        tree = obtain(Archive(url, present, tree="an4"), root, root / "an4")
+        tree = ensure_extracted(Archive(url, present, tree="an4"), root, root / "an4")
         train, test = (list(_recordings(tree, part)) for part in ("train", "test"))
         aside = set_aside(train, validation_speakers, group=lambda speaker: speaker[0])  # f or m
         return {**held_out(train, aside), "test": test}
@@ -50,7 +50,7 @@ def _audio(stem: Path) -> Path:
         return sphere
     if not wav.exists() and raw.exists():
         samples, rate = soundfile.read(raw, dtype="int16", **RAW)
-        with whole(wav) as partial:
+        with atomic_write(wav) as partial:
             soundfile.write(partial, samples, rate, subtype="PCM_16", format="WAV")
     return wav
 

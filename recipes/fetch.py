@@ -26,7 +26,7 @@ CHUNK = 1 << 20  # bytes
 DROPPED = (ConnectionError, TimeoutError, http.client.HTTPException, urllib.error.URLError, ssl.SSLError)
 DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, EOFError, zlib.error)
 
-notes = Console(stderr=True, highlight=False, soft_wrap=True)  # where recipes say what they are doing
+console = Console(stderr=True, highlight=False, soft_wrap=True)  # where recipes say what they are doing
 
 
 class RecipeError(AsrError):
@@ -47,17 +47,17 @@ class Archive:
     tree: str = "."
 
 
-def obtain(archive: Archive, root: Path, folder: Path) -> Path:
+def ensure_extracted(archive: Archive, root: Path, folder: Path) -> Path:
     """The unpacked corpus at `folder`: as it lies there, else from the archive in `root`, else downloaded.
 
     Raises RecipeError as `download`, `verify` and `unpack` do.
     """
     if not folder.is_dir():
-        unpack(fetched(archive, root), folder, tree=archive.tree)
+        unpack(ensure_downloaded(archive, root), folder, tree=archive.tree)
     return folder
 
 
-def fetched(archive: Archive, root: Path) -> Path:
+def ensure_downloaded(archive: Archive, root: Path) -> Path:
     """The publisher's file in `root`, verified: as it lies there, else downloaded; raises as those."""
     path = root / archive.name
     checksum = archive.checksum() if callable(archive.checksum) else archive.checksum
@@ -110,7 +110,7 @@ def download(
         failures = 1 if _size(partial) > had else failures + 1
         if failures >= tries:
             raise RecipeError(f"{url}: {reason} ({tries} attempts in a row); {by_hand}")
-        notes.print(f"{url}: {reason}; trying again")
+        console.print(f"{url}: {reason}; trying again")
         time.sleep(pause * 2 ** (failures - 1))
     partial.replace(target)
     verify(target, checksum)
@@ -142,7 +142,7 @@ def unpack(archive: Path, folder: Path, *, tree: str = ".") -> Path:
     scratch = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(scratch, ignore_errors=True)  # what an interrupted run left
     scratch.mkdir(parents=True)
-    notes.print(f"unpacking {archive.name} to {folder}")
+    console.print(f"unpacking {archive.name} to {folder}")
     try:
         with _full_disk_named(folder.parent, f"unpack {archive} ({_human(archive.stat().st_size)} packed)"):
             (_unzip if zipfile.is_zipfile(archive) else _untar)(archive, scratch)
@@ -190,12 +190,12 @@ def _transfer(url: str, partial: Path, timeout: float) -> bool:
 @contextmanager
 def _progress(url: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
     size = f" ({_human(total)})" if total else ""
-    if not notes.is_terminal:
-        notes.print(f"fetching {url}{size}" + (f", from {_human(have)} on" if have else ""))
+    if not console.is_terminal:
+        console.print(f"fetching {url}{size}" + (f", from {_human(have)} on" if have else ""))
         yield lambda count: None
         return
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress("{task.description}", *columns, console=notes) as bar:
+    with Progress("{task.description}", *columns, console=console) as bar:
         task = bar.add_task(url.rpartition("/")[2], total=total, completed=have)
         yield lambda count: bar.advance(task, count)
 

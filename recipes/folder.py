@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from asr import audio as recordings
-from asr.data.manifest import parsed
+from asr.data.manifest import parse_json
 from recipes.cli import command
-from recipes.fetch import RecipeError, notes
+from recipes.fetch import RecipeError, console
 from recipes.prepare import Recording, by_hash, prepare
 
 # Names of columns; where several are there the first one wins.
@@ -65,7 +65,7 @@ def folder(
 
 
 def _from_folder(folder: Path) -> Iterator[Recording]:
-    found = recordings.find(folder)
+    found = recordings.find_recordings(folder)
     for path in found:
         inside = path.relative_to(folder).parts
         speaker = inside[0] if len(inside) > 1 else ""
@@ -145,7 +145,7 @@ def _rows(table: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
 
 def _object(where: str, line: str) -> Mapping[str, object]:
     try:
-        row = parsed(line)
+        row = parse_json(line)
     except ValueError as error:
         raise RecipeError(f"{where}: {error}") from None
     if not isinstance(row, dict):
@@ -195,7 +195,7 @@ def _drawn(rows: Sequence[Row], validation: float, test: float) -> dict[str, lis
     sound = [recording for recording, _ in rows if not recording.flaw]
     groups = _grouped(sound, lambda recording: recording.speaker or recording.audio.name)
     if len(groups) <= len(shares):
-        notes.print(f"speakers: {len(groups)}, too few to part them; the splits share speakers")
+        console.print(f"speakers: {len(groups)}, too few to part them; the splits share speakers")
         groups = _grouped(sound, lambda recording: recording.audio.name)
     waiting = by_hash(groups)
     splits: dict[str, list[Recording]] = {}

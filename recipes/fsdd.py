@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recipes.cli import command
-from recipes.fetch import Archive, RecipeError, obtain
+from recipes.fetch import Archive, RecipeError, ensure_extracted
 from recipes.prepare import Recording, Splits, part_by_speaker, prepare
 
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/v1.0.10"
@@ -30,7 +30,7 @@ def fsdd(
 
     def splits() -> Splits:
         archive = Archive(url, f"{RELEASE}.zip", tree=RELEASE)
-        tree = obtain(archive, root, root / "free-spoken-digit-dataset")
+        tree = ensure_extracted(archive, root, root / "free-spoken-digit-dataset")
         recordings = [_recording(path) for path in sorted((tree / "recordings").glob("*_*_*.wav"))]
         absent = set(test_speakers) - {recording.speaker for recording in recordings}
         if absent:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from recipes.cli import command
-from recipes.fetch import Archive, RecipeError, obtain, recorded
+from recipes.fetch import Archive, RecipeError, ensure_extracted, recorded
 from recipes.prepare import Recording, Splits, part_by_speaker, prepare
 
 URL = "https://www.openslr.org/resources"
@@ -68,7 +68,7 @@ def librispeech(
 def _tree(part: str, root: Path, url: str) -> Path:
     number, checksum = (31, MINI[part]) if part in MINI else (12, partial(_recorded, part))
     archive = Archive(f"{url}/{number}", f"{part}.tar.gz", checksum, tree=f"LibriSpeech/{part}")
-    return obtain(archive, root, root / "LibriSpeech" / part)
+    return ensure_extracted(archive, root, root / "LibriSpeech" / part)
 
 
 def _recorded(part: str) -> str:

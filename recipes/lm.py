@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from asr.data.manifest import read_manifest
-from asr.files import whole
-from asr.text import BAR, normalise
+from asr.files import atomic_write
+from asr.text import BAR, normalize
 from recipes.cli import command
-from recipes.fetch import Archive, RecipeError, fetched, notes
+from recipes.fetch import Archive, RecipeError, console, ensure_downloaded
 from recipes.ngram import NGramModel, estimate
 
 URL = "https://www.openslr.org/resources/11"
@@ -64,9 +64,9 @@ def lm(
     if fetch is not None:
         target = root / "lm" / f"{name or f'librispeech.{fetch}'}.arpa"
         if target.exists():
-            notes.print(f"{target}: there already")
+            console.print(f"{target}: there already")
         else:
-            _unpacked(fetched(Archive(url, f"{fetch}.arpa.gz", PUBLISHED[fetch]), root), target)
+            _unpacked(ensure_downloaded(Archive(url, f"{fetch}.arpa.gz", PUBLISHED[fetch]), root), target)
         return target
     if not all(limit.isdecimal() for limit in prune):
         raise RecipeError(f"prune=[{','.join(prune)}]: must be whole numbers, one for each order")
@@ -76,7 +76,7 @@ def lm(
     model = estimate(sentences, order=order, prune=limits)
     if model.fallbacks:
         orders = ", ".join(map(str, model.fallbacks))
-        notes.print(f"the text is too small to estimate the discounts of order {orders}: the usual ones are taken")
+        console.print(f"the text is too small to estimate the discounts of order {orders}: the usual ones are taken")
     if held_out:
         asked = [sentence for path in held_out for sentence in _sentences(Path(path), unit)]
         measured = model.perplexity(asked)
@@ -101,7 +101,7 @@ def _sentences(path: Path, unit: str) -> Iterator[list[str]]:
     else:
         lines = _lines(path)
     for line in lines:
-        sentence = normalise(line)
+        sentence = normalize(line)
         if sentence:
             yield sentence.split() if unit == "words" else list(sentence.replace(" ", BAR))
 
@@ -118,8 +118,8 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _unpacked(packed: Path, target: Path) -> None:
     """The ARPA file of a packed one, in lower case as transcripts are: LibriSpeech's words are capitals."""
-    notes.print(f"unpacking {packed.name} to {target}")
-    with whole(target) as partial, partial.open("w", encoding="utf-8") as out:
+    console.print(f"unpacking {packed.name} to {target}")
+    with atomic_write(target) as partial, partial.open("w", encoding="utf-8") as out:
         out.writelines(line.lower() for line in _lines(packed))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.files import whole
+from asr.files import atomic_write
 from recipes.fetch import RecipeError
 
 SPECIAL = UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"  # words 0, 1 and 2
@@ -71,7 +71,7 @@ class NGramModel:
 
     def write(self, path: Path) -> None:
         """Write an ARPA file, whole or not at all."""
-        with whole(path) as partial, partial.open("w", encoding="utf-8") as file:
+        with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
             file.write("\\data\\\n")
             file.writelines(f"ngram {n}={len(table.word)}\n" for n, table in enumerate(self.tables, start=1))
             names = [""]

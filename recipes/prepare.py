@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from asr.audio import ROUNDING, Probe, probe
+from asr.audio import ROUNDING, AudioInfo, info
 from asr.data.manifest import Utterance, write_manifest
 from asr.errors import AudioError
-from asr.text import normalise
-from recipes.fetch import RecipeError, notes
+from asr.text import normalize
+from recipes.fetch import RecipeError, console
 
 RECORD = "prepared.json"  # beside the manifests: from which options they came and what they hold
 LEFT_OUT = "left_out.txt"
@@ -73,14 +73,14 @@ def prepare(name: str, splits: Callable[[], Splits], *, root: Path, again: bool,
     wanted: dict[str, object] = json.loads(json.dumps(options, default=str))
     known, summaries = _read_record(folder)
     if known == wanted and not again and all((folder / f"{split}.jsonl").exists() for split in summaries):
-        notes.print(f"{folder}: prepared already with these options; again=true writes the manifests anew")
+        console.print(f"{folder}: prepared already with these options; again=true writes the manifests anew")
     else:
         recordings = splits()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORD).unlink(missing_ok=True)  # an interrupted run is not to be taken for a whole one
         for split in summaries.keys() - recordings.keys():
             (folder / f"{split}.jsonl").unlink(missing_ok=True)
-            notes.print(f"{folder}: {split}.jsonl of an earlier run with other options removed")
+            console.print(f"{folder}: {split}.jsonl of an earlier run with other options removed")
         summaries = _write(folder, recordings)
         rows = {split: asdict(summary) for split, summary in summaries.items()}
         record = {"options": wanted, "splits": rows}
@@ -151,14 +151,14 @@ def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
     return summaries
 
 
-def _utterance(recording: Recording, probes: Mapping[Path, Probe | str]) -> Utterance | tuple[str, str]:
+def _utterance(recording: Recording, probes: Mapping[Path, AudioInfo | str]) -> Utterance | tuple[str, str]:
     """The manifest's entry, or why there is none: in a word for the table, and in full."""
     if recording.flaw:
         return recording.flaw, ""
     found = probes[recording.audio]
     if isinstance(found, str):
         return "unreadable", found
-    text = normalise(recording.text)
+    text = normalize(recording.text)
     if not (text or recording.silent):
         return "empty transcript", repr(recording.text) if recording.text else ""
     rest = found.duration - recording.offset
@@ -169,10 +169,10 @@ def _utterance(recording: Recording, probes: Mapping[Path, Probe | str]) -> Utte
     return Utterance(recording.audio, min(duration, rest), text, recording.offset, recording.speaker)
 
 
-def _probe_all(paths: Collection[Path]) -> dict[Path, Probe | str]:
-    def look(path: Path) -> Probe | str:
+def _probe_all(paths: Collection[Path]) -> dict[Path, AudioInfo | str]:
+    def look(path: Path) -> AudioInfo | str:
         try:
-            return probe(path)
+            return info(path)
         except AudioError as error:
             return str(error).removeprefix(f"{path}: ")
 
@@ -182,9 +182,9 @@ def _probe_all(paths: Collection[Path]) -> dict[Path, Probe | str]:
             pool.map(look, ordered),
             "reading headers",
             total=len(ordered),
-            console=notes,
+            console=console,
             transient=True,
-            disable=not notes.is_terminal,
+            disable=not console.is_terminal,
         )
         return dict(zip(ordered, looked, strict=True))
 

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr.audio.remote import is_address
+from asr.audio.remote import is_url
 from asr.data.manifest import Utterance, read_manifest, write_manifest
-from asr.data.shards import Failure, Form, index, pack
+from asr.data.shards import Failure, Form, index_shard, write_shards
 from recipes.cli import command
-from recipes.fetch import RecipeError, notes
+from recipes.fetch import RecipeError, console
 from recipes.prepare import by_hash
 
 
@@ -43,15 +43,15 @@ def shard(
         name = name or manifest.stem
         folder = str(manifest.parent)  # wherever a corpus lies, its shards are the same
         order = by_hash(read_manifest(manifest), key=lambda utterance: utterance.name.removeprefix(folder))
-        stored, failures = pack(order, out, name, hours=hours, form=form)
+        stored, failures = write_shards(order, out, name, hours=hours, form=form)
     else:
         name = name or "train"
         for tar in tars:
-            utterances, failed = index(tar if is_address(tar) else Path(tar))
+            utterances, failed = index_shard(tar if is_url(tar) else Path(tar))
             stored += utterances
             failures += failed
     for what, why in failures:
-        notes.print(f"left out: {what}: {why}", markup=False)
+        console.print(f"left out: {what}: {why}", markup=False)
     if not stored:
         raise RecipeError(f"{manifest or ', '.join(tars)}: not one clip can be used")
     listed = out / f"{name}.jsonl"

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from asr.audio import probe
+from asr.audio import info
 from recipes.cli import command
-from recipes.fetch import Archive, obtain, recorded
+from recipes.fetch import Archive, ensure_extracted, recorded
 from recipes.prepare import Recording, Splits, by_hash, prepare
 
 URL = "http://download.tensorflow.org/data"
@@ -42,7 +42,7 @@ def speechcommands(
 
     def splits() -> Splits:
         archive = Archive(url, f"{name}.tar.gz", partial(_recorded, name))
-        tree = obtain(archive, root, root / "SpeechCommands" / name)
+        tree = ensure_extracted(archive, root, root / "SpeechCommands" / name)
         clips = _official(tree)
         if words == "all":
             return {split: [_recording(tree, clip) for clip in chosen] for split, chosen in clips.items()}
@@ -86,7 +86,7 @@ def _silences(tree: Path, split: str, count: int) -> list[Recording]:
     noises = sorted((tree / NOISE).glob("*.wav"))
     pieces = []
     for i, noise in enumerate(noises):
-        start, end = (share * probe(noise).duration for share in NOISE_SHARES[split])
+        start, end = (share * info(noise).duration for share in NOISE_SHARES[split])
         of_this = len(range(i, count, len(noises)))
         for offset in np.linspace(start, end - SILENCE, of_this).clip(min=0):
             pieces.append(Recording(noise, "", offset=float(offset), duration=SILENCE, silent=True))

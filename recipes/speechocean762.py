@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from recipes.cli import command
-from recipes.fetch import Archive, obtain
+from recipes.fetch import Archive, ensure_extracted
 from recipes.prepare import Recording, Splits, held_out, prepare, set_aside
 
 URL = "https://www.openslr.org/resources/101"  # which publishes no checksum
@@ -22,7 +22,7 @@ def speechocean762(
 
     def splits() -> Splits:
         archive = Archive(url, "speechocean762.tar.gz", tree="speechocean762")
-        tree = obtain(archive, root, root / "speechocean762")
+        tree = ensure_extracted(archive, root, root / "speechocean762")
         train = _recordings(tree, "train")
         return {**held_out(train, set_aside(train, validation_speakers)), "test": _recordings(tree, "test")}
 

@@ -28,7 +28,7 @@ from asr import audio
 from asr.errors import AsrError
 from recipes import espeak
 from recipes.cli import command
-from recipes.fetch import RecipeError, notes
+from recipes.fetch import RecipeError, console
 from recipes.prepare import RECORD, Recording, Splits
 from recipes.prepare import prepare as write_manifests
 
@@ -237,7 +237,7 @@ def _noise(length: int, dice: np.random.Generator, *, pink: bool) -> np.ndarray:
 
 def _speak_all(lines: list[Line], folder: Path, workers: int) -> None:
     shards = [lines[i : i + SHARD] for i in range(0, len(lines), SHARD)]
-    with Progress(console=notes, transient=True, disable=not notes.is_terminal) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("speaking", total=len(lines))
         with ThreadPoolExecutor(workers) as pool:
             try:

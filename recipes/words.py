@@ -15,10 +15,10 @@ from rich.progress import track
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
 from asr.inference.aligner import Aligner
-from asr.inference.timeline import Recording
-from asr.text import normalise
+from asr.inference.timeline import AlignmentRequest
+from asr.text import normalize
 from recipes.cli import command
-from recipes.fetch import RecipeError, notes
+from recipes.fetch import RecipeError, console
 
 
 def words(
@@ -49,19 +49,19 @@ def words(
         raise RecipeError("give manifest=FILE.jsonl, of what words are cut out, and checkpoint=, what finds them")
     if margin < 0 or not 0 <= min_score <= 1:
         raise RecipeError(f"margin={margin} min_score={min_score}: give margin >= 0, and min_score from 0 to 1")
-    wanted = set(map(normalise, only))
-    asked = [u for u in read_manifest(manifest) if not wanted or wanted & set(normalise(u.text).split())]
+    wanted = set(map(normalize, only))
+    asked = [u for u in read_manifest(manifest) if not wanted or wanted & set(normalize(u.text).split())]
     timelines = Aligner.load(checkpoint).align(
-        Recording(u.name, u.audio, u.text, offset=u.offset, duration=u.duration) for u in asked
+        AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration) for u in asked
     )
     found: list[Utterance] = []
     left_out: Counter[str] = Counter()
-    quiet = not notes.is_terminal
+    quiet = not console.is_terminal
     for utterance, timeline in track(
-        zip(asked, timelines, strict=True), "aligning", len(asked), console=notes, transient=True, disable=quiet
+        zip(asked, timelines, strict=True), "aligning", len(asked), console=console, transient=True, disable=quiet
     ):
         if isinstance(timeline, AsrError):
-            notes.print(f"left out: {timeline}", markup=False)
+            console.print(f"left out: {timeline}", markup=False)
             continue
         for word in timeline.words:
             if wanted and word.text not in wanted:

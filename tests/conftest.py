@@ -25,7 +25,7 @@ from asr.text import Tokenizer
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 LOGMEL = {"_target_": "asr.nn.features.LogMel"}
-ENCODER = {"_target_": "asr.nn.encoder.Encoder", "channels": 4, "hidden": 12, "layers": 2, "dropout": 0.1}
+ENCODER = {"_target_": "asr.nn.encoder.Encoder", "channels": 4, "hidden_size": 12, "num_layers": 2, "dropout": 0.1}
 
 settings.register_profile("asr", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("asr")
@@ -99,12 +99,12 @@ def real() -> Callable[..., list[np.ndarray]]:
         if not (SHARED / corpus).is_dir():
             pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
         by_length = defaultdict(list)
-        for path in audio.find(SHARED / corpus):
-            seconds = audio.probe(path).duration
+        for path in audio.find_recordings(SHARED / corpus):
+            seconds = audio.info(path).duration
             if shortest <= seconds <= longest:
                 by_length[seconds].append(path)
         rounds = zip_longest(*by_length.values())
-        return [audio.read(path) for path in islice(filter(None, chain.from_iterable(rounds)), count)]
+        return [audio.load(path) for path in islice(filter(None, chain.from_iterable(rounds)), count)]
 
     return pick
 
@@ -146,7 +146,7 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from asr.train import train
 
     folder = tmp_path_factory.mktemp("run")
-    model = ["model.hidden=24", "model.layers=1", "model.channels=4"]
+    model = ["model.hidden_size=24", "model.num_layers=1", "model.channels=4"]
     data = [f"data.root={corpus}", "data.workers=0", "data.batch_seconds=20"]
     train(cli.compose("train", [*model, *data, f"dir={folder}", "trainer.accelerator=cpu", "trainer.max_epochs=2"]))
     return folder

@@ -230,7 +230,7 @@ def test_words_of_real_clips_joined_with_silence_lie_in_their_own_clip_and_anoth
     build: Callable[..., CTCModel], call: Call, tmp_path: Path
 ) -> None:
     clips = _real_clips(3)
-    _learnt_by_heart(build(channels=8, hidden=40, layers=1, cell="lstm", dropout=0.0), clips).save(
+    _learnt_by_heart(build(channels=8, hidden_size=40, num_layers=1, cell="lstm", dropout=0.0), clips).save(
         tmp_path / "model.safetensors"
     )
     order, second = [0, 2, 1] * 6, 16_000
@@ -264,7 +264,7 @@ def _real_clips(count: int) -> list[tuple[np.ndarray, str]]:
         rows = [row for row in csv.DictReader(lines, delimiter="\t") if row["split"] == "train"]
     words = [row for row in rows if all(len(word) > 1 for word in row["text"].split()) and row["text"].count(" ") == 2]
     chosen = words[:: len(words) // count]
-    return [(audio.read(SHARED / "an4" / row["path"]), row["text"].lower()) for row in chosen[:count]]
+    return [(audio.load(SHARED / "an4" / row["path"]), row["text"].lower()) for row in chosen[:count]]
 
 
 def _learnt_by_heart(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CTCModel:
@@ -279,8 +279,8 @@ def _learnt_by_heart(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CT
             ]
             waveforms.append(torch.from_numpy(np.concatenate(pieces).astype(np.float32)))
             labels.append(torch.tensor(model.tokenizer.encode(" ".join(clips[k][1] for k in order))))
-        emissions = model(*ln.padded(waveforms))
-        targets, sizes = ln.padded(labels)
+        emissions = model(*ln.pad_batch(waveforms))
+        targets, sizes = ln.pad_batch(labels)
         loss = ctc_loss(emissions.log_probs, emissions.lengths, targets, sizes).sum() / sizes.sum()
         optimizer.zero_grad()
         loss.backward()

@@ -21,7 +21,7 @@ def ended(folder: Path, wer: float, **settings: object) -> None:
     config = {
         "dir": str(folder),
         "resume": False,
-        "model": {"hidden": 8, "layers": [1, 2]},
+        "model": {"hidden_size": 8, "num_layers": [1, 2]},
         "logger": {"save_dir": f"{folder}/logs"},
     }
     summary = {"config": config | settings, "val_wer": wer, "epochs": 3, "seconds": 90.0}
@@ -80,7 +80,7 @@ def test_bad_input_gets_one_line(tmp_path: Path, call: Call) -> None:
 def test_a_sweep_trains_many_runs_and_sets_them_side_by_side(
     hparams: str, settings: list[str], corpus: Path, tmp_path: Path, call: Call
 ) -> None:
-    small = ["model.hidden=8", "model.layers=1", "model.channels=4", "logger=csv", "callbacks.pictures=null"]
+    small = ["model.hidden_size=8", "model.num_layers=1", "model.channels=4", "logger=csv", "callbacks.plots=null"]
     data = [f"data.root={corpus}", "data.workers=0", "data.limit=4", "trainer.max_epochs=1"]
     folder = tmp_path / "sweep"
     finished = call(train.main, f"hparams={hparams}", *settings, *small, *data, f"dir={folder}")

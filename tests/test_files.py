@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from asr.files import whole
+from asr.files import atomic_write
 
 
 def test_what_stood_there_stays_until_all_is_written_and_for_good_where_it_fails(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("first")
         assert not path.exists()
     assert path.read_text() == "first"
-    with pytest.raises(OSError, match=r"No space left on device: .*a\.txt"), whole(path) as partial:
+    with pytest.raises(OSError, match=r"No space left on device: .*a\.txt"), atomic_write(path) as partial:
         partial.write_text("sec")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with pytest.raises(KeyboardInterrupt), whole(path) as partial:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as partial:
         partial.write_text("sec")
         raise KeyboardInterrupt
     assert path.read_text() == "first"
@@ -27,7 +27,7 @@ def test_what_stood_there_stays_until_all_is_written_and_for_good_where_it_fails
 
 def test_two_may_write_at_a_time_and_each_file_is_of_one_of_them(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    with whole(path) as one, whole(path) as other:
+    with atomic_write(path) as one, atomic_write(path) as other:
         one.write_text("one")
         other.write_text("other")
     assert path.read_text() == "one"

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asr.errors import TextError
-from asr.text import BLANK, Tokenizer, normalise, pieces
+from asr.text import BLANK, Tokenizer, normalize, split_written_words
 
 VERSE = """Half a league half a league half a league onward all in the valley of death rode the six hundred
 Forward the light brigade charge for the guns he said into the valley of death rode the six hundred"""
@@ -41,7 +41,7 @@ TEXT = st.text() | st.text("aB'’ -_.,!?éİ̧̇ßŉ½２٣ÅΣς\n\t", max_siz
     ],
 )
 def test_normalise(text, normalised):
-    assert normalise(text) == normalised
+    assert normalize(text) == normalised
 
 
 @given(TEXT)
@@ -49,29 +49,29 @@ def test_normalise(text, normalised):
 @example("´a")
 @example("ŉ ΑΣ' ΣΑΣ")
 def test_normalising_twice_changes_nothing(text):
-    assert normalise(normalise(text)) == normalise(text)
+    assert normalize(normalize(text)) == normalize(text)
 
 
 def test_pieces_are_the_text_as_written_each_with_its_words():
-    found = pieces("— Twenty-one, he said – “Don’t!” ...")
+    found = split_written_words("— Twenty-one, he said – “Don’t!” ...")
     assert found == [
         ("— Twenty-one,", ["twenty", "one"]),
         ("he", ["he"]),
         ("said –", ["said"]),
         ("“Don’t!” ...", ["don't"]),
     ]
-    assert pieces(" ... ") == []
+    assert split_written_words(" ... ") == []
 
 
 @given(TEXT)
 @example("ŉ ΑΣ' ΣΑΣ ´a")
 def test_the_words_of_all_pieces_are_the_normalised_text(text):
-    assert [word for _, words in pieces(text) for word in words] == normalise(text).split()
+    assert [word for _, words in split_written_words(text) for word in words] == normalize(text).split()
 
 
 @given(TEXT)
 def test_normalised_text_holds_words_of_letters_digits_and_inner_apostrophes_only(text):
-    normalised = normalise(text)
+    normalised = normalize(text)
     assert normalised == " ".join(normalised.split())
     for word in normalised.split(" "):
         assert not word.startswith("'")
@@ -81,7 +81,7 @@ def test_normalised_text_holds_words_of_letters_digits_and_inner_apostrophes_onl
 
 @given(st.text(st.characters(max_codepoint=127)))
 def test_english_has_a_label_for_all_that_is_left_of_ascii_but_digits(text):
-    assert all(c.isdigit() for c in Tokenizer.english().unknown(normalise(text)))
+    assert all(c.isdigit() for c in Tokenizer.english().unknown(normalize(text)))
 
 
 @given(st.text(" 'abcdefghijklmnopqrstuvwxyz"))
@@ -150,7 +150,7 @@ def _verse_both() -> tuple[Tokenizer, sentencepiece.SentencePieceProcessor]:
     """Tokens by byte pairs, and sentencepiece's own, trained in the same way."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(normalise(line) for line in VERSE.splitlines()),
+        sentence_iterator=iter(normalize(line) for line in VERSE.splitlines()),
         model_writer=model,
         model_type="bpe",
         vocab_size=48,

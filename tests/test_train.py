@@ -22,14 +22,14 @@ from matplotlib.figure import Figure
 from asr.config import app as cli
 from asr.data.dataset import Batch
 from asr.data.manifest import read_manifest, write_manifest
-from asr.data.shards import pack
+from asr.data.shards import write_shards
 from asr.evaluate import evaluate
 from asr.inference.transcriber import Transcriber
 from asr.nn.ctc import CTCModel
 from asr.train import main, train
-from asr.training.module import Recogniser
+from asr.training.module import CTCModule
 
-SMALL = ["model.hidden=24", "model.layers=1", "model.channels=4", "data.workers=0", "data.batch_seconds=20"]
+SMALL = ["model.hidden_size=24", "model.num_layers=1", "model.channels=4", "data.workers=0", "data.batch_seconds=20"]
 SMALL += ["trainer.accelerator=cpu"]  # where numbers are the same to the last bit
 
 
@@ -55,8 +55,8 @@ def test_a_run_leaves_a_model_scores_logs_and_pictures(trained: Path) -> None:
     assert set(wanted.split()) <= set(header.split(","))
     assert rows
     assert list((trained / "tensorboard").glob("events*"))
-    assert (trained / "pictures" / "0.png").read_bytes().startswith(b"\x89PNG")
-    assert "heard" in (trained / "pictures" / "utterances.txt").read_text()
+    assert (trained / "plots" / "0.png").read_bytes().startswith(b"\x89PNG")
+    assert "heard" in (trained / "plots" / "utterances.txt").read_text()
     assert {"best.ckpt", "last.ckpt"} == {p.name for p in (trained / "checkpoints").iterdir()}
 
 
@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_number_of_workers(cor
             tmp_path / name,
             f"data.workers={workers}",
             "trainer.max_epochs=1",
-            "callbacks.pictures=null",
+            "callbacks.plots=null",
         )
     first, second = (CTCModel.load(tmp_path / n / "model.safetensors").state_dict() for n in "ab")
     assert all(torch.equal(first[key], second[key]) for key in first)
@@ -77,8 +77,8 @@ def test_a_search_for_garbage_leaves_alone_what_data_workers_share(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen = []
-    monkeypatch.setattr(Recogniser, "on_train_start", lambda self: frozen.append(gc.get_freeze_count()))
-    run(corpus, tmp_path, "trainer.max_epochs=1", "callbacks.pictures=null", "data.limit=8")
+    monkeypatch.setattr(CTCModule, "on_train_start", lambda self: frozen.append(gc.get_freeze_count()))
+    run(corpus, tmp_path, "trainer.max_epochs=1", "callbacks.plots=null", "data.limit=8")
     assert frozen[0] > 10_000  # modules and what they hold
     assert gc.get_freeze_count() == 0
 
@@ -89,18 +89,18 @@ def test_data_workers_are_forked_before_a_step_has_taken_memory(
     processes: dict[str, set[int]] = {}
 
     def noting(name: str) -> None:
-        step = getattr(Recogniser, name)
+        step = getattr(CTCModule, name)
 
-        def noted(module: Recogniser, *arguments: object) -> object:
+        def noted(module: CTCModule, *arguments: object) -> object:
             processes.setdefault(name, {child.pid for child in psutil.Process().children()})
             return step(module, *arguments)
 
-        monkeypatch.setattr(Recogniser, name, noted)
+        monkeypatch.setattr(CTCModule, name, noted)
 
     noting("training_step")
     noting("validation_step")
     before = {child.pid for child in psutil.Process().children()}
-    run(corpus, tmp_path, "trainer.max_epochs=1", "callbacks.pictures=null", "data.workers=1")
+    run(corpus, tmp_path, "trainer.max_epochs=1", "callbacks.plots=null", "data.workers=1")
     assert len(processes["training_step"] - before) == 2
     assert processes["validation_step"] == processes["training_step"]
 
@@ -108,12 +108,12 @@ def test_data_workers_are_forked_before_a_step_has_taken_memory(
 def test_pictures_leave_nothing_in_memory(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alive = []
 
-    def count(_: Recogniser) -> None:
+    def count(_: CTCModule) -> None:
         alive.append(sum(isinstance(thing, Figure) for thing in gc.get_objects()))
 
-    monkeypatch.setattr(Recogniser, "on_train_epoch_start", count)
-    run(corpus, tmp_path, "callbacks.pictures.epochs=1")
-    assert len(list((tmp_path / "pictures").glob("*.png"))) > 0
+    monkeypatch.setattr(CTCModule, "on_train_epoch_start", count)
+    run(corpus, tmp_path, "callbacks.plots.epochs=1")
+    assert len(list((tmp_path / "plots").glob("*.png"))) > 0
     assert alive == [0, 0]
 
 
@@ -121,7 +121,7 @@ def test_an_earlier_run_is_moved_aside_and_not_lost(corpus: Path, tmp_path: Path
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.yaml").write_text("seed: 5\n")
-    run(corpus, folder, "trainer.max_epochs=1", "callbacks.pictures=null")
+    run(corpus, folder, "trainer.max_epochs=1", "callbacks.plots=null")
     assert (tmp_path / "run-1" / "config.yaml").read_text() == "seed: 5\n"
 
 
@@ -129,17 +129,17 @@ def test_an_earlier_run_is_moved_aside_and_not_lost(corpus: Path, tmp_path: Path
 def test_other_cells_and_corpus_statistics_train(corpus: Path, tmp_path: Path, cell: str) -> None:
     settings = [
         f"model.cell={cell}",
-        "features.normalise=corpus",
+        "features.normalize=corpus",
         "scheduler=warmup_cosine",
         "tokenizer=manifest",
     ]
-    run(corpus, tmp_path, *settings, "trainer.max_epochs=1", "callbacks.pictures=null", "logger=csv")
+    run(corpus, tmp_path, *settings, "trainer.max_epochs=1", "callbacks.plots=null", "logger=csv")
     model = CTCModel.load(tmp_path / "model.safetensors")
-    assert model.features.mean.abs().sum() > 0
+    assert model.features.cmvn_mean.abs().sum() > 0
 
 
 def test_a_few_utterances_are_learnt_by_heart(corpus: Path, tmp_path: Path) -> None:
-    settings = ["experiment=overfit", f"data.root={corpus}", f"dir={tmp_path}", "data.limit=6", "model.layers=1"]
+    settings = ["experiment=overfit", f"data.root={corpus}", f"dir={tmp_path}", "data.limit=6", "model.num_layers=1"]
     settings += ["trainer.accelerator=cpu"]
     summary = train(cli.compose("train", settings))
     assert summary["final_val_wer"] == 0
@@ -158,7 +158,7 @@ def test_a_few_utterances_are_learnt_by_heart(corpus: Path, tmp_path: Path) -> N
 def test_the_weights_that_a_run_ends_with_are_those_that_its_score_is_of(
     settings: list[str], corpus: Path, tmp_path: Path
 ) -> None:
-    summary = run(corpus, tmp_path, *settings, "callbacks.pictures=null", "callbacks.stop=null", "data.limit=8")
+    summary = run(corpus, tmp_path, *settings, "callbacks.plots=null", "callbacks.stop=null", "data.limit=8")
     data = [f"data.root={corpus}", "data.limit=8", f"dir={tmp_path / 'evaluation'}", "split=validation"]
     found = evaluate(cli.compose("evaluate", [*data, f"checkpoint={tmp_path / 'model.safetensors'}"]))
     assert summary["val_wer"] == pytest.approx(found["wer"])
@@ -174,7 +174,7 @@ def test_what_cannot_be_read_or_learnt_is_counted_and_named(
     crowded = type(utterances[1])(utterances[1].audio, 0.5, "far too many words for half a second of speech")
     write_manifest(tmp_path / "m.jsonl", [*utterances, type(crowded)(broken, 1.0, "cut off"), crowded])
     folder = tmp_path / "run"
-    summary = run(corpus, folder, f"data.train={tmp_path / 'm.jsonl'}", "callbacks.pictures=null")
+    summary = run(corpus, folder, f"data.train={tmp_path / 'm.jsonl'}", "callbacks.plots=null")
     assert summary["skipped"] == 1
     assert "broken.flac" in (folder / "skipped.txt").read_text()
     assert summary["left_out"]["train"] == 1
@@ -189,7 +189,7 @@ def _start(corpus: Path, folder: Path, *overrides: str) -> subprocess.Popen[str]
         f"dir={folder}",
         "data.workers=1",
         *overrides,
-        "callbacks.pictures=null",
+        "callbacks.plots=null",
     ]
     command = [sys.executable, "-m", "asr.train", *settings]
     return subprocess.Popen(
@@ -232,7 +232,7 @@ def _logged(folder: Path, kind: str) -> dict[int, str]:
 @pytest.fixture(scope="module")
 def uninterrupted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    run(corpus, folder, "data.workers=1", *EXACTLY, "callbacks.pictures=null")
+    run(corpus, folder, "data.workers=1", *EXACTLY, "callbacks.plots=null")
     assert list(_logged(folder, "train/loss")) == [*range(EPOCHS * STEPS)]
     return folder
 
@@ -255,7 +255,7 @@ def test_memory_that_runs_out_gets_one_line_with_the_batch_and_the_setting(
     def step(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(Recogniser, "training_step", step)
+    monkeypatch.setattr(CTCModule, "training_step", step)
     finished = call(main, *SMALL, f"data.root={corpus}", f"dir={tmp_path}")
     assert finished.code == 2
     assert re.search(
@@ -268,7 +268,7 @@ def stores(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """What to set for a run over the same audio as files, in shards, and decoded."""
     folder = tmp_path_factory.mktemp("shards")
     utterances = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")
-    write_manifest(folder / "train.jsonl", pack(utterances, folder, "train", hours=0.002)[0])
+    write_manifest(folder / "train.jsonl", write_shards(utterances, folder, "train", hours=0.002)[0])
     return {
         "files": [],
         "shards": [f"data.train={folder / 'train.jsonl'}"],
@@ -315,7 +315,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
     if how != signal.SIGKILL:
         assert f"{tmp_path} keeps what was learnt, resume=true dir={tmp_path} goes on" in said.splitlines()[-1]
         assert reached == step + (not validating), where
-    run(corpus, tmp_path, "resume=true", "data.workers=1", *exactly, "callbacks.pictures=null")
+    run(corpus, tmp_path, "resume=true", "data.workers=1", *exactly, "callbacks.plots=null")
     for kind in ("train/loss", "val/wer", "val/loss"):
         expected, found = _logged(uninterrupted, kind), _logged(tmp_path, kind)
         assert {at: value for at, value in found.items() if at >= reached} == {
@@ -349,13 +349,13 @@ def test_the_model_is_the_moving_average_of_the_weights_with_the_calibration_of_
 ) -> None:
     alone, averaged = tmp_path / "alone", tmp_path / "averaged"
     run(corpus, alone)
-    run(corpus, averaged, "callbacks=averaged", "callbacks.average.decay=0.9")
+    run(corpus, averaged, "callbacks=averaged", "callbacks.ema.decay=0.9")
     weights = [dict(CTCModel.load(folder / "model.safetensors").named_parameters()) for folder in (alone, averaged)]
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     state = torch.load(averaged / "checkpoints" / "last.ckpt", weights_only=False)
     kept = torch.load(alone / "checkpoints" / "last.ckpt", weights_only=False)["state_dict"]
     current = state["current_model_state"]
-    found = {"model.confidence", "model.reaching"}  # by validation
+    found = {"model.calibration_params", "model.boundary_params"}  # by validation
     assert all(torch.equal(tensor, kept[name]) for name, tensor in current.items() if name not in found)
     assert all(torch.equal(state["state_dict"][name], current[name]) for name in found)
 
@@ -363,17 +363,17 @@ def test_the_model_is_the_moving_average_of_the_weights_with_the_calibration_of_
 def test_ctrl_c_while_the_mean_of_the_best_is_validated_keeps_the_run(
     corpus: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Recogniser.validation_step
+    step = CTCModule.validation_step
 
-    def interrupted(module: Recogniser, batch: Batch, index: int) -> None:
+    def interrupted(module: CTCModule, batch: Batch, index: int) -> None:
         if not module.trainer.callbacks:  # training is over
             raise KeyboardInterrupt
         step(module, batch, index)
 
-    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "trainer.max_epochs=2", "callbacks.pictures=null"]
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "trainer.max_epochs=2", "callbacks.plots=null"]
     settings += ["callbacks.checkpoints.average=2", "callbacks.checkpoints.monitor=val/loss"]
     with monkeypatch.context() as patch:
-        patch.setattr(Recogniser, "validation_step", interrupted)
+        patch.setattr(CTCModule, "validation_step", interrupted)
         finished = call(main, *settings)
     assert finished.code == 130
     assert finished.complaint.endswith(f"{tmp_path} keeps what was learnt, resume=true dir={tmp_path} goes on")
@@ -400,7 +400,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
     corpus: Path, trained: Path, tmp_path: Path, call: Call
 ) -> None:
     begin = [f"data.root={corpus}", f"init={trained / 'model.safetensors'}", "data.limit=4", "data.workers=0"]
-    begin += ["trainer.max_epochs=1", "callbacks.pictures=null", "logger=csv"]
+    begin += ["trainer.max_epochs=1", "callbacks.plots=null", "logger=csv"]
     settings = json.loads((trained / "summary.json").read_text())["config"]["model"]
     same = [f"model.{name}={value}" for name, value in settings.items() if name != "_target_"]
     finished = call(main, *begin, *same, "optimizer.lr=1e-12", "optimizer.weight_decay=0", f"dir={tmp_path / 'same'}")
@@ -408,7 +408,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
     old, new = (CTCModel.load(folder / "model.safetensors") for folder in (trained, tmp_path / "same"))
     for before, after in zip(old.parameters(), new.parameters(), strict=True):
         torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
-    other = call(main, *begin, *same, "model.hidden=7", f"dir={tmp_path / 'other'}")
+    other = call(main, *begin, *same, "model.hidden_size=7", f"dir={tmp_path / 'other'}")
     assert other.code == 2
     assert "another architecture" in other.complaint
 
@@ -419,10 +419,10 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.batch_second=3"], "did you mean data.batch_seconds?"),
         (["nothing"], "nothing: no setting; one is given as KEY=VALUE"),
         (["modle=tiny"], "did you mean model?"),
-        (["modle.hidden=3"], "did you mean model.hidden?"),
+        (["modle.hidden_size=3"], "did you mean model.hidden_size?"),
         (["lr=1e-3"], "did you mean optimizer.lr?"),
         (["data.lr=1e-3"], "did you mean optimizer.lr?"),
-        (["epochs=3"], "did you mean callbacks.pictures.epochs or trainer.max_epochs?"),
+        (["epochs=3"], "did you mean callbacks.plots.epochs or trainer.max_epochs?"),
         (
             ["trainer.limit_train_batches=3"],
             "no setting 'trainer.limit_train_batches' as yet; +trainer.limit_train_batches=... adds it",
@@ -467,7 +467,7 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["model.channels=0"], "model.channels is 0; it must be at least 1"),
         (["features.hop_ms=0"], "features.hop_ms is 0; it must be at least 0.0625"),
         (["callbacks.stop.monitor=val/x"], "callbacks: 'val/x' is no score of validation; it can be val/wer, val/cer"),
-        (["callbacks.pictures.epochs=0"], "callbacks.pictures.epochs is 0; it must be at least 1"),
+        (["callbacks.plots.epochs=0"], "callbacks.plots.epochs is 0; it must be at least 1"),
         (["data.workers=1.5"], "data.workers is 1.5; it must be a whole number"),
         (["trainer.max_epochs=1.5"], "trainer.max_epochs is 1.5; it must be a whole number"),
         (["augment.consistency=-1"], "augment.consistency is -1; it must be at least 0"),
@@ -544,7 +544,7 @@ def test_unreadable_files_stop_the_run_where_asked_to_and_where_nothing_else_is_
         f"dir={tmp_path / 'run'}",
         f"data.{part}={tmp_path / 'm.jsonl'}",
     ]
-    finished = call(main, *settings, *asked, "callbacks.pictures=null")
+    finished = call(main, *settings, *asked, "callbacks.plots=null")
     assert finished.code == 2
     assert finished.complaint.startswith("asr.train: " + said.replace("PATH", str(tmp_path / "a.wav")))
     assert "\n" not in finished.complaint.strip()
@@ -553,7 +553,7 @@ def test_unreadable_files_stop_the_run_where_asked_to_and_where_nothing_else_is_
 def test_a_full_disk_gets_one_line_and_the_last_checkpoint_stays_whole(
     corpus: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.pictures=null", "logger=csv"]
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.plots=null", "logger=csv"]
     call(main, *settings, "trainer.max_epochs=1")
     last = tmp_path / "checkpoints" / "last.ckpt"
     whole = last.read_bytes()
@@ -570,11 +570,11 @@ def test_a_full_disk_gets_one_line_and_the_last_checkpoint_stays_whole(
 
 
 def test_only_a_whole_checkpoint_of_the_same_model_is_gone_on_with(corpus: Path, tmp_path: Path, call: Call) -> None:
-    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.pictures=null", "logger=csv"]
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.plots=null", "logger=csv"]
     call(main, *settings, "trainer.max_epochs=1")
     before = (tmp_path / "config.yaml").read_text()
     for changed, said in (
-        (["model.hidden=20"], "resume=true: model.hidden is 24 in"),
+        (["model.hidden_size=20"], "resume=true: model.hidden_size is 24 in"),
         (["features.top_db=40"], "resume=true: features.top_db is None in"),
         (["tokenizer=manifest"], "resume=true: the tokens are others in"),
     ):
@@ -590,7 +590,7 @@ def test_only_a_whole_checkpoint_of_the_same_model_is_gone_on_with(corpus: Path,
 
 
 def test_a_run_that_goes_on_with_other_data_says_so(corpus: Path, tmp_path: Path, call: Call) -> None:
-    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.pictures=null", "logger=csv"]
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.plots=null", "logger=csv"]
     call(main, *settings, "trainer.max_epochs=1", "data.limit=6", "data.batch_seconds=20")
     for changed, said in (
         (["data.limit=6", "data.batch_seconds=20"], ""),
@@ -603,7 +603,7 @@ def test_a_run_that_goes_on_with_other_data_says_so(corpus: Path, tmp_path: Path
 
 
 def test_a_run_that_had_ended_keeps_its_scores_and_its_time(corpus: Path, tmp_path: Path) -> None:
-    settings = ["trainer.max_epochs=1", "callbacks.pictures=null", "logger=csv"]
+    settings = ["trainer.max_epochs=1", "callbacks.plots=null", "logger=csv"]
     first = run(corpus, tmp_path, *settings)
     unfinished = tmp_path / "checkpoints" / "last.ckpt.0123.partial"
     unfinished.write_bytes(b"half")

@@ -38,7 +38,7 @@ def test_the_decoder_it_writes_has_the_fewest_errors_and_works_elsewhere(
         "points=3",
         "rounds=1",
         f"decoder.lexicon={lexicon}",
-        "decoder.n_best=2",
+        "decoder.nbest=2",
     )
     assert finished.code == 0, finished.err
     with (tmp_path / "points.csv").open() as file:
@@ -48,8 +48,8 @@ def test_the_decoder_it_writes_has_the_fewest_errors_and_works_elsewhere(
     best = min(float(point["wer"]) for point in points)
     tuned = tmp_path / "decoder" / "tuned.yaml"
     chosen = OmegaConf.load(tuned)
-    assert any(float(p["word_bonus"]) == chosen.word_bonus and float(p["wer"]) == best for p in points)
-    assert chosen.n_best == 2
+    assert any(float(p["word_score"]) == chosen.word_score and float(p["wer"]) == best for p in points)
+    assert chosen.nbest == 2
     assert chosen.calibration[0] >= 0
     assert (tmp_path / "surface.png").stat().st_size > 0
     scored = call(evaluate.main, *settings, "split=validation", f"dir={tmp_path / 'scored'}", f"decoder={tuned}")

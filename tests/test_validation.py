@@ -41,11 +41,11 @@ def test_numpys_numbers_are_numbers():
 
 
 def test_a_count_is_whole():
-    assert count("layers", 3, least=1) == 3
-    assert count("layers", np.int64(3), least=1, most=3) == 3
+    assert count("num_layers", 3, least=1) == 3
+    assert count("num_layers", np.int64(3), least=1, most=3) == 3
     for value, must in ((1.5, "be a whole number"), (3.0, "be a whole number"), (0, "be at least 1"), (True, "be at")):
         with pytest.raises(ConfigError, match=f"it must {must}"):
-            count("layers", value, least=1)
+            count("num_layers", value, least=1)
 
 
 def test_a_list_of_numbers_has_its_size_and_keeps_its_bounds():

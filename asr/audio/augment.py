@@ -67,7 +67,7 @@ class Reverb:
         """A waveform (S,) to one in a room, (S,)."""
         if rng.random() >= self.probability:
             return waveform
-        response = audio.read(self.files[rng.integers(len(self.files))][0]) if self.files else _room(rng)
+        response = audio.load(self.files[rng.integers(len(self.files))][0]) if self.files else _room(rng)
         response = response[np.abs(response).argmax() :][: len(waveform)]  # from the direct sound on: nothing is late
         size = _fast(len(waveform) + len(response) - 1)
         spectrum = fft.rfft(waveform, size) * fft.rfft(response, size)
@@ -100,10 +100,10 @@ class Noise:
     def _piece(self, size: int, rng: np.random.Generator) -> np.ndarray:
         path, duration = self.files[rng.integers(len(self.files))]
         offset = rng.uniform(0.0, max(0.0, duration - size / SAMPLE_RATE))
-        return np.resize(audio.read(path, offset=offset, duration=min(duration, size / SAMPLE_RATE)), size)
+        return np.resize(audio.load(path, offset=offset, duration=min(duration, size / SAMPLE_RATE)), size)
 
 
-class Equaliser:
+class Equalizer:
     """Another microphone: a smooth frequency response, drawn at knots an octave apart and interpolated in decibels.
 
     Each knot is raised or lowered by up to `db`. The loudness stays.
@@ -112,7 +112,7 @@ class Equaliser:
     KNOTS = (62.5, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)  # Hz
 
     def __init__(self, *, probability: float, db: float = 10.0) -> None:
-        self.probability = _probability("equaliser", probability)
+        self.probability = _probability("equalizer", probability)
         self.db = db
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -141,13 +141,13 @@ class Gain:
         return waveform * np.float32(10 ** (rng.uniform(*self.db) / 20))
 
 
-class Telephone:
+class NarrowBand:
     """A line that carries nothing above 4 kHz: down to 8 kHz and back, as telephones and old recordings sound."""
 
     RATE = 8_000  # Hz
 
     def __init__(self, *, probability: float) -> None:
-        self.probability = _probability("telephone", probability)
+        self.probability = _probability("narrow_band", probability)
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A waveform (S,) as it comes out of the line, (S,)."""
@@ -163,7 +163,7 @@ def _probability(name: str, value: float) -> float:
 
 def _recordings(name: str, folder: str | Path) -> tuple[tuple[Path, float], ...]:
     """Every recording of a folder with its duration, probed now: a broken one must not come up in mid-training."""
-    found = tuple((path, audio.probe(path).duration) for path in audio.find(Path(folder)))
+    found = tuple((path, audio.info(path).duration) for path in audio.find_recordings(Path(folder)))
     if not found:
         raise ConfigError(f"augment.{name}.folder is {folder}, in which there is no recording; check the path")
     return found

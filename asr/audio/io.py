@@ -10,18 +10,18 @@ import numpy as np
 import soundfile
 import soxr
 
-from asr.audio.remote import Stored, fetch
+from asr.audio.remote import ByteRange, read_ranges
 from asr.errors import AudioError
 
 SAMPLE_RATE = 16_000  # Hz, of every waveform behind this module
 EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64"})
 ROUNDING = 0.05  # seconds by which a manifest may overstate a duration before it counts as wrong
 
-Source = str | Path | bytes | Stored
+Source = str | Path | bytes | ByteRange
 
 
 @dataclass(frozen=True)
-class Probe:
+class AudioInfo:
     """What a file's header says of it: duration in seconds, sample rate in Hz, number of channels."""
 
     duration: float
@@ -29,16 +29,16 @@ class Probe:
     channels: int
 
 
-def probe(source: Source) -> Probe:
+def info(source: Source) -> AudioInfo:
     """Duration, rate and channels of a recording, from its header alone.
 
     Raises AudioError where `read` would raise one for the file as a whole; samples are not looked at.
     """
     with _open(source, _name(source)) as sound:
-        return Probe(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
+        return AudioInfo(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
 
 
-def read(
+def load(
     source: Source,
     *,
     offset: float = 0.0,
@@ -88,15 +88,15 @@ def resample(waveform: np.ndarray, source_rate: float, target_rate: float) -> np
     return soxr.resample(waveform, source_rate, target_rate)
 
 
-def find(folder: Path) -> list[Path]:
+def find_recordings(folder: Path) -> list[Path]:
     """Every recording below a folder, by its file's ending, in the order of the paths."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
 
 
 def _open(source: Source, name: str) -> soundfile.SoundFile:
     file: BinaryIO | str
-    if isinstance(source, Stored):
-        (found,) = fetch([source])
+    if isinstance(source, ByteRange):
+        (found,) = read_ranges([source])
         if isinstance(found, AudioError):
             raise found
         source = found

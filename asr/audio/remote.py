@@ -15,7 +15,7 @@ SILENCE = 60.0  # seconds that the answer to a batch may take
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class ByteRange:
     """`size` bytes from byte `first` on of the file at `place`: its member `member`, or the whole of it without these.
 
     `place` is a path or an address that fsspec knows: https://, s3://, gs://, ...
@@ -40,12 +40,12 @@ class Stored:
         return f"{self.place}/{self.member}" if self.member else self.place
 
 
-def is_address(place: str | Path) -> bool:
+def is_url(place: str | Path) -> bool:
     """Whether a name is an address, not a path."""
     return "://" in str(place)
 
 
-def fetch(recordings: Sequence[Path | Stored]) -> list[Path | bytes | AudioError]:
+def read_ranges(recordings: Sequence[Path | ByteRange]) -> list[Path | bytes | AudioError]:
     """What `audio.read` takes for each: a path as it is, else the bytes, asked for all at once, or what is wrong there.
 
     Raises StorageError where a server or an object store does not answer, does so with an error `TRIES` times in a
@@ -54,18 +54,18 @@ def fetch(recordings: Sequence[Path | Stored]) -> list[Path | bytes | AudioError
     found: list[Path | bytes | AudioError] = []
     far: dict[str, list[int]] = defaultdict(list)  # the places in the list, by protocol
     for at, recording in enumerate(recordings):
-        if isinstance(recording, Stored) and is_address(recording.place):
+        if isinstance(recording, ByteRange) and is_url(recording.place):
             far[recording.place.partition("://")[0]].append(at)
             found.append(b"")
         else:
-            found.append(_near(recording) if isinstance(recording, Stored) else recording)
+            found.append(_near(recording) if isinstance(recording, ByteRange) else recording)
     for places in far.values():
         for at, answer in zip(places, _far([recordings[at] for at in places]), strict=True):  # type: ignore[misc]
             found[at] = answer
     return found
 
 
-def _near(recording: Stored) -> bytes | AudioError:
+def _near(recording: ByteRange) -> bytes | AudioError:
     try:
         with Path(recording.place).open("rb") as file:
             file.seek(recording.first)
@@ -74,7 +74,7 @@ def _near(recording: Stored) -> bytes | AudioError:
         return AudioError(f"{recording}: cannot be opened ({error.strerror}); check the path")
 
 
-def _far(recordings: Sequence[Stored]) -> list[bytes | AudioError]:
+def _far(recordings: Sequence[ByteRange]) -> list[bytes | AudioError]:
     answers: list[Any] = [None] * len(recordings)
     files = _files(recordings[0].place)
     left = list(range(len(recordings)))
@@ -98,7 +98,7 @@ def _files(place: str) -> Any:
         raise StorageError(f"{place}: {error}") from None
 
 
-def _ask(files: Any, recordings: Sequence[Stored]) -> list[Any]:
+def _ask(files: Any, recordings: Sequence[ByteRange]) -> list[Any]:
     """The bytes of each, or the error that came instead."""
     starts = [None if r.size is None else r.first for r in recordings]
     ends = [None if r.size is None else r.first + r.size for r in recordings]
@@ -109,7 +109,7 @@ def _ask(files: Any, recordings: Sequence[Stored]) -> list[Any]:
         return [error] * len(recordings)
 
 
-def _judged(recording: Stored, answer: Any) -> Any:
+def _judged(recording: ByteRange, answer: Any) -> Any:
     if isinstance(answer, bytes):
         if recording.size is not None and len(answer) > recording.size:
             raise StorageError(f"{recording.place}: the server gives no pieces of files; shards need one that does")
@@ -121,7 +121,7 @@ def _judged(recording: Stored, answer: Any) -> Any:
     return answer
 
 
-def _whole(recording: Stored, body: bytes) -> bytes | AudioError:
+def _whole(recording: ByteRange, body: bytes) -> bytes | AudioError:
     if recording.size is None or len(body) == recording.size:
         return body
     return AudioError(f"{recording}: cut off: {len(body):,} of {recording.size:,} bytes are there; get a whole copy")

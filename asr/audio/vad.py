@@ -9,7 +9,7 @@ QUIET = 0.1  # share of an utterance that is taken for silence
 CONTRAST = 20.0  # dB between silence and speech, below which nothing is said of where speech begins
 
 
-def speech_bounds(waveform: np.ndarray, *, above: float = 10.0) -> tuple[float, float] | None:
+def detect_speech(waveform: np.ndarray, *, above: float = 10.0) -> tuple[float, float] | None:
     """Seconds at which speech begins and ends in a waveform (S,) at 16 kHz; None where that cannot be told.
 
     Speech is what lies `above` dB over the quietest tenth: an utterance's noise sets the bound, not its peak.

@@ -43,7 +43,7 @@ QUOTED = "[]'\" "  # what may stand around the words of a value
 
 def run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
     """Call a function with the configuration that Hydra composes from the command line; errors as in `guarded`."""
-    guarded(lambda: _run(config_name, function), f"asr.{config_name}")
+    report_user_errors(lambda: _run(config_name, function), f"asr.{config_name}")
 
 
 def _run(config_name: str, function: Callable[[DictConfig], Any]) -> None:
@@ -108,11 +108,11 @@ def augmentation(augment: DictConfig) -> "Chain":
     """What the group `augment` does to waveforms, in its order."""
     from asr.audio.augment import Chain
 
-    order = ("speed", "reverb", "equaliser", "noise", "gain", "telephone")
-    return Chain(*(built(f"augment.{name}", augment[name]) for name in order))
+    order = ("speed", "reverb", "equalizer", "noise", "gain", "narrow_band")
+    return Chain(*(instantiate(f"augment.{name}", augment[name]) for name in order))
 
 
-def built(name: str, settings: Any, **others: Any) -> Any:
+def instantiate(name: str, settings: Any, **others: Any) -> Any:
     """The object of a group of settings, None for none; `others` are arguments of its class that no setting gives.
 
     Raises ConfigError, naming the group, for what is neither, and for settings that its class does not take.
@@ -151,7 +151,7 @@ def _with_files(overrides: list[str]) -> list[str]:
 def make_corpus(data: DictConfig) -> None:
     """Call the recipe of a corpus that can make itself, where its manifests are not there yet."""
     if data.recipe is not None and not Path(data.manifests).is_dir():
-        built("data.recipe", data.recipe)
+        instantiate("data.recipe", data.recipe)
 
 
 def _check(cfg: DictConfig, config_name: str) -> None:
@@ -260,7 +260,7 @@ def _did_you_mean(key: str, keys: Collection[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def guarded(function: Callable[[], Any], name: str) -> None:
+def report_user_errors(function: Callable[[], Any], name: str) -> None:
     """Call a function; a user's error becomes one line and exit code 2, Ctrl-C one line and 130.
 
     With `-v` on the command line the traceback comes first.

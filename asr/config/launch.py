@@ -17,6 +17,6 @@ def run(usage: str, function: Callable[[list[str]], None], name: str) -> None:
     try:
         from asr.config import app as cli
 
-        cli.guarded(lambda: function(sys.argv[1:]), name)
+        cli.report_user_errors(lambda: function(sys.argv[1:]), name)
     finally:
         gc.enable()

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from asr.audio import SAMPLE_RATE
-from asr.audio.remote import Stored
+from asr.audio.remote import ByteRange
 from asr.data.manifest import Utterance, read_manifest, write_manifest
-from asr.data.shards import pack
+from asr.data.shards import write_shards
 from asr.errors import ConfigError
 
 BYTES = 2  # of a sample
 
 
-def cached(utterances: Sequence[Utterance], folder: Path) -> list[Utterance]:
+def cache_audio(utterances: Sequence[Utterance], folder: Path) -> list[Utterance]:
     """The same utterances, their audio decoded to 16 bits at 16 kHz in shards in `folder`, made where they are not yet.
 
     Recordings that change, by size or date, and another list of utterances, make other shards. What cannot be read
@@ -30,8 +30,8 @@ def cached(utterances: Sequence[Utterance], folder: Path) -> list[Utterance]:
         if needed > free:
             raise ConfigError(f"{folder}: data.cache=pcm needs {needed:.1f} GB there, {free:.1f} are free")
         print(f"decoding {len(utterances):,} utterances once, {needed:.1f} GB, into {folder}", flush=True)
-        write_manifest(listed, pack(utterances, folder, key, form="wav")[0])
-    kept = {int(u.audio.name[:8]): u for u in read_manifest(listed) if isinstance(u.audio, Stored)}
+        write_manifest(listed, write_shards(utterances, folder, key, form="wav")[0])
+    kept = {int(u.audio.name[:8]): u for u in read_manifest(listed) if isinstance(u.audio, ByteRange)}
     return [
         replace(utterance, audio=kept[at].audio, offset=0.0) if at in kept else utterance
         for at, utterance in enumerate(utterances)

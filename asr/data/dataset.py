@@ -96,14 +96,14 @@ class SpeechDataset(Dataset[Batch]):
 
     def __getitem__(self, items: list[tuple[int, int]]) -> Batch:
         read, waveforms, failures = [], [], []
-        sources = storage.fetch([self.examples[index].utterance.audio for index, _ in items])
+        sources = storage.read_ranges([self.examples[index].utterance.audio for index, _ in items])
         for (index, epoch), source in zip(items, sources, strict=True):
             example = self.examples[index]
             utterance = example.utterance
             try:
                 if isinstance(source, AudioError):
                     raise source
-                waveform = audio.read(
+                waveform = audio.load(
                     source, offset=utterance.offset, duration=utterance.duration, name=str(utterance.audio)
                 )
             except AudioError as error:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from asr.data.manifest import Utterance
 from asr.errors import TextError
-from asr.text import Tokenizer, normalise
+from asr.text import Tokenizer, normalize
 from asr.validation import checked
 
 OnUnknown = Literal["error", "drop"]
@@ -59,7 +59,7 @@ class Selection:
             path.write_text("".join(f"{name}\t{reason}\n" for name, reason in self.left_out), encoding="utf-8")
 
 
-def select(
+def filter_utterances(
     utterances: Sequence[Utterance],
     tokenizer: Tokenizer,
     *,
@@ -82,7 +82,7 @@ def select(
             bound = f"shorter than {shortest:g}" if utterance.duration < shortest else f"longer than {longest:g}"
             left_out.append((utterance.name, f"{bound} s ({utterance.duration:.2f} s)"))
             continue
-        text = normalise(utterance.text)
+        text = normalize(utterance.text)
         unknown = set(tokenizer.unknown(text))
         if unknown and on_unknown == "error":
             listed = " ".join(map(repr, sorted(unknown)))
@@ -92,7 +92,7 @@ def select(
             )
         if unknown:
             dropped.update(c for c in text if c in unknown)
-            text = normalise("".join(c for c in text if c not in unknown))
+            text = normalize("".join(c for c in text if c not in unknown))
         example = Example(utterance, tuple(tokenizer.encode(text)))
         if example.frames_needed > frames(utterance.duration):
             reason = f"too short for its transcript ({utterance.duration:.2f} s, {len(example.labels)} tokens)"
@@ -102,11 +102,11 @@ def select(
     return Selection(tuple(examples), tuple(left_out), tuple(dropped.most_common()))
 
 
-def everything(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Selection:
+def keep_all(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Selection:
     """Every utterance, for scoring: nothing is left out, and labels hold the characters that the tokenizer has."""
 
     def labels(text: str) -> tuple[int, ...]:
         unknown = set(tokenizer.unknown(text))
         return tuple(tokenizer.encode("".join(c for c in text if c not in unknown)))
 
-    return Selection(tuple(Example(u, labels(normalise(u.text))) for u in utterances))
+    return Selection(tuple(Example(u, labels(normalize(u.text))) for u in utterances))

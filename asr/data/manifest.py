@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asr.audio.remote import Stored, fetch, is_address
+from asr.audio.remote import ByteRange, is_url, read_ranges
 from asr.errors import ManifestError
-from asr.files import whole
+from asr.files import atomic_write
 from asr.validation import count
 
 
@@ -18,7 +18,7 @@ from asr.validation import count
 class Utterance:
     """A stretch of speech and what was said: where the audio is, start and length in seconds, transcript, speaker."""
 
-    audio: Path | Stored
+    audio: Path | ByteRange
     duration: float
     text: str
     offset: float = 0.0
@@ -38,7 +38,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     address. Raises ManifestError that names the file and the line.
     """
     lines = _read(path).split("\n")  # splitlines would part texts at U+2028 and its like
-    base = str(path).rpartition("/")[0] if is_address(path) else Path(path).parent
+    base = str(path).rpartition("/")[0] if is_url(path) else Path(path).parent
     utterances = [
         _utterance(line, base, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()
     ]
@@ -63,16 +63,16 @@ def read_manifests(paths: str | Path | Iterable[str | Path] | None, *, limit: in
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest, whole or not at all, with paths relative to its folder."""
     path = Path(path)
-    with whole(path) as partial, partial.open("w", encoding="utf-8") as out:
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as out:
         for utterance in utterances:
             audio = utterance.audio
-            place = audio.place if isinstance(audio, Stored) else audio
+            place = audio.place if isinstance(audio, ByteRange) else audio
             entry: dict[str, object] = {
-                "audio_filepath": place if is_address(place) else Path(os.path.relpath(place, path.parent)).as_posix(),
+                "audio_filepath": place if is_url(place) else Path(os.path.relpath(place, path.parent)).as_posix(),
                 "duration": round(utterance.duration, 4),
                 "text": utterance.text,
             }
-            if isinstance(audio, Stored) and audio.size is not None:
+            if isinstance(audio, ByteRange) and audio.size is not None:
                 entry |= {"member": audio.member, "first_byte": audio.first, "bytes": audio.size}
             if utterance.offset:
                 entry["offset"] = round(utterance.offset, 4)
@@ -81,7 +81,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
             out.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
-def parsed(line: str) -> Any:
+def parse_json(line: str) -> Any:
     """What a line of JSON says. Raises ValueError, whose text tells where, for one that is none."""
     try:
         return json.loads(line)
@@ -93,8 +93,8 @@ def parsed(line: str) -> Any:
 
 def _read(path: str | Path) -> str:
     try:
-        if is_address(path):
-            (body,) = fetch([Stored(str(path))])
+        if is_url(path):
+            (body,) = read_ranges([ByteRange(str(path))])
             if not isinstance(body, bytes):
                 raise FileNotFoundError
             return body.decode("utf-8-sig")
@@ -107,7 +107,7 @@ def _read(path: str | Path) -> str:
 
 def _utterance(line: str, base: str | Path, where: str) -> Utterance:
     try:
-        entry = parsed(line)
+        entry = parse_json(line)
     except ValueError as error:
         raise ManifestError(f"{where}: {error}") from None
     if not isinstance(entry, dict):
@@ -138,13 +138,13 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
-def _audio(entry: Mapping[str, Any], base: str | Path, where: str) -> Path | Stored:
+def _audio(entry: Mapping[str, Any], base: str | Path, where: str) -> Path | ByteRange:
     place = entry["audio_filepath"]
-    if not is_address(place):
-        place = f"{base}/{place}" if is_address(base) else base / place
+    if not is_url(place):
+        place = f"{base}/{place}" if is_url(base) else base / place
     if "member" not in entry:
-        return Stored(place) if is_address(place) else place
+        return ByteRange(place) if is_url(place) else place
     first, size = entry.get("first_byte"), entry.get("bytes")
     if not (isinstance(first, int) and isinstance(size, int) and first >= 0 and size > 0):
         raise ManifestError(f"{where}: a member of a shard needs first_byte and bytes, whole numbers")
-    return Stored(str(place), str(entry["member"]), first, size)
+    return ByteRange(str(place), str(entry["member"]), first, size)

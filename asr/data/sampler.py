@@ -45,11 +45,11 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         """Fix which order the next pass has; Lightning calls it before each one."""
         self.epoch = epoch
 
-    def go_on(self, epoch: int, batches: int) -> None:
+    def resume(self, epoch: int, batches: int) -> None:
         """Begin with an epoch that an interrupted run has begun, behind the batches it has had of it."""
         self.epoch, self.passed = epoch, (epoch, batches)
 
-    def split(self, rank: int, world: int) -> None:
+    def shard(self, rank: int, world: int) -> None:
         """Give from now on the share of process `rank` of `world`: as many batches as each other one, of like cost.
 
         Batches are dealt out in the order of lengths, one for each process at a time; where they do not come out even,

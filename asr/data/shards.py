@@ -21,10 +21,10 @@ import soundfile
 
 from asr import audio
 from asr.audio import EXTENSIONS, ROUNDING, SAMPLE_RATE
-from asr.audio.remote import Stored
+from asr.audio.remote import ByteRange
 from asr.data.manifest import Utterance
 from asr.errors import AudioError, StorageError
-from asr.files import whole
+from asr.files import atomic_write
 
 THREADS = 4  # that read and decode; both release Python's lock
 KEY = re.compile(r"[^\w-]+")  # what is not left in the key of a clip
@@ -33,7 +33,7 @@ Failure = tuple[str, str]  # name of an utterance, reason
 Form = Literal["flac", "wav"]
 
 
-def pack(
+def write_shards(
     utterances: Sequence[Utterance], folder: Path, name: str, *, hours: float = 1.0, form: Form = "flac"
 ) -> tuple[list[Utterance], list[Failure]]:
     """Write `folder/NAME-00000.tar` and so on, `hours` of audio each; the utterances there, and what cannot be read.
@@ -49,7 +49,7 @@ def pack(
     with ThreadPoolExecutor(THREADS) as pool:
         for number, shard in enumerate(shards):
             path = folder / f"{name}-{number:05d}.tar"
-            with whole(path) as partial, tarfile.open(partial, "w") as tar:
+            with atomic_write(path) as partial, tarfile.open(partial, "w") as tar:
                 clips = pool.map(_clip, (utterance for _, utterance in shard), repeat(form))
                 for (at, utterance), clip in zip(shard, clips, strict=True):
                     if isinstance(clip, AudioError):
@@ -60,7 +60,7 @@ def pack(
                     first = _add(tar, key + ending, body)
                     said = {"text": utterance.text, "duration": utterance.duration, "speaker": utterance.speaker}
                     _add(tar, f"{key}.json", json.dumps(said, ensure_ascii=False).encode())
-                    there = Stored(str(path), key + ending, first, len(body))
+                    there = ByteRange(str(path), key + ending, first, len(body))
                     stored.append(replace(utterance, audio=there, offset=0.0))
     for number in count(len(shards)):
         if not (left := folder / f"{name}-{number:05d}.tar").exists():
@@ -69,7 +69,7 @@ def pack(
     return stored, failures
 
 
-def index(place: str | Path) -> tuple[list[Utterance], list[Failure]]:
+def index_shard(place: str | Path) -> tuple[list[Utterance], list[Failure]]:
     """The utterances of a shard that WebDataset or its like has written, on a disk or behind an address, read once.
 
     A clip has its text in a .json of the same key (`text`, perhaps `speaker`) or in a .txt. What comes behind damage is
@@ -77,7 +77,7 @@ def index(place: str | Path) -> tuple[list[Utterance], list[Failure]]:
     """
     utterances: list[Utterance] = []
     failures: list[Failure] = []
-    sound: dict[str, Stored] = {}
+    sound: dict[str, ByteRange] = {}
     lengths: dict[str, float] = {}
     texts: dict[str, dict[str, Any]] = {}
     try:
@@ -85,10 +85,10 @@ def index(place: str | Path) -> tuple[list[Utterance], list[Failure]]:
             path = PurePosixPath(member)
             key, _, ending = path.name.partition(".")
             key = str(path.with_name(key))
-            there = Stored(str(place), member, first, len(body))
+            there = ByteRange(str(place), member, first, len(body))
             try:
                 if f".{ending.lower()}" in EXTENSIONS:
-                    lengths[key] = audio.probe(body).duration
+                    lengths[key] = audio.info(body).duration
                     sound[key] = there
                 elif ending == "json":
                     texts[key] = json.loads(body)
@@ -128,9 +128,9 @@ def _clip(utterance: Utterance, form: Form) -> tuple[bytes, str] | AudioError:
     try:
         if form == "flac" and isinstance(source, Path) and not utterance.offset:
             ending = source.suffix.lower()
-            if ending in EXTENSIONS and audio.probe(source).duration <= utterance.duration + ROUNDING:
+            if ending in EXTENSIONS and audio.info(source).duration <= utterance.duration + ROUNDING:
                 return source.read_bytes(), ending
-        waveform = audio.read(source, offset=utterance.offset, duration=utterance.duration)
+        waveform = audio.load(source, offset=utterance.offset, duration=utterance.duration)
     except AudioError as error:
         return error
     samples = np.round(waveform * 32768.0).clip(-32768, 32767).astype(np.int16)  # full scale as libsndfile reads it

@@ -1,9 +1,9 @@
 """From emissions to words."""
 
-from asr.decode.beam import Beam
-from asr.decode.beam_cuda import BeamCuda
-from asr.decode.greedy import Greedy
+from asr.decode.beam import BeamDecoder
+from asr.decode.beam_cuda import CudaBeamDecoder
+from asr.decode.greedy import GreedyDecoder
 from asr.decode.hypothesis import Hypothesis, Word
-from asr.decode.phrases import Closed
+from asr.decode.phrases import PhraseDecoder
 
-__all__ = ["Beam", "BeamCuda", "Closed", "Greedy", "Hypothesis", "Word"]
+__all__ = ["BeamDecoder", "CudaBeamDecoder", "GreedyDecoder", "Hypothesis", "PhraseDecoder", "Word"]

@@ -1,6 +1,6 @@
 """Beam search over CTC's emissions, with a language model, a lexicon, both or none: flashlight's decoders, in C++.
 
-A hypothesis scores  log P(text | audio) + lm_weight * log P(text) + word_bonus * words,  in nats, the first summed over
+A hypothesis scores  log P(text | audio) + lm_weight * log P(text) + word_score * words,  in nats, the first summed over
 the alignments that the beam holds (Graves and Jaitly 2014; Collobert et al. 2016 for the search).
 
     lexicon  language model   search
@@ -21,11 +21,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from asr.decode import lm as models
-from asr.decode.ctc_path import looked_at, phrases, spelled, sureness
-from asr.decode.hotwords import Spotter, read
+from asr.decode.ctc_path import frames_to_decode, read_phrases, spell_paths, word_log_probs
+from asr.decode.hotwords import HotwordBooster, read_hotwords
 from asr.decode.hypothesis import Hypothesis, Word
 from asr.decode.parallel import Parallel
-from asr.decode.timing import Clock
+from asr.decode.timing import WordTimer
 from asr.errors import ConfigError
 from asr.nn.emissions import Calibration, Emissions
 from asr.text import BAR, BLANK, Tokenizer
@@ -36,13 +36,13 @@ WORD_BONUS = 2.0  # nats, beside a language model of words: each word makes a te
 COMPARED = 20  # hypotheses that a word's confidence is taken from
 
 
-class Beam:
-    """`beam_size` hypotheses are kept from frame to frame, each going on with the likeliest `tokens_per_frame`.
+class BeamDecoder:
+    """`beam_size` hypotheses are kept from frame to frame, each going on with the likeliest `beam_size_token`.
 
-    Those more than `prune_log_prob` nats behind the best are dropped at once. `lm` is the path of a language model
+    Those more than `beam_threshold` nats behind the best are dropped at once. `lm` is the path of a language model
     (`lm_unit` tells what it is of, where the file cannot), `lexicon` that of a file with a word on each line. Where
-    `word_bonus` is None, it is 2 beside a language model of words and 0 without. Frames whose blank is likelier than
-    `skip_blank` are left out, but one between equal tokens; 1 leaves out none. With `n_best` above 1 a hypothesis has
+    `word_score` is None, it is 2 beside a language model of words and 0 without. Frames whose blank is likelier than
+    `skip_blank` are left out, but one between equal tokens; 1 leaves out none. With `nbest` above 1 a hypothesis has
     the next best ones as its alternatives. `hotwords` are phrases to favour, as Greedy takes them; a lexicon gets their
     words. `calibration` is a, b and offset of a Calibration of words' confidence. Batches are decoded by `workers`
     processes (None: one for each core).
@@ -55,11 +55,11 @@ class Beam:
         lm: str | Path | None = None,
         lm_unit: Literal["auto", "words", "characters"] = "auto",
         lm_weight: float = 0.5,
-        word_bonus: float | None = None,
+        word_score: float | None = None,
         lexicon: str | Path | None = None,
-        n_best: int = 1,
-        prune_log_prob: float = 12.0,
-        tokens_per_frame: int = 8,
+        nbest: int = 1,
+        beam_threshold: float = 12.0,
+        beam_size_token: int = 8,
         skip_blank: float = 0.99,
         hotwords: Sequence[str] | str | Path | None = None,
         calibration: Sequence[float] = (1.0, 1.0, 0.0),
@@ -69,28 +69,28 @@ class Beam:
         if lm_unit not in ("auto", "words", "characters"):
             raise ConfigError(f"decoder.lm_unit is {lm_unit!r}; it must be auto, words or characters")
         self.beam_size = count("decoder.beam_size", beam_size, least=1)
-        self.n_best = count("decoder.n_best", n_best, least=1)
-        self.tokens_per_frame = count("decoder.tokens_per_frame", tokens_per_frame, least=1)
-        self.prune_log_prob = checked("decoder.prune_log_prob", prune_log_prob, above=0)
+        self.nbest = count("decoder.nbest", nbest, least=1)
+        self.beam_size_token = count("decoder.beam_size_token", beam_size_token, least=1)
+        self.beam_threshold = checked("decoder.beam_threshold", beam_threshold, above=0)
         self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
         self.lm = Path(as_text("decoder.lm", lm)) if lm is not None else None
         self.lm_weight = checked("decoder.lm_weight", lm_weight) if lm is not None else 0.0
         self.lexicon = _lexicon(Path(as_text("decoder.lexicon", lexicon))) if lexicon is not None else None
-        self.hotwords = read(hotwords) if hotwords else {}
+        self.hotwords = read_hotwords(hotwords) if hotwords else {}
         if self.lexicon is not None:
             self.lexicon = list(dict.fromkeys([*self.lexicon, *" ".join(self.hotwords).split()]))
         wanted = "three numbers, from asr.tune"
         self.calibration = Calibration(*numbers("decoder.calibration", calibration, size=3, wanted=wanted))
         self.workers = count("decoder.workers", workers, least=1) if workers is not None else os.cpu_count() or 1
-        self.lm_words = models.entries(self.lm) if self.lm is not None else None
-        self.lm_unit = lm_unit if lm_unit != "auto" or self.lm_words is None else models.unit(self.lm_words)
+        self.lm_words = models.read_vocabulary(self.lm) if self.lm is not None else None
+        self.lm_unit = lm_unit if lm_unit != "auto" or self.lm_words is None else models.detect_unit(self.lm_words)
         if self.lm is not None and self.lm_words is None and lm_unit == "auto":
             raise ConfigError(f"decoder.lm: {lm} is a binary; decoder.lm_unit=words or characters tells what it is of")
         if self.lm_unit == "words" and self.lm is not None and self.lm_words is None and self.lexicon is None:
             raise ConfigError(f"decoder.lm: {lm} is a binary of words; it needs decoder.lexicon, a list of its words")
-        if word_bonus is None:
-            word_bonus = WORD_BONUS if self.lm is not None and self.lm_unit == "words" else 0.0
-        self.word_bonus = checked("decoder.word_bonus", word_bonus)
+        if word_score is None:
+            word_score = WORD_BONUS if self.lm is not None and self.lm_unit == "words" else 0.0
+        self.word_score = checked("decoder.word_score", word_score)
         self._search: _Search | None = None
         self._parallel: Parallel[_Model, Hypothesis] | None = None
 
@@ -101,13 +101,13 @@ class Beam:
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
         if self._parallel is None:  # processes, as flashlight holds Python's lock while it decodes
             self._parallel = Parallel(self._search.decode, self.workers)
-        model = _Model(Clock.of(emissions), emissions.calibration)
+        model = _Model(WordTimer.of(emissions), emissions.calibration)
         return self._parallel(log_probs, emissions.lengths.tolist(), model)
 
-    def reweighted(self, *, lm_weight: float, word_bonus: float) -> "Beam":
+    def reweighted(self, *, lm_weight: float, word_score: float) -> "BeamDecoder":
         """The same with other weights; language model and lexicon are not read again."""
         other = copy(self)
-        other.lm_weight, other.word_bonus, other._parallel = lm_weight, word_bonus, None
+        other.lm_weight, other.word_score, other._parallel = lm_weight, word_score, None
         other._search = self._search.reweighted(other) if self._search is not None else None
         return other
 
@@ -118,7 +118,7 @@ _Timed = tuple[str, int, int]  # a word, its first frame, and the frame behind i
 class _Model(NamedTuple):
     """What validation found of a model, and its stride: they turn frames into seconds and into confidence."""
 
-    clock: Clock
+    clock: WordTimer
     calibration: Calibration
 
 
@@ -133,13 +133,13 @@ class _Found(NamedTuple):
 class _Search:
     """flashlight's decoder for the settings of a Beam and the tokens of a model."""
 
-    def __init__(self, beam: Beam, tokenizer: Tokenizer) -> None:
+    def __init__(self, beam: BeamDecoder, tokenizer: Tokenizer) -> None:
         self.tokenizer, self.beam = tokenizer, beam
         if " " not in tokenizer.tokens:
             raise ConfigError("decoder=beam parts words at the space, and this model's alphabet has none")
         self.space = tokenizer.index(" ")
         self.lexicon = beam.lexicon
-        self.spotter = Spotter(beam.hotwords, tokenizer) if beam.hotwords else None
+        self.spotter = HotwordBooster(beam.hotwords, tokenizer) if beam.hotwords else None
         self.rescorer: models.LanguageModel | None = None
         self.model: models.LanguageModel | None = None
         if beam.lm is not None and beam.lm_unit == "characters":
@@ -157,22 +157,22 @@ class _Search:
         self.trie = self._trie(self.model if not self.of_tokens else None) if self.lexicon is not None else None
         self.decoder = self._decoder(beam)
 
-    def reweighted(self, beam: Beam) -> "_Search":
+    def reweighted(self, beam: BeamDecoder) -> "_Search":
         """The same for a beam of other weights."""
         other = copy(self)
         other.beam, other.decoder = beam, self._decoder(beam)
         return other
 
-    def _decoder(self, beam: Beam) -> Any:
+    def _decoder(self, beam: BeamDecoder) -> Any:
         from flashlight.lib.text import decoder as fl
 
         model = self.model.kenlm if self.model is not None else fl.ZeroLM()
-        common = (beam.beam_size, min(beam.tokens_per_frame, len(self.tokenizer)), beam.prune_log_prob)
+        common = (beam.beam_size, min(beam.beam_size_token, len(self.tokenizer)), beam.beam_threshold)
         weight = beam.lm_weight * models.NATS if self.model is not None else 0.0
         if self.trie is None:
             free = fl.LexiconFreeDecoderOptions(*common, weight, 0.0, True, fl.CriterionType.CTC)
             return fl.LexiconFreeDecoder(free, model, self.space, BLANK, [])
-        bound = fl.LexiconDecoderOptions(*common, weight, beam.word_bonus, -math.inf, 0.0, True, fl.CriterionType.CTC)
+        bound = fl.LexiconDecoderOptions(*common, weight, beam.word_score, -math.inf, 0.0, True, fl.CriterionType.CTC)
         return fl.LexiconDecoder(bound, self.trie, model, self.space, BLANK, -1, [], self.of_tokens)
 
     def _trie(self, model: models.LanguageModel | None) -> Any:
@@ -195,7 +195,7 @@ class _Search:
         """The best hypothesis for emissions (U, V), the next best as its alternatives."""
         if self.spotter is not None:
             (log_probs,) = self.spotter(log_probs[None], np.array([len(log_probs)]))
-        kept = looked_at(log_probs, self.beam.skip_blank)
+        kept = frames_to_decode(log_probs, self.beam.skip_blank)
         # a blank first, or flashlight takes a space in the first frame for its own and asks no language model about it;
         # a space last where there is a lexicon, whose words all end in one
         scores = np.full((len(kept) + 1 + (self.lexicon is not None), log_probs.shape[1]), IMPOSSIBLE, dtype=np.float32)
@@ -219,7 +219,7 @@ class _Search:
         compared, frames = [one for _, one in ranked[:COMPARED]], len(log_probs)
         best, *others = (
             Hypothesis(text, one.score, self._sure(one, compared, scores[1 : len(kept) + 1], frames, model))
-            for text, one in ranked[: self.beam.n_best]
+            for text, one in ranked[: self.beam.nbest]
         )
         return replace(best, alternatives=tuple(others)) if others else best
 
@@ -232,7 +232,7 @@ class _Search:
         paths = np.fromiter(chain.from_iterable(tokens), np.int64, len(tokens) * len(tokens[0]))
         paths = paths.reshape(len(tokens), -1)
         paths[:, :2] = paths[:, 2 + len(kept) :] = self.space
-        texts, starts, ends, bounds = spelled(paths, self.tokenizer)
+        texts, starts, ends, bounds = spell_paths(paths, self.tokenizer)
         every = list(zip(texts, kept[starts - 2].tolist(), (kept[ends - 3] + 1).tolist(), strict=True))
         words = [every[a:b] for a, b in pairwise(bounds)]
         if self.lexicon is not None and len(words[0]) > np.count_nonzero(np.array(results[0].words) >= 0):
@@ -240,7 +240,7 @@ class _Search:
         return list(zip(paths[:, 2 : 2 + len(kept)], words, strict=True))
 
     def _with_words(self, text: str, found: _Found) -> _Found:
-        score = found.score + self.beam.word_bonus * len(found.words)
+        score = found.score + self.beam.word_score * len(found.words)
         if self.rescorer is not None:
             score += self.beam.lm_weight * self.rescorer.log_prob(text.split())
         return found._replace(score=score)
@@ -262,7 +262,7 @@ class _Search:
             for text, start, end in other.words:
                 if text in places:
                     places[text].append((i, start, end))
-        letters = np.exp(sureness(found.path, log_probs[np.arange(len(log_probs)), found.path], self.tokenizer))
+        letters = np.exp(word_log_probs(found.path, log_probs[np.arange(len(log_probs)), found.path], self.tokenizer))
         times = model.clock([start for _, start, _ in found.words], [end for _, _, end in found.words], frames)
         words = []
         # not strict: the path may also have the beginning of a word, which a lexicon leaves out
@@ -283,7 +283,7 @@ def _check_alphabet(path: Path, words: Sequence[str] | None, tokenizer: Tokenize
 
 
 def _lexicon(path: Path) -> list[str]:
-    words = phrases(path, "decoder.lexicon")
+    words = read_phrases(path, "decoder.lexicon")
     parted = next((word for word in words if " " in word), None)
     if parted is not None:
         raise ConfigError(f"decoder.lexicon: {path}: {parted!r} is more than a word; one on each line, nothing else")

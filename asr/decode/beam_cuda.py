@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from asr.decode.ctc_path import looked_at
+from asr.decode.ctc_path import frames_to_decode
 from asr.decode.forced_align import best_path
-from asr.decode.greedy import along
+from asr.decode.greedy import hypothesis_from_path
 from asr.decode.hypothesis import Hypothesis
 from asr.nn.emissions import Emissions
 from asr.text import BLANK, Tokenizer
@@ -25,26 +25,26 @@ WIDEST = 2000  # prefixes: each is compared with each, in every frame
 MIXER = -7046029254386353131  # an odd number whose products, modulo 2^64, tell prefixes apart
 
 
-class BeamCuda:
+class CudaBeamDecoder:
     """`beam_size` prefixes are kept from frame to frame, each going on with every token.
 
     Frames whose blank is likelier than `skip_blank` are left out, but one between equal tokens; 1 leaves out none. With
-    `n_best` above 1 a hypothesis carries the next best ones as its alternatives. A score is the log-probability of the
+    `nbest` above 1 a hypothesis carries the next best ones as its alternatives. A score is the log-probability of the
     text in nats over the alignments that the search held. Words have the times of the text's likeliest path, and a
     confidence as Greedy's, from the probabilities of their letters on that path.
     """
 
-    def __init__(self, *, beam_size: int = 10, n_best: int = 1, skip_blank: float = 0.95) -> None:
+    def __init__(self, *, beam_size: int = 10, nbest: int = 1, skip_blank: float = 0.95) -> None:
         """Raises ConfigError for a number out of range."""
         self.beam_size = count("decoder.beam_size", beam_size, least=1, most=WIDEST)
-        self.n_best = count("decoder.n_best", n_best, least=1, most=beam_size)
+        self.nbest = count("decoder.nbest", nbest, least=1, most=beam_size)
         self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """The best hypothesis of each utterance."""
         log_probs = emissions.log_probs.detach().float()
         rows = [row[:n] for row, n in zip(log_probs.cpu().numpy(), emissions.lengths.tolist(), strict=True)]
-        frames = [looked_at(row, self.skip_blank) for row in rows]
+        frames = [frames_to_decode(row, self.skip_blank) for row in rows]
         skipped = [float(np.delete(row[:, BLANK], chosen).sum()) for row, chosen in zip(rows, frames, strict=True)]
         found = search(_picked(log_probs, frames), self.beam_size)
         return [
@@ -69,11 +69,13 @@ class BeamCuda:
             text = " ".join(tokenizer.decode(labels.tolist()).split())
             likeliest, so_far = texts.get(text, (labels, -math.inf))
             texts[text] = likeliest, float(np.logaddexp(so_far, score))
-        ranked = sorted(texts.values(), key=lambda entry: -entry[1])[: self.n_best]
+        ranked = sorted(texts.values(), key=lambda entry: -entry[1])[: self.nbest]
         hypotheses = []
         for labels, score in ranked:
             path = best_path(log_probs, labels)
-            said = along(path, np.take_along_axis(log_probs, path[:, None], 1)[:, 0], tokenizer, emissions)
+            said = hypothesis_from_path(
+                path, np.take_along_axis(log_probs, path[:, None], 1)[:, 0], tokenizer, emissions
+            )
             hypotheses.append(replace(said, score=score + left_out))
         best, *others = hypotheses
         return replace(best, alternatives=tuple(others))

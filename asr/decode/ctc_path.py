@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from asr.errors import ConfigError
-from asr.text import BLANK, Tokenizer, normalise
+from asr.text import BLANK, Tokenizer, normalize
 
 
-class Run(NamedTuple):
+class TokenSpan(NamedTuple):
     """A token that is emitted: its first frame, and the frame behind its last."""
 
     token: int
@@ -19,7 +19,7 @@ class Run(NamedTuple):
     end: int
 
 
-def spans(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def span_bounds(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each token that a path (U,) emits, repeats merged and blanks dropped: first frames, frames behind the last."""
     changes = np.ones(len(path) + 1, dtype=bool)  # with the path's own ends
     np.not_equal(path[1:], path[:-1], out=changes[1:-1])
@@ -29,15 +29,15 @@ def spans(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return starts[emitted], ends[emitted]
 
 
-def runs(path: np.ndarray) -> list[Run]:
+def token_spans(path: np.ndarray) -> list[TokenSpan]:
     """What a path (U,) emits, one after the other."""
-    starts, ends = spans(path)
-    return list(map(Run, path[starts].tolist(), starts.tolist(), ends.tolist()))
+    starts, ends = span_bounds(path)
+    return list(map(TokenSpan, path[starts].tolist(), starts.tolist(), ends.tolist()))
 
 
-def words(emitted: Iterable[Run], tokenizer: Tokenizer) -> list[tuple[str, list[Run]]]:
+def group_words(emitted: Iterable[TokenSpan], tokenizer: Tokenizer) -> list[tuple[str, list[TokenSpan]]]:
     """The words that runs spell, each with its letters' runs; spaces part them."""
-    found: list[tuple[str, list[Run]]] = []
+    found: list[tuple[str, list[TokenSpan]]] = []
     parted = True
     for run in emitted:
         letter = tokenizer.decode([run.token])
@@ -51,7 +51,7 @@ def words(emitted: Iterable[Run], tokenizer: Tokenizer) -> list[tuple[str, list[
     return found
 
 
-class Spelled(NamedTuple):
+class SpelledPaths(NamedTuple):
     """The words of several paths, one path after the other, the frames they begin at, and those behind their last.
 
     Those of path i are at `bounds[i]` up to `bounds[i + 1]`.
@@ -63,24 +63,24 @@ class Spelled(NamedTuple):
     bounds: list[int]
 
 
-def spelled(paths: np.ndarray, tokenizer: Tokenizer) -> Spelled:
+def spell_paths(paths: np.ndarray, tokenizer: Tokenizer) -> SpelledPaths:
     """What `words` finds in each of several paths (N, U) that begin and end with a space: read as one, far quicker."""
     flat, (rows, frames) = paths.ravel(), paths.shape
-    starts, ends = spans(flat)
+    starts, ends = span_bounds(flat)
     tokens = flat[starts]
     letters = tokens != tokenizer.index(" ")
     turns = (letters[1:] != letters[:-1]).nonzero()[0]  # the last space before a word, its last letter, and so on
     starts, ends = starts[turns[::2] + 1], ends[turns[1::2]]
     bounds = starts.searchsorted(np.arange(rows + 1) * frames).tolist()
-    return Spelled(tokenizer.decode(tokens.tolist()).split(), starts % frames, ends % frames, bounds)
+    return SpelledPaths(tokenizer.decode(tokens.tolist()).split(), starts % frames, ends % frames, bounds)
 
 
-def sureness(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+def word_log_probs(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     """The mean log-probability of a letter of each word that a path (U,) spells, whose tokens have `log_probs` (U,).
 
     A letter counts with the likeliest of its frames.
     """
-    starts, _ = spans(path)
+    starts, _ = span_bounds(path)
     best = np.maximum.reduceat(np.where(path == BLANK, -np.inf, log_probs), starts) if len(starts) else np.empty(0)
     letters = np.zeros(len(starts) + 2, dtype=bool)  # with an end on either side
     letters[1:-1] = path[starts] != (tokenizer.index(" ") if " " in tokenizer.tokens else BLANK)
@@ -90,7 +90,7 @@ def sureness(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer) -> n
     return (sums[behind] - sums[first]) / (behind - first)
 
 
-def looked_at(log_probs: np.ndarray, skip: float) -> np.ndarray:
+def frames_to_decode(log_probs: np.ndarray, skip: float) -> np.ndarray:
     """The frames of emissions (U, V) that are looked at: no sure blanks, but one where it may part two equal tokens.
 
     It may where the frames on both sides of a run of sure blanks have one token likelier than 1 - `skip` together.
@@ -108,12 +108,12 @@ def looked_at(log_probs: np.ndarray, skip: float) -> np.ndarray:
     return (~sure[1:-1]).nonzero()[0]
 
 
-def phrases(path: Path, setting: str) -> list[str]:
+def read_phrases(path: Path, setting: str) -> list[str]:
     """The lines of a file, normalised, each once. Raises ConfigError, naming the setting, for one that is no text."""
-    return list(dict.fromkeys(filter(None, map(normalise, lines(path, setting)))))
+    return list(dict.fromkeys(filter(None, map(normalize, read_lines(path, setting)))))
 
 
-def lines(path: Path, setting: str) -> list[str]:
+def read_lines(path: Path, setting: str) -> list[str]:
     """The lines of a file that are not empty. Raises ConfigError, naming the setting, for one that is no text."""
     try:
         return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.decode.ctc_path import spans
+from asr.decode.ctc_path import span_bounds
 from asr.text import BLANK
 
 WHOLE = 1 << 26  # steps, of a byte each, that are held at once
@@ -36,7 +36,7 @@ class Alignment:
     score: float
 
 
-def align(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> list[Alignment]:
+def align_batch(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> list[Alignment]:
     """Emissions (B, U, V), lengths (B,), labels (B, L), lengths (B,) to an alignment of each utterance."""
     log_probs, targets = log_probs.detach().float().cpu(), targets.cpu()
     frames = lengths.tolist()
@@ -55,7 +55,7 @@ def align(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: T
     each = np.take_along_axis(log_probs.numpy(), paths[:, :-1, None], axis=2)[..., 0]
     totals = np.zeros(paths.shape)
     np.cumsum(each, axis=1, dtype=np.float64, out=totals[:, 1:])
-    first, behind = spans(paths.ravel())
+    first, behind = span_bounds(paths.ravel())
     means = (totals.ravel()[behind] - totals.ravel()[first]) / (behind - first)
     parts = np.searchsorted(first, np.arange(len(paths) + 1) * paths.shape[1])
     return [

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.decode.ctc_path import lines
+from asr.decode.ctc_path import read_lines
 from asr.errors import ConfigError
-from asr.text import Tokenizer, normalise
+from asr.text import Tokenizer, normalize
 from asr.validation import as_texts
 
 WEIGHT = 1.0  # nats for each letter, unless a phrase has its own
 
 
-def read(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
+def read_hotwords(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
     """Phrases and their weights from a list, or a single one, of "ann smith", "ann smith:2" and files of such lines.
 
     Raises ConfigError, naming the entry, for a file that cannot be read and for an entry without a phrase or with a
@@ -30,9 +30,9 @@ def read(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
     found = {}
     for entry in as_texts("decoder.hotwords", hotwords):
         path = Path(entry)
-        for line in lines(path, "decoder.hotwords") if path.suffix == ".txt" or path.is_file() else [entry]:
+        for line in read_lines(path, "decoder.hotwords") if path.suffix == ".txt" or path.is_file() else [entry]:
             text, _, weight = line.rpartition(":") if ":" in line else (line, "", str(WEIGHT))
-            phrase = normalise(text)
+            phrase = normalize(text)
             try:
                 found[phrase] = float(weight)
             except ValueError:
@@ -42,7 +42,7 @@ def read(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
     return found
 
 
-class Spotter:
+class HotwordBooster:
     """Finds phrases in emissions, all in one pass. The labels of "an" are  _ a n _  with blanks between."""
 
     def __init__(self, hotwords: dict[str, float], tokenizer: Tokenizer) -> None:
@@ -54,11 +54,11 @@ class Spotter:
                     f"decoder.hotwords: {phrase!r} has {' '.join(map(repr, unknown))}, which the model cannot write"
                 )
         self.tokenizer, self.space = tokenizer, tokenizer.index(" ")
-        from asr.decode.phrase_search import Tree, favour  # here, for numba takes its time to import
+        from asr.decode.phrase_search import PhraseTrie, boost_phrases  # here, for numba takes its time to import
 
         labels = [tokenizer.encode(f" {phrase} ") for phrase in hotwords]
-        self._tree = Tree.of(labels, [weight * len(p.replace(" ", "")) for p, weight in hotwords.items()])
-        self._favour = favour
+        self._tree = PhraseTrie.of(labels, [weight * len(p.replace(" ", "")) for p, weight in hotwords.items()])
+        self._favour = boost_phrases
 
     def __call__(self, log_probs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Emissions (B, U, V) of lengths (B,), with the phrases that are found in them as their likeliest path."""

@@ -50,7 +50,7 @@ class LanguageModel:
         return (total + float(self.kenlm.finish(state)[1])) * NATS
 
 
-def entries(path: Path) -> list[str] | None:
+def read_vocabulary(path: Path) -> list[str] | None:
     """The words or characters of an ARPA file, without its marks; None for a binary, which does not tell.
 
     Raises ConfigError for a file that is neither.
@@ -77,7 +77,7 @@ def entries(path: Path) -> list[str] | None:
     raise ConfigError(f"decoder.lm: {path}: cut off among its words")
 
 
-def unit(names: Sequence[str]) -> Unit:
+def detect_unit(names: Sequence[str]) -> Unit:
     """What a model is of, by its entries."""
     return "characters" if all(len(name) == 1 for name in names if name not in _MARKS) else "words"
 

@@ -20,7 +20,7 @@ IMPOSSIBLE = -1e4  # nats
 ONE = np.uint64(1)  # without a sign, as indices here are, which is quicker in numba; with a plain 1 the sum is a float
 
 
-class Tree(NamedTuple):
+class PhraseTrie(NamedTuple):
     """The labels of phrases, in N nodes of which the first stands before every phrase."""
 
     label: np.ndarray  # (N,)
@@ -30,7 +30,7 @@ class Tree(NamedTuple):
     bonus: np.ndarray  # (N,): nats that a phrase which ends there may lose, 0 where none does
 
     @classmethod
-    def of(cls, phrases: Sequence[Sequence[int]], bonus: Sequence[float]) -> "Tree":
+    def of(cls, phrases: Sequence[Sequence[int]], bonus: Sequence[float]) -> "PhraseTrie":
         """The tree of phrases, each of them labels and what it may lose."""
         prefixes = {tuple(labels[:size]) for labels in phrases for size in range(len(labels) + 1)}
         at = {prefix: n for n, prefix in enumerate(sorted(prefixes, key=lambda p: (len(p), p)))}
@@ -47,7 +47,7 @@ class Tree(NamedTuple):
 
 
 INDICES, NATS, FRAMES = types.uint64[::1], types.float64[::1], types.float32[:, ::1]
-TREE = types.NamedTuple([INDICES, INDICES, INDICES, NATS, NATS], Tree)
+TREE = types.NamedTuple([INDICES, INDICES, INDICES, NATS, NATS], PhraseTrie)
 
 
 def _compiled(*arguments: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -63,7 +63,7 @@ def _compiled(*arguments: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 @_compiled(FRAMES, TREE)
-def spot(log_probs: np.ndarray, tree: Tree) -> list[tuple[int, int, int, float]]:
+def find_phrases(log_probs: np.ndarray, tree: PhraseTrie) -> list[tuple[int, int, int, float]]:
     """Whatever spells a phrase of a tree, as the node it ends in, first frame, frame behind its last and gain in nats.
 
     `log_probs` (U, V) are emissions. What is told is the best path, of equals the one that began last, that enters the
@@ -118,7 +118,7 @@ def spot(log_probs: np.ndarray, tree: Tree) -> list[tuple[int, int, int, float]]
 
 
 @_compiled(FRAMES, TREE, types.uint64)
-def follow(log_probs: np.ndarray, tree: Tree, node: int) -> np.ndarray:
+def phrase_path(log_probs: np.ndarray, tree: PhraseTrie, node: int) -> np.ndarray:
     """The token of each frame (U,) in the likeliest path that spells the phrase that ends in a node, which fits.
 
     It is that of `asr.decode.forced_align.best_path`, which machine code cannot call, and which takes thirty times as
@@ -150,7 +150,7 @@ def follow(log_probs: np.ndarray, tree: Tree, node: int) -> np.ndarray:
 
 
 @_compiled(types.float32[:, :, ::1], types.int64[::1], types.uint64, TREE)
-def favour(log_probs: np.ndarray, lengths: np.ndarray, space: int, tree: Tree) -> None:
+def boost_phrases(log_probs: np.ndarray, lengths: np.ndarray, space: int, tree: PhraseTrie) -> None:
     """Favour the phrases of a tree wherever they are found, in place.
 
     `log_probs` (B, U + 2, V) are emissions of `lengths` (B,) frames with one before and one behind, to be overwritten.
@@ -162,7 +162,7 @@ def favour(log_probs: np.ndarray, lengths: np.ndarray, space: int, tree: Tree) -
         row[0, space] = row[-1, space] = 0.0
         path, less = np.zeros(len(row), np.int64), np.zeros(len(row))
         taken = np.zeros(len(row), np.bool_)
-        found = [(-gain, end - start, start, node) for node, start, end, gain in spot(row, tree)]
+        found = [(-gain, end - start, start, node) for node, start, end, gain in find_phrases(row, tree)]
         heapify(found)
         while found:
             _, size, start, node = heappop(found)
@@ -171,7 +171,7 @@ def favour(log_probs: np.ndarray, lengths: np.ndarray, space: int, tree: Tree) -
                 continue
             taken[start + 1 : end - 1] = True
             less[start:end] = tree.bonus[node] / size
-            for frame, label in enumerate(follow(row[start:end], tree, node), start):
+            for frame, label in enumerate(phrase_path(row[start:end], tree, node), start):
                 path[frame] = label  # as a slice it would take two seconds more to compile
         for t in less.nonzero()[0]:
             scores, spelled = row[t], path[t]

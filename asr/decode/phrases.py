@@ -9,21 +9,21 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from asr.decode import ctc_path as path
-from asr.decode.ctc_path import Run, words
-from asr.decode.forced_align import align
-from asr.decode.greedy import Greedy
+from asr.decode.ctc_path import TokenSpan, group_words
+from asr.decode.forced_align import align_batch
+from asr.decode.greedy import GreedyDecoder
 from asr.decode.hypothesis import Hypothesis, Word
-from asr.decode.timing import Clock
+from asr.decode.timing import WordTimer
 from asr.errors import ConfigError, TextError
 from asr.nn.emissions import Emissions
 from asr.nn.losses import ctc_loss
-from asr.text import Tokenizer, normalise
+from asr.text import Tokenizer, normalize
 from asr.validation import as_texts, checked
 
 AT_ONCE = 1 << 25  # log-probabilities that one call of the loss reads
 
 
-class Closed:
+class PhraseDecoder:
     """Hears one of `phrases`: a list, or the path of a file with one on each line.
 
     Each phrase's likelihood is summed over all its alignments, all phrases in one batch. "None of them" is what the
@@ -36,12 +36,12 @@ class Closed:
     def __init__(self, *, phrases: Sequence[str] | str | Path, none_penalty: float = math.inf) -> None:
         """Raises ConfigError for a list that is empty, a file that cannot be read, a penalty that is no number."""
         if isinstance(phrases, str | Path):
-            phrases = path.phrases(Path(phrases), "decoder.phrases")
-        self.phrases = tuple(dict.fromkeys(filter(None, map(normalise, as_texts("decoder.phrases", phrases)))))
+            phrases = path.read_phrases(Path(phrases), "decoder.phrases")
+        self.phrases = tuple(dict.fromkeys(filter(None, map(normalize, as_texts("decoder.phrases", phrases)))))
         if not self.phrases:
             raise ConfigError("decoder.phrases is empty; give a list, or a file with a phrase on each line")
         self.none_penalty = none_penalty if none_penalty == math.inf else checked("decoder.none_penalty", none_penalty)
-        self._greedy = Greedy()
+        self._greedy = GreedyDecoder()
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """One hypothesis for each utterance; its score is the phrase's log-likelihood in nats.
@@ -55,15 +55,17 @@ class Closed:
         none = free - self.none_penalty
         shares = torch.cat((scores, none[:, None]), dim=1).softmax(dim=1)
         values, best = scores.max(dim=1)
-        spans = align(emissions.log_probs, emissions.lengths, *_padded([labels[j] for j in best.tolist()]))
+        spans = align_batch(emissions.log_probs, emissions.lengths, *_padded([labels[j] for j in best.tolist()]))
         found = []
         for i, j in enumerate(best.tolist()):
             if float(values[i]) <= float(none[i]) or values[i].isinf():
                 found.append(Hypothesis("", float(free[i])))
                 continue
-            emitted = words(map(Run, labels[j], spans[i].starts.tolist(), spans[i].ends.tolist()), tokenizer)
+            emitted = group_words(
+                map(TokenSpan, labels[j], spans[i].starts.tolist(), spans[i].ends.tolist()), tokenizer
+            )
             starts, ends = [letters[0].start for _, letters in emitted], [letters[-1].end for _, letters in emitted]
-            times = Clock.of(emissions)(starts, ends, int(emissions.lengths[i]))
+            times = WordTimer.of(emissions)(starts, ends, int(emissions.lengths[i]))
             heard = tuple(Word(text, *at, float(shares[i, j])) for (text, _), at in zip(emitted, times, strict=True))
             found.append(Hypothesis(self.phrases[j], float(values[i]), heard))
         return found

@@ -12,7 +12,7 @@ from asr.decode.confidence import Reliability
 from asr.text import BLANK, Tokenizer
 
 
-def emissions_figure(
+def plot_emissions(
     features: Tensor,
     log_probs: Tensor,
     tokenizer: Tokenizer,
@@ -56,7 +56,7 @@ def emissions_figure(
     return figure
 
 
-def features_figure(rows: Sequence[tuple[str, Tensor]], *, seconds_per_frame: float) -> Figure:
+def plot_features(rows: Sequence[tuple[str, Tensor]], *, seconds_per_frame: float) -> Figure:
     """Log-mel features (T, F), one below the other on one axis of time, each with its title."""
     longest = max(len(features) for _, features in rows) * seconds_per_frame
     figure = Figure(figsize=(min(16.0, 4 + 1.6 * longest), 1.9 * len(rows)), layout="constrained")
@@ -74,7 +74,7 @@ def features_figure(rows: Sequence[tuple[str, Tensor]], *, seconds_per_frame: fl
     return figure
 
 
-def reliability_figure(reliability: Reliability) -> Figure:
+def plot_reliability(reliability: Reliability) -> Figure:
     """Share of words that are right against their confidence, with the words in each bin; the grey line is right."""
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -87,21 +87,21 @@ def reliability_figure(reliability: Reliability) -> Figure:
     return figure
 
 
-def surface_figure(wer: Mapping[tuple[float, float], float], best: tuple[float, float]) -> Figure:
-    """Word error rate at points of (lm_weight, word_bonus); the best has a ring, the worst quarter one colour."""
+def plot_tuning_surface(wer: Mapping[tuple[float, float], float], best: tuple[float, float]) -> Figure:
+    """Word error rate at points of (lm_weight, word_score); the best has a ring, the worst quarter one colour."""
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     x, y = np.array(list(wer)).T
     values = 100 * np.array(list(wer.values()))
     drawn = axes.scatter(x, y, c=values, cmap="viridis_r", s=70, vmax=np.quantile(values, 0.75))
     axes.scatter(*best, s=220, facecolors="none", edgecolors="tab:red", linewidths=2)
-    axes.set(xlabel="lm_weight", ylabel="word_bonus")
+    axes.set(xlabel="lm_weight", ylabel="word_score")
     axes.set_title(f"WER {100 * wer[best]:.2f} % at {best[0]:g}, {best[1]:g}", loc="left", fontsize=10)
     figure.colorbar(drawn, label="WER, %")
     return figure
 
 
-def runs_figure(settings: Mapping[str, Sequence[Any]], wer: Sequence[float]) -> Figure:
+def plot_runs(settings: Mapping[str, Sequence[Any]], wer: Sequence[float]) -> Figure:
     """Word error rate of runs against each of their settings, side by side; the best run has a ring.
 
     A setting whose values span more than a factor of ten is drawn by its logarithm, one that is not a number by name.
@@ -127,7 +127,7 @@ def runs_figure(settings: Mapping[str, Sequence[Any]], wer: Sequence[float]) -> 
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, making the folder where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -13,7 +13,7 @@ from rich.table import Table
 from asr.data.manifest import Utterance
 from asr.decode import Hypothesis
 from asr.decode.confidence import Reliability
-from asr.evaluation.wer import Pair, Score, confusions, interval, judged, total
+from asr.evaluation.wer import Score, ScoredUtterance, bootstrap_wer_interval, confusions, sum_scores, word_correctness
 
 LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds at which lengths are parted
 
@@ -24,7 +24,7 @@ class Result:
 
     utterance: Utterance
     hypothesis: Hypothesis
-    pair: Pair
+    pair: ScoredUtterance
 
     def entry(self) -> dict[str, Any]:
         """The result as a JSON object."""
@@ -60,17 +60,19 @@ class Evaluation:
     @property
     def score(self) -> Score:
         """Errors over the corpus."""
-        return total(result.pair for result in self.results)
+        return sum_scores(result.pair for result in self.results)
 
     @property
     def interval(self) -> tuple[float, float]:
         """Bounds of the word error rate, at 95 %."""
-        return interval([result.pair for result in self.results])
+        return bootstrap_wer_interval([result.pair for result in self.results])
 
     @property
     def reliability(self) -> Reliability:
         """How the confidence of words compares with how often they are right."""
-        return Reliability.of([word for result in self.results for word in judged(result.hypothesis, result.pair)])
+        return Reliability.of(
+            [word for result in self.results for word in word_correctness(result.hypothesis, result.pair)]
+        )
 
     @property
     def audio_seconds(self) -> float:
@@ -87,7 +89,7 @@ class Evaluation:
         groups = defaultdict(list)
         for result in self.results:
             groups[key(result)].append(result.pair)
-        return {name: total(pairs) for name, pairs in sorted(groups.items())}
+        return {name: sum_scores(pairs) for name, pairs in sorted(groups.items())}
 
     def summary(self) -> dict[str, Any]:
         """Everything but the utterances, for a JSON file."""

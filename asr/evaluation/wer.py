@@ -8,11 +8,11 @@ import jiwer
 import numpy as np
 
 from asr.decode.hypothesis import Hypothesis
-from asr.text import normalise
+from asr.text import normalize
 
 
 @dataclass(frozen=True)
-class Edits:
+class EditCounts:
     """Counts of an alignment between references and hypotheses, in words or in characters."""
 
     hits: int = 0
@@ -20,8 +20,8 @@ class Edits:
     deletions: int = 0
     insertions: int = 0
 
-    def __add__(self, other: "Edits") -> "Edits":
-        return Edits(
+    def __add__(self, other: "EditCounts") -> "EditCounts":
+        return EditCounts(
             self.hits + other.hits,
             self.substitutions + other.substitutions,
             self.deletions + other.deletions,
@@ -48,8 +48,8 @@ class Edits:
 class Score:
     """Errors of one utterance or summed over many."""
 
-    words: Edits = Edits()
-    characters: Edits = Edits()
+    words: EditCounts = EditCounts()
+    characters: EditCounts = EditCounts()
     utterances: int = 0
     exact: int = 0
 
@@ -73,7 +73,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ScoredUtterance:
     """A reference and a hypothesis, normalised alike and aligned; `alignment` holds (reference word, heard word),
     with an empty string where a word was inserted or deleted."""
 
@@ -83,21 +83,23 @@ class Pair:
     alignment: tuple[tuple[str, str], ...]
 
 
-def compare(reference: str, hypothesis: str) -> Pair:
+def score_utterance(reference: str, hypothesis: str) -> ScoredUtterance:
     """Normalise both texts alike, align them, count the errors."""
-    reference, hypothesis = normalise(reference), normalise(hypothesis)
+    reference, hypothesis = normalize(reference), normalize(hypothesis)
     words = jiwer.process_words(reference, hypothesis)
     characters = jiwer.process_characters(reference, hypothesis)
     score = Score(_edits(words), _edits(characters), 1, int(reference == hypothesis))
-    return Pair(reference, hypothesis, score, tuple(_aligned(words)))
+    return ScoredUtterance(reference, hypothesis, score, tuple(_aligned(words)))
 
 
-def total(pairs: Iterable[Pair]) -> Score:
+def sum_scores(pairs: Iterable[ScoredUtterance]) -> Score:
     """The sum over a corpus; of no pairs at all, zeros."""
     return sum((pair.score for pair in pairs), Score())
 
 
-def interval(pairs: Sequence[Pair], *, level: float = 0.95, draws: int = 1_000) -> tuple[float, float]:
+def bootstrap_wer_interval(
+    pairs: Sequence[ScoredUtterance], *, level: float = 0.95, draws: int = 1_000
+) -> tuple[float, float]:
     """Bounds between which the corpus's word error rate lies: percentiles over corpora drawn from its utterances.
 
     The bootstrap of Bisani and Ney (ICASSP 2004). The draws are the same every time.
@@ -112,12 +114,12 @@ def interval(pairs: Sequence[Pair], *, level: float = 0.95, draws: int = 1_000) 
     return float(low), float(high)
 
 
-def score(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
+def score_corpus(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
     """Errors of hypotheses against references, one for one, summed over the corpus."""
-    return total(compare(r, h) for r, h in zip(references, hypotheses, strict=True))
+    return sum_scores(score_utterance(r, h) for r, h in zip(references, hypotheses, strict=True))
 
 
-def judged(hypothesis: Hypothesis, pair: Pair) -> list[tuple[float, bool]]:
+def word_correctness(hypothesis: Hypothesis, pair: ScoredUtterance) -> list[tuple[float, bool]]:
     """The confidence of each word of a hypothesis, and whether the alignment found it to be right."""
     right = [said == heard for said, heard in pair.alignment if heard]
     if len(right) != len(hypothesis.words):  # normalised away: a lone apostrophe is no word
@@ -125,13 +127,13 @@ def judged(hypothesis: Hypothesis, pair: Pair) -> list[tuple[float, bool]]:
     return [(word.confidence, hit) for word, hit in zip(hypothesis.words, right, strict=True)]
 
 
-def confusions(pairs: Iterable[Pair]) -> Counter[tuple[str, str]]:
+def confusions(pairs: Iterable[ScoredUtterance]) -> Counter[tuple[str, str]]:
     """How often a reference word was heard as another; "" stands for nothing (a deletion or an insertion)."""
     return Counter(step for pair in pairs for step in pair.alignment if step[0] != step[1])
 
 
-def _edits(output: jiwer.WordOutput | jiwer.CharacterOutput) -> Edits:
-    return Edits(output.hits, output.substitutions, output.deletions, output.insertions)
+def _edits(output: jiwer.WordOutput | jiwer.CharacterOutput) -> EditCounts:
+    return EditCounts(output.hits, output.substitutions, output.deletions, output.insertions)
 
 
 def _aligned(output: jiwer.WordOutput) -> Iterable[tuple[str, str]]:

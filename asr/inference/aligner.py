@@ -11,14 +11,14 @@ from torch import Tensor
 
 from asr import audio
 from asr.data.sampler import BucketSampler
-from asr.decode.forced_align import Alignment, align
-from asr.decode.timing import Clock
+from asr.decode.forced_align import Alignment, align_batch
+from asr.decode.timing import WordTimer
 from asr.errors import AsrError, AudioError, TextError
 from asr.inference import longform
-from asr.inference.timeline import Recording, Span, TimedWord, Timeline
+from asr.inference.timeline import AlignmentRequest, TimedSpan, TimedWord, Timeline
 from asr.nn import padding as ln
 from asr.nn.ctc import CTCModel
-from asr.text import BLANK, pieces
+from asr.text import BLANK, split_written_words
 
 POOL = 1200.0  # seconds of recordings that are put into batches, and that wait for each other
 BATCH = 2 * longform.WINDOW  # seconds: whoever shares a batch of this size is no longer than a window
@@ -26,7 +26,7 @@ BATCH = 2 * longform.WINDOW  # seconds: whoever shares a batch of this size is n
 
 @dataclass(frozen=True)
 class _Job:
-    recording: Recording
+    recording: AlignmentRequest
     written: tuple[tuple[str, list[str]], ...]
     labels: Tensor
     seconds: float
@@ -53,7 +53,7 @@ class Aligner:
         """Read the model from its file. Raises ModelError where it is not one."""
         return cls(CTCModel.load(path, device=device), min_score=min_score)
 
-    def align(self, recordings: Iterable[Recording]) -> Iterator[Timeline | AsrError]:
+    def align(self, recordings: Iterable[AlignmentRequest]) -> Iterator[Timeline | AsrError]:
         """A timeline for each recording, in order; where there is none, the error that says why.
 
         That is AudioError for what cannot be read, TextError for a text without words, with a character that the model
@@ -75,8 +75,8 @@ class Aligner:
                 pool, waiting = [], 0.0
         yield from self._aligned(pool)
 
-    def _job(self, recording: Recording) -> _Job:
-        written = tuple(pieces(recording.text))
+    def _job(self, recording: AlignmentRequest) -> _Job:
+        written = tuple(split_written_words(recording.text))
         text = " ".join(word for _, words in written for word in words)
         if not text:
             raise TextError(f"{recording.name}: its text has no words, so that there is nothing to align")
@@ -86,7 +86,7 @@ class Aligner:
             raise TextError(f"{recording.name}: its text has {listed}, for which the model has no token; write it out")
         seconds = recording.duration
         if seconds is None:
-            seconds = audio.probe(recording.source).duration - recording.offset
+            seconds = audio.info(recording.source).duration - recording.offset
         return _Job(recording, written, torch.tensor(self.model.tokenizer.encode(text)), seconds)
 
     def _aligned(self, pool: Sequence[_Job | AsrError]) -> Iterator[Timeline | AsrError]:
@@ -107,7 +107,7 @@ class Aligner:
         if len(jobs) == 1:
             ((only, job),) = jobs.items()
             try:
-                emissions = longform.emissions(
+                emissions = longform.compute_emissions(
                     self.model, job.recording.source, offset=job.recording.offset, duration=job.recording.duration
                 )
             except AudioError as error:
@@ -117,7 +117,7 @@ class Aligner:
             waveforms = {}
             for i, job in jobs.items():
                 try:
-                    samples = audio.read(
+                    samples = audio.load(
                         job.recording.source, offset=job.recording.offset, duration=job.recording.duration
                     )
                 except AudioError as error:
@@ -126,16 +126,18 @@ class Aligner:
                     waveforms[i] = torch.from_numpy(samples)
             if not waveforms:
                 return found
-            emissions = longform.together(self.model, list(waveforms.values()))
+            emissions = longform.compute_batch_emissions(self.model, list(waveforms.values()))
             read = list(waveforms)
-        labels = ln.padded([jobs[i].labels for i in read])
+        labels = ln.pad_batch([jobs[i].labels for i in read])
         for row, (i, alignment) in enumerate(
-            zip(read, align(emissions.log_probs, emissions.lengths, *labels), strict=True)
+            zip(read, align_batch(emissions.log_probs, emissions.lengths, *labels), strict=True)
         ):
-            found[i] = self._timeline(jobs[i], emissions.row(row).cpu().numpy(), alignment, Clock.of(emissions))
+            found[i] = self._timeline(jobs[i], emissions.row(row).cpu().numpy(), alignment, WordTimer.of(emissions))
         return found
 
-    def _timeline(self, job: _Job, log_probs: np.ndarray, alignment: Alignment, clock: Clock) -> Timeline | AsrError:
+    def _timeline(
+        self, job: _Job, log_probs: np.ndarray, alignment: Alignment, clock: WordTimer
+    ) -> Timeline | AsrError:
         recording, tokenizer = job.recording, self.model.tokenizer
         if math.isinf(alignment.score):
             return TextError(
@@ -157,7 +159,7 @@ class Aligner:
             for number, word in enumerate(inside):
                 tokens = [tokenizer.decode([label]) for label in tokenizer.encode(word)]
                 behind = at + len(tokens)
-                characters = tuple(map(Span, tokens, starts[at:behind], ends[at:behind], scores[at:behind]))
+                characters = tuple(map(TimedSpan, tokens, starts[at:behind], ends[at:behind], scores[at:behind]))
                 score = _mean(alignment.log_probs[at:behind], frames[at:behind])
                 written = piece if number == 0 else ""
                 fits = score >= self.min_score

@@ -29,7 +29,7 @@ WINDOW, CONTEXT = 30.0, 5.0  # seconds that a window keeps at most, and that it 
 
 
 @torch.inference_mode()
-def emissions(
+def compute_emissions(
     model: CTCModel,
     source: Source,
     *,
@@ -44,12 +44,12 @@ def emissions(
     `source` is a path or the file's bytes; `offset`, `duration`, `window` and `context` are seconds. Raises AudioError
     where the recording cannot be read.
     """
-    seconds = audio.probe(source).duration - offset if duration is None else duration
-    frames = int(model.frames(torch.tensor(round(max(0.0, seconds) * SAMPLE_RATE))))
+    seconds = audio.info(source).duration - offset if duration is None else duration
+    frames = int(model.output_lengths(torch.tensor(round(max(0.0, seconds) * SAMPLE_RATE))))
     per_frame = model.seconds_per_frame
     parts = math.ceil(frames * per_frame / window - 1e-6)
     if parts <= 1:
-        return together(model, [torch.from_numpy(audio.read(source, offset=offset, duration=duration))])
+        return compute_batch_emissions(model, [torch.from_numpy(audio.load(source, offset=offset, duration=duration))])
     step, margin = -(-frames // parts), math.ceil(context / per_frame - 1e-6)
     reach = model.features.n_fft / SAMPLE_RATE  # what the last frame reads behind its start
 
@@ -61,13 +61,13 @@ def emissions(
             length = min((end - start) * per_frame + reach, seconds - at)
         else:  # whatever there is: the number of frames is only what the header says
             length = None if duration is None else duration - at
-        return torch.from_numpy(audio.read(source, offset=offset + at, duration=length))
+        return torch.from_numpy(audio.load(source, offset=offset + at, duration=length))
 
     kept = []
     firsts = range(0, frames, step)
     for at in range(0, len(firsts), batch):
         group = firsts[at : at + batch]
-        said = together(model, [read(first) for first in group])
+        said = compute_batch_emissions(model, [read(first) for first in group])
         for i, first in enumerate(group):
             dropped = first - max(0, first - margin)
             last = None if first == firsts[-1] else dropped + step
@@ -78,7 +78,7 @@ def emissions(
 
 
 @torch.inference_mode()
-def together(model: CTCModel, waveforms: Sequence[Tensor]) -> Emissions:
+def compute_batch_emissions(model: CTCModel, waveforms: Sequence[Tensor]) -> Emissions:
     """Emissions (B, U, V) of whole waveforms (S,), as one batch."""
-    padded, lengths = ln.padded(waveforms)
+    padded, lengths = ln.pad_batch(waveforms)
     return model(padded.to(model.device), lengths.to(model.device))

@@ -12,7 +12,7 @@ DOUBT = "(?)"  # behind a word in subtitles that does not fit the audio
 
 
 @dataclass(frozen=True)
-class Recording:
+class AlignmentRequest:
     """What to align: its name in messages, its path or the file's bytes, its text; a piece of it in seconds, or all."""
 
     name: str
@@ -23,7 +23,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Span:
+class TimedSpan:
     """A stretch of a recording: what is said there, start and end in seconds, how sure that is, from 0 to 1."""
 
     text: str
@@ -33,7 +33,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class TimedWord(Span):
+class TimedWord(TimedSpan):
     """A normalised word with its characters, or the pieces that the model writes it in.
 
     `written` is the piece of the text that it begins, "" inside of one. `fits` is false where the score says that
@@ -42,7 +42,7 @@ class TimedWord(Span):
 
     written: str
     fits: bool
-    characters: tuple[Span, ...]
+    characters: tuple[TimedSpan, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Ctm:
         self.characters = characters
 
     def write(self, name: str, timeline: Timeline) -> str:
-        spans: Iterable[Span] = timeline.words
+        spans: Iterable[TimedSpan] = timeline.words
         if self.characters:
             spans = (character for word in timeline.words for character in word.characters)
         recording = "_".join(name.split()) or "_"
@@ -122,10 +122,10 @@ class TextGrid:
 
     def write(self, name: str, timeline: Timeline) -> str:
         words = timeline.words
-        tiers: dict[str, Sequence[Span]] = {
+        tiers: dict[str, Sequence[TimedSpan]] = {
             "words": words,
             "characters": [character for word in words for character in word.characters],
-            "doubtful": [Span(f"{w.score:.4f}", w.start, w.end, w.score) for w in words if not w.fits],
+            "doubtful": [TimedSpan(f"{w.score:.4f}", w.start, w.end, w.score) for w in words if not w.fits],
         }
         end = _seconds(timeline.end)
         lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
@@ -161,8 +161,8 @@ class Srt:
             blocks.append(f"{number}\n{_clock(cue[0].start)} --> {_clock(end)}\n{text}\n")
         return "\n".join(blocks)
 
-    def _cues(self, words: Sequence[TimedWord]) -> Iterator[list[Span]]:
-        cue: list[Span] = []
+    def _cues(self, words: Sequence[TimedWord]) -> Iterator[list[TimedSpan]]:
+        cue: list[TimedSpan] = []
         for piece in _written(words):
             full = cue and (
                 piece.start - cue[-1].end >= self.pause
@@ -193,11 +193,11 @@ FORMATS: dict[str, type[Ctm] | type[Json] | type[TextGrid] | type[Srt]] = {
 }
 
 
-def _figures(span: Span | Timeline) -> dict[str, float]:
+def _figures(span: TimedSpan | Timeline) -> dict[str, float]:
     return {"start": round(span.start, 3), "end": round(span.end, 3), "score": round(span.score, 4)}
 
 
-def _filled(spans: Sequence[Span], end: float) -> Iterator[tuple[str, str, str]]:
+def _filled(spans: Sequence[TimedSpan], end: float) -> Iterator[tuple[str, str, str]]:
     """Spans as (start, end, text), with empty ones between them, so that all is covered from 0 to the end."""
     at = "0"
     for span in spans:
@@ -210,14 +210,14 @@ def _filled(spans: Sequence[Span], end: float) -> Iterator[tuple[str, str, str]]
         yield at, _seconds(end), ""
 
 
-def _written(words: Sequence[TimedWord]) -> Iterator[Span]:
+def _written(words: Sequence[TimedWord]) -> Iterator[TimedSpan]:
     """The pieces of the text as they are written, each over all of its words."""
     begins = [i for i, word in enumerate(words) if word.written or i == 0]
     for first, last in pairwise([*begins, len(words)]):
         inside = words[first:last]
         sure = all(word.fits for word in inside)
         text = inside[0].written if sure else f"{inside[0].written} {DOUBT}"
-        yield Span(text, inside[0].start, inside[-1].end, min(word.score for word in inside))
+        yield TimedSpan(text, inside[0].start, inside[-1].end, min(word.score for word in inside))
 
 
 def _seconds(time: float) -> str:

@@ -7,8 +7,8 @@ import torch
 
 from asr.audio import Source
 from asr.data.dataset import Batch
-from asr.decode import Greedy, Hypothesis
-from asr.inference.longform import emissions
+from asr.decode import GreedyDecoder, Hypothesis
+from asr.inference.longform import compute_emissions
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
@@ -21,7 +21,7 @@ class Transcriber:
 
     def __init__(self, model: CTCModel, decoder: Decoder | None = None) -> None:
         self.model = model.eval()
-        self.decoder = decoder or Greedy()
+        self.decoder = decoder or GreedyDecoder()
 
     @classmethod
     def load(cls, path: str | Path, *, decoder: Decoder | None = None, device: str = "cpu") -> "Transcriber":
@@ -34,7 +34,7 @@ class Transcriber:
 
         It may be of any length: `asr.inference.longform` tells how. Raises AudioError where it cannot be read.
         """
-        return self.decoder(emissions(self.model, source), self.model.tokenizer)[0]
+        return self.decoder(compute_emissions(self.model, source), self.model.tokenizer)[0]
 
     @torch.inference_mode()
     def transcribe_batch(self, batch: Batch) -> list[Hypothesis]:

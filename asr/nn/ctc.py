@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asr.errors import ConfigError, ModelError
-from asr.files import whole
+from asr.files import atomic_write
 from asr.nn import padding as ln
-from asr.nn.emissions import Calibration, Emissions, Reach
+from asr.nn.emissions import BoundaryOffsets, Calibration, Emissions
 from asr.text import BLANK, Tokenizer
 
 FORMAT = "asr-ctc-1"
@@ -38,17 +38,17 @@ class CTCModel(nn.Module):
         """
         super().__init__()
         self.tokenizer = tokenizer
-        self.confidence: Tensor
-        self.reaching: Tensor
+        self.calibration_params: Tensor
+        self.boundary_params: Tensor
         self.features: Any
         self.encoder: Any
         self.features = _build(features)
-        self.encoder = _build({**encoder, "bands": self.features.bands})
-        self.head = nn.Linear(self.encoder.dim, len(tokenizer))
+        self.encoder = _build({**encoder, "n_mels": self.features.n_mels})
+        self.head = nn.Linear(self.encoder.output_dim, len(tokenizer))
         asked = bool(getattr(self.encoder, "intermediate", ()))
-        self.feedback = nn.Linear(len(tokenizer), self.encoder.dim) if asked else None
-        self.register_buffer("confidence", torch.tensor([1.0, 1.0, 0.0]))  # a, b and offset of a Calibration
-        self.register_buffer("reaching", torch.zeros(2))  # lead and tail of a Reach
+        self.feedback = nn.Linear(len(tokenizer), self.encoder.output_dim) if asked else None
+        self.register_buffer("calibration_params", torch.tensor([1.0, 1.0, 0.0]))  # a, b and offset of a Calibration
+        self.register_buffer("boundary_params", torch.zeros(2))  # lead and tail of a Reach
         self.architecture: dict[str, Any] = {
             "features": dict(features),
             "encoder": dict(encoder),
@@ -59,25 +59,25 @@ class CTCModel(nn.Module):
     @property
     def seconds_per_frame(self) -> float:
         """Seconds between two frames of the emissions."""
-        return self.features.seconds_per_frame * self.encoder.factor
+        return self.features.seconds_per_frame * self.encoder.subsampling_factor
 
     @property
     def calibration(self) -> Calibration:
         """Of the confidence of greedily decoded words, as the validation of training found it."""
-        return Calibration(*self.confidence.tolist())
+        return Calibration(*self.calibration_params.tolist())
 
     @calibration.setter
     def calibration(self, found: Calibration) -> None:
-        self.confidence.copy_(torch.tensor([found.a, found.b, found.offset]))
+        self.calibration_params.copy_(torch.tensor([found.a, found.b, found.offset]))
 
     @property
-    def reach(self) -> Reach:
+    def boundary_offsets(self) -> BoundaryOffsets:
         """Of words beyond the tokens on the best path, as the validation of training found it."""
-        return Reach(*self.reaching.tolist())
+        return BoundaryOffsets(*self.boundary_params.tolist())
 
-    @reach.setter
-    def reach(self, found: Reach) -> None:
-        self.reaching.copy_(torch.tensor([found.lead, found.tail]))
+    @boundary_offsets.setter
+    def boundary_offsets(self, found: BoundaryOffsets) -> None:
+        self.boundary_params.copy_(torch.tensor([found.lead, found.tail]))
 
     @property
     def device(self) -> torch.device:
@@ -86,9 +86,9 @@ class CTCModel(nn.Module):
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Emissions:
         """Waveforms (B, S) at 16 kHz and their lengths (B,) in samples to emissions (B, U, V)."""
-        return self.emit(*self.features(waveforms, lengths))
+        return self.forward_features(*self.features(waveforms, lengths))
 
-    def emit(self, features: Tensor, lengths: Tensor) -> Emissions:
+    def forward_features(self, features: Tensor, lengths: Tensor) -> Emissions:
         """Features (B, T, F) and their lengths (B,) to emissions (B, U, V), in float32 whatever the autocast."""
         intermediate: list[Tensor] = []
 
@@ -99,17 +99,19 @@ class CTCModel(nn.Module):
         asked = [partial(heard, self.feedback)] if self.feedback is not None else []
         encoded, lengths = self.encoder(features, lengths, *asked)
         log_probs = self._log_probs(encoded)
-        return Emissions(log_probs, lengths, self.seconds_per_frame, self.calibration, self.reach, tuple(intermediate))
+        return Emissions(
+            log_probs, lengths, self.seconds_per_frame, self.calibration, self.boundary_offsets, tuple(intermediate)
+        )
 
     def _log_probs(self, encoded: Tensor) -> Tensor:
         return self.head(encoded).float().log_softmax(dim=-1)
 
-    def frames(self, samples: Tensor) -> Tensor:
+    def output_lengths(self, samples: Tensor) -> Tensor:
         """U, the frames that a number of samples becomes; (B,) to (B,)."""
-        return self.encoder.output_lengths(ln.framed(samples, self.features.n_fft, self.features.hop))
+        return self.encoder.output_lengths(ln.num_frames(samples, self.features.n_fft, self.features.hop_length))
 
     @torch.no_grad()
-    def adopt(self, other: "CTCModel") -> None:
+    def init_from(self, other: "CTCModel") -> None:
         """Begin with the weights of a trained model of the same architecture, whose alphabet may be another.
 
         Of the head the rows of the tokens that both have are taken; new ones keep their own beginning.
@@ -141,7 +143,7 @@ class CTCModel(nn.Module):
         }
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         try:
-            with whole(path) as partial:
+            with atomic_write(path) as partial:
                 save_file(weights, partial, metadata={"asr": json.dumps(header, ensure_ascii=False)})
         except SafetensorError as error:
             raise ModelError(f"{path}: cannot be written ({error})") from None
@@ -170,10 +172,10 @@ class CTCModel(nn.Module):
                     encoder=header["encoder"],
                     tokenizer=Tokenizer(tuple(header["tokens"])),
                 )
-            for name in ("confidence", "reaching"):  # of a model from before there were such
+            for name in ("calibration_params", "boundary_params"):  # of a model from before there were such
                 weights.setdefault(name, model.state_dict()[name])
-            if len(weights["confidence"]) == 2:  # slope and offset, as before there were a and b
-                weights["confidence"] = weights["confidence"][[0, 0, 1]]
+            if len(weights["calibration_params"]) == 2:  # slope and offset, as before there were a and b
+                weights["calibration_params"] = weights["calibration_params"][[0, 0, 1]]
             model.load_state_dict(weights)
         except (KeyError, TypeError, AttributeError, RuntimeError, ConfigError) as error:
             reason = shorten(str(error), 200)

@@ -22,32 +22,32 @@ class Calibration:
 
     def __call__(self, confidence: float) -> float:
         """The calibrated confidence, between 0 and 1."""
-        if self == AS_IT_IS:
+        if self == IDENTITY_CALIBRATION:
             return confidence
         c = min(max(confidence, CLIP), 1 - CLIP)
         logit = self.a * math.log(c) - self.b * math.log1p(-c) + self.offset
         return 1 / (1 + math.exp(-max(logit, LEAST)))
 
 
-AS_IT_IS = Calibration()
+IDENTITY_CALIBRATION = Calibration()
 
 
 @dataclass(frozen=True)
-class Reach:
+class BoundaryOffsets:
     """Seconds by which words begin before their first token's frame and end behind their last one's."""
 
     lead: float = 0.0
     tail: float = 0.0
 
 
-AT_TOKENS = Reach()
+NO_OFFSET = BoundaryOffsets()
 
 
 @dataclass(frozen=True)
 class Emissions:
     """What the model says of each frame: `log_probs` (B, U, V) in nats, `lengths` (B,), seconds for one frame.
 
-    `calibration` is what validation found of the confidence of the words on the best path, `reach` of how far words go
+    `calibration` is what validation found of the confidence of the words on the best path, `boundary_offsets` of how far words go
     beyond their tokens. `intermediate` holds the log-probabilities that layers below the last one gave, where the model
     asks them: for training.
     """
@@ -55,8 +55,8 @@ class Emissions:
     log_probs: Tensor
     lengths: Tensor
     seconds_per_frame: float
-    calibration: Calibration = AS_IT_IS
-    reach: Reach = AT_TOKENS
+    calibration: Calibration = IDENTITY_CALIBRATION
+    boundary_offsets: BoundaryOffsets = NO_OFFSET
     intermediate: tuple[Tensor, ...] = ()
 
     def row(self, i: int) -> Tensor:

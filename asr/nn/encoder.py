@@ -29,20 +29,20 @@ class Subsampling(nn.Module):
         conv 2    0       1
     """
 
-    factor = 4
+    subsampling_factor = 4
 
-    def __init__(self, *, bands: int, channels: int, dim: int) -> None:
+    def __init__(self, *, n_mels: int, channels: int, dim: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(1, channels, 3, stride=2, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        self.project = nn.Linear(channels * -(-bands // 4), dim)
+        self.project = nn.Linear(channels * -(-n_mels // 4), dim)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, T, F), lengths (B,) to (B, U, D), lengths (B,)."""
-        x = ln.zero_padding(x, lengths)[:, None]
+        x = ln.mask_padding(x, lengths)[:, None]
         for convolution in (self.first, self.second):
-            x, lengths = convolution(x).relu(), ln.halved(lengths)
-            x = x * ln.mask(lengths, x.shape[2])[:, None, :, None]
+            x, lengths = convolution(x).relu(), ln.conv_output_lengths(lengths)
+            x = x * ln.length_to_mask(lengths, x.shape[2])[:, None, :, None]
         return self.project(x.transpose(1, 2).flatten(2)), lengths
 
 
@@ -61,18 +61,18 @@ class BiRNN(nn.Module):
     (tanh).
     """
 
-    def __init__(self, *, dim: int, hidden: int, cell: Cell = "gru") -> None:
+    def __init__(self, *, input_size: int, hidden_size: int, cell: Cell = "gru") -> None:
         super().__init__()
         if cell not in _CELLS:
             raise ValueError(f"cell is {cell!r}; it must be one of {', '.join(_CELLS)}")
-        self.rnn = _CELLS[cell](dim, hidden, batch_first=True, bidirectional=True)
+        self.rnn = _CELLS[cell](input_size, hidden_size, batch_first=True, bidirectional=True)
 
-    def forward(self, x: Tensor, lengths: Tensor, steps: ln.Steps | None = None) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor, steps: ln.PackedIndex | None = None) -> Tensor:
         """`x` (B, U, D), lengths (B,) to (B, U, 2 H); what stands at padding is undefined.
 
         `steps` are those of the lengths, for layers over the same rows to share.
         """
-        steps = steps or ln.Steps(lengths, x.shape[1])
+        steps = steps or ln.PackedIndex(lengths, x.shape[1])
         if x.is_cuda:
             return self.packed(x, steps)
         learns_on_cpu = x.is_cpu and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
@@ -83,20 +83,20 @@ class BiRNN(nn.Module):
     def reversed_within_length(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Two plain sequences, the second reversed within each row's length."""
         forward = self._direction(x, "")
-        backward = self._direction(ln.reverse(x, lengths), "_reverse")
-        return torch.cat((forward, ln.reverse(backward, lengths)), dim=-1)
+        backward = self._direction(ln.reverse_within_length(x, lengths), "_reverse")
+        return torch.cat((forward, ln.reverse_within_length(backward, lengths)), dim=-1)
 
-    def packed(self, x: Tensor, steps: ln.Steps) -> Tensor:
+    def packed(self, x: Tensor, steps: ln.PackedIndex) -> Tensor:
         """torch's packed sequence, the form in which cuDNN takes lengths.
 
         Packed by an index: `pack_padded_sequence` and its gradient copy step by step, which a GPU waits for.
         """
         size = x.shape[0] * x.shape[1], 2 * self.rnn.hidden_size
-        if not steps.rows:
+        if not steps.batch_sizes:
             return x.new_zeros(size).view(*x.shape[:2], -1)
-        rows = x.flatten(0, 1).index_select(0, steps.forth)
-        states = self.rnn(PackedSequence(rows, torch.tensor(steps.rows)))[0].data
-        return states.new_zeros(size).index_copy(0, steps.forth, states).view(*x.shape[:2], -1)
+        rows = x.flatten(0, 1).index_select(0, steps.forward_index)
+        states = self.rnn(PackedSequence(rows, torch.tensor(steps.batch_sizes)))[0].data
+        return states.new_zeros(size).index_copy(0, steps.forward_index, states).view(*x.shape[:2], -1)
 
     def _direction(self, x: Tensor, suffix: str) -> Tensor:
         rnn = self.rnn
@@ -112,9 +112,9 @@ class BiRNN(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Subsampling by 4, then `layers` of x + dropout(BiRNN(LayerNorm(x))), then a LayerNorm.
+    """Subsampling by 4, then `num_layers` of x + dropout(BiRNN(LayerNorm(x))), then a LayerNorm.
 
-    `bands` is F, `hidden` the units H of each direction; the output has D = 2 H channels, one frame for four.
+    `n_mels` is F, `hidden_size` the units H of each direction; the output has D = 2 H channels, one frame for four.
     Pre-normalised residuals: Xiong et al. 2020, arXiv 2002.04745.
 
     Behind each layer that `intermediate` numbers, the first being 1, the model says what it hears so far, and the
@@ -124,37 +124,45 @@ class Encoder(nn.Module):
     def __init__(
         self,
         *,
-        bands: int = 80,
+        n_mels: int = 80,
         channels: int = 32,
-        hidden: int = 256,
-        layers: int = 3,
+        hidden_size: int = 256,
+        num_layers: int = 3,
         cell: Cell = "gru",
         dropout: float = 0.1,
         intermediate: Sequence[int] = (),
     ) -> None:
         """Raises ConfigError for a number out of bounds, ValueError for an intermediate layer that is none."""
         super().__init__()
-        for name, value, least in (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 0)):
+        for name, value, least in (
+            ("channels", channels, 1),
+            ("hidden_size", hidden_size, 1),
+            ("num_layers", num_layers, 0),
+        ):
             count(f"model.{name}", value, least=least)
-        if not set(numbers("model.intermediate", intermediate)) <= set(range(1, layers)):
-            raise ValueError(f"intermediate is {list(intermediate)}; of {layers} layers it can name 1 to {layers - 1}")
+        if not set(numbers("model.intermediate", intermediate)) <= set(range(1, num_layers)):
+            raise ValueError(
+                f"intermediate is {list(intermediate)}; of {num_layers} layers it can name 1 to {num_layers - 1}"
+            )
         self.intermediate = frozenset(intermediate)
-        self.dim = 2 * hidden
-        self.subsampling = Subsampling(bands=bands, channels=channels, dim=self.dim)
-        self.norms = nn.ModuleList(nn.LayerNorm(self.dim) for _ in range(layers))
-        self.layers = nn.ModuleList(BiRNN(dim=self.dim, hidden=hidden, cell=cell) for _ in range(layers))
-        self.final_norm = nn.LayerNorm(self.dim)
+        self.output_dim = 2 * hidden_size
+        self.subsampling = Subsampling(n_mels=n_mels, channels=channels, dim=self.output_dim)
+        self.norms = nn.ModuleList(nn.LayerNorm(self.output_dim) for _ in range(num_layers))
+        self.layers = nn.ModuleList(
+            BiRNN(input_size=self.output_dim, hidden_size=hidden_size, cell=cell) for _ in range(num_layers)
+        )
+        self.final_norm = nn.LayerNorm(self.output_dim)
         self.dropout = nn.Dropout(checked("model.dropout", dropout, least=0, most=1))
 
     @property
-    def factor(self) -> int:
+    def subsampling_factor(self) -> int:
         """Feature frames for one encoder frame."""
-        return self.subsampling.factor
+        return self.subsampling.subsampling_factor
 
     @staticmethod
     def output_lengths(lengths: Tensor) -> Tensor:
         """U for T: ceil(T / 4)."""
-        return ln.halved(ln.halved(lengths))
+        return ln.conv_output_lengths(ln.conv_output_lengths(lengths))
 
     def forward(
         self, x: Tensor, lengths: Tensor, heard: Callable[[Tensor], Tensor] | None = None
@@ -164,7 +172,7 @@ class Encoder(nn.Module):
         `heard` maps what an intermediate layer gives, as if it were the last, to what is added to it, (B, U, D) both.
         """
         x, lengths = self.subsampling(x, lengths)
-        x, steps = self.dropout(x), ln.Steps(lengths, x.shape[1])
+        x, steps = self.dropout(x), ln.PackedIndex(lengths, x.shape[1])
         for number, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True), 1):
             x = x + self.dropout(layer(norm(x), lengths, steps))
             if heard is not None and number in self.intermediate:

@@ -10,12 +10,12 @@ from asr.audio import SAMPLE_RATE
 from asr.nn import padding as ln
 from asr.validation import checked, count
 
-FLOOR = 1e-8  # added to mel energies: digital silence becomes -18.4 nats, below the noise of any microphone
-FLATTEST = 0.5  # nats: a band that varies less holds no speech (telephone speech above 4 kHz) and is not blown up
-Normalisation = Literal["utterance", "corpus", "none"]
+LOG_FLOOR = 1e-8  # added to mel energies: digital silence becomes -18.4 nats, below the noise of any microphone
+MIN_STD = 0.5  # nats: a band that varies less holds no speech (telephone speech above 4 kHz) and is not blown up
+Normalization = Literal["utterance", "corpus", "none"]
 
 
-def mel_edges(bands: int) -> np.ndarray:
+def mel_edges(n_mels: int) -> np.ndarray:
     """Foot, top and foot of neighbouring filters in Hz, (F + 2,), equally far apart on Slaney's mel scale.
 
     The scale is linear below 1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998).
@@ -23,17 +23,17 @@ def mel_edges(bands: int) -> np.ndarray:
     corner, mels_at_corner = 1000.0, 15.0
     step = np.log(6.4) / 27  # 27 mels from 1 to 6.4 kHz
     highest = mels_at_corner + np.log(SAMPLE_RATE / 2 / corner) / step
-    mels = np.linspace(0.0, highest, bands + 2)
+    mels = np.linspace(0.0, highest, n_mels + 2)
     linear, logarithmic = mels * corner / mels_at_corner, corner * np.exp((mels - mels_at_corner) * step)
     return np.where(mels < mels_at_corner, linear, logarithmic)
 
 
-def mel_filters(bands: int, n_fft: int) -> np.ndarray:
+def mel_filterbank(n_mels: int, n_fft: int) -> np.ndarray:
     """Triangles over the bins of a spectrum, (n_fft // 2 + 1, F) of float32, on the mel scale, each of area 1.
 
     Worked out in float64: at the foot of a filter float32 is off by 2e-4.
     """
-    edges = mel_edges(bands)
+    edges = mel_edges(n_mels)
     frequencies = np.linspace(0.0, SAMPLE_RATE / 2, n_fft // 2 + 1)[:, None]
     rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
@@ -48,9 +48,9 @@ class LogMel(nn.Module):
     samples only: T = 1 + (S - n_fft) // hop. The filters are librosa's (Slaney's scale and area norm), the spectrogram
     is librosa's with center=False.
 
-    `normalise`: "utterance" brings each band of each utterance to mean 0 and deviation 1, which takes microphone and
+    `normalize`: "utterance" brings each band of each utterance to mean 0 and deviation 1, which takes microphone and
     room out, but from a clip of one word also much of the word; "corpus" uses the statistics that `fit` put into the
-    buffers `mean` and `deviation` (F,); "none" leaves the logarithms.
+    buffers `cmvn_mean` and `cmvn_std` (F,); "none" leaves the logarithms.
 
     `top_db`: where it is given, energies are taken relative to the utterance's loudest frame, and what lies so many dB
     below it sinks into a common floor. Loudness and a microphone's own noise are gone then, whatever is normalised, and
@@ -58,44 +58,44 @@ class LogMel(nn.Module):
     """
 
     window: Tensor
-    filters: Tensor
-    mean: Tensor
-    deviation: Tensor
+    filterbank: Tensor
+    cmvn_mean: Tensor
+    cmvn_std: Tensor
 
     def __init__(
         self,
         *,
-        bands: int = 80,
+        n_mels: int = 80,
         window_ms: float = 25.0,
         hop_ms: float = 10.0,
         n_fft: int = 512,
-        normalise: Normalisation = "utterance",
+        normalize: Normalization = "utterance",
         top_db: float | None = None,
     ) -> None:
         super().__init__()
-        self.bands = count("features.bands", bands, least=1)
+        self.n_mels = count("features.n_mels", n_mels, least=1)
         self.n_fft = count("features.n_fft", n_fft, least=2)
         per_ms = SAMPLE_RATE / 1000
-        self.hop = round(checked("features.hop_ms", hop_ms, least=1 / per_ms) * per_ms)
+        self.hop_length = round(checked("features.hop_ms", hop_ms, least=1 / per_ms) * per_ms)
         length = round(checked("features.window_ms", window_ms, least=1 / per_ms, most=n_fft / per_ms) * per_ms)
-        self.normalise = normalise
+        self.normalize = normalize
         self.top_db = checked("features.top_db", top_db, above=0) if top_db is not None else None
         self.register_buffer("window", torch.hann_window(length), persistent=False)
-        self.register_buffer("filters", torch.from_numpy(mel_filters(bands, n_fft)), persistent=False)
-        self.register_buffer("mean", torch.zeros(bands))
-        self.register_buffer("deviation", torch.ones(bands))
+        self.register_buffer("filterbank", torch.from_numpy(mel_filterbank(n_mels, n_fft)), persistent=False)
+        self.register_buffer("cmvn_mean", torch.zeros(n_mels))
+        self.register_buffer("cmvn_std", torch.ones(n_mels))
 
     @property
     def seconds_per_frame(self) -> float:
         """Seconds between the starts of two frames."""
-        return self.hop / SAMPLE_RATE
+        return self.hop_length / SAMPLE_RATE
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Waveforms (B, S) of -1..1 and their lengths (B,) to features (B, T, F) and lengths (B,); padding is 0."""
-        energies, lengths = self.energies(waveforms, lengths)
-        return self.normalised(self.logarithm(energies, lengths), lengths), lengths
+        energies, lengths = self.mel_energies(waveforms, lengths)
+        return self.apply_cmvn(self.log_energies(energies, lengths), lengths), lengths
 
-    def energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def mel_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Mel energies (B, T, F) before logarithm and normalisation, and lengths (B,)."""
         missing = self.n_fft - waveforms.shape[1]
         if missing > 0:  # not one window in the whole batch: one frame of padding, of which no row's length speaks
@@ -104,42 +104,42 @@ class LogMel(nn.Module):
             spectrum = torch.stft(
                 waveforms.float(),
                 self.n_fft,
-                self.hop,
+                self.hop_length,
                 len(self.window),
                 self.window,
                 center=False,
                 return_complex=True,
             )
             power = spectrum.real.square() + spectrum.imag.square()
-            return power.transpose(1, 2) @ self.filters, ln.framed(lengths, self.n_fft, self.hop)
+            return power.transpose(1, 2) @ self.filterbank, ln.num_frames(lengths, self.n_fft, self.hop_length)
 
-    def logarithm(self, energies: Tensor, lengths: Tensor) -> Tensor:
+    def log_energies(self, energies: Tensor, lengths: Tensor) -> Tensor:
         """Mel energies (B, T, F), lengths (B,) to their natural logarithms above a floor, (B, T, F)."""
         if self.top_db is None:
-            return (energies + FLOOR).log()
-        loudest = ln.zero_padding(energies, lengths).mean(-1).amax(-1)[:, None, None]
-        return (energies / loudest.clamp_min(FLOOR) + 10 ** (-self.top_db / 10)).log()
+            return (energies + LOG_FLOOR).log()
+        loudest = ln.mask_padding(energies, lengths).mean(-1).amax(-1)[:, None, None]
+        return (energies / loudest.clamp_min(LOG_FLOOR) + 10 ** (-self.top_db / 10)).log()
 
-    def normalised(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def apply_cmvn(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Features (B, T, F) with each band's mean and deviation taken out, padding at 0."""
-        x = ln.zero_padding(x, lengths)
-        if self.normalise == "none":
+        x = ln.mask_padding(x, lengths)
+        if self.normalize == "none":
             return x
-        if self.normalise == "corpus":
-            return ln.zero_padding((x - self.mean) / self.deviation, lengths)
+        if self.normalize == "corpus":
+            return ln.mask_padding((x - self.cmvn_mean) / self.cmvn_std, lengths)
         # from the first frame on: a band that hardly changes (silence, telephone speech above 4 kHz) would otherwise
         # keep the rounding of its sum, which depends on the padding, a thousandfold
-        x = ln.zero_padding(x - x[:, :1], lengths)
+        x = ln.mask_padding(x - x[:, :1], lengths)
         count = lengths.clamp_min(1)[:, None, None]
         mean = x.sum(1, keepdim=True) / count
-        centred = ln.zero_padding(x - mean, lengths)
+        centred = ln.mask_padding(x - mean, lengths)
         deviation = (centred.square().sum(1, keepdim=True) / count).sqrt()
-        return centred / deviation.clamp_min(FLATTEST)
+        return centred / deviation.clamp_min(MIN_STD)
 
     @torch.no_grad()
-    def fit(self, waveforms: Tensor, lengths: Tensor) -> None:
+    def fit_cmvn(self, waveforms: Tensor, lengths: Tensor) -> None:
         """Set the corpus statistics from waveforms (B, S) that stand for the corpus."""
-        energies, lengths = self.energies(waveforms, lengths)
-        x = self.logarithm(energies, lengths)[ln.mask(lengths, energies.shape[1])]
-        self.mean.copy_(x.mean(0))
-        self.deviation.copy_(x.std(0, correction=0).clamp_min(FLATTEST))
+        energies, lengths = self.mel_energies(waveforms, lengths)
+        x = self.log_energies(energies, lengths)[ln.length_to_mask(lengths, energies.shape[1])]
+        self.cmvn_mean.copy_(x.mean(0))
+        self.cmvn_std.copy_(x.std(0, correction=0).clamp_min(MIN_STD))

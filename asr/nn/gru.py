@@ -12,21 +12,21 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from asr.nn.padding import Steps
+from asr.nn.padding import PackedIndex
 
 _DIRECTIONS = ("", "_reverse")  # as torch names their parameters
 
 
-def bidirectional_gru(rnn: nn.GRU, x: Tensor, steps: Steps) -> Tensor:
+def bidirectional_gru(rnn: nn.GRU, x: Tensor, steps: PackedIndex) -> Tensor:
     """`x` (B, U, D) of those steps with a bidirectional layer's parameters to (B, U, 2 H), 0 at padding."""
     input_weight, weight, input_bias, bias = (
         torch.stack([getattr(rnn, f"{name}_l0{direction}") for direction in _DIRECTIONS])
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
-    frames, index = x.flatten(0, 1), (steps.forth, steps.back)
+    frames, index = x.flatten(0, 1), (steps.forward_index, steps.backward_index)
     rows = frames.index_select(0, torch.cat(index)).view(2, -1, x.shape[-1])
     gates = torch.baddbmm(input_bias[:, None], rows, input_weight.mT)
-    states = _Recurrence.apply(gates, weight, bias, steps.rows)
+    states = _Recurrence.apply(gates, weight, bias, steps.batch_sizes)
     y = frames.new_zeros(2, len(frames), rnn.hidden_size)
     y = torch.stack([y[i].index_copy(0, index[i], states[i]) for i in range(2)], dim=1)
     return y.view(*x.shape[:2], 2 * rnn.hidden_size)

@@ -22,14 +22,14 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths
         )
 
 
-def disagreement(first: Tensor, second: Tensor, lengths: Tensor) -> Tensor:
+def consistency_loss(first: Tensor, second: Tensor, lengths: Tensor) -> Tensor:
     """How far two emissions (B, U, V) of the same utterances, lengths (B,), are apart: nats of each utterance, (B,).
 
     Half of KL(second || first) + KL(first || second), summed over the frames; each is drawn towards the other as it
     stands, without a gradient (consistency regularisation, Yao et al. 2024, arXiv 2410.05101).
     """
     apart = _divergence(second.detach(), first) + _divergence(first.detach(), second)
-    return ln.zero_padding(apart, lengths).sum(1) / 2
+    return ln.mask_padding(apart, lengths).sum(1) / 2
 
 
 def _divergence(target: Tensor, log_probs: Tensor) -> Tensor:

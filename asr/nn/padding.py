@@ -8,28 +8,28 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 
-def mask(lengths: Tensor, size: int) -> Tensor:
+def length_to_mask(lengths: Tensor, size: int) -> Tensor:
     """(B, size) of bool, true where a position lies within the row's length; `lengths` (B,) of int64."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
-def zero_padding(x: Tensor, lengths: Tensor) -> Tensor:
+def mask_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """`x` (B, N, ...) with every position at or behind its row's length set to 0."""
-    keep = mask(lengths, x.shape[1])
+    keep = length_to_mask(lengths, x.shape[1])
     return x.masked_fill(~keep.view(*keep.shape, *[1] * (x.dim() - 2)), 0.0)
 
 
-def padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def pad_batch(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Rows of different lengths, (N,) each, as one tensor (B, N) with 0 behind their ends, and their lengths (B,)."""
     return pad_sequence(list(rows), batch_first=True), torch.tensor([len(row) for row in rows])
 
 
-def framed(samples: Tensor, window: int, hop: int) -> Tensor:
+def num_frames(samples: Tensor, window: int, hop: int) -> Tensor:
     """Whole windows that fit into a number of samples, 1 + (S - window) // hop; 0 where not one fits."""
     return ((samples - window) // hop + 1).clamp_min(0)
 
 
-def halved(lengths: Tensor) -> Tensor:
+def conv_output_lengths(lengths: Tensor) -> Tensor:
     """Frames behind a convolution of stride 2 that pads so that every second frame has an output: ceil(T / 2)."""
     return (lengths + 1) // 2
 
@@ -46,13 +46,13 @@ def reversed_index(lengths: Tensor, size: int) -> Tensor:
     return torch.where(position <= last, last - position, position)
 
 
-def reverse(x: Tensor, lengths: Tensor) -> Tensor:
+def reverse_within_length(x: Tensor, lengths: Tensor) -> Tensor:
     """`x` (B, N, D) with every row reversed within its length."""
     index = reversed_index(lengths, x.shape[1])
     return x.gather(1, index[:, :, None].expand_as(x))
 
 
-class Steps:
+class PackedIndex:
     """The frames of a batch padded to `size`, step by step, as recurrent layers take them; worked out once, if at all.
 
     Longer rows come first, so that the rows that take a step are the first ones of those that took the step before.
@@ -72,18 +72,18 @@ class Steps:
         return order, lengths[order], torch.arange(self.size)[:, None] < lengths[order]
 
     @cached_property
-    def rows(self) -> list[int]:
+    def batch_sizes(self) -> list[int]:
         """How many rows take each step."""
         return [rows for rows in self._taken[2].sum(1).tolist() if rows]
 
     @cached_property
-    def forth(self) -> Tensor:
+    def forward_index(self) -> Tensor:
         """Each frame (P,), as row * size + frame, on the device of the lengths."""
         order, _, taken = self._taken
         return self._placed((order * self.size + torch.arange(self.size)[:, None])[taken])
 
     @cached_property
-    def back(self) -> Tensor:
+    def backward_index(self) -> Tensor:
         """The same with every row from its last frame back."""
         order, lengths, taken = self._taken
         return self._placed((order * self.size + lengths - 1 - torch.arange(self.size)[:, None])[taken])

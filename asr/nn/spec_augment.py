@@ -41,7 +41,7 @@ class SpecAugment(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Features (B, T, F), lengths (B,) to features of the same shape, warped and masked; padding is left alone."""
         if self.warp:
-            x = warped(x, 1 + self.warp * (2 * torch.rand(len(x), device=x.device) - 1))
+            x = warp_frequencies(x, 1 + self.warp * (2 * torch.rand(len(x), device=x.device) - 1))
         time = (lengths * self.time_share).clamp_max(self.time_width)
         band = torch.full_like(time, min(self.frequency_width, x.shape[2]))
         hidden = _stretches(x.shape[1], lengths, time, self.time_masks)[:, :, None]
@@ -51,7 +51,7 @@ class SpecAugment(nn.Module):
         return x.masked_fill(hidden, 0.0)
 
 
-def warped(x: Tensor, factors: Tensor) -> Tensor:
+def warp_frequencies(x: Tensor, factors: Tensor) -> Tensor:
     """Features (B, T, F) with what stood at a frequency at `factors` (B,) times that, between bands interpolated.
 
     Up to a bend, where 4.8 kHz come from or go to, the factor holds; above it the rest is drawn out or together so that

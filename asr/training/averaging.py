@@ -13,10 +13,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from asr.training.data import SpeechData
-from asr.training.module import Recogniser
+from asr.training.module import CTCModule
 
 
-def settle(trainer: Trainer, module: Recogniser, data: SpeechData) -> list[str]:
+def load_final_weights(trainer: Trainer, module: CTCModule, data: SpeechData) -> list[str]:
     """Load a run's last weights into the module, with the score and the calibration that validation gives them.
 
     Returns the checkpoints that they are of, none where none are kept. It is called after training, in all of its
@@ -29,7 +29,7 @@ def settle(trainer: Trainer, module: Recogniser, data: SpeechData) -> list[str]:
         return []
     several = sorted(keeper.best_k_models)
     if len(several) > 1:
-        weights = average(several) if trainer.is_global_zero else None
+        weights = average_checkpoints(several) if trainer.is_global_zero else None
         module.load_state_dict(trainer.strategy.broadcast(weights))
         _validate(trainer, module, data)
         scores = [float(score) for score in keeper.best_k_models.values()]
@@ -47,12 +47,12 @@ def settle(trainer: Trainer, module: Recogniser, data: SpeechData) -> list[str]:
     return [keeper.best_model_path]
 
 
-def _validate(trainer: Trainer, module: Recogniser, data: SpeechData) -> None:
+def _validate(trainer: Trainer, module: CTCModule, data: SpeechData) -> None:
     trainer.callbacks, trainer.loggers = [], []
     trainer.validate(module, data, verbose=False)
 
 
-def average(checkpoints: Iterable[str | Path]) -> dict[str, Tensor]:
+def average_checkpoints(checkpoints: Iterable[str | Path]) -> dict[str, Tensor]:
     """The mean of the weights of checkpoints; of what is not a fraction, as a count, that of the last one."""
     sums: dict[str, Tensor] = {}
     states = [torch.load(path, map_location="cpu", weights_only=False, mmap=True)["state_dict"] for path in checkpoints]

@@ -16,16 +16,16 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from asr.evaluation import plots as picture
-from asr.files import whole
-from asr.training.module import Recogniser
+from asr.files import atomic_write
+from asr.training.module import CTCModule
 from asr.validation import count
 
 
-class WholeCheckpoint(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there, so that a run killed meanwhile keeps the last one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with whole(Path(path)) as partial:
+        with atomic_write(Path(path)) as partial:
             super().save_checkpoint(checkpoint, partial, storage_options)
 
 
@@ -105,7 +105,7 @@ class Checkpoints(ModelCheckpoint):
         self._former = ()
 
 
-class Average(EMAWeightAveraging):
+class EMA(EMAWeightAveraging):
     """Exponential moving average of the weights: what is validated, and what the checkpoints and the model file hold.
 
     Polyak and Juditsky 1992. `decay` is the share of the former average that stays in each step.
@@ -117,11 +117,11 @@ class Average(EMAWeightAveraging):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         # validation finds it for the average, but when the weights have changed places again already
-        for name in ("model.confidence", "model.reaching"):  # what validation found of the average
+        for name in ("model.calibration_params", "model.boundary_params"):  # what validation found of the average
             checkpoint["state_dict"][name] = checkpoint["current_model_state"][name]
 
 
-class Report(Callback):
+class ProgressReport(Callback):
     """A bar over the whole run on a terminal; elsewhere a line after each validation. Both say how long is left."""
 
     def __init__(self) -> None:
@@ -178,7 +178,7 @@ class Report(Callback):
         return "  ".join(parts)
 
 
-class Pictures(Callback):
+class EmissionPlots(Callback):
     """A few validation utterances every `epochs`: reference and hypothesis as text, emissions as pictures.
 
     They go to `folder` (the last ones stay), and to TensorBoard where it is among the loggers.
@@ -187,10 +187,10 @@ class Pictures(Callback):
     def __init__(self, *, folder: str, epochs: int = 5) -> None:
         """Raises ConfigError for `epochs` below 1."""
         self.folder = Path(folder)
-        self.epochs = count("callbacks.pictures.epochs", epochs, least=1)
+        self.epochs = count("callbacks.plots.epochs", epochs, least=1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(pl_module, Recogniser):
+        if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(pl_module, CTCModule):
             return
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if trainer.current_epoch % self.epochs and not last:
@@ -198,13 +198,13 @@ class Pictures(Callback):
         self._draw(trainer, pl_module)
         gc.collect()  # figures are circles of references, which hold 3 MB each until they are looked for
 
-    def _draw(self, trainer: Trainer, pl_module: Recogniser) -> None:
+    def _draw(self, trainer: Trainer, pl_module: CTCModule) -> None:
         model, lines = pl_module.model, []
         seconds_per_frame: float = model.features.seconds_per_frame
         boards = [logger.experiment for logger in trainer.loggers if hasattr(logger.experiment, "add_figure")]
-        for i, heard in enumerate(pl_module.heard):
+        for i, heard in enumerate(pl_module.samples):
             lines += [f"{heard.name}\n  said   {heard.pair.reference}\n  heard  {heard.pair.hypothesis}\n"]
-            figure = picture.emissions_figure(
+            figure = picture.plot_emissions(
                 heard.features,
                 heard.log_probs,
                 model.tokenizer,
@@ -212,7 +212,7 @@ class Pictures(Callback):
                 reference=heard.pair.reference,
                 hypothesis=heard.pair.hypothesis,
             )
-            picture.save(figure, self.folder / f"{i}.png")
+            picture.save_figure(figure, self.folder / f"{i}.png")
             for board in boards:
                 board.add_figure(f"utterance/{i}", figure, trainer.global_step)
                 board.add_text(f"utterance/{i}", lines[-1].replace("\n", "  \n"), trainer.global_step)

@@ -49,9 +49,9 @@ class SpeechData(LightningDataModule):
         if self._validation is None:
             self._validation, sampler = self._loader("validation", None), self.samplers["validation"]
             if self.workers:
-                sampler.go_on(0, len(sampler))  # they have nothing to do yet
+                sampler.resume(0, len(sampler))  # they have nothing to do yet
                 iter(self._validation)  # the loader keeps it, and them
-                sampler.go_on(0, 0)
+                sampler.resume(0, 0)
 
     def train_dataloader(self) -> Loader:
         return self._loader("train", self.augment)
@@ -71,7 +71,7 @@ class SpeechData(LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Go on from there; Lightning asks for the first batches before it says which epoch it is."""
-        self.samplers["train"].go_on(int(state_dict["epoch"]), int(state_dict["batches"]))
+        self.samplers["train"].resume(int(state_dict["epoch"]), int(state_dict["batches"]))
         now = self._made_of()
         then = {name: state_dict.get(name, now[name]) for name in now}
         if then != now and self.trainer is not None and self.trainer.is_global_zero:
@@ -86,7 +86,7 @@ class SpeechData(LightningDataModule):
 
     def _loader(self, part: str, augment: Augment | None) -> Loader:
         if self.trainer is not None:
-            self.samplers[part].split(self.trainer.global_rank, self.trainer.world_size)
+            self.samplers[part].shard(self.trainer.global_rank, self.trainer.world_size)
         dataset = SpeechDataset(self.selections[part].examples, augment=augment, seed=self.seed, on_error=self.on_error)
         pin = torch.cuda.is_available()
         return Loader(dataset, self.samplers[part], workers=self.workers, pin_memory=pin)

@@ -10,13 +10,13 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from asr.errors import ConfigError, PeerError, StorageError, TrainingError, WorkerError
 from asr.evaluation.wer import Score
-from asr.training.averaging import settle
+from asr.training.averaging import load_final_weights
 from asr.training.data import SpeechData
-from asr.training.module import Recogniser
+from asr.training.module import CTCModule
 
 
 def fit(
-    trainer: Trainer, module: Recogniser, data: SpeechData, checkpoint: Path | None, folder: Path
+    trainer: Trainer, module: CTCModule, data: SpeechData, checkpoint: Path | None, folder: Path
 ) -> tuple[Score, list[str]]:
     """Train: the score of the last epoch, and the checkpoints that the module's weights are of in the end.
 
@@ -29,7 +29,7 @@ def fit(
     try:
         # Lightning's checkpoints hold more than weights; only those that this program wrote are read
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
-        return module.score, settle(trainer, module, data)
+        return module.score, load_final_weights(trainer, module, data)
     except SystemExit:  # how Lightning ends after Ctrl-C
         kept = (folder / "checkpoints" / "last.ckpt").is_file()
         then = f"keeps what was learnt, resume=true dir={folder} goes on" if kept else "keeps nothing yet"
@@ -38,7 +38,7 @@ def fit(
         raise type(error)(f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch") from None
     except torch.OutOfMemoryError:
         raise TrainingError(
-            f"the memory of {trainer.strategy.root_device} ran out in a batch of {module.at_hand}; lower "
+            f"the memory of {trainer.strategy.root_device} ran out in a batch of {module.batch_description}; lower "
             "data.batch_seconds (and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one "
             "utterance is too long"
         ) from None

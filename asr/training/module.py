@@ -15,17 +15,17 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from asr.audio import SAMPLE_RATE
-from asr.audio.vad import speech_bounds
+from asr.audio.vad import detect_speech
 from asr.data.dataset import Batch
-from asr.decode import Greedy, Hypothesis
+from asr.decode import GreedyDecoder, Hypothesis
 from asr.decode.confidence import fit_calibration
-from asr.decode.timing import fit_reach
+from asr.decode.timing import fit_boundary_offsets
 from asr.errors import ConfigError, TrainingError
-from asr.evaluation.wer import Pair, Score, compare, judged, total
+from asr.evaluation.wer import Score, ScoredUtterance, score_utterance, sum_scores, word_correctness
 from asr.nn.ctc import CTCModel
-from asr.nn.emissions import AS_IT_IS, AT_TOKENS, Emissions
-from asr.nn.losses import ctc_loss, disagreement
-from asr.nn.padding import mask
+from asr.nn.emissions import IDENTITY_CALIBRATION, NO_OFFSET, Emissions
+from asr.nn.losses import consistency_loss, ctc_loss
+from asr.nn.padding import length_to_mask
 from asr.nn.spec_augment import SpecAugment
 from asr.text import BLANK
 from asr.validation import checked
@@ -37,16 +37,16 @@ INTERMEDIATE = 0.3  # share of the loss that a model's intermediate layers have,
 
 
 @dataclass(frozen=True)
-class Heard:
+class ValidationSample:
     """An utterance of the validation set: its features (T, F), emissions (U, V) and what was made of them."""
 
     name: str
     features: Tensor
     log_probs: Tensor
-    pair: Pair
+    pair: ScoredUtterance
 
 
-class Recogniser(LightningModule):
+class CTCModule(LightningModule):
     """A model with its optimizer, its schedule and its scores.
 
     The loss is the negative log-likelihood in nats for each character: summed over what one step of the optimizer sees,
@@ -69,7 +69,7 @@ class Recogniser(LightningModule):
         spec_augment: SpecAugment | None = None,
         consistency: float = 0.0,
         seed: int = 0,
-        shown: int = 4,
+        num_samples: int = 4,
     ) -> None:
         super().__init__()
         self.model = model
@@ -78,16 +78,16 @@ class Recogniser(LightningModule):
         self.consistency = checked("augment.consistency", consistency, least=0)
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
-        self.shown = shown
-        self.decode = Greedy()
+        self.num_samples = num_samples
+        self.decode = GreedyDecoder()
         self.skipped: dict[str, str] = {}
-        self.at_hand = "nothing yet"  # the batch of the present step, in words
-        self.written = False  # whether the present step is one of those that the loggers write
+        self.batch_description = "nothing yet"  # the batch of the present step, in words
+        self.should_log = False  # whether the present step is one of those that the loggers write
         self.score, self.validated = Score(), False  # and whether it is that of the weights as they are
         self.began, self.earlier = time.monotonic(), 0.0
-        self.heard: list[Heard] = []
+        self.samples: list[ValidationSample] = []
         self._labels: list[Tensor] = []  # of each batch of the step
-        self._pairs: list[Pair] = []
+        self._pairs: list[ScoredUtterance] = []
         self._sums = torch.zeros(4)
         self._words: list[tuple[float, bool]] = []  # raw confidence, and whether it was right
         self._reached: list[tuple[float, float]] = []  # seconds that speech begins before the first word, ends behind
@@ -111,9 +111,9 @@ class Recogniser(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw the masks and the dropout of a step from what it is alone, so that a run that goes on draws the same."""
         self.validated = False
-        self.at_hand = f"{len(batch)} utterances of up to {batch.waveforms.shape[1] / SAMPLE_RATE:.1f} s"
+        self.batch_description = f"{len(batch)} utterances of up to {batch.waveforms.shape[1] / SAMPLE_RATE:.1f} s"
         every = self.trainer.log_every_n_steps
-        self.written = every > 0 and (self.trainer.global_step + 1) % every == 0
+        self.should_log = every > 0 and (self.trainer.global_step + 1) % every == 0
         which = np.random.SeedSequence((self.seed, self.global_rank, self.current_epoch, batch_idx))
         # torch.manual_seed notes a stack trace for each kind of device that there might be
         seeded = torch.default_generator.manual_seed if self.device.type == "cpu" else torch.manual_seed
@@ -136,16 +136,16 @@ class Recogniser(LightningModule):
         if not len(batch):  # others go on, and wait for this one's gradients
             return sum((p.sum() * 0 for p in self.model.parameters()), torch.zeros((), device=self.device))
         views = self._views(batch)
-        loss = self._mean_nats(batch, views) / whole
+        loss = self._mean_ctc_nll(batch, views) / whole
         below = [replace(view, log_probs=log_probs) for view in views for log_probs in view.intermediate]
         if below:
-            loss = (1 - INTERMEDIATE) * loss + INTERMEDIATE * (self._mean_nats(batch, below) / whole)
+            loss = (1 - INTERMEDIATE) * loss + INTERMEDIATE * (self._mean_ctc_nll(batch, below) / whole)
         if self.consistency:
             first, second = views
-            apart = disagreement(first.log_probs, second.log_probs, first.lengths).sum()
+            apart = consistency_loss(first.log_probs, second.log_probs, first.lengths).sum()
             loss = loss + self.consistency * apart / whole
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
-        if self.written:  # a value that Lightning is told and nobody reads costs half a millisecond
+        if self.should_log:  # a value that Lightning is told and nobody reads costs half a millisecond
             blanks, frames = _blanks(views[0])
             self.log_dict(
                 {
@@ -167,7 +167,7 @@ class Recogniser(LightningModule):
         features, lengths = features.repeat(count, 1, 1), lengths.repeat(count)
         if self.spec_augment is not None:
             features = self.spec_augment(features, lengths)
-        emissions = self.model.emit(features, lengths)
+        emissions = self.model.forward_features(features, lengths)
         parts = [tensor.chunk(count) for tensor in (emissions.log_probs, emissions.lengths, *emissions.intermediate)]
         return [
             replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=tuple(below))
@@ -181,13 +181,13 @@ class Recogniser(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the norm as the Trainer's `gradient_clip_val` says, and log what it was before."""
-        self._weigh(self.trainer.accumulate_grad_batches)
+        self._rescale_gradients(self.trainer.accumulate_grad_batches)
         limit = gradient_clip_val or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if self.written:
+        if self.should_log:
             self.log_dict({"train/grad_norm": norm, "train/lr": optimizer.param_groups[0]["lr"]})
 
-    def _weigh(self, batches: int) -> None:
+    def _rescale_gradients(self, batches: int) -> None:
         """From gradients by the first batch's labels, averaged over batches, to the sum over the labels of them all."""
         if batches > 1 and self._labels:
             factor = batches * self._labels[0] / sum(self._labels)
@@ -207,7 +207,7 @@ class Recogniser(LightningModule):
         self.log("train/audio_seconds_per_second", speed, sync_dist=True, reduce_fx="sum")
 
     def on_validation_epoch_start(self) -> None:
-        self._pairs, self._words, self._reached, self.heard = [], [], [], []
+        self._pairs, self._words, self._reached, self.samples = [], [], [], []
         self._sums = torch.zeros(4, device=self.device, dtype=torch.float64)  # nats, labels, blank frames, frames
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -215,27 +215,29 @@ class Recogniser(LightningModule):
         if not len(batch):
             return
         features, lengths = self.model.features(batch.waveforms, batch.lengths)
-        emissions = replace(self.model.emit(features, lengths), calibration=AS_IT_IS, reach=AT_TOKENS)
+        emissions = replace(
+            self.model.forward_features(features, lengths), calibration=IDENTITY_CALIBRATION, boundary_offsets=NO_OFFSET
+        )
         labels = batch.target_lengths[self._fits(batch)].sum()
-        self._sums += torch.stack([self._nats(batch, emissions), labels, *_blanks(emissions)])
+        self._sums += torch.stack([self._ctc_nll(batch, emissions), labels, *_blanks(emissions)])
         for i, hypothesis in enumerate(self.decode(emissions, self.model.tokenizer)):
-            pair = compare(batch.utterances[i].text, hypothesis.text)
+            pair = score_utterance(batch.utterances[i].text, hypothesis.text)
             self._pairs.append(pair)
-            self._words += judged(hypothesis, pair)
+            self._words += word_correctness(hypothesis, pair)
             self._note_reach(batch.waveforms[i, : int(batch.lengths[i])], hypothesis)
-            if len(self.heard) < self.shown and batch_idx % self._spread() == 0 and i == 0:
+            if len(self.samples) < self.num_samples and batch_idx % self._spread() == 0 and i == 0:
                 picture = features[i, : int(lengths[i])].cpu(), emissions.row(i).float().cpu()
-                self.heard.append(Heard(batch.utterances[i].audio.name, *picture, pair))
+                self.samples.append(ValidationSample(batch.utterances[i].audio.name, *picture, pair))
 
     def on_validation_epoch_end(self) -> None:
         nats, labels, blanks, frames = self._summed(self._sums).tolist()
         if not frames:
             raise TrainingError(f"not one validation utterance could be read{self._for_example()}")
-        self.score, self.validated = sum(self._gathered(total(self._pairs)), Score()), True
+        self.score, self.validated = sum(self._gathered(sum_scores(self._pairs)), Score()), True
         for skipped in self._gathered(self.skipped):
             self.skipped.update(skipped)
         self.model.calibration = fit_calibration([*chain.from_iterable(self._gathered(self._words))])
-        self.model.reach = fit_reach([*chain.from_iterable(self._gathered(self._reached))])
+        self.model.boundary_offsets = fit_boundary_offsets([*chain.from_iterable(self._gathered(self._reached))])
         scores = self.score.wer, self.score.cer, nats / max(1, labels), blanks / max(1, frames)
         # they are the same everywhere; without sync_dist Lightning warns
         self.log_dict(dict(zip(SCORES, scores, strict=True)), sync_dist=True)
@@ -273,13 +275,13 @@ class Recogniser(LightningModule):
 
     def _spread(self) -> int:
         """Every how many validation batches one utterance is shown, so that those shown differ in length."""
-        return max(1, int(self.trainer.num_val_batches[0]) // self.shown)
+        return max(1, int(self.trainer.num_val_batches[0]) // self.num_samples)
 
-    def _mean_nats(self, batch: Batch, said: list[Emissions]) -> Tensor:
+    def _mean_ctc_nll(self, batch: Batch, said: list[Emissions]) -> Tensor:
         """The mean of what several emissions of a batch lose."""
-        return torch.stack([self._nats(batch, emissions) for emissions in said]).mean()
+        return torch.stack([self._ctc_nll(batch, emissions) for emissions in said]).mean()
 
-    def _nats(self, batch: Batch, emissions: Emissions) -> Tensor:
+    def _ctc_nll(self, batch: Batch, emissions: Emissions) -> Tensor:
         """Negative log-likelihood of the utterances whose labels fit, in nats; the others are counted and named."""
         fits = self._fits(batch)
         losses = ctc_loss(
@@ -293,10 +295,10 @@ class Recogniser(LightningModule):
 
     def _fits(self, batch: Batch) -> Tensor:
         """Which utterances (B,) have frames enough for their labels."""
-        return self.model.frames(batch.lengths) >= batch.frames_needed
+        return self.model.output_lengths(batch.lengths) >= batch.frames_needed
 
     def _note_reach(self, waveform: Tensor, hypothesis: Hypothesis) -> None:
-        bounds = speech_bounds(waveform.float().cpu().numpy())
+        bounds = detect_speech(waveform.float().cpu().numpy())
         if bounds is not None and hypothesis.words:
             self._reached.append((hypothesis.words[0].start - bounds[0], bounds[1] - hypothesis.words[-1].end))
 
@@ -310,4 +312,4 @@ class Recogniser(LightningModule):
 def _blanks(emissions: Emissions) -> tuple[Tensor, Tensor]:
     """Frames whose likeliest token is the blank, and all of them; nearly all while a model has not begun to learn."""
     blank = emissions.log_probs.detach().argmax(-1) == BLANK
-    return (blank & mask(emissions.lengths, blank.shape[1])).sum(), emissions.lengths.sum().clamp_min(1)
+    return (blank & length_to_mask(emissions.lengths, blank.shape[1])).sum(), emissions.lengths.sum().clamp_min(1)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from asr import audio
 from asr.audio import SAMPLE_RATE
-from asr.audio.augment import Chain, Equaliser, Gain, Noise, Reverb, Speed, Telephone
+from asr.audio.augment import Chain, Equalizer, Gain, NarrowBand, Noise, Reverb, Speed
 from asr.errors import AsrError
 from asr.nn import padding as ln
 from asr.nn.features import LogMel
-from asr.nn.spec_augment import SpecAugment, warped
+from asr.nn.spec_augment import SpecAugment, warp_frequencies
 
 
 def test_speed_changes_the_length_by_a_factor_drawn_at_random(sound):
@@ -76,7 +76,7 @@ def test_an_equaliser_raises_and_lowers_bands_within_its_bounds_and_keeps_the_lo
     noise = np.random.default_rng(0).standard_normal(64_000).astype(np.float32)
     gains = []
     for seed in range(20):
-        changed = Equaliser(probability=1.0, db=9.0)(noise, np.random.default_rng(seed))
+        changed = Equalizer(probability=1.0, db=9.0)(noise, np.random.default_rng(seed))
         assert decibels(changed) == pytest.approx(decibels(noise), abs=0.01)
         response = 20 * np.log10(np.abs(np.fft.rfft(changed)) / np.abs(np.fft.rfft(noise)))
         assert np.ptp(response) <= 18.01
@@ -96,7 +96,7 @@ def test_gain_stays_within_its_bounds(sound):
 
 def test_a_telephone_carries_what_is_below_4_khz_and_nothing_above():
     noise = np.random.default_rng(0).standard_normal(16_001).astype(np.float32)
-    heard = Telephone(probability=1.0)(noise, np.random.default_rng(0))
+    heard = NarrowBand(probability=1.0)(noise, np.random.default_rng(0))
     assert heard.shape == noise.shape
     assert heard.dtype == np.float32
     kept = np.abs(np.fft.rfft(heard)) / np.abs(np.fft.rfft(noise))
@@ -104,14 +104,14 @@ def test_a_telephone_carries_what_is_below_4_khz_and_nothing_above():
     assert np.median(kept[4_200:]) < 0.01
 
 
-@pytest.mark.parametrize("kind", [Noise, Reverb, Equaliser, Gain, Telephone])
+@pytest.mark.parametrize("kind", [Noise, Reverb, Equalizer, Gain, NarrowBand])
 def test_each_kind_comes_as_often_as_its_probability_says(kind, sound):
     waveform, augment = sound(0.1), kind(probability=0.3)
     changed = sum(augment(waveform, np.random.default_rng(seed)) is not waveform for seed in range(1_000))
     assert 250 < changed < 350
 
 
-@pytest.mark.parametrize("kind", [Noise, Reverb, Equaliser, Gain, Telephone])
+@pytest.mark.parametrize("kind", [Noise, Reverb, Equalizer, Gain, NarrowBand])
 @pytest.mark.parametrize("seconds", [0.0001, 0.5])
 def test_silence_and_scraps_survive(kind, seconds):
     silence = np.zeros(round(seconds * 16_000), np.float32)
@@ -152,10 +152,10 @@ def test_masks_keep_to_their_number_their_width_and_the_share_of_the_utterance(l
     torch.manual_seed(seed)
     augment = SpecAugment(frequency_masks=2, frequency_width=10, time_masks=2, time_width=15, time_share=0.2)
     size, lengths = max(1, *lengths, 1), torch.tensor(lengths)
-    x = ln.zero_padding(torch.ones(len(lengths), size, 40), lengths)
+    x = ln.mask_padding(torch.ones(len(lengths), size, 40), lengths)
     y = augment(x, lengths)
     assert y.shape == x.shape
-    assert not y[~ln.mask(lengths, size)].any()
+    assert not y[~ln.length_to_mask(lengths, size)].any()
     for row, n in zip(y, lengths.tolist(), strict=True):
         kept = row[:n]
         bands = (kept == 0).all(0).sum()
@@ -179,12 +179,12 @@ def test_masks_differ_between_utterances_and_between_calls():
 def test_warping_moves_a_tone_by_the_factor_and_leaves_the_highest_where_it_is(factor):
     def features(*frequencies):
         time = torch.arange(8_000) / SAMPLE_RATE
-        return LogMel(normalise="none")(torch.stack([torch.sin(2 * torch.pi * f * time) for f in frequencies]), lengths)
+        return LogMel(normalize="none")(torch.stack([torch.sin(2 * torch.pi * f * time) for f in frequencies]), lengths)
 
     lengths = torch.tensor([8_000, 8_000, 8_000])
     x, _ = features(500.0, 1_500.0, 7_900.0)
     expected, _ = features(500.0 * factor, 1_500.0 * factor, 7_900.0)
-    y = warped(x, torch.full((3,), factor))
+    y = warp_frequencies(x, torch.full((3,), factor))
     assert y.shape == x.shape
     assert (y.argmax(2) - expected.argmax(2)).abs().max() <= 1
 
@@ -192,12 +192,12 @@ def test_warping_moves_a_tone_by_the_factor_and_leaves_the_highest_where_it_is(f
 def test_each_utterance_is_warped_by_its_own_factor_and_padding_stays_zero():
     torch.manual_seed(0)
     lengths = torch.tensor([30, 12])
-    x = ln.zero_padding(torch.rand(1, 30, 40).expand(2, -1, -1).contiguous(), lengths)
+    x = ln.mask_padding(torch.rand(1, 30, 40).expand(2, -1, -1).contiguous(), lengths)
     augment = SpecAugment(warp=0.2, frequency_masks=0, time_masks=0)
     y = augment(x, lengths)
     assert not torch.allclose(y[0, :12], y[1, :12])
-    assert not y[~ln.mask(lengths, 30)].any()
-    torch.testing.assert_close(warped(x, torch.ones(2)), x)
+    assert not y[~ln.length_to_mask(lengths, 30)].any()
+    torch.testing.assert_close(warp_frequencies(x, torch.ones(2)), x)
     with pytest.raises(AsrError, match=r"augment.spec.warp is 1"):
         SpecAugment(warp=1.0)
 

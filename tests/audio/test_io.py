@@ -33,7 +33,7 @@ def options(ending, subtype):
 def fails(source, *words, name=None):
     """The error of `read` and of `probe`: one line that begins with the file's name and holds the words."""
     with pytest.raises(AudioError) as caught:
-        audio.read(source)
+        audio.load(source)
     message = str(caught.value)
     assert message.startswith(f"{name or source}: ")
     assert "\n" not in message
@@ -45,10 +45,10 @@ def fails(source, *words, name=None):
 @pytest.mark.parametrize(("ending", "subtype", "loss"), FORMATS)
 def test_every_format_gives_back_duration_and_waveform(recording, sound, ending, subtype, loss):
     path = recording(f"a.{ending}", 1.5, **options(ending, subtype))
-    waveform, original = audio.read(path), sound(1.5)
+    waveform, original = audio.load(path), sound(1.5)
     assert waveform.dtype == np.float32
     assert waveform.shape == original.shape
-    assert audio.probe(path) == audio.Probe(1.5, 16_000, 1)
+    assert audio.info(path) == audio.AudioInfo(1.5, 16_000, 1)
     if loss is None:
         assert np.corrcoef(waveform, original)[0, 1] > 0.99
     else:
@@ -58,56 +58,56 @@ def test_every_format_gives_back_duration_and_waveform(recording, sound, ending,
 @pytest.mark.parametrize(("ending", "subtype", "_"), FORMATS)
 def test_bytes_are_read_like_the_file(recording, ending, subtype, _):
     path = recording(f"a.{ending}", 0.4, **options(ending, subtype))
-    assert np.array_equal(audio.read(path.read_bytes()), audio.read(path))
-    assert audio.probe(path.read_bytes()) == audio.probe(path)
+    assert np.array_equal(audio.load(path.read_bytes()), audio.load(path))
+    assert audio.info(path.read_bytes()) == audio.info(path)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
 def test_any_rate_becomes_16_khz_as_librosa_resamples(recording, sound, rate):
     path = recording("a.wav", 0.7, rate=rate, subtype="FLOAT")
     expected = librosa.resample(sound(0.7, rate), orig_sr=rate, target_sr=16_000, res_type="soxr_hq")
-    waveform = audio.read(path)
+    waveform = audio.load(path)
     assert waveform.dtype == np.float32
     assert abs(len(waveform) - 0.7 * 16_000) <= 1
     n = min(len(waveform), len(expected))
     assert np.abs(waveform[:n] - expected[:n]).max() < 1e-6
-    assert audio.probe(path).rate == rate
+    assert audio.info(path).rate == rate
 
 
 def test_16_khz_is_left_as_it_is(recording, sound):
-    assert np.array_equal(audio.read(recording("a.wav", 0.5, subtype="FLOAT")), sound(0.5))
+    assert np.array_equal(audio.load(recording("a.wav", 0.5, subtype="FLOAT")), sound(0.5))
 
 
 def test_another_rate_can_be_asked_for(recording, sound):
     path = recording("a.wav", 0.5, rate=8_000, subtype="FLOAT")
-    assert np.array_equal(audio.read(path, rate=8_000), sound(0.5, 8_000))
+    assert np.array_equal(audio.load(path, rate=8_000), sound(0.5, 8_000))
 
 
 @pytest.mark.parametrize("channels", [2, 3, 6])
 def test_channels_are_averaged(tmp_path, sound, channels):
     samples = np.stack([sound(0.4, seed=i) for i in range(channels)], axis=1)
     soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
-    assert np.abs(audio.read(tmp_path / "a.wav") - samples.mean(axis=1)).max() < 1e-6
-    assert audio.probe(tmp_path / "a.wav").channels == channels
+    assert np.abs(audio.load(tmp_path / "a.wav") - samples.mean(axis=1)).max() < 1e-6
+    assert audio.info(tmp_path / "a.wav").channels == channels
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac"])
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
 def test_a_piece_is_the_slice_of_the_whole(recording, ending, rate):
     path = recording(f"a.{ending}", 2.0, rate=rate, subtype="PCM_16")
-    whole = audio.read(path, rate=rate)
+    whole = audio.load(path, rate=rate)
     for offset, duration in [(0.0, 0.5), (0.25, 1.0), (1.5, 0.5), (0.7, None), (1.999, None)]:
         first = round(offset * rate)
         end = len(whole) if duration is None else first + round(duration * rate)
-        assert np.array_equal(audio.read(path, offset=offset, duration=duration, rate=rate), whole[first:end])
-        piece = audio.read(path, offset=offset, duration=duration)
+        assert np.array_equal(audio.load(path, offset=offset, duration=duration, rate=rate), whole[first:end])
+        piece = audio.load(path, offset=offset, duration=duration)
         assert np.abs(piece - audio.resample(whole[first:end], rate, 16_000)).max() < 1e-6
 
 
 def test_a_manifest_may_overstate_a_duration_by_a_rounding(recording):
     path = recording("a.wav", 1.0)
-    assert len(audio.read(path, duration=1.04)) == 16_000
-    assert len(audio.read(path, offset=0.5, duration=0.54)) == 8_000
+    assert len(audio.load(path, duration=1.04)) == 16_000
+    assert len(audio.load(path, offset=0.5, duration=0.54)) == 8_000
 
 
 @pytest.mark.parametrize(("offset", "duration"), [(1.0, 0.5), (0.8, 0.5), (0.0, 1.2), (3.0, None)])
@@ -116,22 +116,22 @@ def test_a_piece_beyond_the_end_is_an_error_with_both_times(recording, offset, d
     with pytest.raises(
         AudioError, match=rf"^{path}: asked for {offset:.2f} s to .*, but the recording ends at 1.00 s$"
     ):
-        audio.read(path, offset=offset, duration=duration)
+        audio.load(path, offset=offset, duration=duration)
 
 
 def test_probe_reads_the_header_only(recording):
     path = recording("a.flac", 2.0)
     whole = path.read_bytes()
     path.write_bytes(whole[:4_000] + bytes(len(whole) - 4_000))  # the samples are gone, the header is not
-    assert audio.probe(path).duration == 2.0
+    assert audio.info(path).duration == 2.0
     fails(path)
 
 
 def test_a_clip_of_three_samples_is_legal(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.array([0.1, -0.2, 0.3]), 16_000, subtype="FLOAT")
-    assert audio.read(tmp_path / "a.wav").tolist() == pytest.approx([0.1, -0.2, 0.3])
+    assert audio.load(tmp_path / "a.wav").tolist() == pytest.approx([0.1, -0.2, 0.3])
     soundfile.write(tmp_path / "b.wav", np.array([0.1, -0.2, 0.3]), 8_000, subtype="FLOAT")
-    assert len(audio.read(tmp_path / "b.wav")) == 6
+    assert len(audio.load(tmp_path / "b.wav")) == 6
 
 
 def test_find_names_every_recording_below_a_folder_in_order(recording):
@@ -139,13 +139,13 @@ def test_find_names_every_recording_below_a_folder_in_order(recording):
     folder = paths[1].parent
     (folder / "notes.txt").write_text("no recording")
     (folder / "folder.wav").mkdir()
-    assert audio.find(folder) == sorted(paths)
+    assert audio.find_recordings(folder) == sorted(paths)
 
 
 def test_a_missing_file_is_named(tmp_path):
     fails(tmp_path / "none.wav", "no such file")
     with pytest.raises(AudioError, match="no such file"):
-        audio.probe(tmp_path / "none.wav")
+        audio.info(tmp_path / "none.wav")
 
 
 def test_a_folder_is_named(tmp_path):
@@ -189,12 +189,12 @@ def test_a_real_flac_cut_in_the_middle_is_an_error(tmp_path, shared_file):
 
 def test_a_cut_flac_can_be_read_up_to_the_cut(recording):
     path = recording("a.flac", 4.0)
-    before = audio.read(path, duration=1.0)
+    before = audio.load(path, duration=1.0)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert np.array_equal(audio.read(path, duration=1.0), before)
+    assert np.array_equal(audio.load(path, duration=1.0), before)
     with pytest.raises(AudioError, match="cut off"):
-        audio.read(path, offset=3.0)
+        audio.load(path, offset=3.0)
 
 
 def test_a_wav_that_is_cut_off_is_an_error_for_probe_too(recording):
@@ -203,7 +203,7 @@ def test_a_wav_that_is_cut_off_is_an_error_for_probe_too(recording):
     path.write_bytes(whole[: len(whole) // 2])
     fails(path, "its header promises 32,044 bytes, the file has 16,022", "cut off")
     with pytest.raises(AudioError, match="cut off"):
-        audio.probe(path)
+        audio.info(path)
 
 
 def test_a_wav_whose_header_lies_about_its_length_is_an_error(recording):
@@ -220,7 +220,7 @@ def test_a_wav_of_a_program_that_cannot_seek_is_read_whole(recording, size):
     whole = bytearray(recording("a.wav", 1.0).read_bytes())
     at = whole.index(b"data") + 4
     whole[at : at + 4] = struct.pack("<I", size)
-    assert len(audio.read(bytes(whole))) == 16_000
+    assert len(audio.load(bytes(whole))) == 16_000
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -229,9 +229,9 @@ def test_nan_and_infinite_samples_are_named_with_their_time(tmp_path, sound, val
     samples[12_000:12_003] = value
     soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
     fails(tmp_path / "a.wav", "a sample at 0.75 s is NaN or infinite")
-    assert len(audio.read(tmp_path / "a.wav", duration=0.5)) == 8_000
+    assert len(audio.load(tmp_path / "a.wav", duration=0.5)) == 8_000
     with pytest.raises(AudioError, match=r"at 0\.75 s"):
-        audio.read(tmp_path / "a.wav", offset=0.5)
+        audio.load(tmp_path / "a.wav", offset=0.5)
 
 
 def test_a_rate_of_0_hz_is_an_error(recording):
@@ -242,7 +242,7 @@ def test_a_rate_of_0_hz_is_an_error(recording):
     path.write_bytes(whole)
     fails(path)
     with pytest.raises(AudioError):
-        audio.probe(path)
+        audio.info(path)
 
 
 @pytest.mark.parametrize("ending", ["ogg", "mp3"])
@@ -253,7 +253,7 @@ def test_noise_in_the_middle_of_a_file_is_read_or_named_but_never_a_crash(record
     whole[middle : middle + 200] = np.random.default_rng(0).bytes(200)
     path.write_bytes(whole)
     try:
-        assert np.isfinite(audio.read(path)).all()
+        assert np.isfinite(audio.load(path)).all()
     except AudioError as error:
         assert str(error).startswith(f"{path}: ")
 
@@ -264,11 +264,11 @@ def test_a_wav_with_further_chunks_before_its_samples_is_read(tmp_path, recordin
     extra = b"LIST" + struct.pack("<I", 5) + b"abcde\0"
     path = tmp_path / "b.wav"
     path.write_bytes(whole[:4] + struct.pack("<I", len(whole) - 8 + len(extra)) + whole[8:at] + extra + whole[at:])
-    assert np.array_equal(audio.read(path), audio.read(tmp_path / "a.wav"))
+    assert np.array_equal(audio.load(path), audio.load(tmp_path / "a.wav"))
 
 
 def test_a_wav_of_the_standard_library_is_read(tmp_path):
     with wave.open(str(tmp_path / "a.wav"), "wb") as out:
         out.setparams((1, 2, 16_000, 0, "NONE", ""))
         out.writeframes(np.array([0, 16_384, -32_768], dtype="<i2").tobytes())
-    assert audio.read(tmp_path / "a.wav").tolist() == [0.0, 0.5, -1.0]
+    assert audio.load(tmp_path / "a.wav").tolist() == [0.0, 0.5, -1.0]

@@ -97,9 +97,9 @@ def full(path: str) -> None:
     ("settings", "said"),
     [
         ({"_target_": f"{__name__}.full", "path": "a.flac"}, "x: a.flac: No space left on device"),
-        ({"_target_": "asr.decode.Beam", "beam_size": 0}, "x: decoder.beam_size is 0; it must be at least 1"),
-        ({"_target_": "asr.decode.Beam", "beam_size": "???"}, "x: decoder.beam_size: give it a value"),
-        ({"_target_": "asr.decode.Beam", "size": 3}, "x: decoder: Beam.__init__() got an unexpected keyword argument"),
+        ({"_target_": "asr.decode.BeamDecoder", "beam_size": 0}, "x: decoder.beam_size is 0; it must be at least 1"),
+        ({"_target_": "asr.decode.BeamDecoder", "beam_size": "???"}, "x: decoder.beam_size: give it a value"),
+        ({"_target_": "asr.decode.BeamDecoder", "size": 3}, "x: decoder: BeamDecoder.__init__() got an unexpected keyword argument"),
         ({"beam_size": 3}, "x: decoder has no _target_"),
     ],
 )
@@ -107,7 +107,7 @@ def test_what_an_object_cannot_be_built_of_is_told_in_a_line(
     settings: dict, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
-        cli.guarded(lambda: cli.built("decoder", OmegaConf.create({"decoder": settings}).decoder), "x")
+        cli.report_user_errors(lambda: cli.instantiate("decoder", OmegaConf.create({"decoder": settings}).decoder), "x")
     assert left.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(said)

@@ -14,7 +14,7 @@ import torch
 from asr import audio
 from asr.audio.augment import Speed
 from asr.data.dataset import SpeechDataset, collate
-from asr.data.filter import Example, everything
+from asr.data.filter import Example, keep_all
 from asr.data.loader import Loader
 from asr.data.sampler import BucketSampler
 from asr.errors import AudioError, WorkerError
@@ -25,7 +25,7 @@ TENSORS = ("waveforms", "lengths", "targets", "target_lengths", "frames_needed")
 
 @pytest.fixture
 def examples(utterances):
-    return everything(utterances, Tokenizer.english()).examples
+    return keep_all(utterances, Tokenizer.english()).examples
 
 
 def sampler(examples, **options):
@@ -47,7 +47,7 @@ def test_a_batch_holds_waveforms_and_labels_padded_with_zeros(examples):
     assert batch.lengths.tolist() == [12_960, 5_280, 8_000]
     assert batch.waveforms.shape == (3, 12_960)
     for row, n, utterance in zip(batch.waveforms, batch.lengths.tolist(), batch.utterances, strict=True):
-        assert np.array_equal(row[:n].numpy(), audio.read(utterance.audio))
+        assert np.array_equal(row[:n].numpy(), audio.load(utterance.audio))
         assert not row[n:].any()
     assert batch.target_lengths.tolist() == [9, 0, 3]
     assert batch.targets.shape == (3, 9)
@@ -60,7 +60,7 @@ def test_a_batch_holds_waveforms_and_labels_padded_with_zeros(examples):
 def test_a_piece_of_a_file_is_read_as_its_utterance_says(examples):
     piece = replace(examples[4].utterance, offset=0.25, duration=0.5)
     batch = SpeechDataset([Example(piece, ())])[items(0)]
-    assert np.array_equal(batch.waveforms[0].numpy(), audio.read(piece.audio)[4_000:12_000])
+    assert np.array_equal(batch.waveforms[0].numpy(), audio.load(piece.audio)[4_000:12_000])
 
 
 def test_an_unreadable_file_is_skipped_and_named(examples):

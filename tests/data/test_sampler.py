@@ -82,7 +82,7 @@ def test_without_shuffling_the_longest_come_first():
 def test_the_largest_batch_of_all_is_in_the_first_step(world):
     samplers = [BucketSampler(librispeech(300), batch_seconds=60, seed=1) for _ in range(world)]
     for rank, sampler in enumerate(samplers):
-        sampler.split(rank, world)
+        sampler.shard(rank, world)
     steps = zip(*(sampler.batches(0) for sampler in samplers), strict=True)
     costs = [[samplers[0].durations[batch].max() * len(batch) for batch in step] for step in steps]
     assert max(costs[0]) == max(map(max, costs))
@@ -92,7 +92,7 @@ def test_an_interrupted_epoch_goes_on_behind_what_was_seen_and_the_next_is_whole
     sampler, other = (BucketSampler(librispeech(300), batch_seconds=60) for _ in range(2))
     sampler.set_epoch(4)
     seen = list(sampler)
-    other.go_on(4, 10)
+    other.resume(4, 10)
     assert list(other) == seen[10:]
     for one in (sampler, other):
         one.set_epoch(5)

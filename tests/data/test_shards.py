@@ -12,11 +12,11 @@ import torch
 
 from asr import audio
 from asr.audio.augment import Speed
-from asr.audio.remote import Stored
+from asr.audio.remote import ByteRange
 from asr.data.dataset import SpeechDataset
-from asr.data.filter import everything
+from asr.data.filter import keep_all
 from asr.data.manifest import read_manifest, write_manifest
-from asr.data.shards import index, pack
+from asr.data.shards import index_shard, write_shards
 from asr.errors import ManifestError, StorageError
 from asr.text import Tokenizer
 
@@ -32,14 +32,14 @@ def tar(path: Path, members: dict[str, bytes]) -> Path:
 
 def same_sound(utterances, stored):
     for before, after in zip(utterances, stored, strict=True):
-        expected = audio.read(before.audio, offset=before.offset, duration=before.duration)
-        np.testing.assert_array_equal(audio.read(after.audio, duration=after.duration), expected)
+        expected = audio.load(before.audio, offset=before.offset, duration=before.duration)
+        np.testing.assert_array_equal(audio.load(after.audio, duration=after.duration), expected)
 
 
 @pytest.mark.parametrize("form", ["flac", "wav"])
 def test_shards_hold_the_samples_and_texts_of_the_files_and_of_pieces_of_them(utterances, tmp_path, form):
     utterances += [replace(utterances[4], offset=0.25, duration=0.5, text="a piece")]
-    stored, failures = pack(utterances, tmp_path / "shards", "train", hours=1.5 / 3600, form=form)
+    stored, failures = write_shards(utterances, tmp_path / "shards", "train", hours=1.5 / 3600, form=form)
     assert not failures
     assert [(u.text, u.duration, u.speaker) for u in stored] == [(u.text, u.duration, u.speaker) for u in utterances]
     assert [path.name for path in sorted((tmp_path / "shards").iterdir())] == [f"train-0000{n}.tar" for n in range(4)]
@@ -49,18 +49,18 @@ def test_shards_hold_the_samples_and_texts_of_the_files_and_of_pieces_of_them(ut
 
 
 def test_shards_are_tars_of_webdatasets_form_and_are_read_as_such(utterances, tmp_path):
-    stored, _ = pack(utterances, tmp_path / "shards", "train")
+    stored, _ = write_shards(utterances, tmp_path / "shards", "train")
     with tarfile.open(tmp_path / "shards" / "train-00000.tar") as packed:
         assert packed.getnames()[:2] == ["00000000-0.wav", "00000000-0.json"]
         assert json.load(packed.extractfile("00000001-1.json")) == {
             "text": "two three", "duration": 0.81, "speaker": "s1"
         }  # fmt: skip
-    found, failures = index(tmp_path / "shards" / "train-00000.tar")
+    found, failures = index_shard(tmp_path / "shards" / "train-00000.tar")
     assert (found, failures) == (stored, [])
 
 
 def test_the_same_through_a_manifest_that_has_moved_with_its_shards_and_from_a_server(utterances, tmp_path, server):
-    stored, _ = pack(utterances, tmp_path / "shards", "train", hours=1.5 / 3600)
+    stored, _ = write_shards(utterances, tmp_path / "shards", "train", hours=1.5 / 3600)
     write_manifest(tmp_path / "shards" / "train.jsonl", stored)
     moved = (tmp_path / "shards").rename(tmp_path / "moved")
     same_sound(utterances, read_manifest(moved / "train.jsonl"))
@@ -73,10 +73,10 @@ def test_the_same_through_a_manifest_that_has_moved_with_its_shards_and_from_a_s
 
 
 def test_a_batch_from_shards_is_that_from_files(utterances, tmp_path):
-    stored, _ = pack(utterances, tmp_path / "shards", "train")
+    stored, _ = write_shards(utterances, tmp_path / "shards", "train")
     items = [(at, 3) for at in range(len(utterances))]
     one, other = (
-        SpeechDataset(everything(found, Tokenizer.english()).examples, augment=Speed(), seed=1)[items]
+        SpeechDataset(keep_all(found, Tokenizer.english()).examples, augment=Speed(), seed=1)[items]
         for found in (utterances, stored)
     )
     assert torch.equal(one.waveforms, other.waveforms)
@@ -84,20 +84,20 @@ def test_a_batch_from_shards_is_that_from_files(utterances, tmp_path):
 
 
 def test_a_damaged_shard_costs_its_own_clips(utterances, tmp_path):
-    stored, _ = pack(utterances, tmp_path / "shards", "train", hours=1.5 / 3600)
+    stored, _ = write_shards(utterances, tmp_path / "shards", "train", hours=1.5 / 3600)
     first = Path(stored[0].audio.place)
     first.write_bytes(first.read_bytes()[: stored[1].audio.first + 100])
-    batch = SpeechDataset(everything(stored, Tokenizer.english()).examples)[[(at, 0) for at in range(len(stored))]]
+    batch = SpeechDataset(keep_all(stored, Tokenizer.english()).examples)[[(at, 0) for at in range(len(stored))]]
     assert [u.text for u in batch.utterances] == ["one", *(u.text for u in stored if u.audio.place != str(first))]
     assert len(batch.failures) == sum(u.audio.place == str(first) for u in stored) - 1
     assert all("cut off" in reason for _, reason in batch.failures)
 
 
 def test_a_shard_that_is_cut_in_the_middle_gives_what_comes_before(utterances, tmp_path):
-    stored, _ = pack(utterances, tmp_path / "shards", "train")
+    stored, _ = write_shards(utterances, tmp_path / "shards", "train")
     whole = tmp_path / "shards" / "train-00000.tar"
     whole.write_bytes(whole.read_bytes()[: stored[3].audio.first + 100])
-    found, failures = index(whole)
+    found, failures = index_shard(whole)
     assert found == stored[:3]
     ((name, why),) = failures
     assert name == str(whole)
@@ -110,32 +110,32 @@ def test_shards_of_others_have_texts_beside_the_clips(recording, tmp_path):
         "sub/a.wav": sound, "sub/a.txt": b"one two", "b.wav": sound, "c.wav": b"no sound", "c.txt": b"x",
         "d.wav": sound, "d.json": b"{broken", "e.wav": sound, "e.json": b'{"text": "three", "speaker": 7}',
     }  # fmt: skip
-    found, failures = index(tar(tmp_path / "other.tar", members))
+    found, failures = index_shard(tar(tmp_path / "other.tar", members))
     assert [(u.audio.member, u.text, u.duration, u.speaker) for u in found] == [
         ("sub/a.wav", "one two", 0.5, ""),
         ("e.wav", "three", 0.5, "7"),
     ]
     assert {name.rpartition("/")[2] for name, _ in failures} == {"b.wav", "c.wav", "d.json", "d.wav"}
-    assert all(np.array_equal(audio.read(u.audio), audio.read(tmp_path / "a.wav")) for u in found)
+    assert all(np.array_equal(audio.load(u.audio), audio.load(tmp_path / "a.wav")) for u in found)
 
 
 def test_what_is_no_shard_is_said_so(tmp_path):
     with pytest.raises(StorageError, match=r"none\.tar: cannot be read as a shard"):
-        index(tmp_path / "none.tar")
+        index_shard(tmp_path / "none.tar")
     (tmp_path / "text.tar").write_text("no tar at all " * 100)
-    assert index(tmp_path / "text.tar")[1][0][0] == str(tmp_path / "text.tar")
+    assert index_shard(tmp_path / "text.tar")[1][0][0] == str(tmp_path / "text.tar")
 
 
 def test_recordings_that_cannot_be_read_are_left_out_and_named(utterances, tmp_path):
     utterances[1].audio.write_text("no recording")
-    stored, failures = pack(utterances, tmp_path / "shards", "train")
+    stored, failures = write_shards(utterances, tmp_path / "shards", "train")
     assert len(stored) == len(utterances) - 1
     assert [name for name, _ in failures] == [str(utterances[1].audio)]
 
 
 def test_shards_that_a_longer_run_left_are_gone_and_nothing_is_half_written(utterances, tmp_path, monkeypatch):
-    pack(utterances, tmp_path, "train", hours=0.5 / 3600)
-    pack(utterances[:2], tmp_path, "train", hours=0.5 / 3600)
+    write_shards(utterances, tmp_path, "train", hours=0.5 / 3600)
+    write_shards(utterances[:2], tmp_path, "train", hours=0.5 / 3600)
     assert sorted(path.name for path in tmp_path.glob("*.tar*")) == ["train-00000.tar", "train-00001.tar"]
 
     def full(*_: object) -> None:
@@ -144,7 +144,7 @@ def test_shards_that_a_longer_run_left_are_gone_and_nothing_is_half_written(utte
     monkeypatch.setattr(tarfile.TarFile, "addfile", full)
     before = (tmp_path / "train-00000.tar").read_bytes()
     with pytest.raises(OSError, match=r"No space left on device: .*train-00000.tar"):
-        pack(utterances, tmp_path, "train")
+        write_shards(utterances, tmp_path, "train")
     assert (tmp_path / "train-00000.tar").read_bytes() == before
     assert not list(tmp_path.glob("*.partial"))
 
@@ -163,7 +163,7 @@ def test_a_manifest_names_single_files_behind_an_address_too(recording, server, 
     server.files["/c/a.wav"] = path.read_bytes()
     server.files["/c/m.jsonl"] = b'{"audio_filepath": "a.wav", "duration": 0.4, "text": "one"}'
     (utterance,) = read_manifest(f"{server.url}/c/m.jsonl")
-    assert utterance.audio == Stored(f"{server.url}/c/a.wav")
+    assert utterance.audio == ByteRange(f"{server.url}/c/a.wav")
     same_sound([replace(utterance, audio=path)], [utterance])
     write_manifest(tmp_path / "n.jsonl", [utterance])
     assert read_manifest(tmp_path / "n.jsonl") == [utterance]

@@ -8,8 +8,8 @@ from exhaustive import SMALL, TOKENIZER, agrees, by_text, labellings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.decode import Beam, Greedy
-from asr.decode.ctc_path import looked_at
+from asr.decode import BeamDecoder, GreedyDecoder
+from asr.decode.ctc_path import frames_to_decode
 from asr.errors import ConfigError
 from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer
@@ -17,7 +17,7 @@ from recipes.ngram import estimate
 
 WORDS = ["a", "ab", "b", "ba"]
 SENTENCES = [["a", "b"], ["ab"], ["b", "a", "ba"], ["ba", "ab"], ["a"], ["a", "a"]]
-EXACT = {"beam_size": 5000, "tokens_per_frame": 4, "prune_log_prob": 1e3, "skip_blank": 1.0, "workers": 1}
+EXACT = {"beam_size": 5000, "beam_size_token": 4, "beam_threshold": 1e3, "skip_blank": 1.0, "workers": 1}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def lm_score(model, sentence):
 @settings(max_examples=30)
 def test_without_a_model_it_finds_the_text_of_the_largest_sum_over_alignments(case):
     given_emissions = emissions(*case)
-    (hypothesis,) = Beam(**EXACT)(given_emissions, TOKENIZER)
+    (hypothesis,) = BeamDecoder(**EXACT)(given_emissions, TOKENIZER)
     agrees(hypothesis, by_text(labellings(given_emissions.row(0))))
 
 
@@ -54,7 +54,7 @@ def test_without_a_model_it_finds_the_text_of_the_largest_sum_over_alignments(ca
 def test_of_a_model_that_writes_pieces_it_sums_over_all_ways_to_write_a_text(case):
     pieces = Tokenizer((" ", "a", "aa"))
     given_emissions = emissions(*case)
-    (hypothesis,) = Beam(**EXACT)(given_emissions, pieces)
+    (hypothesis,) = BeamDecoder(**EXACT)(given_emissions, pieces)
     agrees(hypothesis, by_text(labellings(given_emissions.row(0)), pieces))
 
 
@@ -63,7 +63,7 @@ def test_a_lexicon_s_words_are_written_in_pieces_where_the_model_writes_them_so(
     (tmp_path / "lexicon.txt").write_text("ab\nba\n")
     path = torch.tensor([4, 0, 1, 3, 2])  # ab _ b a
     log_probs = torch.full((1, 5, 5), 0.05).scatter(2, path[None, :, None], 0.8).log()
-    (hypothesis,) = Beam(lexicon=tmp_path / "lexicon.txt", workers=1)(
+    (hypothesis,) = BeamDecoder(lexicon=tmp_path / "lexicon.txt", workers=1)(
         Emissions(log_probs, torch.tensor([5]), 0.04), pieces
     )
     assert hypothesis.text == "ab ba"
@@ -73,7 +73,7 @@ def test_a_lexicon_s_words_are_written_in_pieces_where_the_model_writes_them_so(
 def test_a_model_of_characters_is_refused_by_one_that_writes_pieces(arpa):
     folder, _, _ = arpa
     with pytest.raises(ConfigError, match=r"characters\.arpa is of characters, and this model writes pieces of words"):
-        Beam(lm=folder / "characters.arpa")(emissions(3, 0), Tokenizer((" ", "a", "aa")))
+        BeamDecoder(lm=folder / "characters.arpa")(emissions(3, 0), Tokenizer((" ", "a", "aa")))
 
 
 @given(SMALL, st.sampled_from([0.3, 1.0, 2.0]))
@@ -81,7 +81,7 @@ def test_a_model_of_characters_is_refused_by_one_that_writes_pieces(arpa):
 def test_with_a_model_of_characters_each_labelling_weighs_what_the_model_says(arpa, case, weight):
     folder, _, model = arpa
     given_emissions = emissions(*case)
-    beam = Beam(**EXACT, lm=folder / "characters.arpa", lm_weight=weight)
+    beam = BeamDecoder(**EXACT, lm=folder / "characters.arpa", lm_weight=weight)
     scores = {
         labels: score + weight * lm_score(model, list(TOKENIZER.decode(labels).replace(" ", "|")))
         for labels, score in labellings(given_emissions.row(0)).items()
@@ -91,9 +91,9 @@ def test_with_a_model_of_characters_each_labelling_weighs_what_the_model_says(ar
 
 def test_the_bonus_for_a_word_is_there_where_a_model_of_words_is_and_can_be_set(arpa):
     folder, _, _ = arpa
-    assert Beam().word_bonus == Beam(lm=folder / "characters.arpa").word_bonus == 0.0
-    assert Beam(lm=folder / "words.arpa").word_bonus == 2.0
-    assert Beam(lm=folder / "words.arpa", word_bonus=0.0).word_bonus == 0.0
+    assert BeamDecoder().word_score == BeamDecoder(lm=folder / "characters.arpa").word_score == 0.0
+    assert BeamDecoder(lm=folder / "words.arpa").word_score == 2.0
+    assert BeamDecoder(lm=folder / "words.arpa", word_score=0.0).word_score == 0.0
 
 
 @given(SMALL, st.sampled_from([0.3, 1.0, 2.0]), st.sampled_from([-1.0, 0.0, 0.7]))
@@ -101,7 +101,7 @@ def test_the_bonus_for_a_word_is_there_where_a_model_of_words_is_and_can_be_set(
 def test_with_a_model_of_words_texts_are_ordered_by_both_and_a_bonus_for_each_word(arpa, case, weight, bonus):
     folder, model, _ = arpa
     given_emissions = emissions(*case)
-    beam = Beam(**EXACT, lm=folder / "words.arpa", lm_weight=weight, word_bonus=bonus)
+    beam = BeamDecoder(**EXACT, lm=folder / "words.arpa", lm_weight=weight, word_score=bonus)
     scores = {
         text: score + weight * lm_score(model, text.split()) + bonus * len(text.split())
         for text, score in by_text(labellings(given_emissions.row(0))).items()
@@ -115,7 +115,9 @@ def test_a_lexicon_leaves_only_texts_of_its_words(arpa, case, lm):
     folder, model, _ = arpa
     given_emissions = emissions(*case)
     weight, bonus = (0.8, 0.5) if lm else (0.0, 0.5)
-    beam = Beam(**EXACT, lexicon=folder / "lexicon.txt", lm=lm and folder / lm, lm_weight=weight, word_bonus=bonus)
+    beam = BeamDecoder(
+        **EXACT, lexicon=folder / "lexicon.txt", lm=lm and folder / lm, lm_weight=weight, word_score=bonus
+    )
     scores = {
         text: score + weight * lm_score(model, text.split()) + bonus * len(text.split())
         for text, score in by_text(labellings(given_emissions.row(0))).items()
@@ -133,7 +135,7 @@ def saying(path, seconds=0.04):
 
 def test_words_carry_times_and_a_confidence_and_sure_blanks_change_nothing():
     spoken = saying("...aa....a.__..b..")
-    whole, skipping = (Beam(skip_blank=skip)(spoken, TOKENIZER)[0] for skip in (1.0, 0.99))
+    whole, skipping = (BeamDecoder(skip_blank=skip)(spoken, TOKENIZER)[0] for skip in (1.0, 0.99))
     for hypothesis in (whole, skipping):
         assert hypothesis.text == "aa b"
         assert [(w.text, round(w.start / 0.04), round(w.end / 0.04)) for w in hypothesis.words] == [
@@ -151,7 +153,9 @@ def test_leaving_sure_blanks_out_hardly_changes_any_text_or_score(path, seed):
     logits = saying(path).log_probs[0] * torch.tensor([float(c == ".") for c in path])[:, None]
     logits += 1.5 * torch.randn(logits.shape, generator=generator) * (logits.abs().sum(1, keepdim=True) == 0)
     spoken = Emissions(logits.log_softmax(-1)[None], torch.tensor([len(path)]), 0.04)
-    whole, skipping = (Beam(**{**EXACT, "n_best": 5, "skip_blank": skip})(spoken, TOKENIZER)[0] for skip in (1.0, 0.99))
+    whole, skipping = (
+        BeamDecoder(**{**EXACT, "nbest": 5, "skip_blank": skip})(spoken, TOKENIZER)[0] for skip in (1.0, 0.99)
+    )
     scores = {one.text: one.score for one in (skipping, *skipping.alternatives)}
     assert all(
         one.score == pytest.approx(scores.get(one.text, one.score), abs=0.1) for one in (whole, *whole.alternatives)
@@ -160,14 +164,14 @@ def test_leaving_sure_blanks_out_hardly_changes_any_text_or_score(path, seed):
 
 
 def test_frames_of_sure_blanks_are_left_out_but_where_they_part_equal_tokens():
-    assert looked_at(saying("..a..a.b...").log_probs[0].numpy(), 0.99).tolist() == [2, 3, 5, 7]
-    assert len(looked_at(saying("..a..a.b...").log_probs[0].numpy(), 1.0)) == 11
+    assert frames_to_decode(saying("..a..a.b...").log_probs[0].numpy(), 0.99).tolist() == [2, 3, 5, 7]
+    assert len(frames_to_decode(saying("..a..a.b...").log_probs[0].numpy(), 1.0)) == 11
 
 
 def test_a_word_that_rivals_have_too_is_surer_than_one_that_they_have_not():
     logits = saying("a._.b").log_probs.clone()
     logits[0, 4, 2] = logits[0, 4, 3] - 0.5  # the last letter may be an a
-    (hypothesis,) = Beam()(Emissions(logits.log_softmax(-1), torch.tensor([5]), 0.04), TOKENIZER)
+    (hypothesis,) = BeamDecoder()(Emissions(logits.log_softmax(-1), torch.tensor([5]), 0.04), TOKENIZER)
     first, last = hypothesis.words
     assert first.confidence > 0.95
     assert 0.5 < last.confidence < 0.75
@@ -178,7 +182,10 @@ def test_confidence_is_the_mean_of_what_is_heard_and_of_what_else_could_have_bee
     logits[0, 4, 2] = logits[0, 4, 3] - 0.5  # the second word may be an a
     logits[0, 6, 3] = logits[0, 6, 2] - 1.0  # and the third a b
     said = Emissions(logits.log_softmax(-1), torch.tensor([8]), 0.04, Calibration(0.7, 0.9, -0.5))
-    (greedy,), (best,) = Greedy()(said, TOKENIZER), Beam(n_best=20, calibration=(0.5, 1.5, 0.2))(said, TOKENIZER)
+    (greedy,), (best,) = (
+        GreedyDecoder()(said, TOKENIZER),
+        BeamDecoder(nbest=20, calibration=(0.5, 1.5, 0.2))(said, TOKENIZER),
+    )
     ranked = [best, *best.alternatives]
     whole = sum(math.exp(one.score) for one in ranked)
     for i, word in enumerate(best.words):
@@ -189,23 +196,23 @@ def test_confidence_is_the_mean_of_what_is_heard_and_of_what_else_could_have_bee
 
 
 def test_the_next_best_come_along_in_their_order():
-    (hypothesis,) = Beam(n_best=5)(emissions(8, 0), TOKENIZER)
+    (hypothesis,) = BeamDecoder(nbest=5)(emissions(8, 0), TOKENIZER)
     ranked = [hypothesis, *hypothesis.alternatives]
     assert len(ranked) == len({one.text for one in ranked}) == 5
     assert [one.score for one in ranked] == sorted((one.score for one in ranked), reverse=True)
-    assert Beam()(emissions(8, 0), TOKENIZER)[0].alternatives == ()
+    assert BeamDecoder()(emissions(8, 0), TOKENIZER)[0].alternatives == ()
 
 
 def test_a_batch_is_decoded_by_processes_as_one_by_one(arpa):
     folder, _, _ = arpa
     logits = torch.randn(5, 30, 4, generator=torch.Generator().manual_seed(1)) * 2
     batch = Emissions(logits.log_softmax(-1), torch.tensor([30, 12, 0, 1, 25]), 0.04)
-    settings = {"lm": folder / "words.arpa", "lexicon": folder / "lexicon.txt", "lm_weight": 1.0, "n_best": 3}
-    assert Beam(**settings, workers=2)(batch, TOKENIZER) == Beam(**settings, workers=1)(batch, TOKENIZER)
+    settings = {"lm": folder / "words.arpa", "lexicon": folder / "lexicon.txt", "lm_weight": 1.0, "nbest": 3}
+    assert BeamDecoder(**settings, workers=2)(batch, TOKENIZER) == BeamDecoder(**settings, workers=1)(batch, TOKENIZER)
 
 
 def test_silence_is_no_words():
-    (hypothesis,) = Beam()(saying("....."), TOKENIZER)
+    (hypothesis,) = BeamDecoder()(saying("....."), TOKENIZER)
     assert (hypothesis.text, hypothesis.words) == ("", ())
 
 
@@ -233,9 +240,9 @@ def files(tmp_path, arpa):
     ("settings", "why"),
     [
         ({"beam_size": 0}, "beam_size is 0"),
-        ({"n_best": 0}, "n_best is 0"),
-        ({"tokens_per_frame": 0}, "tokens_per_frame is 0"),
-        ({"prune_log_prob": 0}, "prune_log_prob is 0"),
+        ({"nbest": 0}, "nbest is 0"),
+        ({"beam_size_token": 0}, "beam_size_token is 0"),
+        ({"beam_threshold": 0}, "beam_threshold is 0"),
         ({"skip_blank": 0}, "skip_blank is 0"),
         ({"lm": "missing.arpa"}, "missing.arpa: no such language model"),
         ({"lm": "cut.arpa"}, "cut.arpa: KenLM cannot read it"),
@@ -253,9 +260,9 @@ def files(tmp_path, arpa):
 def test_what_cannot_be_searched_with_is_refused_by_name(settings, why, files):
     paths = {key: files / value if key in ("lm", "lexicon") else value for key, value in settings.items()}
     with pytest.raises(ConfigError, match=why):
-        Beam(**paths)(emissions(3, 0), TOKENIZER)
+        BeamDecoder(**paths)(emissions(3, 0), TOKENIZER)
 
 
 def test_an_alphabet_without_the_space_is_refused():
     with pytest.raises(ConfigError, match="alphabet has none"):
-        Beam()(emissions(3, 0), Tokenizer(("a", "b", "c")))
+        BeamDecoder()(emissions(3, 0), Tokenizer(("a", "b", "c")))

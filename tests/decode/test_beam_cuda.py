@@ -8,7 +8,7 @@ from exhaustive import SMALL, TOKENIZER, agrees, by_text, labellings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.decode import Beam, BeamCuda, Greedy
+from asr.decode import BeamDecoder, CudaBeamDecoder, GreedyDecoder
 from asr.errors import ConfigError
 from asr.nn.emissions import Emissions
 from asr.nn.losses import ctc_loss
@@ -24,7 +24,7 @@ def emissions(*frames, seed=0, sharp=3):
 @settings(max_examples=60)
 def test_a_wide_beam_finds_the_text_of_the_largest_sum_over_alignments(case, tokenizer):
     said = emissions(case[0], seed=case[1], sharp=1)
-    (hypothesis,) = BeamCuda(beam_size=1500, skip_blank=1)(said, tokenizer)
+    (hypothesis,) = CudaBeamDecoder(beam_size=1500, skip_blank=1)(said, tokenizer)
     agrees(hypothesis, by_text(labellings(said.row(0)), tokenizer))
 
 
@@ -32,14 +32,14 @@ def test_a_wide_beam_finds_the_text_of_the_largest_sum_over_alignments(case, tok
 @settings(max_examples=30)
 def test_and_every_other_text_with_its_own_sum(case):
     said = emissions(case[0], seed=case[1], sharp=1)
-    (best,) = BeamCuda(beam_size=1500, n_best=1500, skip_blank=1)(said, TOKENIZER)
+    (best,) = CudaBeamDecoder(beam_size=1500, nbest=1500, skip_blank=1)(said, TOKENIZER)
     found = {hypothesis.text: hypothesis.score for hypothesis in (best, *best.alternatives)}
     assert found == pytest.approx(by_text(labellings(said.row(0))), abs=2e-3)
 
 
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=5), st.integers(0, 99), st.sampled_from([0.5, 0.95, 1.0]))
 def test_a_row_is_decoded_alike_alone_and_with_others_of_any_length(frames, seed, skip_blank):
-    said, search = emissions(*frames, seed=seed), BeamCuda(beam_size=8, n_best=3, skip_blank=skip_blank)
+    said, search = emissions(*frames, seed=seed), CudaBeamDecoder(beam_size=8, nbest=3, skip_blank=skip_blank)
     for i, hypothesis in enumerate(search(said, TOKENIZER)):
         alone = replace(said, log_probs=said.row(i)[None], lengths=said.lengths[i : i + 1])
         (single,) = search(alone, TOKENIZER)
@@ -50,7 +50,10 @@ def test_a_row_is_decoded_alike_alone_and_with_others_of_any_length(frames, seed
 
 def test_of_long_rows_it_finds_texts_as_likely_as_flashlight_does():
     said = emissions(80, 120, 100, sharp=5)
-    ours, theirs = BeamCuda(beam_size=200)(said, TOKENIZER), Beam(beam_size=200, workers=1)(said, TOKENIZER)
+    ours, theirs = (
+        CudaBeamDecoder(beam_size=200)(said, TOKENIZER),
+        BeamDecoder(beam_size=200, workers=1)(said, TOKENIZER),
+    )
     assert min(likelihood(said, ours) - likelihood(said, theirs)) > -1e-3
 
 
@@ -65,7 +68,7 @@ def test_leaving_sure_blanks_out_changes_no_text(path):
     index = torch.tensor(["._ab".index(letter) for letter in path])
     log_probs = torch.full((1, len(path), 4), 0.001).scatter(2, index[None, :, None], 0.997).log()
     said = Emissions(log_probs, torch.tensor([len(path)]), 0.04)
-    (whole,), (skipping,) = (BeamCuda(skip_blank=skip)(said, TOKENIZER) for skip in (1, 0.95))
+    (whole,), (skipping,) = (CudaBeamDecoder(skip_blank=skip)(said, TOKENIZER) for skip in (1, 0.95))
     assert skipping.text == whole.text
     assert skipping.score == pytest.approx(whole.score, abs=0.1)
 
@@ -73,13 +76,13 @@ def test_leaving_sure_blanks_out_changes_no_text(path):
 @pytest.mark.parametrize("seed", range(5))
 def test_the_words_of_a_text_have_the_times_and_the_confidence_of_its_likeliest_path(seed):
     said = emissions(30, seed=seed, sharp=9)  # so sharp that the likeliest text is that of the likeliest path
-    (found,), (greedy,) = BeamCuda()(said, TOKENIZER), Greedy()(said, TOKENIZER)
+    (found,), (greedy,) = CudaBeamDecoder()(said, TOKENIZER), GreedyDecoder()(said, TOKENIZER)
     assert (found.text, found.words) == (greedy.text, greedy.words)
 
 
 def test_of_silence_it_makes_nothing():
     said = Emissions(torch.tensor([0.999, 0.0004, 0.0003, 0.0003]).log().expand(2, 9, 4), torch.tensor([9, 0]), 0.04)
-    assert [(found.text, found.words) for found in BeamCuda()(said, TOKENIZER)] == [("", ())] * 2
+    assert [(found.text, found.words) for found in CudaBeamDecoder()(said, TOKENIZER)] == [("", ())] * 2
 
 
 @pytest.mark.parametrize(
@@ -87,18 +90,18 @@ def test_of_silence_it_makes_nothing():
     [
         ({"beam_size": 0}, "beam_size is 0"),
         ({"beam_size": 10**6}, "beam_size is 1000000; it must be at least 1 and at most 2000"),
-        ({"n_best": 11}, "n_best is 11; it must be at least 1 and at most 10"),
+        ({"nbest": 11}, "nbest is 11; it must be at least 1 and at most 10"),
         ({"skip_blank": 0}, "skip_blank is 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(settings, told):
     with pytest.raises(ConfigError, match=told):
-        BeamCuda(**settings)
+        CudaBeamDecoder(**settings)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_it_finds_what_it_finds_on_the_cpu():
-    said, search = emissions(12, 40, 25), BeamCuda(beam_size=20, n_best=3)
+    said, search = emissions(12, 40, 25), CudaBeamDecoder(beam_size=20, nbest=3)
     here = search(said, TOKENIZER)
     there = search(replace(said, log_probs=said.log_probs.cuda(), lengths=said.lengths.cuda()), TOKENIZER)
     assert [hypothesis.text for hypothesis in there] == [hypothesis.text for hypothesis in here]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.decode.confidence import Reliability, fit_calibration
-from asr.nn.emissions import AS_IT_IS, Calibration
+from asr.nn.emissions import IDENTITY_CALIBRATION, Calibration
 
 WORDS = st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=60)
 
@@ -66,8 +66,8 @@ def test_words_that_were_all_right_do_not_make_certain():
 
 
 def test_without_words_and_without_a_fit_confidence_stays_what_it_was():
-    assert fit_calibration([]) == AS_IT_IS
-    assert AS_IT_IS(0.123456789) == 0.123456789
+    assert fit_calibration([]) == IDENTITY_CALIBRATION
+    assert IDENTITY_CALIBRATION(0.123456789) == 0.123456789
 
 
 @given(WORDS)

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decode import Greedy
-from asr.decode.ctc_path import runs, spelled, sureness, words
+from asr.decode import GreedyDecoder
+from asr.decode.ctc_path import group_words, spell_paths, token_spans, word_log_probs
 from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer
 
@@ -35,7 +35,7 @@ def frames(text):
 
 @given(st.lists(PATHS, min_size=1, max_size=4))
 def test_text_is_the_best_path_with_repeats_merged_and_blanks_dropped(paths):
-    for path, hypothesis in zip(paths, Greedy()(emissions(*paths), TOKENIZER), strict=True):
+    for path, hypothesis in zip(paths, GreedyDecoder()(emissions(*paths), TOKENIZER), strict=True):
         merged = TOKENIZER.decode([token for token, _ in groupby(path)])
         assert hypothesis.text == " ".join(merged.split())
         assert hypothesis.text == " ".join(word.text for word in hypothesis.words)
@@ -43,7 +43,7 @@ def test_text_is_the_best_path_with_repeats_merged_and_blanks_dropped(paths):
 
 @given(st.lists(PATHS, min_size=1, max_size=4))
 def test_words_are_in_order_inside_the_recording_and_sure_between_0_and_1(paths):
-    for path, hypothesis in zip(paths, Greedy()(emissions(*paths), TOKENIZER), strict=True):
+    for path, hypothesis in zip(paths, GreedyDecoder()(emissions(*paths), TOKENIZER), strict=True):
         times = [time for word in hypothesis.words for time in (word.start, word.end)]
         assert times == sorted(times)
         assert all(0 <= time <= len(path) * 0.04 + 1e-9 for time in times)
@@ -53,19 +53,19 @@ def test_words_are_in_order_inside_the_recording_and_sure_between_0_and_1(paths)
 @given(st.lists(PATHS, min_size=1, max_size=4))
 def test_the_score_is_the_log_probability_of_the_best_path(paths):
     given_emissions = emissions(*paths)
-    for i, hypothesis in enumerate(Greedy()(given_emissions, TOKENIZER)):
+    for i, hypothesis in enumerate(GreedyDecoder()(given_emissions, TOKENIZER)):
         assert hypothesis.score == pytest.approx(float(given_emissions.row(i).max(-1).values.sum()), abs=1e-4)
 
 
 @pytest.mark.parametrize("seconds", [0.04, 0.02])
 def test_words_begin_at_their_first_frame_and_end_behind_their_last(seconds):
-    (hypothesis,) = Greedy()(emissions(frames("..aa.b__.bb.ab._"), seconds=seconds), TOKENIZER)
+    (hypothesis,) = GreedyDecoder()(emissions(frames("..aa.b__.bb.ab._"), seconds=seconds), TOKENIZER)
     spans = [(word.text, word.start / seconds, word.end / seconds) for word in hypothesis.words]
     assert spans == [("ab", pytest.approx(2), pytest.approx(6)), ("bab", pytest.approx(9), pytest.approx(14))]
 
 
 def test_a_blank_parts_equal_characters():
-    texts = [h.text for h in Greedy()(emissions(frames("aab"), frames("a.ab"), frames("a_ab")), TOKENIZER)]
+    texts = [h.text for h in GreedyDecoder()(emissions(frames("aab"), frames("a.ab"), frames("a_ab")), TOKENIZER)]
     assert texts == ["ab", "aab", "a ab"]
 
 
@@ -79,35 +79,35 @@ def test_a_word_is_as_sure_as_its_letters_are_in_their_likeliest_frames(frames):
             parts[-1].append(max(log_prob for _, log_prob in run))
     path, log_probs = np.array(frames, dtype=np.float64).reshape(-1, 2).T
     expected = [sum(part) / len(part) for part in parts if part]
-    assert sureness(path.astype(np.int64), log_probs, TOKENIZER).tolist() == pytest.approx(expected)
+    assert word_log_probs(path.astype(np.int64), log_probs, TOKENIZER).tolist() == pytest.approx(expected)
 
 
 def test_confidence_is_the_geometric_mean_of_each_characters_best_frame():
     probabilities = torch.tensor([[0.1, 0.0, 0.5, 0.4], [0.0, 0.0, 0.9, 0.1], [0.3, 0.1, 0.2, 0.4]])
-    (hypothesis,) = Greedy()(Emissions(probabilities.log()[None], torch.tensor([3]), 0.04), TOKENIZER)
+    (hypothesis,) = GreedyDecoder()(Emissions(probabilities.log()[None], torch.tensor([3]), 0.04), TOKENIZER)
     assert hypothesis.text == "ab"
     assert hypothesis.words[0].confidence == pytest.approx(math.sqrt(0.9 * 0.4))
     assert hypothesis.score == pytest.approx(math.log(0.5 * 0.9 * 0.4))
 
 
 def test_of_no_frames_nothing_is_heard():
-    nothing, something = Greedy()(emissions([], frames("a")), TOKENIZER)
+    nothing, something = GreedyDecoder()(emissions([], frames("a")), TOKENIZER)
     assert (nothing.text, nothing.score, nothing.words) == ("", 0.0, ())
     assert something.text == "a"
-    assert Greedy()(Emissions(torch.zeros(1, 0, 4), torch.tensor([0]), 0.04), TOKENIZER)[0].text == ""
-    assert Greedy()(Emissions(torch.zeros(0, 5, 4), torch.tensor([], dtype=torch.int64), 0.04), TOKENIZER) == []
+    assert GreedyDecoder()(Emissions(torch.zeros(1, 0, 4), torch.tensor([0]), 0.04), TOKENIZER)[0].text == ""
+    assert GreedyDecoder()(Emissions(torch.zeros(0, 5, 4), torch.tensor([], dtype=torch.int64), 0.04), TOKENIZER) == []
 
 
 def test_blanks_and_spaces_alone_are_no_words():
-    (hypothesis,) = Greedy()(emissions(frames("._..__.")), TOKENIZER)
+    (hypothesis,) = GreedyDecoder()(emissions(frames("._..__.")), TOKENIZER)
     assert hypothesis.text == ""
     assert hypothesis.words == ()
 
 
 def test_confidence_is_what_the_model_s_calibration_makes_of_it():
-    raw = Greedy()(emissions(frames(".aab._b.")), TOKENIZER)[0]
+    raw = GreedyDecoder()(emissions(frames(".aab._b.")), TOKENIZER)[0]
     unsure = replace(emissions(frames(".aab._b.")), calibration=Calibration(0.5, -1.0))
-    corrected = Greedy()(unsure, TOKENIZER)[0]
+    corrected = GreedyDecoder()(unsure, TOKENIZER)[0]
     assert corrected.text == raw.text
     for before, after in zip(raw.words, corrected.words, strict=True):
         assert after.confidence == pytest.approx(Calibration(0.5, -1.0)(before.confidence))
@@ -117,8 +117,10 @@ def test_confidence_is_what_the_model_s_calibration_makes_of_it():
 @given(st.lists(st.lists(st.integers(0, 3), min_size=12, max_size=12), min_size=1, max_size=5))
 def test_the_words_of_many_paths_are_those_of_each(paths):
     between_spaces = np.array([[1, *path, 1] for path in paths])
-    found = spelled(between_spaces, TOKENIZER)
+    found = spell_paths(between_spaces, TOKENIZER)
     for i, path in enumerate(between_spaces):
         mine = slice(found.bounds[i], found.bounds[i + 1])
-        expected = [(text, letters[0].start, letters[-1].end) for text, letters in words(runs(path), TOKENIZER)]
+        expected = [
+            (text, letters[0].start, letters[-1].end) for text, letters in group_words(token_spans(path), TOKENIZER)
+        ]
         assert list(zip(found.words[mine], found.starts[mine], found.ends[mine], strict=True)) == expected

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import asr.decode.forced_align as alignment
-from asr.decode.forced_align import _in_blocks, align
+from asr.decode.forced_align import _in_blocks, align_batch
 
 CASES = st.tuples(
     st.integers(1, 6),  # frames
@@ -52,7 +52,7 @@ def by_enumeration(log_probs, labels):
 @given(st.lists(CASES, min_size=1, max_size=3))
 def test_the_path_is_the_best_of_all_that_spell_the_labels_whoever_else_is_in_the_batch(cases):
     given_cases = [(emissions(frames, 4, seed), labels) for frames, labels, seed in cases]
-    for (log_probs, labels), found in zip(given_cases, align(*batch(given_cases)), strict=True):
+    for (log_probs, labels), found in zip(given_cases, align_batch(*batch(given_cases)), strict=True):
         score, spans = by_enumeration(log_probs, labels)
         assert found.score == pytest.approx(score, abs=1e-5)
         if score > -math.inf:
@@ -65,7 +65,7 @@ def test_the_path_is_the_best_of_all_that_spell_the_labels_whoever_else_is_in_th
 def test_it_is_torchaudios(frames, size):
     labels = torch.randint(1, 29, (size,), generator=torch.Generator().manual_seed(size)).tolist()
     log_probs = emissions(frames, 29, 0)
-    (found,) = align(*batch([(log_probs, labels)]))
+    (found,) = align_batch(*batch([(log_probs, labels)]))
     tokens, scores = torchaudio.functional.forced_align(log_probs[None], torch.tensor([labels]))
     spans = torchaudio.functional.merge_tokens(tokens[0], scores[0].exp())
     assert [(span.start, span.end) for span in spans] == list(zip(found.starts, found.ends, strict=True))
@@ -74,8 +74,8 @@ def test_it_is_torchaudios(frames, size):
 
 def test_labels_that_do_not_fit_have_no_alignment_and_leave_the_others_alone():
     fitting = (emissions(5, 4, 0), [1, 2])
-    good, bad = align(*batch([fitting, (emissions(2, 4, 1), [1, 1])]))
-    assert good.score == align(*batch([fitting]))[0].score
+    good, bad = align_batch(*batch([fitting, (emissions(2, 4, 1), [1, 1])]))
+    assert good.score == align_batch(*batch([fitting]))[0].score
     assert bad.score == -math.inf
     assert len(bad.starts) == len(bad.ends) == len(bad.log_probs) == 0
 
@@ -84,7 +84,7 @@ def test_labels_that_do_not_fit_have_no_alignment_and_leave_the_others_alone():
 def test_the_path_is_the_same_when_its_steps_are_held_in_blocks(case, block):
     frames, labels, seed = case
     log_probs = emissions(frames + 2 * len(labels), 4, seed)
-    (whole,) = align(*batch([(log_probs, labels)]))
+    (whole,) = align_batch(*batch([(log_probs, labels)]))
     path = _in_blocks(log_probs.numpy(), np.array(labels, dtype=np.int64), block)
     assert [token for token, _ in groupby(path.tolist()) if token] == labels
     assert float(log_probs[torch.arange(len(path)), torch.from_numpy(path)].sum()) == pytest.approx(
@@ -106,10 +106,10 @@ def test_a_long_recording_takes_far_less_memory_than_a_step_for_each_frame_and_l
     frames, size = 4_000, 2_000
     labels = torch.randint(1, 29, (size,), generator=torch.Generator().manual_seed(0)).tolist()
     long = batch([(emissions(frames, 29, 0), labels)])
-    (whole,) = align(*long)
+    (whole,) = align_batch(*long)
     monkeypatch.setattr(alignment, "WHOLE", 0)
     tracemalloc.start()
-    (blockwise,) = align(*long)
+    (blockwise,) = align_batch(*long)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert blockwise.score == pytest.approx(whole.score, rel=1e-6)

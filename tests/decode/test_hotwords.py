@@ -12,10 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decode import Beam, Greedy
+from asr.decode import BeamDecoder, GreedyDecoder
 from asr.decode.forced_align import best_path
-from asr.decode.hotwords import WEIGHT, Spotter, read
-from asr.decode.phrase_search import Tree, favour, follow, spot
+from asr.decode.hotwords import WEIGHT, HotwordBooster, read_hotwords
+from asr.decode.phrase_search import PhraseTrie, boost_phrases, find_phrases, phrase_path
 from asr.errors import ConfigError
 from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
@@ -62,7 +62,7 @@ def test_what_is_found_gains_as_much_as_the_best_of_all_paths(frames, phrase, we
     labels, bonus = TOKENIZER.encode(f" {phrase} "), weight * len(phrase)
     log_probs = random(frames, seed)
     expected = gain_by_enumeration(log_probs, labels, bonus)
-    found = spot(log_probs, Tree.of([labels], [bonus]))
+    found = find_phrases(log_probs, PhraseTrie.of([labels], [bonus]))
     if expected > 0:
         assert max(gain for *_, gain in found) == pytest.approx(expected, abs=1e-4)
     else:
@@ -76,7 +76,7 @@ def labels_of(tree, node):
 
 def spelled(log_probs, tree):
     """What is found, each with its labels."""
-    return [(labels_of(tree, node), *found) for node, *found in spot(log_probs, tree)]
+    return [(labels_of(tree, node), *found) for node, *found in find_phrases(log_probs, tree)]
 
 
 PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
@@ -85,31 +85,33 @@ PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
 @given(st.integers(3, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
 def test_phrases_that_begin_alike_are_found_as_each_is_alone(frames, bonus, seed):
     log_probs, labels = random(frames, seed), [TOKENIZER.encode(phrase) for phrase in PHRASES]
-    together = Tree.of(labels, bonus)
-    alone = [Tree.of([phrase], [nats]) for phrase, nats in zip(labels, bonus, strict=True)]
+    together = PhraseTrie.of(labels, bonus)
+    alone = [PhraseTrie.of([phrase], [nats]) for phrase, nats in zip(labels, bonus, strict=True)]
     assert sorted(spelled(log_probs, together)) == sorted(found for tree in alone for found in spelled(log_probs, tree))
 
 
 @given(st.integers(0, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
 def test_machine_code_finds_what_python_finds(frames, bonus, seed):
-    tree = Tree.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
+    tree = PhraseTrie.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
     log_probs = random(frames, seed)
-    found = spot(log_probs, tree)
-    assert found == spot.py_func(log_probs, tree)
+    found = find_phrases(log_probs, tree)
+    assert found == find_phrases.py_func(log_probs, tree)
     for node, start, end, _ in found:
-        path = follow(log_probs[start:end], tree, node)
-        assert (path == follow.py_func(log_probs[start:end], tree, node)).all()
+        path = phrase_path(log_probs[start:end], tree, node)
+        assert (path == phrase_path.py_func(log_probs[start:end], tree, node)).all()
         assert (path == best_path(log_probs[start:end], np.array(labels_of(tree, node)))).all()
     favoured, by_python = (np.pad(log_probs, ((1, 1), (0, 0)))[None] for _ in range(2))
-    favour(favoured, np.array([frames]), SPACE, tree)
-    favour.py_func(by_python, np.array([frames]), SPACE, tree)
+    boost_phrases(favoured, np.array([frames]), SPACE, tree)
+    boost_phrases.py_func(by_python, np.array([frames]), SPACE, tree)
     assert (favoured == by_python).all()
 
 
 def favoured_one_after_the_other(log_probs, tree):
     """What becomes of emissions that begin and end with a space."""
     after, taken = log_probs.copy(), np.zeros(len(log_probs), dtype=bool)
-    for node, start, end, _ in sorted(spot(log_probs, tree), key=lambda found: (-found[3], found[2] - found[1])):
+    for node, start, end, _ in sorted(
+        find_phrases(log_probs, tree), key=lambda found: (-found[3], found[2] - found[1])
+    ):
         if not taken[start + 1 : end - 1].any():
             taken[start + 1 : end - 1] = True
             for t, token in enumerate(best_path(log_probs[start:end], np.array(labels_of(tree, node))), start):
@@ -125,12 +127,12 @@ def favoured_one_after_the_other(log_probs, tree):
     st.integers(0, 10**6),
 )
 def test_of_phrases_in_one_place_the_one_that_gains_more_is_favoured(lengths, bonus, seed):
-    tree = Tree.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
+    tree = PhraseTrie.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
     rows = [random(frames, seed + i) for i, frames in enumerate(lengths)]
     batch = np.zeros((len(rows), max(lengths) + 2, 4), dtype=np.float32)
     for padded, row in zip(batch, rows, strict=True):
         padded[1 : len(row) + 1] = row
-    favour(batch, np.array(lengths), SPACE, tree)
+    boost_phrases(batch, np.array(lengths), SPACE, tree)
     for padded, row in zip(batch, rows, strict=True):
         between_spaces = np.full((len(row) + 2, 4), -1e4, dtype=np.float32)
         between_spaces[[0, -1], SPACE], between_spaces[1:-1] = 0.0, row
@@ -140,7 +142,7 @@ def test_of_phrases_in_one_place_the_one_that_gains_more_is_favoured(lengths, bo
 
 
 def test_machine_code_needs_no_place_where_it_is_kept():
-    code = "from asr.decode.spotting import spot; print(spot.stats.cache_path)"
+    code = "from asr.decode.phrase_search import find_phrases; print(find_phrases.stats.cache_path)"
     only = {**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=only)
     assert done.stdout.strip() == "None"
@@ -149,7 +151,7 @@ def test_machine_code_needs_no_place_where_it_is_kept():
 @given(st.integers(1, 12), st.floats(0.2, 8.0), st.integers(0, 10**6))
 def test_each_frame_holds_the_same_probabilities_made_smaller_but_for_the_path(frames, weight, seed):
     before = random(frames, seed)
-    (after,) = Spotter({"ab": weight, "b a": weight}, TOKENIZER)(before[None], np.array([frames]))
+    (after,) = HotwordBooster({"ab": weight, "b a": weight}, TOKENIZER)(before[None], np.array([frames]))
     assert after.shape == before.shape
     assert np.allclose(after.max(1), before.max(1), atol=1e-5)
     assert (np.sort(after, 1) <= np.sort(before, 1) + 1e-5).all()
@@ -158,16 +160,16 @@ def test_each_frame_holds_the_same_probabilities_made_smaller_but_for_the_path(f
 @given(st.integers(2, 12), st.integers(0, 10**6))
 def test_the_likeliest_path_spells_what_was_found(frames, seed):
     log_probs = random(frames, seed)
-    heard = Greedy(hotwords=["ab:4"])(emissions(log_probs), TOKENIZER)[0].text
+    heard = GreedyDecoder(hotwords=["ab:4"])(emissions(log_probs), TOKENIZER)[0].text
     padded = np.full((frames + 2, 4), -1e4, dtype=np.float32)
     padded[[0, -1], SPACE], padded[1:-1] = 0.0, log_probs
-    if spot(padded, Tree.of([TOKENIZER.encode(" ab ")], [8.0])):
+    if find_phrases(padded, PhraseTrie.of([TOKENIZER.encode(" ab ")], [8.0])):
         assert "ab" in heard.split()
     else:
-        assert heard == Greedy()(emissions(log_probs), TOKENIZER)[0].text
+        assert heard == GreedyDecoder()(emissions(log_probs), TOKENIZER)[0].text
 
 
-@pytest.mark.parametrize("decoder", [Greedy, lambda **settings: Beam(workers=1, **settings)])
+@pytest.mark.parametrize("decoder", [GreedyDecoder, lambda **settings: BeamDecoder(workers=1, **settings)])
 def test_a_name_that_was_nearly_heard_is_heard_and_the_rest_stays(decoder):
     said = spoken("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
     assert decoder()(emissions(said), ENGLISH)[0].text == "jonson said hi"
@@ -179,18 +181,18 @@ def test_a_name_that_was_nearly_heard_is_heard_and_the_rest_stays(decoder):
 def test_none_is_forced():
     said = spoken("..t.h.e._.c.a.t._.s.a.t.")
     for weight in (0.5, 1.0, WEIGHT):
-        assert Greedy(hotwords=[f"margaret:{weight}"])(emissions(said), ENGLISH)[0].text == "the cat sat"
+        assert GreedyDecoder(hotwords=[f"margaret:{weight}"])(emissions(said), ENGLISH)[0].text == "the cat sat"
 
 
 def test_neighbours_share_the_space_between_them():
     said = spoken("a.n.m._.s.m.i.t._.h.i")
-    heard = Greedy(hotwords=["ann:3", "smith:3", "hi:3"])(emissions(said), ENGLISH)[0]
+    heard = GreedyDecoder(hotwords=["ann:3", "smith:3", "hi:3"])(emissions(said), ENGLISH)[0]
     assert heard.text == "ann smith hi"
 
 
 def test_a_hotword_does_not_depend_on_who_else_is_in_the_batch():
     rows = [spoken("j.o.n._.h.i", 1), spoken("h.e._.j.o.n.n._.h.a.s._.j.o.n", 2), spoken(".", 3)]
-    decoder = Greedy(hotwords=["john:3"])
+    decoder = GreedyDecoder(hotwords=["john:3"])
     alone = [decoder(emissions(row), ENGLISH)[0].text for row in rows]
     assert [h.text for h in decoder(emissions(*rows), ENGLISH)] == alone
     assert alone == ["john hi", "he john has john", ""]
@@ -199,21 +201,21 @@ def test_a_hotword_does_not_depend_on_who_else_is_in_the_batch():
 def test_a_lexicon_gets_the_hotwords(tmp_path):
     (tmp_path / "words").write_text("said\nhi\nson\n")
     said = spoken("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
-    without = Beam(lexicon=tmp_path / "words", workers=1)(emissions(said), ENGLISH)[0].text
-    beam = Beam(lexicon=tmp_path / "words", hotwords=["johnson"], workers=1)
+    without = BeamDecoder(lexicon=tmp_path / "words", workers=1)(emissions(said), ENGLISH)[0].text
+    beam = BeamDecoder(lexicon=tmp_path / "words", hotwords=["johnson"], workers=1)
     assert "johnson" not in without
     assert beam(emissions(said), ENGLISH)[0].text == "johnson said hi"
 
 
 def test_hotwords_come_from_lists_and_files_with_weights(tmp_path):
     (tmp_path / "names.txt").write_text("Ann Smith\n\nO'Hara:2.5\n", encoding="utf-8")
-    assert read(["Oslo", str(tmp_path / "names.txt"), "Bergen : 3"]) == {
+    assert read_hotwords(["Oslo", str(tmp_path / "names.txt"), "Bergen : 3"]) == {
         "oslo": WEIGHT,
         "ann smith": WEIGHT,
         "o'hara": 2.5,
         "bergen": 3.0,
     }
-    assert read(tmp_path / "names.txt") == {"ann smith": WEIGHT, "o'hara": 2.5}
+    assert read_hotwords(tmp_path / "names.txt") == {"ann smith": WEIGHT, "o'hara": 2.5}
 
 
 @pytest.mark.parametrize(
@@ -230,6 +232,6 @@ def test_hotwords_come_from_lists_and_files_with_weights(tmp_path):
 )
 def test_what_is_no_hotword_is_named(hotwords, said):
     with pytest.raises(ConfigError) as caught:
-        Greedy(hotwords=hotwords)(emissions(spoken(".")), ENGLISH)
+        GreedyDecoder(hotwords=hotwords)(emissions(spoken(".")), ENGLISH)
     assert str(caught.value).startswith("decoder.hotwords: ")
     assert said in str(caught.value)

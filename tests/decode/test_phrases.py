@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decode import Closed
+from asr.decode import PhraseDecoder
 from asr.errors import ConfigError
 from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
@@ -42,7 +42,7 @@ def likelihood(log_probs, phrase):
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 10**6))
 def test_what_is_heard_is_the_phrase_of_the_highest_exact_likelihood(frames, seed):
     given_emissions = emissions(*frames, seed=seed)
-    for i, hypothesis in enumerate(Closed(phrases=PHRASES)(given_emissions, TOKENIZER)):
+    for i, hypothesis in enumerate(PhraseDecoder(phrases=PHRASES)(given_emissions, TOKENIZER)):
         by_hand = {phrase: likelihood(given_emissions.row(i), phrase) for phrase in PHRASES}
         assert hypothesis.score == pytest.approx(max(by_hand.values()), abs=1e-4)
         assert by_hand[hypothesis.text] == pytest.approx(max(by_hand.values()), abs=1e-4)
@@ -51,26 +51,26 @@ def test_what_is_heard_is_the_phrase_of_the_highest_exact_likelihood(frames, see
 
 
 def test_words_carry_the_times_of_the_best_alignment():
-    (hypothesis,) = Closed(phrases=["a b", "bb"])(saying(".aa._.b."), TOKENIZER)
+    (hypothesis,) = PhraseDecoder(phrases=["a b", "bb"])(saying(".aa._.b."), TOKENIZER)
     spans = [(word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in hypothesis.words]
     assert spans == [("a", 1, 3), ("b", 6, 7)]
     assert all(word.confidence > 0.99 for word in hypothesis.words)
 
 
 def test_with_a_penalty_something_else_is_none_of_them():
-    heard = Closed(phrases=["ab", "ba"], none_penalty=5.0)
+    heard = PhraseDecoder(phrases=["ab", "ba"], none_penalty=5.0)
     assert heard(saying(".a.b."), TOKENIZER)[0].text == "ab"
     assert heard(saying(".b.b.b."), TOKENIZER)[0].text == ""
-    assert Closed(phrases=["ab", "ba"])(saying(".b.b.b."), TOKENIZER)[0].text != ""
+    assert PhraseDecoder(phrases=["ab", "ba"])(saying(".b.b.b."), TOKENIZER)[0].text != ""
 
 
 def test_an_utterance_too_short_for_every_phrase_is_none_of_them():
-    assert [h.text for h in Closed(phrases=["aab"])(emissions(2, 1), TOKENIZER)] == ["", ""]
+    assert [h.text for h in PhraseDecoder(phrases=["aab"])(emissions(2, 1), TOKENIZER)] == ["", ""]
 
 
 def test_phrases_come_from_a_file_as_well_normalised_and_once(tmp_path):
     (tmp_path / "words.txt").write_text("A\n\nb a!\na\n")
-    assert Closed(phrases=str(tmp_path / "words.txt")).phrases == ("a", "b a")
+    assert PhraseDecoder(phrases=str(tmp_path / "words.txt")).phrases == ("a", "b a")
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_phrases_come_from_a_file_as_well_normalised_and_once(tmp_path):
 )
 def test_a_list_that_cannot_be_heard_is_refused_by_name(phrases, why):
     with pytest.raises(ConfigError, match=why):
-        Closed(phrases=phrases)(emissions(3), TOKENIZER)
+        PhraseDecoder(phrases=phrases)(emissions(3), TOKENIZER)

@@ -8,15 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.audio.vad import speech_bounds
-from asr.decode import Beam, Closed, Greedy
-from asr.decode.timing import Clock, fit_reach
-from asr.nn.emissions import AT_TOKENS, Emissions, Reach
+from asr.audio.vad import detect_speech
+from asr.decode import BeamDecoder, GreedyDecoder, PhraseDecoder
+from asr.decode.timing import WordTimer, fit_boundary_offsets
+from asr.nn.emissions import NO_OFFSET, BoundaryOffsets, Emissions
 from asr.text import Tokenizer
 
 
 def test_words_reach_beyond_their_tokens_but_half_way_to_a_neighbour_at_most():
-    clock = Clock(0.04, Reach(0.1, 0.2))
+    clock = WordTimer(0.04, BoundaryOffsets(0.1, 0.2))
     times = clock([5, 10, 30], [8, 12, 31], 40)
     assert np.allclose(times, [(0.10, 0.36), (0.36, 0.68), (1.10, 1.44)])  # 0.36 lies between 0.32 and 0.40
     assert np.allclose(clock([1], [39], 40), [(0.0, 1.6)])
@@ -24,7 +24,7 @@ def test_words_reach_beyond_their_tokens_but_half_way_to_a_neighbour_at_most():
 
 
 def test_without_a_reach_words_are_where_their_tokens_are():
-    assert np.allclose(Clock(0.04)([2, 6], [4, 7], 9), [(0.08, 0.16), (0.24, 0.28)])
+    assert np.allclose(WordTimer(0.04)([2, 6], [4, 7], 9), [(0.08, 0.16), (0.24, 0.28)])
 
 
 @given(
@@ -38,7 +38,7 @@ def test_words_never_overlap_nor_leave_the_recording(gaps, lead, tail):
         starts.append(at + gap)
         at += gap + size
         ends.append(at)
-    times = Clock(0.04, Reach(lead, tail))(starts, ends, at + 3)
+    times = WordTimer(0.04, BoundaryOffsets(lead, tail))(starts, ends, at + 3)
     flat = [time for word in times for time in word]
     assert flat == sorted(flat)
     assert flat[0] >= 0
@@ -49,26 +49,28 @@ def test_words_never_overlap_nor_leave_the_recording(gaps, lead, tail):
 
 
 def test_the_reach_is_the_median_and_never_negative():
-    assert fit_reach([(0.1, -0.2), (0.3, -0.1), (5.0, 0.0)]) == Reach(0.3, 0.0)
-    assert fit_reach([]) == AT_TOKENS
+    assert fit_boundary_offsets([(0.1, -0.2), (0.3, -0.1), (5.0, 0.0)]) == BoundaryOffsets(0.3, 0.0)
+    assert fit_boundary_offsets([]) == NO_OFFSET
 
 
 def test_speech_is_found_between_silences(sound):
     waveform = np.concatenate([np.zeros(8_000), sound(1.0), np.zeros(4_000)]).astype(np.float32)
     waveform += 1e-4 * np.random.default_rng(0).standard_normal(len(waveform)).astype(np.float32)
-    start, end = speech_bounds(waveform)
+    start, end = detect_speech(waveform)
     assert start == pytest.approx(0.5, abs=0.05)
     assert end == pytest.approx(1.5, abs=0.05)
 
 
 def test_where_speech_begins_is_not_told_of_what_hardly_changes(sound):
-    assert speech_bounds(np.zeros(16_000, dtype=np.float32)) is None
-    assert speech_bounds(np.random.default_rng(0).standard_normal(16_000).astype(np.float32)) is None
-    assert speech_bounds(np.zeros(10, dtype=np.float32)) is None
+    assert detect_speech(np.zeros(16_000, dtype=np.float32)) is None
+    assert detect_speech(np.random.default_rng(0).standard_normal(16_000).astype(np.float32)) is None
+    assert detect_speech(np.zeros(10, dtype=np.float32)) is None
 
 
 @pytest.mark.parametrize(
-    "decoder", [Greedy(), Beam(workers=1), Closed(phrases=["ab a"])], ids=lambda d: type(d).__name__
+    "decoder",
+    [GreedyDecoder(), BeamDecoder(workers=1), PhraseDecoder(phrases=["ab a"])],
+    ids=lambda d: type(d).__name__,
 )
 def test_every_decoder_reaches(decoder):
     tokenizer = Tokenizer((" ", "a", "b"))
@@ -76,7 +78,7 @@ def test_every_decoder_reaches(decoder):
     log_probs = torch.full((1, len(path), 4), -12.0)
     log_probs[0, torch.arange(len(path)), torch.tensor(path)] = 0.0
     plain = Emissions(log_probs.log_softmax(-1), torch.tensor([len(path)]), 0.04)
-    (hypothesis,) = decoder(replace(plain, reach=Reach(0.04, 0.02)), tokenizer)
+    (hypothesis,) = decoder(replace(plain, boundary_offsets=BoundaryOffsets(0.04, 0.02)), tokenizer)
     assert [(word.text, word.start, word.end) for word in hypothesis.words] == [
         ("ab", pytest.approx(0.04), pytest.approx(0.18)),
         ("a", pytest.approx(0.28), pytest.approx(0.38)),

@@ -12,7 +12,7 @@ from asr.text import Tokenizer
 
 def draw(probabilities, **texts):
     features = torch.randn(4 * len(probabilities), 80)
-    return picture.emissions_figure(features, probabilities.log(), Tokenizer((" ", "a", "b")), seconds=0.4, **texts)
+    return picture.plot_emissions(features, probabilities.log(), Tokenizer((" ", "a", "b")), seconds=0.4, **texts)
 
 
 def labels(figure):
@@ -45,14 +45,14 @@ def test_reference_and_hypothesis_stand_above_and_time_is_in_seconds(probabiliti
 
 
 def test_save_writes_a_png_and_makes_the_folder(probabilities, tmp_path):
-    path = tmp_path / "pictures" / "0.png"
-    picture.save(draw(probabilities, reference="$x$ 100%"), path)
+    path = tmp_path / "plots" / "0.png"
+    picture.save_figure(draw(probabilities, reference="$x$ 100%"), path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert "matplotlib.pyplot" not in sys.modules or sys.modules["matplotlib.pyplot"].get_fignums() == []
 
 
 def test_the_best_point_of_a_surface_has_a_ring():
-    figure = picture.surface_figure({(0.0, 0.0): 0.5, (1.0, 4.0): 0.25, (2.0, 4.0): 0.75}, (1.0, 4.0))
+    figure = picture.plot_tuning_surface({(0.0, 0.0): 0.5, (1.0, 4.0): 0.25, (2.0, 4.0): 0.75}, (1.0, 4.0))
     points, ring = figure.axes[0].collections
     assert points.get_array().tolist() == [50, 25, 75]
     assert ring.get_offsets().tolist() == [[1.0, 4.0]]
@@ -60,7 +60,7 @@ def test_the_best_point_of_a_surface_has_a_ring():
 
 
 def test_reliability_is_drawn_with_the_number_of_words_in_each_bin():
-    figure = picture.reliability_figure(Reliability.of([(0.95, True)] * 3 + [(0.15, False)] * 2))
+    figure = picture.plot_reliability(Reliability.of([(0.95, True)] * 3 + [(0.15, False)] * 2))
     _, drawn = figure.axes[0].lines
     assert drawn.get_ydata().tolist() == [0.0, 1.0]
     assert [text.get_text() for text in figure.axes[0].texts] == ["2", "3"]

@@ -9,7 +9,7 @@ import pytest
 from asr.data.manifest import Utterance
 from asr.decode import Hypothesis, Word
 from asr.evaluation.report import Evaluation, Result
-from asr.evaluation.wer import compare
+from asr.evaluation.wer import score_utterance
 
 LINES = [  # file, seconds, speaker, said, heard
     ("a.wav", 0.5, "anna", "one two", "one two"),
@@ -25,7 +25,7 @@ def evaluation():
         Result(
             Utterance(Path(file), seconds, said, speaker=speaker),
             Hypothesis(heard, -2.0, tuple(Word(w, 0.0, 0.1, 0.5) for w in heard.split())),
-            compare(said, heard),
+            score_utterance(said, heard),
         )
         for file, seconds, speaker, said, heard in LINES
     ]
@@ -85,8 +85,10 @@ def test_only_as_many_speakers_are_shown_as_asked_for(evaluation):
 
 
 def test_names_with_brackets_are_shown_as_they_are():
-    result = Result(Utterance(Path("a.wav"), 1.0, "a", speaker="[red]x"), Hypothesis("a", 0.0), compare("a", "a"))
-    other = Result(Utterance(Path("b.wav"), 1.0, "a", speaker="y"), Hypothesis("a", 0.0), compare("a", "a"))
+    result = Result(
+        Utterance(Path("a.wav"), 1.0, "a", speaker="[red]x"), Hypothesis("a", 0.0), score_utterance("a", "a")
+    )
+    other = Result(Utterance(Path("b.wav"), 1.0, "a", speaker="y"), Hypothesis("a", 0.0), score_utterance("a", "a"))
     out = io.StringIO()
     Evaluation([result, other], 1.0).show(out)
     assert "[red]x" in out.getvalue()

@@ -13,8 +13,8 @@ from asr.decode import forced_align as align
 from asr.errors import AsrError, AudioError, TextError
 from asr.inference import aligner as module
 from asr.inference.aligner import Aligner
-from asr.inference.longform import together
-from asr.inference.timeline import Recording, Timeline
+from asr.inference.longform import compute_batch_emissions
+from asr.inference.timeline import AlignmentRequest, Timeline
 from asr.text import Tokenizer
 
 FRAME = 0.04
@@ -31,10 +31,10 @@ def times(timeline):
 
 def test_words_and_characters_are_where_the_alignment_has_them(aligner, recording):
     path = recording("a.wav", 1.5)
-    (timeline,) = aligner.align([Recording("a", path, "He, said!")])
-    log_probs = together(aligner.model, [torch.from_numpy(audio.read(path))])
+    (timeline,) = aligner.align([AlignmentRequest("a", path, "He, said!")])
+    log_probs = compute_batch_emissions(aligner.model, [torch.from_numpy(audio.load(path))])
     labels = torch.tensor([aligner.model.tokenizer.encode("he said")])
-    (expected,) = align.align(log_probs.log_probs, log_probs.lengths, labels, torch.tensor([7]))
+    (expected,) = align.align_batch(log_probs.log_probs, log_probs.lengths, labels, torch.tensor([7]))
     starts = [round(c.start / FRAME) for word in timeline.words for c in word.characters]
     assert starts == np.delete(expected.starts, 2).tolist()
     he, said = timeline.words
@@ -47,7 +47,9 @@ def test_words_and_characters_are_where_the_alignment_has_them(aligner, recordin
 
 def test_a_model_that_writes_pieces_puts_pieces_on_the_axis(build, recording):
     tokenizer = Tokenizer((*Tokenizer.english().tokens, "he", "sa", "id", "said"))
-    (timeline,) = Aligner(build(tokenizer=tokenizer)).align([Recording("a", recording("a.wav", 1.5), "He saids!")])
+    (timeline,) = Aligner(build(tokenizer=tokenizer)).align(
+        [AlignmentRequest("a", recording("a.wav", 1.5), "He saids!")]
+    )
     assert [[c.text for c in word.characters] for word in timeline.words] == [["he"], ["said", "s"]]
     for word in timeline.words:
         assert (word.start, word.end) == (word.characters[0].start, word.characters[-1].end)
@@ -56,14 +58,14 @@ def test_a_model_that_writes_pieces_puts_pieces_on_the_axis(build, recording):
 def test_scores_are_means_over_frames_that_either_the_text_or_the_best_path_gives_a_character():
     probabilities = torch.tensor([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7], [0.9, 0.05, 0.05]]) + 1e-9
     log_probs = probabilities.log()[None]
-    (both,) = align.align(log_probs, torch.tensor([4]), torch.tensor([[1, 2]]), torch.tensor([2]))
-    (half,) = align.align(log_probs, torch.tensor([4]), torch.tensor([[1]]), torch.tensor([1]))
+    (both,) = align.align_batch(log_probs, torch.tensor([4]), torch.tensor([[1, 2]]), torch.tensor([2]))
+    (half,) = align.align_batch(log_probs, torch.tensor([4]), torch.tensor([[1]]), torch.tensor([1]))
     assert module._score(log_probs[0].numpy(), both) == pytest.approx(math.sqrt(0.8 * 0.7), abs=1e-4)
     assert module._score(log_probs[0].numpy(), half) == pytest.approx(math.sqrt(0.8 * 0.2), abs=1e-4)
 
 
 def test_what_scores_less_than_the_threshold_is_marked(build, recording):
-    what = [Recording("a", recording("a.wav", 1.5), "he said")]
+    what = [AlignmentRequest("a", recording("a.wav", 1.5), "he said")]
     (strict,) = Aligner(build(), min_score=1.0).align(what)
     (mild,) = Aligner(build(), min_score=0.0).align(what)
     assert not strict.fits
@@ -74,7 +76,7 @@ def test_what_scores_less_than_the_threshold_is_marked(build, recording):
 
 
 def test_a_recording_is_aligned_alike_alone_and_with_others_and_the_order_is_kept(aligner, utterances, monkeypatch):
-    recordings = [Recording(str(i), u.audio, u.text or "x") for i, u in enumerate(utterances)]
+    recordings = [AlignmentRequest(str(i), u.audio, u.text or "x") for i, u in enumerate(utterances)]
     alone = [next(aligner.align([recording])) for recording in recordings]
     for pool in (module.POOL, 1.0):
         monkeypatch.setattr(module, "POOL", pool)
@@ -97,7 +99,7 @@ def test_what_cannot_be_aligned_says_why_and_leaves_the_others_alone(aligner, re
         (cut, "a word", (AudioError, "cut off")),
         (good, "a word", None),
     ]
-    results = list(aligner.align([Recording(path.name, path, text) for path, text, _ in cases]))
+    results = list(aligner.align([AlignmentRequest(path.name, path, text) for path, text, _ in cases]))
     for (path, _, error), result in zip(cases, results, strict=True):
         if error is None:
             assert times(result) == times(results[0])
@@ -112,32 +114,32 @@ def test_of_recordings_none_of_which_can_be_read_all_are_named(aligner, tmp_path
     cut = tmp_path / "cut.flac"
     soundfile.write(cut, 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
     cut.write_bytes(cut.read_bytes()[:9_000])
-    results = list(aligner.align([Recording("cut", cut, "a")] * count))
+    results = list(aligner.align([AlignmentRequest("cut", cut, "a")] * count))
     assert [type(result) for result in results] == [AudioError] * count
     assert not list(aligner.align([]))
 
 
 def test_times_of_a_piece_count_from_the_beginning_of_the_file(aligner, recording, tmp_path):
     path = recording("a.wav", 3.0)
-    soundfile.write(tmp_path / "piece.wav", audio.read(path, offset=1.0, duration=1.5), 16_000)
-    (whole,) = aligner.align([Recording("a", tmp_path / "piece.wav", "he said")])
-    (piece,) = aligner.align([Recording("a", path, "he said", offset=1.0, duration=1.5)])
+    soundfile.write(tmp_path / "piece.wav", audio.load(path, offset=1.0, duration=1.5), 16_000)
+    (whole,) = aligner.align([AlignmentRequest("a", tmp_path / "piece.wav", "he said")])
+    (piece,) = aligner.align([AlignmentRequest("a", path, "he said", offset=1.0, duration=1.5)])
     assert (piece.start, piece.end) == (1.0, 2.5)
     assert [start for _, start, _ in times(piece)] == pytest.approx([1 + start for _, start, _ in times(whole)])
 
 
 def test_no_time_lies_behind_the_end(aligner, recording):
     path = recording("a.wav", 0.512)  # its last frame begins at 0.48 s
-    (timeline,) = aligner.align([Recording("a", path, "abcdefghijklm")])
+    (timeline,) = aligner.align([AlignmentRequest("a", path, "abcdefghijklm")])
     assert isinstance(timeline, Timeline)
     assert timeline.words[-1].end == timeline.end == pytest.approx(0.512)
 
 
 def test_a_long_recording_is_aligned_in_windows(build, recording, monkeypatch):
-    path, aligner = recording("a.wav", 4.0), Aligner(build(features={"normalise": "none"}))
-    (whole,) = aligner.align([Recording("a", path, "he said it all")])
-    narrow = partial(module.longform.emissions, window=1.0, context=1.0)
-    monkeypatch.setattr(module.longform, "emissions", narrow)
-    (windowed,) = aligner.align([Recording("a", path, "he said it all")])
+    path, aligner = recording("a.wav", 4.0), Aligner(build(features={"normalize": "none"}))
+    (whole,) = aligner.align([AlignmentRequest("a", path, "he said it all")])
+    narrow = partial(module.longform.compute_emissions, window=1.0, context=1.0)
+    monkeypatch.setattr(module.longform, "compute_emissions", narrow)
+    (windowed,) = aligner.align([AlignmentRequest("a", path, "he said it all")])
     assert not isinstance(windowed, AsrError)
     assert [start for _, start, _ in times(windowed)] == pytest.approx([start for _, start, _ in times(whole)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.inference.timeline import FORMATS, Ctm, Span, Srt, TextGrid, TimedWord, Timeline
+from asr.inference.timeline import FORMATS, Ctm, Srt, TextGrid, TimedSpan, TimedWord, Timeline
 
 FRAME = 0.04
 
@@ -19,7 +19,7 @@ def timed(words, *, start=0.0, end=None, score=0.9, fits=True):
     for written, first, frames, sure in words:
         text = written.strip(".,!?\"'").lower()
         edges = [start + (first + i * frames / len(text)) * FRAME for i in range(len(text) + 1)]
-        letters = tuple(Span(c, a, b, sure) for c, (a, b) in zip(text, pairwise(edges), strict=True))
+        letters = tuple(TimedSpan(c, a, b, sure) for c, (a, b) in zip(text, pairwise(edges), strict=True))
         made.append(TimedWord(text, edges[0], edges[-1], sure, written, sure >= 0.15, letters))
     end = (made[-1].end if made else start + 1.0) if end is None else end
     return Timeline(" ".join(word.text for word in made), start, end, score, fits, tuple(made))

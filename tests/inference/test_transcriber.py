@@ -49,7 +49,7 @@ def test_a_recording_that_cannot_be_read_is_an_audio_error(tmp_path, transcriber
 
 
 def test_a_batch_is_heard_as_its_recordings_one_by_one(utterances, transcriber):
-    waveforms = [asr.audio.read(utterance.audio) for utterance in utterances]
+    waveforms = [asr.audio.load(utterance.audio) for utterance in utterances]
     batch = collate([Example(utterance, ()) for utterance in utterances], waveforms)
     for utterance, heard in zip(utterances, transcriber.transcribe_batch(batch), strict=True):
         alone = transcriber.transcribe(utterance.audio)

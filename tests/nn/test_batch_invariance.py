@@ -64,12 +64,12 @@ def test_gradients_of_the_summed_loss_are_the_same_alone_and_in_batches_of_8(siz
     assert relative_difference(gradients(model, waveforms, 8), gradients(model, waveforms, 1)) < 2e-5
 
 
-@pytest.mark.parametrize("normalise", ["utterance", "corpus", "none"])
+@pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 @settings(max_examples=15)
 @given(lengths=st.lists(st.integers(512, 9_000), min_size=2, max_size=5), seed=st.integers(0, 99))
-def test_log_probs_are_the_same_alone_and_together_whatever_the_lengths(build, cell, normalise, lengths, seed):
-    model = build(cell=cell, features={"normalise": normalise})
+def test_log_probs_are_the_same_alone_and_together_whatever_the_lengths(build, cell, normalize, lengths, seed):
+    model = build(cell=cell, features={"normalize": normalize})
     generator = torch.Generator().manual_seed(seed)
     waveforms = [0.1 * torch.randn(n, generator=generator) for n in lengths]
     assert difference(log_probs(model, waveforms, len(lengths)), log_probs(model, waveforms, 1)) < 1e-5

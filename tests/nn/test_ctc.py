@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from asr.errors import ConfigError, ModelError
 from asr.nn.ctc import CTCModel
-from asr.nn.emissions import AS_IT_IS, Calibration
+from asr.nn.emissions import IDENTITY_CALIBRATION, Calibration
 from asr.text import Tokenizer
 
 HEADER = {
@@ -42,7 +42,7 @@ def test_emissions_are_log_probabilities_40_ms_apart(build, batch):
 def test_frames_tells_the_lengths_of_the_emissions_beforehand(build):
     model = build()
     samples = torch.tensor([0, 3, 511, 512, 672, 1151, 1152, 5_000, 16_000])
-    assert torch.equal(model.frames(samples), model(torch.zeros(9, 16_000), samples).lengths)
+    assert torch.equal(model.output_lengths(samples), model(torch.zeros(9, 16_000), samples).lengths)
 
 
 def test_log_probs_are_float32_under_autocast(build, batch):
@@ -50,10 +50,10 @@ def test_log_probs_are_float32_under_autocast(build, batch):
         assert build()(*batch).log_probs.dtype == torch.float32
 
 
-@pytest.mark.parametrize("settings", [{}, {"cell": "lstm", "layers": 1}, {"cell": "rnn"}])
+@pytest.mark.parametrize("settings", [{}, {"cell": "lstm", "num_layers": 1}, {"cell": "rnn"}])
 def test_save_and_load_give_back_the_model_bit_for_bit(build, batch, tmp_path, settings):
     model = build(tokenizer=Tokenizer.from_texts(["größer, ok"]), **settings)
-    model.features.mean.normal_()
+    model.features.cmvn_mean.normal_()
     model.save(tmp_path / "model.safetensors", scores={"val_wer": 0.125})
     loaded = CTCModel.load(tmp_path / "model.safetensors")
     before, after = model.state_dict(), loaded.state_dict()
@@ -74,13 +74,13 @@ def test_a_loaded_model_saves_to_the_same_bytes(build, tmp_path):
 
 
 def test_the_file_s_header_says_what_the_model_is(build, tmp_path):
-    build(features={"normalise": "corpus"}).save(tmp_path / "model.safetensors", scores={"val_wer": 0.125})
+    build(features={"normalize": "corpus"}).save(tmp_path / "model.safetensors", scores={"val_wer": 0.125})
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
         header = json.loads(file.metadata()["asr"])
     assert header["format"] == "asr-ctc-1"
-    assert header["features"] == {"_target_": "asr.nn.features.LogMel", "normalise": "corpus"}
+    assert header["features"] == {"_target_": "asr.nn.features.LogMel", "normalize": "corpus"}
     assert header["encoder"]["_target_"] == "asr.nn.encoder.Encoder"
-    assert header["encoder"]["hidden"] == 12
+    assert header["encoder"]["hidden_size"] == 12
     assert "".join(header["tokens"]) == " 'abcdefghijklmnopqrstuvwxyz"
     assert header["scores"] == {"val_wer": 0.125}
     assert header["version"]
@@ -96,12 +96,12 @@ def test_the_calibration_of_its_confidence_goes_with_a_model(build, batch, tmp_p
 
 @pytest.mark.parametrize(
     ("kept", "found"),
-    [({}, AS_IT_IS), ({"confidence": torch.tensor([0.75, -1.5])}, Calibration(0.75, 0.75, -1.5))],
+    [({}, IDENTITY_CALIBRATION), ({"calibration_params": torch.tensor([0.75, -1.5])}, Calibration(0.75, 0.75, -1.5))],
 )
 def test_a_model_from_before_confidence_was_calibrated_so_still_loads(build, tmp_path, kept, found):
     build().save(tmp_path / "new.safetensors")
     with safe_open(tmp_path / "new.safetensors", framework="pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys() if name != "confidence"}  # noqa: SIM118
+        weights = {name: file.get_tensor(name) for name in file.keys() if name != "calibration_params"}  # noqa: SIM118
         save_file(weights | kept, tmp_path / "old.safetensors", metadata=file.metadata())
     assert CTCModel.load(tmp_path / "old.safetensors").calibration == found
 
@@ -115,7 +115,7 @@ def test_a_model_adopts_another_s_weights_and_the_characters_that_both_have(buil
         tokenizer=Tokenizer((" ", "b", "a", "é")),
     )
     fresh = new.head.weight[4].clone()
-    new.adopt(old)
+    new.init_from(old)
     for ours, theirs in zip(new.encoder.parameters(), old.encoder.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     at = [0, *old.tokenizer.encode(" ba")]
@@ -125,7 +125,7 @@ def test_a_model_adopts_another_s_weights_and_the_characters_that_both_have(buil
 
 
 def test_what_intermediate_layers_give_is_what_the_head_makes_of_them_and_goes_back_in(build, batch, tmp_path):
-    model = build(layers=2, intermediate=[1])
+    model = build(num_layers=2, intermediate=[1])
     emissions = model(*batch)
     features, lengths = model.features(*batch)
     below = []
@@ -142,19 +142,19 @@ def test_what_intermediate_layers_give_is_what_the_head_makes_of_them_and_goes_b
 def test_what_goes_back_in_is_adopted_by_the_tokens_that_both_have(build):
     old, new = build(intermediate=[1]), build(intermediate=[1], tokenizer=Tokenizer((" ", "b", "a", "é")))
     fresh = new.feedback.weight[:, 4].clone()
-    new.adopt(old)
+    new.init_from(old)
     assert torch.equal(new.feedback.weight[:, :4], old.feedback.weight[:, [0, *old.tokenizer.encode(" ba")]])
     assert torch.equal(new.feedback.weight[:, 4], fresh)
     assert torch.equal(new.feedback.bias, old.feedback.bias)
     with pytest.raises(ModelError, match=r"another architecture: feedback\.bias is missing there"):
-        new.adopt(build())
+        new.init_from(build())
 
 
 def test_weights_of_another_architecture_are_not_adopted(build):
     with pytest.raises(
         ModelError, match=r"another architecture: encoder\.final_norm\.bias is \(32,\) there and \(24,\) here"
     ):
-        build().adopt(build(hidden=16))
+        build().init_from(build(hidden_size=16))
 
 
 def refused(path):

@@ -18,19 +18,19 @@ LENGTHS = st.lists(st.integers(1, 13), min_size=1, max_size=5)
 CELLS = ("gru", "lstm", "rnn")
 
 
-def layer(cell, dim=5, hidden=4):
+def layer(cell, dim=5, hidden_size=4):
     torch.manual_seed(0)
-    return BiRNN(dim=dim, hidden=hidden, cell=cell)
+    return BiRNN(input_size=dim, hidden_size=hidden_size, cell=cell)
 
 
 def outcome(run, module, x, lengths):
     """Valid output, then the gradients of a weighted sum of it by the input and by every parameter."""
     x = x.clone().requires_grad_()
     module.zero_grad()
-    y = ln.zero_padding(run(x, lengths), lengths)
+    y = ln.mask_padding(run(x, lengths), lengths)
     weights = torch.linspace(-1, 1, y.numel(), device=y.device).view(y.shape)
     (y * weights).sum().backward()
-    return [y.detach(), ln.zero_padding(x.grad, lengths), *(p.grad.clone() for p in module.parameters())]
+    return [y.detach(), ln.mask_padding(x.grad, lengths), *(p.grad.clone() for p in module.parameters())]
 
 
 def torch_s_own(birnn, x, lengths):
@@ -42,7 +42,7 @@ def torch_s_own(birnn, x, lengths):
 FORMS = {
     "forward": BiRNN.forward,
     "reversed": BiRNN.reversed_within_length,
-    "packed": lambda birnn, x, lengths: birnn.packed(x, ln.Steps(lengths, x.shape[1])),
+    "packed": lambda birnn, x, lengths: birnn.packed(x, ln.PackedIndex(lengths, x.shape[1])),
 }
 
 
@@ -70,7 +70,7 @@ def test_a_row_equals_the_bare_layer_of_torch_over_that_row_alone(cell):
 
 def test_the_gru_is_that_of_the_equations():
     hidden, steps = 4, 7
-    birnn, x = layer("gru", hidden=hidden), torch.randn(1, steps, 5)
+    birnn, x = layer("gru", hidden_size=hidden), torch.randn(1, steps, 5)
     y = birnn(x, torch.tensor([steps]))[0]
     for suffix, order, columns in [
         ("l0", range(steps), slice(0, hidden)),
@@ -93,8 +93,8 @@ def test_the_gru_is_that_of_the_equations():
 def test_what_stands_at_padding_changes_no_valid_output(cell):
     birnn, lengths = layer(cell), torch.tensor([3, 8, 1])
     x = torch.randn(3, 8, 5)
-    noisy = torch.where(ln.mask(lengths, 8)[:, :, None], x, 100 * torch.randn(3, 8, 5))
-    valid = ln.mask(lengths, 8)
+    noisy = torch.where(ln.length_to_mask(lengths, 8)[:, :, None], x, 100 * torch.randn(3, 8, 5))
+    valid = ln.length_to_mask(lengths, 8)
     assert torch.equal(birnn(x, lengths)[valid], birnn(noisy, lengths)[valid])
 
 
@@ -119,20 +119,20 @@ def test_in_mixed_precision_on_a_cpu_a_layer_takes_torch_s_kernels_for_it():
     with torch.autocast("cpu", torch.bfloat16):
         y = birnn(x, lengths)
         assert torch.equal(y, birnn.reversed_within_length(x, lengths))
-    valid = ln.mask(lengths, 6)
+    valid = ln.length_to_mask(lengths, 6)
     assert 1e-5 < (y - birnn(x, lengths))[valid].abs().max() < 0.05
 
 
 def test_an_unknown_cell_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match="cell is 'gated'; it must be one of gru, lstm, rnn"):
-        BiRNN(dim=2, hidden=2, cell="gated")
+        BiRNN(input_size=2, hidden_size=2, cell="gated")
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=4), st.sampled_from([20, 33, 80]))
 def test_four_frames_become_one_rounded_up(lengths, bands):
     lengths = torch.tensor(lengths)
     frames = max(1, int(lengths.max()))
-    encoder = Encoder(bands=bands, channels=2, hidden=3, layers=1).eval()
+    encoder = Encoder(n_mels=bands, channels=2, hidden_size=3, num_layers=1).eval()
     y, after = encoder(torch.randn(len(lengths), frames, bands), lengths)
     assert after.tolist() == [-(-n // 4) for n in lengths.tolist()]
     assert torch.equal(after, Encoder.output_lengths(lengths))
@@ -141,16 +141,16 @@ def test_four_frames_become_one_rounded_up(lengths, bands):
 
 def test_the_convolutions_read_no_padding():
     torch.manual_seed(0)
-    subsampling, lengths = Subsampling(bands=8, channels=3, dim=4), torch.tensor([5, 9, 13])
+    subsampling, lengths = Subsampling(n_mels=8, channels=3, dim=4), torch.tensor([5, 9, 13])
     x = torch.randn(3, 13, 8)
-    y, after = subsampling(torch.where(ln.mask(lengths, 13)[:, :, None], x, float("nan")), lengths)
+    y, after = subsampling(torch.where(ln.length_to_mask(lengths, 13)[:, :, None], x, float("nan")), lengths)
     for i, n in enumerate(lengths.tolist()):
         alone, _ = subsampling(x[i : i + 1, :n], torch.tensor([n]))
         assert (alone[0] - y[i, : after[i]]).abs().max() < 1e-6
 
 
 def test_a_layer_is_a_residual_over_a_normalised_input():
-    encoder = Encoder(bands=8, channels=2, hidden=3, layers=2, dropout=0.5).eval()
+    encoder = Encoder(n_mels=8, channels=2, hidden_size=3, num_layers=2, dropout=0.5).eval()
     x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
     hidden, after = encoder.subsampling(x, lengths)
     for norm, birnn in zip(encoder.norms, encoder.layers, strict=True):
@@ -161,7 +161,7 @@ def test_a_layer_is_a_residual_over_a_normalised_input():
 
 
 def test_layers_above_an_intermediate_one_go_on_from_what_was_heard_there():
-    encoder = Encoder(bands=8, channels=2, hidden=3, layers=3, intermediate=[2]).eval()
+    encoder = Encoder(n_mels=8, channels=2, hidden_size=3, num_layers=3, intermediate=[2]).eval()
     x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
     hidden, _ = encoder.subsampling(x, lengths)
     for number, (norm, birnn) in enumerate(zip(encoder.norms, encoder.layers, strict=True), 1):
@@ -175,12 +175,12 @@ def test_layers_above_an_intermediate_one_go_on_from_what_was_heard_there():
 @pytest.mark.parametrize("numbers", [[0], [3], [1, 4]])
 def test_an_intermediate_layer_that_is_none_or_the_last_is_refused(numbers):
     with pytest.raises(ValueError, match="of 3 layers it can name 1 to 2"):
-        Encoder(layers=3, intermediate=numbers)
+        Encoder(num_layers=3, intermediate=numbers)
 
 
 def test_dropout_acts_in_training_only():
     torch.manual_seed(0)
-    encoder = Encoder(bands=8, channels=2, hidden=3, layers=1, dropout=0.5)
+    encoder = Encoder(n_mels=8, channels=2, hidden_size=3, num_layers=1, dropout=0.5)
     x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
     assert not torch.equal(encoder(x, lengths)[0], encoder(x, lengths)[0])
     encoder.eval()
@@ -190,7 +190,7 @@ def test_dropout_acts_in_training_only():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("cell", CELLS)
 def test_on_a_gpu_the_packed_form_gives_the_numbers_of_the_cpu(cell, exact_gpu):
-    birnn, lengths = layer(cell, dim=64, hidden=64), torch.tensor([1, 30, 17])
+    birnn, lengths = layer(cell, dim=64, hidden_size=64), torch.tensor([1, 30, 17])
     x = torch.randn(3, 30, 64)
     expected = outcome(birnn, birnn, x, lengths)
     birnn.cuda()
@@ -202,9 +202,9 @@ def test_kernels_for_shapes_gone_by_are_not_kept():
     """Eighty lengths, then twice as many again: 90 MB more where torch keeps its kernels for them all."""
     code = """
 import psutil, torch
-from asr.encoder import Encoder
+from asr.nn.encoder import Encoder
 
-encoder = Encoder(hidden=64, layers=2, channels=8, cell="lstm")
+encoder = Encoder(hidden_size=64, num_layers=2, channels=8, cell="lstm")
 
 def megabytes(lengths):
     for length in lengths:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from asr import audio
 from asr.errors import ConfigError
 from asr.nn import padding as ln
-from asr.nn.features import FLATTEST, FLOOR, LogMel
+from asr.nn.features import LOG_FLOOR, MIN_STD, LogMel
 
 
 def batch(*waveforms):
@@ -22,20 +22,20 @@ def batch(*waveforms):
     return padded, lengths
 
 
-@pytest.mark.parametrize(("bands", "n_fft"), [(80, 512), (40, 512), (64, 1024)])
-def test_the_filters_are_those_of_librosa(bands, n_fft):
-    expected = librosa.filters.mel(sr=16_000, n_fft=n_fft, n_mels=bands)
-    assert np.abs(LogMel(bands=bands, n_fft=n_fft).filters.T.numpy() - expected).max() < 1e-4 * expected.max()
+@pytest.mark.parametrize(("n_mels", "n_fft"), [(80, 512), (40, 512), (64, 1024)])
+def test_the_filters_are_those_of_librosa(n_mels, n_fft):
+    expected = librosa.filters.mel(sr=16_000, n_fft=n_fft, n_mels=n_mels)
+    assert np.abs(LogMel(n_mels=n_mels, n_fft=n_fft).filterbank.T.numpy() - expected).max() < 1e-4 * expected.max()
 
 
 def compare_with_librosa(waveform):
-    energies, lengths = LogMel().energies(*batch(waveform))
+    energies, lengths = LogMel().mel_energies(*batch(waveform))
     expected = librosa.feature.melspectrogram(
         y=waveform, sr=16_000, n_fft=512, hop_length=160, win_length=400, n_mels=80, center=False
     ).T
     assert energies.shape == (1, *expected.shape)
     assert int(lengths) == len(expected)
-    np.testing.assert_allclose(energies[0].numpy(), expected, rtol=1e-4, atol=FLOOR)
+    np.testing.assert_allclose(energies[0].numpy(), expected, rtol=1e-4, atol=LOG_FLOOR)
 
 
 def test_energies_are_those_of_librosa_without_centring():
@@ -61,7 +61,7 @@ def test_t_is_1_plus_samples_without_a_window_over_hop(samples):
 
 def test_a_frame_depends_on_its_own_samples_only(sound):
     waveform = torch.from_numpy(sound(1.0))[None]
-    logmel = LogMel(normalise="none")
+    logmel = LogMel(normalize="none")
     whole, _ = logmel(waveform, torch.tensor([16_000]))
     for t in (0, 17, 96):
         frame, _ = logmel(waveform[:, t * 160 : t * 160 + 512], torch.tensor([512]))
@@ -70,24 +70,24 @@ def test_a_frame_depends_on_its_own_samples_only(sound):
 
 def test_without_normalisation_features_are_natural_logarithms(sound):
     waveforms, lengths = batch(sound(0.5))
-    features, _ = LogMel(normalise="none")(waveforms, lengths)
-    energies, _ = LogMel().energies(waveforms, lengths)
-    torch.testing.assert_close(features.exp(), energies + FLOOR)
+    features, _ = LogMel(normalize="none")(waveforms, lengths)
+    energies, _ = LogMel().mel_energies(waveforms, lengths)
+    torch.testing.assert_close(features.exp(), energies + LOG_FLOOR)
 
 
 def check_normalised(x, logarithms):
     """Mean 0; deviation 1 in every band, and below 1 in those that hardly change, which are not blown up."""
     assert x.mean(0).abs().max() < 1e-4
     deviation = logarithms.std(0, correction=0)
-    assert (deviation > FLATTEST).sum() > 20
-    expected = deviation / deviation.clamp_min(FLATTEST)
+    assert (deviation > MIN_STD).sum() > 20
+    expected = deviation / deviation.clamp_min(MIN_STD)
     torch.testing.assert_close(x.std(0, correction=0), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_each_band_of_each_utterance_has_mean_0_and_deviation_1_over_its_valid_frames(sound):
     clips = batch(sound(1.0), 0.1 * sound(0.6, seed=1), sound(0.35, seed=2))
     features, lengths = LogMel()(*clips)
-    logarithms, _ = LogMel(normalise="none")(*clips)
+    logarithms, _ = LogMel(normalize="none")(*clips)
     for x, y, n in zip(features, logarithms, lengths.tolist(), strict=True):
         check_normalised(x[:n], y[:n])
         assert not x[n:].any()
@@ -100,11 +100,11 @@ def test_loudness_hardly_matters(sound):
     assert (loud - quiet).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("normalise", ["utterance", "corpus", "none"])
-def test_padding_is_0_whatever_stood_there(sound, normalise):
-    features, lengths = LogMel(normalise=normalise)(*batch(sound(0.7), sound(0.3, seed=1), sound(0.02)))
+@pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
+def test_padding_is_0_whatever_stood_there(sound, normalize):
+    features, lengths = LogMel(normalize=normalize)(*batch(sound(0.7), sound(0.3, seed=1), sound(0.02)))
     assert lengths.tolist() == [67, 27, 0]
-    assert not features[~ln.mask(lengths, features.shape[1])].any()
+    assert not features[~ln.length_to_mask(lengths, features.shape[1])].any()
 
 
 def same_alone_and_together(logmel, waveforms):
@@ -115,10 +115,10 @@ def same_alone_and_together(logmel, waveforms):
 
 
 @pytest.mark.parametrize("top_db", [None, 40])
-@pytest.mark.parametrize("normalise", ["utterance", "corpus", "none"])
-def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(sound, normalise, top_db):
+@pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
+def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(sound, normalize, top_db):
     waveforms = [sound(s, seed=i) for i, s in enumerate((1.1, 0.3, 0.75))]
-    same_alone_and_together(LogMel(normalise=normalise, top_db=top_db), waveforms)
+    same_alone_and_together(LogMel(normalize=normalize, top_db=top_db), waveforms)
 
 
 def test_so_they_are_in_bands_that_hold_nothing(real):
@@ -134,19 +134,19 @@ def test_digital_silence_gives_zeros():
 
 def test_corpus_statistics_bring_the_corpus_to_mean_0_and_deviation_1_and_are_kept(sound):
     waveforms, lengths = batch(sound(1.0), sound(0.4, seed=1))
-    logmel = LogMel(normalise="corpus")
-    logmel.fit(waveforms, lengths)
-    logarithms, _ = LogMel(normalise="none")(waveforms, lengths)
+    logmel = LogMel(normalize="corpus")
+    logmel.fit_cmvn(waveforms, lengths)
+    logarithms, _ = LogMel(normalize="none")(waveforms, lengths)
     features, lengths = logmel(waveforms, lengths)
-    valid = ln.mask(lengths, features.shape[1])
+    valid = ln.length_to_mask(lengths, features.shape[1])
     check_normalised(features[valid], logarithms[valid])
-    assert {"mean", "deviation"} <= logmel.state_dict().keys()
+    assert {"cmvn_mean", "cmvn_std"} <= logmel.state_dict().keys()
 
 
 def test_top_db_are_natural_logarithms_relative_to_the_loudest_frame_above_a_floor(sound):
     clips = batch(sound(0.5), 0.01 * sound(0.3, seed=1))
-    features, lengths = LogMel(normalise="none", top_db=40)(*clips)
-    energies, _ = LogMel().energies(*clips)
+    features, lengths = LogMel(normalize="none", top_db=40)(*clips)
+    energies, _ = LogMel().mel_energies(*clips)
     for x, energy, n in zip(features, energies, lengths.tolist(), strict=True):
         expected = energy[:n] / energy[:n].mean(1).max() + 1e-4
         torch.testing.assert_close(x[:n].exp(), expected)
@@ -154,18 +154,18 @@ def test_top_db_are_natural_logarithms_relative_to_the_loudest_frame_above_a_flo
 
 
 def test_with_top_db_loudness_does_not_matter_and_what_is_far_below_the_speech_neither(sound):
-    logmel, clean = LogMel(normalise="none", top_db=40), sound(0.5)
+    logmel, clean = LogMel(normalize="none", top_db=40), sound(0.5)
     hiss = 3e-5 * np.random.default_rng(0).standard_normal(8_000).astype(np.float32)  # 60 dB below
     reference, _ = logmel(*batch(clean))
     for other in (0.1 * clean, clean + hiss):
         assert (logmel(*batch(other))[0] - reference).abs().max() < 0.02
-    loud, quiet = (LogMel(normalise="none")(*batch(gain * clean))[0] for gain in (1.0, 0.1))
+    loud, quiet = (LogMel(normalize="none")(*batch(gain * clean))[0] for gain in (1.0, 0.1))
     assert (loud - quiet).abs().max() > 2  # which without it they do
 
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("top_db", 0), ("top_db", -3), ("bands", 0), ("n_fft", 399), ("window_ms", 33), ("window_ms", 0), ("hop_ms", 0)],
+    [("top_db", 0), ("top_db", -3), ("n_mels", 0), ("n_fft", 399), ("window_ms", 33), ("window_ms", 0), ("hop_ms", 0)],
 )
 def test_settings_that_leave_nothing_are_refused(setting, value):
     named = "window_ms" if setting == "n_fft" else setting  # the window does not fit into it
@@ -182,4 +182,4 @@ def test_features_stay_float32_under_autocast(sound):
 
 def test_frames_are_10_ms_apart():
     assert LogMel().seconds_per_frame == 0.01
-    assert LogMel(hop_ms=12.5).hop == 200
+    assert LogMel(hop_ms=12.5).hop_length == 200

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.nn.losses import ctc_loss, disagreement
+from asr.nn.losses import consistency_loss, ctc_loss
 
 CASES = st.tuples(
     st.integers(1, 5),  # frames
@@ -97,13 +97,13 @@ def test_two_views_disagree_by_the_symmetric_divergence_of_their_valid_frames():
     p, q = first.exp(), second.exp()
     each = ((p - q) * (first - second)).sum(-1) / 2
     expected = torch.stack([each[0].sum(), each[1, :3].sum()])
-    torch.testing.assert_close(disagreement(first, second, lengths), expected)
-    assert disagreement(first, first, lengths).abs().max() < 1e-6
+    torch.testing.assert_close(consistency_loss(first, second, lengths), expected)
+    assert consistency_loss(first, first, lengths).abs().max() < 1e-6
 
 
 def test_each_view_is_drawn_to_the_other_as_it_stands():
     first, second = (emissions(3, 4, seed)[None].requires_grad_() for seed in (0, 1))
-    disagreement(first, second, torch.tensor([3])).sum().backward()
+    consistency_loss(first, second, torch.tensor([3])).sum().backward()
     alone = first.detach().clone().requires_grad_()
     (-(second.detach().exp() * alone).sum() / 2).backward()  # what of KL(second || first) moves the first
     torch.testing.assert_close(first.grad, alone.grad)

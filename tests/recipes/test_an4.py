@@ -75,7 +75,7 @@ def test_sphere_files_are_read_as_they_are(tmp_path, tree, manifest):
     an4(root=tmp_path, validation_speakers=0)
     utterance = manifest(tmp_path, "an4", "test")[0]
     assert utterance.audio.suffix == ".sph"
-    assert len(audio.read(utterance.audio)) == 1600
+    assert len(audio.load(utterance.audio)) == 1600
 
 
 @pytest.mark.parametrize("archive", ["an4_sphere.tar.gz", "an4_raw.bigendian.tar.gz"])

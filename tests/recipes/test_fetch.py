@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recipes import fetch
-from recipes.fetch import Archive, RecipeError, download, obtain, unpack, verify
+from recipes.fetch import Archive, RecipeError, download, ensure_extracted, unpack, verify
 
 BODY = bytes(range(256)) * 4000  # a little under one chunk
 MD5 = "md5:" + hashlib.md5(BODY).hexdigest()
@@ -159,7 +159,7 @@ def test_without_a_terminal_a_download_is_one_line(big, tmp_path, capsys):
 
 def test_on_a_terminal_a_download_shows_a_bar(big, tmp_path, monkeypatch):
     out = io.StringIO()
-    monkeypatch.setattr(fetch, "notes", fetch.Console(file=out, force_terminal=True, width=80))
+    monkeypatch.setattr(fetch, "console", fetch.Console(file=out, force_terminal=True, width=80))
     download(big, tmp_path / "big.tar")
     assert "1.0/1.0 MB" in out.getvalue()
 
@@ -255,15 +255,15 @@ def test_obtain_takes_the_folder_then_the_archive_then_the_network(server, tmp_p
     server.files["/c/a.tar.gz"] = body
     archive = Archive(f"{server.url}/c/", "a.tar.gz", "md5:" + hashlib.md5(body).hexdigest(), tree="Corpus")
     root = tmp_path / "data"
-    assert (obtain(archive, root, root / "Corpus") / "1").read_bytes() == b"1"
+    assert (ensure_extracted(archive, root, root / "Corpus") / "1").read_bytes() == b"1"
     shutil.rmtree(root / "Corpus")
-    obtain(archive, root, root / "Corpus")
-    obtain(archive, root, root / "Corpus")
+    ensure_extracted(archive, root, root / "Corpus")
+    ensure_extracted(archive, root, root / "Corpus")
     assert len(server.asked) == 1
     shutil.rmtree(root / "Corpus")
     (root / "a.tar.gz").write_bytes(body + b"x")
     with pytest.raises(RecipeError, match=r"a\.tar\.gz: wrong md5 checksum"):
-        obtain(archive, root, root / "Corpus")
+        ensure_extracted(archive, root, root / "Corpus")
 
 
 def test_a_checksum_is_looked_up_only_where_it_is_needed(tmp_path):
@@ -271,7 +271,7 @@ def test_a_checksum_is_looked_up_only_where_it_is_needed(tmp_path):
         raise AssertionError
 
     (tmp_path / "Corpus").mkdir()
-    obtain(Archive("", "a.tar.gz", expensive), tmp_path, tmp_path / "Corpus")
+    ensure_extracted(Archive("", "a.tar.gz", expensive), tmp_path, tmp_path / "Corpus")
 
 
 def test_verify_knows_md5_and_sha256(tmp_path):

@@ -20,8 +20,8 @@ def test_a_manifest_becomes_shards_with_a_manifest_in_another_order(listed, utte
     assert "6 utterances, 0.00 h in 3 shards, 0 left out" in capsys.readouterr().out
     found = read_manifest(tmp_path / "out" / "dev.jsonl")
     assert [u.text for u in found] != [u.text for u in utterances]
-    assert sorted((u.text, len(audio.read(u.audio))) for u in found) == sorted(
-        (u.text, len(audio.read(u.audio))) for u in utterances
+    assert sorted((u.text, len(audio.load(u.audio))) for u in found) == sorted(
+        (u.text, len(audio.load(u.audio))) for u in utterances
     )
 
 
@@ -33,7 +33,7 @@ def test_shards_that_are_there_are_listed_from_a_disk_and_from_a_server(listed, 
     for place in (tar, f"{server.url}/dev-00000.tar"):
         found = read_manifest(shard(tars=[str(place)], out=tmp_path / "listed", name="dev"))
         assert [(u.text, u.audio.first, u.audio.size) for u in found] == expected
-        assert [len(audio.read(u.audio)) for u in found] == [round(u.duration * 16_000) for u in found]
+        assert [len(audio.load(u.audio)) for u in found] == [round(u.duration * 16_000) for u in found]
 
 
 def test_bad_input_gets_one_line(listed, utterances, tmp_path, capsys):

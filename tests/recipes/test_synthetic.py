@@ -10,7 +10,7 @@ import soundfile
 
 from asr import audio
 from asr.data.manifest import Utterance, read_manifest
-from asr.text import Tokenizer, normalise
+from asr.text import Tokenizer, normalize
 from recipes import espeak, synthetic
 from recipes.fetch import RecipeError
 
@@ -90,7 +90,7 @@ def test_recordings_are_16_bit_16_khz_audible_unclipped_and_as_long_as_the_manif
         assert (info.samplerate, info.channels, info.subtype) == (audio.SAMPLE_RATE, 1, "PCM_16")
         assert utterance.duration == pytest.approx(info.frames / info.samplerate, abs=1e-4)
         assert 0.6 < utterance.duration < 10
-        waveform = audio.read(utterance.audio)
+        waveform = audio.load(utterance.audio)
         assert 0.1 < np.abs(waveform).max() < 0.95
         assert np.sqrt(np.mean(waveform**2)) > 0.01
 
@@ -116,7 +116,7 @@ def test_no_sentence_of_more_than_three_words_is_in_two_parts(plan):
 def test_every_transcript_is_normalised_and_has_tokens(plan):
     tokenizer = Tokenizer.english()
     for line in (line for lines in plan.values() for line in lines):
-        assert normalise(line.text) == line.text
+        assert normalize(line.text) == line.text
         assert tokenizer.decode(tokenizer.encode(line.text)) == line.text
 
 

@@ -36,7 +36,7 @@ def model(build, tmp_path, monkeypatch):
             log_probs[0, frame, tokenizer.index(letter)] = -0.01 if frame < 40 else -2.0
         return Emissions(log_probs, torch.tensor([50]), 0.04)
 
-    monkeypatch.setattr(aligner.longform, "emissions", said)
+    monkeypatch.setattr(aligner.longform, "compute_emissions", said)
     return path
 
 
@@ -49,7 +49,7 @@ def test_each_word_becomes_a_piece_of_the_recording(sentence, model, tmp_path, c
         ("no", pytest.approx(1.28), pytest.approx(0.24), "ann"),
         ("yes", pytest.approx(2.08), pytest.approx(0.16), "ann"),
     ]
-    assert len(audio.read(found[1].audio, offset=found[1].offset, duration=found[1].duration)) == 3840
+    assert len(audio.load(found[1].audio, offset=found[1].offset, duration=found[1].duration)) == 3840
     assert "3 words, 2 distinct, 1 speakers" in capsys.readouterr().out
 
 

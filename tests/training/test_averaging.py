@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asr.errors import ConfigError
-from asr.training.averaging import average, settle
+from asr.training.averaging import average_checkpoints, load_final_weights
 from asr.training.callbacks import Checkpoints
 
 
@@ -56,7 +56,7 @@ def ended(checkpoints, *, scores, mean, mode="min"):
 @pytest.mark.parametrize(("mode", "mean"), [("min", 0.19), ("min", 0.4), ("max", 0.41), ("max", 0.2)])
 def test_the_mean_of_the_best_is_the_model_unless_validation_finds_it_worse_than_each(checkpoints, capsys, mode, mean):
     module = Module()
-    found = settle(ended(checkpoints, scores=[0.3, 0.2, 0.4], mean=mean, mode=mode), module, None)
+    found = load_final_weights(ended(checkpoints, scores=[0.3, 0.2, 0.4], mean=mean, mode=mode), module, None)
     assert found == checkpoints
     assert module.weight.tolist() == [3.0, 3.0]
     assert module.count == 6
@@ -70,14 +70,16 @@ def test_the_mean_of_the_best_is_the_model_unless_validation_finds_it_worse_than
 )
 def test_where_it_does_the_best_one_is(checkpoints, scores, mode, mean, best):
     module = Module()
-    assert settle(ended(checkpoints, scores=scores, mean=mean, mode=mode), module, None) == [checkpoints[best]]
+    assert load_final_weights(ended(checkpoints, scores=scores, mean=mean, mode=mode), module, None) == [
+        checkpoints[best]
+    ]
     assert module.weight.tolist() == [best + 1.0] * 2
     assert module.score == f"of checkpoint {best}"
 
 
 def test_a_single_one_is_not_validated_again(checkpoints):
     trainer, module = ended(checkpoints, scores=[0.3], mean=0.0), Module()
-    assert settle(trainer, module, None) == [checkpoints[0]]
+    assert load_final_weights(trainer, module, None) == [checkpoints[0]]
     assert module.weight.tolist() == [1.0, 1.0]
     assert trainer.loggers == ["csv"]
 
@@ -85,18 +87,18 @@ def test_a_single_one_is_not_validated_again(checkpoints):
 def test_without_checkpoints_the_weights_stay():
     module = Module()
     trainer = ended([], scores=[0.3], mean=0.0)
-    assert settle(trainer, module, None) == []
+    assert load_final_weights(trainer, module, None) == []
     trainer.checkpoint_callback = None
-    assert settle(trainer, module, None) == []
+    assert load_final_weights(trainer, module, None) == []
     assert module.weight.tolist() == [0.0, 0.0]
     assert module.score is None
     module.validated = False
-    assert settle(trainer, module, None) == []
+    assert load_final_weights(trainer, module, None) == []
     assert module.score == "by validation"
 
 
 def test_a_mean_is_taken_in_the_precision_of_the_weights(checkpoints):
-    mean = average(checkpoints[:2])
+    mean = average_checkpoints(checkpoints[:2])
     assert mean["weight"].dtype == torch.float32
     assert mean["weight"].tolist() == [1.5, 1.5]
     assert mean["count"] == 2

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from asr.training.callbacks import Report, WholeCheckpoint
+from asr.training.callbacks import AtomicCheckpointIO, ProgressReport
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def trainer():
 
 
 def test_without_a_terminal_each_validation_is_a_line_that_says_how_long_is_left(trainer, capsys):
-    report = Report()
+    report = ProgressReport()
     trainer.global_step = 0
     report.on_train_start(trainer, None)
     trainer.global_step = 50
@@ -36,7 +36,7 @@ def test_without_a_terminal_each_validation_is_a_line_that_says_how_long_is_left
 
 def test_on_a_terminal_a_bar_follows_the_steps_and_goes_with_the_run(trainer, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    report = Report()
+    report = ProgressReport()
     report.on_train_start(trainer, None)
     report.on_train_batch_end(trainer, None, None, None, 0)
     assert report.bar.tasks[0].completed == 50
@@ -48,7 +48,7 @@ def test_on_a_terminal_a_bar_follows_the_steps_and_goes_with_the_run(trainer, mo
 
 def test_a_checkpoint_that_cannot_be_finished_leaves_the_former_one(tmp_path: Path, monkeypatch):
     path = tmp_path / "last.ckpt"
-    WholeCheckpoint().save_checkpoint({"step": 1}, path)
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
 
     def fail(checkpoint, target, *_, **__):
         Path(target).write_bytes(b"half")
@@ -56,5 +56,5 @@ def test_a_checkpoint_that_cannot_be_finished_leaves_the_former_one(tmp_path: Pa
 
     monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", fail)
     with pytest.raises(OSError, match="full"):
-        WholeCheckpoint().save_checkpoint({"step": 2}, path)
+        AtomicCheckpointIO().save_checkpoint({"step": 2}, path)
     assert torch.load(path)["step"] == 1

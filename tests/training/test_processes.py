@@ -14,26 +14,26 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from asr.data.dataset import SpeechDataset
-from asr.data.filter import everything
+from asr.data.filter import keep_all
 from asr.data.manifest import Utterance, read_manifest
 from asr.data.sampler import BucketSampler
 from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
-from asr.training.module import Recogniser
+from asr.training.module import CTCModule
 
-ENCODER = {"_target_": "asr.nn.encoder.Encoder", "channels": 4, "hidden": 12, "layers": 1, "dropout": 0.0}
+ENCODER = {"_target_": "asr.nn.encoder.Encoder", "channels": 4, "hidden_size": 12, "num_layers": 1, "dropout": 0.0}
 
 
-def recogniser() -> Recogniser:
+def recogniser() -> CTCModule:
     torch.manual_seed(0)
     model = CTCModel(features={"_target_": "asr.nn.features.LogMel"}, encoder=ENCODER, tokenizer=Tokenizer.english())
-    module = Recogniser(model=model, optimizer=torch.optim.SGD, scheduler=torch.optim.lr_scheduler.LRScheduler)
+    module = CTCModule(model=model, optimizer=torch.optim.SGD, scheduler=torch.optim.lr_scheduler.LRScheduler)
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
     return module
 
 
 def examples(utterances: list[Utterance]) -> SpeechDataset:
-    return SpeechDataset(everything(utterances, Tokenizer.english()).examples)
+    return SpeechDataset(keep_all(utterances, Tokenizer.english()).examples)
 
 
 def trained(dataset: SpeechDataset, batches: list[list[list[int]]]) -> tuple[list[float], list[torch.Tensor]]:
@@ -97,7 +97,7 @@ def test_an_epoch_is_shared_out_whole_evenly_and_at_like_cost(world: int) -> Non
     durations = (torch.rand(997, generator=torch.Generator().manual_seed(0)) * 14 + 1).tolist()
     samplers = [BucketSampler(durations, batch_seconds=60, seed=3) for _ in range(world)]
     for rank, sampler in enumerate(samplers):
-        sampler.split(rank, world)
+        sampler.shard(rank, world)
     shares = [sampler.batches(2) for sampler in samplers]
     assert sorted(int(i) for share in shares for batch in share for i in batch) == list(range(997))
     assert {len(share) for share in shares} == {len(sampler) for sampler in samplers}
@@ -111,7 +111,7 @@ def test_a_run_by_two_processes_scores_every_utterance_once(corpus: Path, tmp_pa
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "asr.train", f"data.root={corpus}", f"dir={folder}", "data.workers=0"]
     command += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1", "data.limit=30"]
-    command += ["model.hidden=16", "model.layers=1", "callbacks.pictures=null", "logger=csv"]
+    command += ["model.hidden_size=16", "model.num_layers=1", "callbacks.plots=null", "logger=csv"]
     finished = subprocess.run(
         command, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -128,7 +128,7 @@ def test_a_run_by_two_processes_scores_every_utterance_once(corpus: Path, tmp_pa
 def test_a_process_that_dies_ends_the_run_with_a_line(corpus: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "asr.train", f"data.root={corpus}", f"dir={tmp_path / 'run'}", "data.workers=0"]
     command += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1000"]
-    command += ["model.hidden=16", "model.layers=1", "callbacks.pictures=null", "logger=csv"]
+    command += ["model.hidden_size=16", "model.num_layers=1", "callbacks.plots=null", "logger=csv"]
     run = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
