@@ -26,6 +26,8 @@ os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 def load(path: str | Path, *, device: str = "cpu") -> Transcriber:
     """A trained model with a greedy decoder, ready to transcribe. Raises ModelError where the file is not a model."""
-    from asr.inference.transcriber import Transcriber  # here, so that `import asr` does not wait for torch
+    from asr.inference.transcriber import (
+        Transcriber,
+    )  # here, so that `import asr` does not wait for torch
 
     return Transcriber.load(path, device=device)

@@ -59,9 +59,15 @@ def align(arguments: list[str]) -> None:
     text = _given(texts[-1]) if texts else None
     recordings, failures = _recordings(names, text, cfg.manifest)
     if len(recordings) + len(failures) > 1 and cfg.out is None and not form.joinable:
-        raise ConfigError(f"format={cfg.format} holds one recording; give out=FOLDER, for a file for each")
+        raise ConfigError(
+            f"format={cfg.format} holds one recording; give out=FOLDER, for a file for each"
+        )
     labels = _labels(recordings)
-    targets = _targets(Path(as_text("out", cfg.out)), recordings, labels, form.suffix) if cfg.out is not None else None
+    targets = (
+        _targets(Path(as_text("out", cfg.out)), recordings, labels, form.suffix)
+        if cfg.out is not None
+        else None
+    )
     for failure in failures:
         print(f"asr.align: {failure}", file=sys.stderr)
     failed = bool(failures)
@@ -72,7 +78,10 @@ def align(arguments: list[str]) -> None:
             failed = True
             continue
         if not result.fits:
-            print(f"asr.align: {name}: the text does not fit the audio (score {result.score:.2f})", file=sys.stderr)
+            print(
+                f"asr.align: {name}: the text does not fit the audio (score {result.score:.2f})",
+                file=sys.stderr,
+            )
         written = form.write(name if cfg.format == "json" else labels[i], result)
         if targets is None:
             print(written, end="", flush=True)
@@ -93,11 +102,15 @@ def _format(cfg: "DictConfig") -> "Format":
     if cfg.unit not in ("words", "characters"):
         raise ConfigError(f"unit is {cfg.unit!r}; it must be words or characters")
     if cfg.unit == "characters" and cfg.format == "srt":
-        raise ConfigError("unit=characters makes no subtitles; ctm can list characters, textgrid and json have both")
+        raise ConfigError(
+            "unit=characters makes no subtitles; ctm can list characters, textgrid and json have both"
+        )
     checked("min_score", cfg.min_score, least=0, most=1)
     if cfg.text is not None:  # +text=... and the like, which the command line takes to Hydra
         raise ConfigError("text must be given as text=...")
-    return Ctm(characters=cfg.unit == "characters") if cfg.format == "ctm" else FORMATS[cfg.format]()
+    return (
+        Ctm(characters=cfg.unit == "characters") if cfg.format == "ctm" else FORMATS[cfg.format]()
+    )
 
 
 def _given(value: str) -> str:
@@ -105,7 +118,9 @@ def _given(value: str) -> str:
     if _exists(value) and Path(value).is_file():
         return _read(Path(value))
     if len(value.split()) == 1 and (value.endswith(".txt") or value.startswith(("/", "./", "../"))):
-        raise ConfigError(f"text={value}: no such file; give the path of one, or the words themselves")
+        raise ConfigError(
+            f"text={value}: no such file; give the path of one, or the words themselves"
+        )
     return value
 
 
@@ -113,7 +128,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise TextError(f"{path}: {getattr(error, 'strerror', None) or 'not a text in UTF-8'}") from None
+        raise TextError(
+            f"{path}: {getattr(error, 'strerror', None) or 'not a text in UTF-8'}"
+        ) from None
 
 
 def _recordings(
@@ -126,11 +143,18 @@ def _recordings(
         from asr.data.manifest import read_manifest
 
         if names or text is not None:
-            raise ConfigError("manifest names recordings and texts of its own; give either it or those")
+            raise ConfigError(
+                "manifest names recordings and texts of its own; give either it or those"
+            )
         utterances = read_manifest(as_text("manifest", manifest))
-        return [AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration) for u in utterances], []
+        return [
+            AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration)
+            for u in utterances
+        ], []
     if not names:
-        raise ConfigError("no recording given; name files or folders, - for standard input, or manifest=FILE")
+        raise ConfigError(
+            "no recording given; name files or folders, - for standard input, or manifest=FILE"
+        )
     recordings: list[AlignmentRequest] = []
     failures: list[AsrError] = []
     for path in _paths(names):
@@ -168,29 +192,40 @@ def _beside(recording: Path) -> str:
     if not recording.exists():
         raise AudioError(f"{recording}: no such file; check the path")
     if not path.exists():
-        raise TextError(f"{recording}: there is no {path.name} beside it; write one, or give text=...")
+        raise TextError(
+            f"{recording}: there is no {path.name} beside it; write one, or give text=..."
+        )
     return _read(path)
 
 
 def _labels(recordings: Sequence["AlignmentRequest"]) -> list[str]:
     """What each recording is called without its ending: its path below the folder that holds them all."""
     paths = [
-        Path("stdin") if isinstance(r.source, bytes) else Path(os.path.normpath(Path(str(r.source)).absolute()))
+        Path("stdin")
+        if isinstance(r.source, bytes)
+        else Path(os.path.normpath(Path(str(r.source)).absolute()))
         for r in recordings
     ]
     folders = [path.parent for path in paths if path.is_absolute()]
     base = os.path.commonpath(folders) if folders else "."
-    return [(path.relative_to(base) if path.is_absolute() else path).with_suffix("").as_posix() for path in paths]
+    return [
+        (path.relative_to(base) if path.is_absolute() else path).with_suffix("").as_posix()
+        for path in paths
+    ]
 
 
-def _targets(out: Path, recordings: Sequence["AlignmentRequest"], labels: Sequence[str], suffix: str) -> list[Path]:
+def _targets(
+    out: Path, recordings: Sequence["AlignmentRequest"], labels: Sequence[str], suffix: str
+) -> list[Path]:
     """The file of each recording. Raises ConfigError for two of the same name and for a folder that cannot be made."""
     taken: dict[Path, str] = {}
     for recording, label in zip(recordings, labels, strict=True):
         piece = f"@{recording.offset:g}" if recording.offset else ""
         target = out / f"{label}{piece}{suffix}"
         if target in taken:
-            raise ConfigError(f"{target} would hold both {taken[target]} and {recording.name}; align them one by one")
+            raise ConfigError(
+                f"{target} would hold both {taken[target]} and {recording.name}; align them one by one"
+            )
         taken[target] = recording.name
     try:
         out.mkdir(parents=True, exist_ok=True)

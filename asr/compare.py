@@ -36,38 +36,63 @@ class Run:
         """The run of a `summary.json`. Raises ConfigError for a file that is none."""
         try:
             said = json.loads(summary.read_text(encoding="utf-8"))
-            own = Path(said["config"]["dir"])  # what lies in a run's own folder does not tell it from others
+            own = Path(
+                said["config"]["dir"]
+            )  # what lies in a run's own folder does not tell it from others
             settings = {
                 name: value
                 for name, value in _leaves(said["config"])
-                if name != "resume" and not (isinstance(value, str) and Path(value).is_relative_to(own))
+                if name != "resume"
+                and not (isinstance(value, str) and Path(value).is_relative_to(own))
             }
-            return cls(summary.parent.name, settings, said["val_wer"], said["epochs"], said["seconds"] / 60)
+            return cls(
+                summary.parent.name, settings, said["val_wer"], said["epochs"], said["seconds"] / 60
+            )
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{summary}: not the summary of a training ({type(error).__name__}: {error})") from None
+            raise ConfigError(
+                f"{summary}: not the summary of a training ({type(error).__name__}: {error})"
+            ) from None
 
 
 def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if not isinstance(node, dict):
         return [(prefix, json.dumps(node) if isinstance(node, list) else node)]
-    return [leaf for key, value in node.items() for leaf in _leaves(value, f"{prefix}.{key}" if prefix else key)]
+    return [
+        leaf
+        for key, value in node.items()
+        for leaf in _leaves(value, f"{prefix}.{key}" if prefix else key)
+    ]
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
     """Names of the settings that are not the same in all runs."""
     names = dict.fromkeys(name for run in runs for name in run.settings)
-    return [name for name in names if any(run.settings.get(name) != runs[0].settings.get(name) for run in runs)]
+    return [
+        name
+        for name in names
+        if any(run.settings.get(name) != runs[0].settings.get(name) for run in runs)
+    ]
 
 
 def compare(cfg: DictConfig) -> list[Run]:
     """Print, write and draw the comparison; the runs, the best one first. Raises ConfigError where there is none."""
     folder = Path(cfg.dir)
-    runs = sorted((Run.read(path) for path in folder.glob("*/summary.json")), key=lambda run: (run.wer, run.name))
+    runs = sorted(
+        (Run.read(path) for path in folder.glob("*/summary.json")),
+        key=lambda run: (run.wer, run.name),
+    )
     if not runs:
-        raise ConfigError(f"{folder}: no run in it has ended yet; each would have left a summary.json in its folder")
+        raise ConfigError(
+            f"{folder}: no run in it has ended yet; each would have left a summary.json in its folder"
+        )
     names = differing(runs)
     rows = [
-        [run.name, *(_shown(run.settings.get(name)) for name in names), f"{run.wer:.2%}", f"{run.minutes:.1f}"]
+        [
+            run.name,
+            *(_shown(run.settings.get(name)) for name in names),
+            f"{run.wer:.2%}",
+            f"{run.minutes:.1f}",
+        ]
         for run in runs
     ]
     table = Table(*(["run", *names, "WER", "minutes"]))
@@ -84,7 +109,9 @@ def compare(cfg: DictConfig) -> list[Run]:
     if names:
         columns = {name: [run.settings.get(name) for run in runs] for name in names}
         save_figure(plot_runs(columns, [run.wer for run in runs]), picture)
-    unfinished = sum(not (path.parent / "summary.json").exists() for path in folder.glob("*/config.yaml"))
+    unfinished = sum(
+        not (path.parent / "summary.json").exists() for path in folder.glob("*/config.yaml")
+    )
     rest = f"; {unfinished} more have not ended" if unfinished else ""
     seen = f"; see {picture}" if names else ""
     print(f"best: {folder / runs[0].name}, WER {runs[0].wer:.2%}, of {len(runs)} runs{rest}{seen}")

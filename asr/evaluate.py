@@ -24,11 +24,15 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Recognise a split of a corpus, write the report's files, print its tables; returns what `summary.json` holds."""
     if cfg.split not in ("train", "validation", "test"):
         raise ConfigError(f"split is {cfg.split!r}; it must be train, validation or test")
-    transcriber = Transcriber.load(cfg.checkpoint, decoder=cli.instantiate("decoder", cfg.decoder), device=cfg.device)
+    transcriber = Transcriber.load(
+        cfg.checkpoint, decoder=cli.instantiate("decoder", cfg.decoder), device=cfg.device
+    )
     cli.make_corpus(cfg.data)
     evaluation = recognise(
         transcriber,
-        keep_all(read_manifests(cfg.data[cfg.split], limit=cfg.data.limit), transcriber.model.tokenizer).examples,
+        keep_all(
+            read_manifests(cfg.data[cfg.split], limit=cfg.data.limit), transcriber.model.tokenizer
+        ).examples,
         batch_seconds=cfg.data.batch_seconds,
         workers=cfg.data.workers,
         on_error=cfg.data.on_error,
@@ -50,19 +54,32 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
 
 def recognise(
-    transcriber: Transcriber, examples: Any, *, batch_seconds: float, workers: int = 0, on_error: Any = "skip"
+    transcriber: Transcriber,
+    examples: Any,
+    *,
+    batch_seconds: float,
+    workers: int = 0,
+    on_error: Any = "skip",
 ) -> Evaluation:
     """Hypotheses for examples, in batches of like length, compared with their references; timed without the start."""
-    sampler = BucketSampler([e.utterance.duration for e in examples], batch_seconds=batch_seconds, shuffle=False)
+    sampler = BucketSampler(
+        [e.utterance.duration for e in examples], batch_seconds=batch_seconds, shuffle=False
+    )
     results: list[Result] = []
     failures: list[tuple[str, str]] = []
     began = time.monotonic()
     for batch in Loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
         failures += batch.failures
-        for utterance, hypothesis in zip(batch.utterances, transcriber.transcribe_batch(batch), strict=True):
-            results.append(Result(utterance, hypothesis, score_utterance(utterance.text, hypothesis.text)))
+        for utterance, hypothesis in zip(
+            batch.utterances, transcriber.transcribe_batch(batch), strict=True
+        ):
+            results.append(
+                Result(utterance, hypothesis, score_utterance(utterance.text, hypothesis.text))
+            )
     if not results:
-        raise AudioError(f"not one of {len(failures)} utterances could be read; the first: {failures[0][1]}")
+        raise AudioError(
+            f"not one of {len(failures)} utterances could be read; the first: {failures[0][1]}"
+        )
     return Evaluation(results, time.monotonic() - began, failures)
 
 

@@ -27,17 +27,28 @@ def preview(cfg: DictConfig) -> list[Path]:
     for name in ("count", "views"):
         count(name, cfg[name], least=1)
     cli.make_corpus(cfg.data)
-    augment, masks = cli.augmentation(cfg.augment), cli.instantiate("augment.spec", cfg.augment.spec)
+    augment, masks = (
+        cli.augmentation(cfg.augment),
+        cli.instantiate("augment.spec", cfg.augment.spec),
+    )
     features = cli.instantiate("features", cfg.features, normalize="utterance")
     utterances = read_manifests(cfg.data.train, limit=cfg.data.limit)
     torch.manual_seed(cfg.seed)
     folder = Path(cfg.dir)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
-    for at, utterance in enumerate(utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count], 1):
+    for at, utterance in enumerate(
+        utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count], 1
+    ):
         name = f"{at}-{utterance.audio.stem}"  # several utterances may be pieces of one recording
         waveform = audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
-        views = [waveform, *(augment(waveform, np.random.default_rng((cfg.seed, view))) for view in range(cfg.views))]
+        views = [
+            waveform,
+            *(
+                augment(waveform, np.random.default_rng((cfg.seed, view)))
+                for view in range(cfg.views)
+            ),
+        ]
         rows = []
         for number, view in enumerate(views):
             clip = folder / f"{name}-{number}.wav"
@@ -48,7 +59,9 @@ def preview(cfg: DictConfig) -> list[Path]:
             rows.append((clip.name if number else f"{clip.name}, as it is: {utterance.text}", x[0]))
         pictures.append(folder / f"{name}.png")
         save_figure(plot_features(rows, seconds_per_frame=features.seconds_per_frame), pictures[-1])
-    print(f"{len(pictures)} utterances, each as it is and in {cfg.views} views, with pictures: {folder}")
+    print(
+        f"{len(pictures)} utterances, each as it is and in {cfg.views} views, with pictures: {folder}"
+    )
     return pictures
 
 

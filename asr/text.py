@@ -40,8 +40,12 @@ def normalize(text: str) -> str:
     Typographic apostrophes become `'`; other punctuation parts words, as in "twenty-one" (Unicode NFKC first).
     Numbers stay as digits: reading them out is the business of a recipe, which knows its language.
     """
-    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))  # which makes a space and a mark of ´
-    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES).lower())  # lower case may part and join marks
+    text = unicodedata.normalize(
+        "NFKC", text.translate(_APOSTROPHES)
+    )  # which makes a space and a mark of ´
+    text = unicodedata.normalize(
+        "NFKC", text.translate(_APOSTROPHES).lower()
+    )  # lower case may part and join marks
     return " ".join(_LOOSE_APOSTROPHE.sub(" ", text.translate(_KEPT)).split())
 
 
@@ -88,7 +92,9 @@ class Tokenizer:
         """
         found = set().union(*(normalize(text) for text in texts))
         if not found:
-            raise TextError("no characters in the training transcripts: an alphabet cannot be built from them")
+            raise TextError(
+                "no characters in the training transcripts: an alphabet cannot be built from them"
+            )
         return cls(tuple(sorted(found | {" "})))
 
     @classmethod
@@ -102,7 +108,9 @@ class Tokenizer:
         texts = [normalize(text) for text in texts]
         characters = cls.from_texts(texts).tokens
         if size is not None and count("tokenizer.size", size, least=1) <= len(characters):
-            raise TextError(f"tokenizer.size is {size}; the {len(characters)} characters and the blank need more")
+            raise TextError(
+                f"tokenizer.size is {size}; the {len(characters)} characters and the blank need more"
+            )
         found, most = _byte_pairs(texts, size or _UNLIMITED)
         if size is None:
             found, most = _byte_pairs(texts, most)
@@ -132,8 +140,14 @@ class Tokenizer:
         try:
             labels = [self._index[c] for c in text]
         except KeyError:
-            raise TextError(f"no token for {' '.join(map(repr, self.unknown(text)))} in {text!r}") from None
-        return labels if self.spells else [label for word in _WORD.findall(text) for label in self._merged(word)]
+            raise TextError(
+                f"no token for {' '.join(map(repr, self.unknown(text)))} in {text!r}"
+            ) from None
+        return (
+            labels
+            if self.spells
+            else [label for word in _WORD.findall(text) for label in self._merged(word)]
+        )
 
     def decode(self, labels: Sequence[int]) -> str:
         """The text of labels (L,), blanks left out."""
@@ -164,7 +178,10 @@ def _byte_pairs(texts: list[str], size: int) -> tuple[list[str], int]:
 
     Where the texts do not give as many: none, and how many tokens there can be.
     """
-    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer  # here, for only training needs it
+    from sentencepiece import (
+        SentencePieceProcessor,
+        SentencePieceTrainer,
+    )  # here, for only training needs it
 
     model = io.BytesIO()
     try:
@@ -186,7 +203,9 @@ def _byte_pairs(texts: list[str], size: int) -> tuple[list[str], int]:
     except RuntimeError as error:
         most = re.search(r"value <= (\d+)", str(error))
         if most is None:
-            raise TextError(f"sentencepiece finds no pieces of words in the transcripts: {error}") from None
+            raise TextError(
+                f"sentencepiece finds no pieces of words in the transcripts: {error}"
+            ) from None
         return [], int(most[1])
     processor = SentencePieceProcessor(model_proto=model.getvalue())
     found = [processor.id_to_piece(i) for i in range(len(processor))]

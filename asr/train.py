@@ -90,7 +90,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if leads:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
         print(
-            f"{_parameters(model) / 1e6:.1f} M parameters, {len(model.tokenizer)} tokens; run in {folder}", flush=True
+            f"{_parameters(model) / 1e6:.1f} M parameters, {len(model.tokenizer)} tokens; run in {folder}",
+            flush=True,
         )
     final, best = fit(trainer, module, data, checkpoint, folder)
     if not leads:
@@ -99,8 +100,12 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     model.save(folder / "model.safetensors", scores={"val_wer": module.score.wer})
     if module.skipped:
         listed = folder / "skipped.txt"
-        listed.write_text("".join(f"{name}\t{why}\n" for name, why in module.skipped.items()), encoding="utf-8")
-        print(f"skipped {len(module.skipped)} utterances that could not be read or learnt; see {listed}")
+        listed.write_text(
+            "".join(f"{name}\t{why}\n" for name, why in module.skipped.items()), encoding="utf-8"
+        )
+        print(
+            f"skipped {len(module.skipped)} utterances that could not be read or learnt; see {listed}"
+        )
     summary = _summary(cfg, trainer, module, data, final, best)
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     print(
@@ -130,8 +135,12 @@ def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
     last = folder / "checkpoints" / "last.ckpt"
     if resume:
         if not last.is_file():
-            raise ConfigError(f"resume=true, but there is no checkpoint {last}; start without it, or give dir=...")
-        for unfinished in last.parent.glob("*.partial") if leads else ():  # of a run that was killed while it wrote
+            raise ConfigError(
+                f"resume=true, but there is no checkpoint {last}; start without it, or give dir=..."
+            )
+        for unfinished in (
+            last.parent.glob("*.partial") if leads else ()
+        ):  # of a run that was killed while it wrote
             unfinished.unlink()
         return last
     if leads and (folder / "config.yaml").exists():
@@ -163,7 +172,9 @@ def _model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
 def _check_resumable(checkpoint: Path, model: CTCModel) -> None:
     """Raises ModelError for a checkpoint that is damaged, and for one of another model than the settings are of."""
     try:
-        built = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)["architecture"]
+        built = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)[
+            "architecture"
+        ]
     except (RuntimeError, KeyError) as error:
         raise ModelError(
             f"{checkpoint}: damaged, or of an older version ({shorten(str(error), 100)}); start without resume=true"
@@ -173,9 +184,13 @@ def _check_resumable(checkpoint: Path, model: CTCModel) -> None:
         for key in there | here:
             if there.get(key) != here.get(key):
                 values = f"{there.get(key)} in {checkpoint} and {here.get(key)} here"
-                raise ModelError(f"resume=true: {group}.{key} is {values}; a run goes on as it began")
+                raise ModelError(
+                    f"resume=true: {group}.{key} is {values}; a run goes on as it began"
+                )
     if built["tokens"] != model.architecture["tokens"]:
-        raise ModelError(f"resume=true: the tokens are others in {checkpoint}; a run goes on with its tokenizer")
+        raise ModelError(
+            f"resume=true: the tokens are others in {checkpoint}; a run goes on with its tokenizer"
+        )
 
 
 def _utterances(data: DictConfig, part: str) -> list[Utterance]:
@@ -202,7 +217,9 @@ def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance
         on_unknown=cfg.data.on_unknown,
     )
     if not chosen.examples:
-        raise ConfigError(f"no training utterance is left: {chosen.summary()}; see data.min_seconds, data.max_seconds")
+        raise ConfigError(
+            f"no training utterance is left: {chosen.summary()}; see data.min_seconds, data.max_seconds"
+        )
     return SpeechData(
         train=chosen,
         validation=keep_all(utterances["validation"], model.tokenizer),
@@ -216,35 +233,58 @@ def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance
 
 def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:
     """Corpus statistics from a sample of the training utterances, as they are."""
-    chosen = torch.randperm(len(selection.examples), generator=torch.Generator().manual_seed(seed))[:SAMPLED]
+    chosen = torch.randperm(len(selection.examples), generator=torch.Generator().manual_seed(seed))[
+        :SAMPLED
+    ]
     batch = SpeechDataset(selection.examples)[[(int(i), 0) for i in chosen]]
     model.features.fit(batch.waveforms, batch.lengths)
 
 
 def _trainer(cfg: DictConfig) -> Trainer:
-    callbacks = [cli.instantiate(f"callbacks.{name}", one) for name, one in cfg.callbacks.items() if one is not None]
+    callbacks = [
+        cli.instantiate(f"callbacks.{name}", one)
+        for name, one in cfg.callbacks.items()
+        if one is not None
+    ]
     for callback in callbacks:
         score = getattr(callback, "monitor", None)
         if score not in SCORES and (score is not None or isinstance(callback, EarlyStopping)):
-            raise ConfigError(f"callbacks: {score!r} is no score of validation; it can be {', '.join(SCORES)}")
+            raise ConfigError(
+                f"callbacks: {score!r} is no score of validation; it can be {', '.join(SCORES)}"
+            )
     for name, logger in cfg.logger.items():
         if isinstance(logger, DictConfig) and logger.get("name") is not None:
             as_text(f"logger.{name}.name", logger.name)
-    loggers = [cli.instantiate(f"logger.{name}", one) for name, one in cfg.logger.items() if one is not None]
+    loggers = [
+        cli.instantiate(f"logger.{name}", one)
+        for name, one in cfg.logger.items()
+        if one is not None
+    ]
     trainer: Trainer = cli.instantiate(
         "trainer", cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
     )
     if not trainer.limit_val_batches:
-        raise ConfigError("trainer.limit_val_batches is 0; a run is judged by its validation, give it 1 at least")
+        raise ConfigError(
+            "trainer.limit_val_batches is 0; a run is judged by its validation, give it 1 at least"
+        )
     if trainer.overfit_batches:
-        raise ConfigError("trainer.overfit_batches is not for batches of like length; take experiment=overfit")
+        raise ConfigError(
+            "trainer.overfit_batches is not for batches of like length; take experiment=overfit"
+        )
     if trainer.precision != "32-true" and not trainer.precision.endswith("-mixed"):
-        raise ConfigError(f"trainer.precision is {trainer.precision}; it can be 32-true, bf16-mixed or 16-mixed")
+        raise ConfigError(
+            f"trainer.precision is {trainer.precision}; it can be 32-true, bf16-mixed or 16-mixed"
+        )
     return trainer
 
 
 def _summary(
-    cfg: DictConfig, trainer: Trainer, module: CTCModule, data: SpeechData, final: Score, best: Sequence[str]
+    cfg: DictConfig,
+    trainer: Trainer,
+    module: CTCModule,
+    data: SpeechData,
+    final: Score,
+    best: Sequence[str],
 ) -> dict[str, Any]:
     return {
         "val_wer": module.score.wer,
@@ -284,7 +324,9 @@ def _commit() -> str | None:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+" if git("status", "--porcelain", "-uno") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 

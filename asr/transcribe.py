@@ -28,7 +28,9 @@ def transcribe(arguments: list[str]) -> None:
 
     overrides = [argument for argument in arguments if _is_override(argument)]
     names = [argument for argument in arguments if not _is_override(argument)]
-    unknown = [name for name in names if name.startswith("-") and name != "-" and not Path(name).exists()]
+    unknown = [
+        name for name in names if name.startswith("-") and name != "-" and not Path(name).exists()
+    ]
     if unknown:
         raise ConfigError(f"{unknown[0]}: no such option; see --help")
     if not names:
@@ -43,7 +45,9 @@ def transcribe(arguments: list[str]) -> None:
 
     from asr.inference.transcriber import Transcriber
 
-    transcriber = Transcriber.load(cfg.checkpoint, decoder=cli.instantiate("decoder", cfg.decoder), device=cfg.device)
+    transcriber = Transcriber.load(
+        cfg.checkpoint, decoder=cli.instantiate("decoder", cfg.decoder), device=cfg.device
+    )
     gc.freeze()
     gc.enable()
     failed = False

@@ -56,21 +56,29 @@ class Heard:
     ) -> "Heard":
         """What a model emits for utterances. Raises ConfigError where none of them could be read."""
         examples = keep_all(utterances, model.tokenizer).examples
-        sampler = BucketSampler([e.utterance.duration for e in examples], batch_seconds=batch_seconds, shuffle=False)
+        sampler = BucketSampler(
+            [e.utterance.duration for e in examples], batch_seconds=batch_seconds, shuffle=False
+        )
         batches = []
         for batch in Loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers):
             if len(batch):
                 emissions = model(batch.waveforms.to(model.device), batch.lengths.to(model.device))
-                batches.append((batch.utterances, replace(emissions, log_probs=emissions.log_probs.cpu())))
+                batches.append(
+                    (batch.utterances, replace(emissions, log_probs=emissions.log_probs.cpu()))
+                )
         if not batches:
-            raise ConfigError("not one of the utterances could be read; python -m asr.evaluate names them")
+            raise ConfigError(
+                "not one of the utterances could be read; python -m asr.evaluate names them"
+            )
         return cls(model, tuple(batches))
 
     def decoded(self, beam: BeamDecoder) -> list[tuple[Hypothesis, ScoredUtterance]]:
         """What a beam search makes of them, against the references."""
         found = []
         for utterances, emissions in self.batches:
-            for utterance, hypothesis in zip(utterances, beam(emissions, self.model.tokenizer), strict=True):
+            for utterance, hypothesis in zip(
+                utterances, beam(emissions, self.model.tokenizer), strict=True
+            ):
                 found.append((hypothesis, score_utterance(utterance.text, hypothesis.text)))
         return found
 
@@ -102,7 +110,10 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     cost: dict[Point, Point] = {}  # word errors first, then characters: few utterances make ties
     for grid in _grids(bounds, points, rounds, cost):
         for point in track(
-            grid, description=f"{len(wer)} points so far", transient=True, disable=not sys.stderr.isatty()
+            grid,
+            description=f"{len(wer)} points so far",
+            transient=True,
+            disable=not sys.stderr.isatty(),
         ):
             pairs = heard.decoded(beam.reweighted(lm_weight=point[0], word_score=point[1]))
             score = sum_scores(pair for _, pair in pairs)
@@ -115,13 +126,17 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     settings: dict[str, Any] = OmegaConf.to_container(cfg.decoder, resolve=True)  # type: ignore[assignment]
     settings |= {"lm_weight": best[0], "word_score": best[1]}
     settings["calibration"] = [round(value, 4) for value in astuple(calibration)]
-    settings |= {name: str(Path(settings[name]).resolve()) for name in ("lm", "lexicon") if settings[name]}
+    settings |= {
+        name: str(Path(settings[name]).resolve()) for name in ("lm", "lexicon") if settings[name]
+    }
     folder = Path(cfg.dir)
     target = folder / "decoder" / "tuned.yaml"
     target.parent.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(settings), target)
     with (folder / "points.csv").open("w", newline="", encoding="utf-8") as out:
-        csv.writer(out).writerows([("lm_weight", "word_score", "wer", "cer"), *((*p, *cost[p]) for p in sorted(cost))])
+        csv.writer(out).writerows(
+            [("lm_weight", "word_score", "wer", "cer"), *((*p, *cost[p]) for p in sorted(cost))]
+        )
     save_figure(plot_tuning_surface(wer, best), folder / "surface.png")
     after = Reliability.of([(calibration(confidence), right) for confidence, right in words])
     print(
@@ -136,7 +151,9 @@ def _grids(
     bounds: Sequence[tuple[float, float]], points: int, rounds: int, cost: dict[Point, Point]
 ) -> Iterator[list[Point]]:
     """Points that have not been tried: a grid over the bounds, then half as wide ones around the best so far."""
-    axes: list[np.ndarray] = [np.linspace(low, high, points if low < high else 1) for low, high in bounds]
+    axes: list[np.ndarray] = [
+        np.linspace(low, high, points if low < high else 1) for low, high in bounds
+    ]
     steps = [axis[1] - axis[0] if len(axis) > 1 else 0.0 for axis in axes]
     for _ in range(1 + rounds):
         grid = [(round(float(w), 4), round(float(b), 4)) for w, b in itertools.product(*axes)]

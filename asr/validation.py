@@ -22,7 +22,10 @@ def checked(
 ) -> N:
     """The value of a setting. Raises ConfigError, naming it, for one out of bounds and for what is no number (NaN)."""
     told = (("at least", least), ("above", above), ("at most", most), ("below", below))
-    wanted = " and ".join(f"{word} {bound:g}" for word, bound in told if math.isfinite(bound)) or "a number"
+    wanted = (
+        " and ".join(f"{word} {bound:g}" for word, bound in told if math.isfinite(bound))
+        or "a number"
+    )
     is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or not (least <= value <= most and above < value < below):
         raise ConfigError(f"{name} is {value!r}; it must be {wanted}")
@@ -37,13 +40,22 @@ def count(name: str, value: int, *, least: int, most: float = math.inf) -> int:
 
 
 def numbers(
-    name: str, values: Sequence[float], *, size: int | None = None, wanted: str = "a list of numbers", **bounds: float
+    name: str,
+    values: Sequence[float],
+    *,
+    size: int | None = None,
+    wanted: str = "a list of numbers",
+    **bounds: float,
 ) -> tuple[float, ...]:
     """The values of a setting that lists numbers, `size` of them if that is given, each within bounds.
 
     Raises ConfigError, which says what is `wanted`, for what is no such list, and as `checked` for one of its values.
     """
-    if not isinstance(values, Sequence) or isinstance(values, str) or size not in (None, len(values)):
+    if (
+        not isinstance(values, Sequence)
+        or isinstance(values, str)
+        or size not in (None, len(values))
+    ):
         shown = list(values) if isinstance(values, tuple) else values
         raise ConfigError(f"{name} is {shown!r}; it must be {wanted}")
     return tuple(checked(name, value, **bounds) for value in values)
@@ -62,7 +74,11 @@ def as_text(name: str, value: Any) -> str:
     """A setting that is text. Raises ConfigError for what is read as something else, as 2026_11_26, a number."""
     if isinstance(value, str | Path):
         return str(value)
-    hint = f"; what looks like a number takes quotes in quotes: \"{name}='...'\"" if isinstance(value, Real) else ""
+    hint = (
+        f"; what looks like a number takes quotes in quotes: \"{name}='...'\""
+        if isinstance(value, Real)
+        else ""
+    )
     raise ConfigError(f"{name} is {value!r}; it must be text{hint}")
 
 

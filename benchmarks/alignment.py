@@ -47,8 +47,12 @@ def one_by_one(emissions: Emissions, labels: list[torch.Tensor]) -> None:
 
 
 def compare(model: CTCModel, utterances: list[Utterance]) -> str:
-    emissions = compute_batch_emissions(model, [torch.from_numpy(read(utterance)) for utterance in utterances])
-    labels = [torch.tensor(model.tokenizer.encode(normalize(utterance.text))) for utterance in utterances]
+    emissions = compute_batch_emissions(
+        model, [torch.from_numpy(read(utterance)) for utterance in utterances]
+    )
+    labels = [
+        torch.tensor(model.tokenizer.encode(normalize(utterance.text))) for utterance in utterances
+    ]
     targets = ln.pad_batch(labels)
 
     def ours() -> None:
@@ -71,7 +75,9 @@ def compare(model: CTCModel, utterances: list[Utterance]) -> str:
     )
 
 
-def join(utterances: list[Utterance], seconds: float, path: Path) -> Iterator[tuple[float, float, str]]:
+def join(
+    utterances: list[Utterance], seconds: float, path: Path
+) -> Iterator[tuple[float, float, str]]:
     """Write utterances and silences of 0.2 to 1.5 s in turns until the time is full; start, end and text of each."""
     rng = np.random.default_rng(0)
     at = 0
@@ -94,13 +100,22 @@ def long(checkpoint: Path, utterances: list[Utterance], minutes: float) -> str:
         clips = list(join(utterances, 60 * minutes, recording))
         recording.with_suffix(".txt").write_text("\n".join(text for _, _, text in clips))
         began = time.perf_counter()
-        command = [sys.executable, "-m", "asr.align", str(recording), f"checkpoint={checkpoint}", "format=json"]
+        command = [
+            sys.executable,
+            "-m",
+            "asr.align",
+            str(recording),
+            f"checkpoint={checkpoint}",
+            "format=json",
+        ]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         took = time.perf_counter() - began
         words = json.loads(done.stdout)["words"]
     peak = resource.getrusage(resource.RUSAGE_CHILDREN)
     owners = [(start, end) for start, end, text in clips for _ in text.split()]
-    inside = sum(start <= word["start"] < end for word, (start, end) in zip(words, owners, strict=True))
+    inside = sum(
+        start <= word["start"] < end for word, (start, end) in zip(words, owners, strict=True)
+    )
     return (
         f"{minutes:g} minutes, {len(words)} words: {took:.0f} s ({peak.ru_utime + peak.ru_stime:.0f} s of CPU), "
         f"peak {peak.ru_maxrss / 1024:.0f} MB, {inside / len(words):.2%} of the words begin within their utterance"
@@ -108,13 +123,20 @@ def long(checkpoint: Path, utterances: list[Utterance], minutes: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--minutes", type=float, default=60.0)
     options = parser.parse_args()
-    utterances = [utterance for utterance in read_manifest(options.manifest) if normalize(utterance.text)]
-    print(compare(CTCModel.load(options.checkpoint), list(islice(cycle(utterances), UTTERANCES))), flush=True)
+    utterances = [
+        utterance for utterance in read_manifest(options.manifest) if normalize(utterance.text)
+    ]
+    print(
+        compare(CTCModel.load(options.checkpoint), list(islice(cycle(utterances), UTTERANCES))),
+        flush=True,
+    )
     print(long(options.checkpoint, utterances, options.minutes))
 
 

@@ -93,11 +93,15 @@ def timed(decode: Callable[[], list[Any]], text: Callable[[Any], str]) -> Callab
     return run
 
 
-def heard(model: CTCModel, paths: Sequence[Path], limit: int | None) -> tuple[Emissions, list[str], float]:
+def heard(
+    model: CTCModel, paths: Sequence[Path], limit: int | None
+) -> tuple[Emissions, list[str], float]:
     """What the model says of each utterance of some manifests, their references, and the seconds of audio."""
     rows, references, samples = [], [], 0
     for utterance in [utterance for path in paths for utterance in read_manifest(path)][:limit]:
-        waveform = torch.from_numpy(audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration))
+        waveform = torch.from_numpy(
+            audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+        )
         with torch.inference_mode():
             rows.append(model(waveform[None], torch.tensor([len(waveform)])).row(0))
         references.append(utterance.text)
@@ -120,7 +124,9 @@ def bare(beam: BeamDecoder, emissions: Emissions, tokenizer: Tokenizer) -> Calla
         frames = emissions.row(i).numpy()
         first, last = np.full((2, 1, frames.shape[1]), -1e4, dtype=np.float32)
         first[0, BLANK] = last[0, search.space] = 0.0
-        arrays.append(np.concatenate([first, frames, last] if lexicon is not None else [first, frames]))
+        arrays.append(
+            np.concatenate([first, frames, last] if lexicon is not None else [first, frames])
+        )
 
     def decode() -> list[Any]:
         best = []
@@ -141,12 +147,18 @@ def bare(beam: BeamDecoder, emissions: Emissions, tokenizer: Tokenizer) -> Calla
 class Aside:
     """pyctcdecode in a process of another environment, which has read the emissions from a file."""
 
-    def __init__(self, python: str, emissions: Emissions, tokenizer: Tokenizer, options: dict[str, Any]) -> None:
+    def __init__(
+        self, python: str, emissions: Emissions, tokenizer: Tokenizer, options: dict[str, Any]
+    ) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "emissions.npz"
             np.savez(path, *(emissions.row(i).numpy() for i in range(len(emissions.lengths))))
             self.process = subprocess.Popen(
-                [python, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+                [python, str(WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
             )
             self.ready = self.ask(emissions=str(path), characters=tokenizer.tokens, **options)
 
@@ -167,7 +179,9 @@ class Aside:
         return Run(**self.ask(beam=beam, lm=with_lm))
 
 
-def measured(ways: dict[str, Callable[[], Run]], references: list[str], rounds: int) -> dict[str, Row]:
+def measured(
+    ways: dict[str, Callable[[], Run]], references: list[str], rounds: int
+) -> dict[str, Row]:
     """Each way's times; all have a turn in each round, and in one before that starts processes and counts not."""
     texts = {name: run().texts for name, run in ways.items()}
     turns = [{name: run() for name, run in ways.items()} for _ in range(rounds)]
@@ -183,7 +197,10 @@ def measured(ways: dict[str, Callable[[], Run]], references: list[str], rounds: 
 
 def left_out(beam: BeamDecoder, emissions: Emissions) -> float:
     """The share of frames that a beam search does not look at."""
-    kept = sum(len(frames_to_decode(emissions.row(i).numpy(), beam.skip_blank)) for i in range(len(emissions.lengths)))
+    kept = sum(
+        len(frames_to_decode(emissions.row(i).numpy(), beam.skip_blank))
+        for i in range(len(emissions.lengths))
+    )
     return 1 - kept / int(emissions.lengths.sum())
 
 
@@ -196,7 +213,9 @@ class Results:
     def __init__(self, title: str, seconds: float) -> None:
         self.table, self.seconds = Table(title=title), seconds
         for heading in self.HEADINGS:
-            self.table.add_column(heading, justify="left" if heading in ("search", "decoder") else "right")
+            self.table.add_column(
+                heading, justify="left" if heading in ("search", "decoder") else "right"
+            )
         self.worst: dict[str, list[float]] = {}
 
     def add(self, search: str, size: int, rows: dict[str, Row], skipped: dict[str, float]) -> None:
@@ -236,16 +255,26 @@ class Results:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--checkpoint", type=Path, required=True, help="a trained model")
-    parser.add_argument("--manifest", type=Path, required=True, nargs="+", help="what is decoded, as JSON lines")
+    parser.add_argument(
+        "--manifest", type=Path, required=True, nargs="+", help="what is decoded, as JSON lines"
+    )
     parser.add_argument("--lm", type=Path, help="language model of words, as ARPA")
-    parser.add_argument("--lexicon", type=Path, help="its words, one on a line (default: .words beside it)")
+    parser.add_argument(
+        "--lexicon", type=Path, help="its words, one on a line (default: .words beside it)"
+    )
     parser.add_argument("--lm-weight", type=float, default=1.0)
-    parser.add_argument("--word-bonus", type=float, default=4.0, help="nats for each word, with the language model")
+    parser.add_argument(
+        "--word-bonus", type=float, default=4.0, help="nats for each word, with the language model"
+    )
     parser.add_argument("--limit", type=int, help="so many utterances only")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each row")
-    parser.add_argument("--pyctcdecode", metavar="PYTHON", help="interpreter of an environment that has it")
+    parser.add_argument(
+        "--pyctcdecode", metavar="PYTHON", help="interpreter of an environment that has it"
+    )
     return parser.parse_args()
 
 
@@ -264,9 +293,16 @@ def main() -> None:
         remarks.append("no --lm: without a language model only")
     aside = None
     if options.pyctcdecode:
-        files = {key: str(value) for key, value in searches.get("lexicon, LM", {}).items() if key in ("lm", "lexicon")}
+        files = {
+            key: str(value)
+            for key, value in searches.get("lexicon, LM", {}).items()
+            if key in ("lm", "lexicon")
+        }
         aside = Aside(options.pyctcdecode, emissions, tokenizer, {**weights, **files})
-        remarks += [f"pyctcdecode, {search}: {why}" for search, why in aside.ready.get("missing", {}).items()]
+        remarks += [
+            f"pyctcdecode, {search}: {why}"
+            for search, why in aside.ready.get("missing", {}).items()
+        ]
     else:
         remarks.append("no --pyctcdecode: its rows are left out")
 
@@ -281,10 +317,15 @@ def main() -> None:
                 TWO: BeamDecoder(beam_size=size, workers=2, **settings),
             }
             unpruned = BeamDecoder(beam_size=size, skip_blank=1, workers=1, **UNPRUNED, **settings)
-            ways = {BARE: bare(unpruned, emissions, tokenizer), PRUNED: bare(beams[WHOLE], emissions, tokenizer)}
+            ways = {
+                BARE: bare(unpruned, emissions, tokenizer),
+                PRUNED: bare(beams[WHOLE], emissions, tokenizer),
+            }
             ways |= {name: ours(beam, emissions, tokenizer) for name, beam in beams.items()}
             if aside and search in aside.ready.get("searches", ()):
-                ways["pyctcdecode"] = lambda size=size, search=search: aside.run(size, search != "free")
+                ways["pyctcdecode"] = lambda size=size, search=search: aside.run(
+                    size, search != "free"
+                )
             skipped = {name: left_out(beam, emissions) for name, beam in beams.items()}
             results.add(search, size, measured(ways, references, options.rounds), skipped)
     results.print(remarks)

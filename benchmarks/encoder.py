@@ -62,14 +62,29 @@ def forms(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each figure")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()
     torch.manual_seed(0)
-    machine = torch.cuda.get_device_name() if options.device == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    table = Table(title=f"one layer, {ROWS} x {FRAMES} frames, {machine}, torch {torch.__version__}")
-    for heading in ("size", "form", "forward ms", "with backward ms", "forward x packed", "training x packed"):
+    machine = (
+        torch.cuda.get_device_name()
+        if options.device == "cuda"
+        else f"{torch.get_num_threads()} CPU threads"
+    )
+    table = Table(
+        title=f"one layer, {ROWS} x {FRAMES} frames, {machine}, torch {torch.__version__}"
+    )
+    for heading in (
+        "size",
+        "form",
+        "forward ms",
+        "with backward ms",
+        "forward x packed",
+        "training x packed",
+    ):
         table.add_column(heading, justify="right" if " " in heading else "left")
     for size, (dim, hidden) in SIZES.items():
         lengths = torch.randint(FRAMES * 6 // 10, FRAMES + 1, (ROWS,))
@@ -85,12 +100,17 @@ def main() -> None:
                     run(x)
 
             def both(
-                run: Callable[[Tensor], Tensor] = run, module: nn.Module = module, x: Tensor = x, keep: Tensor = keep
+                run: Callable[[Tensor], Tensor] = run,
+                module: nn.Module = module,
+                x: Tensor = x,
+                keep: Tensor = keep,
             ) -> None:
                 module.zero_grad()
                 (run(x.detach().requires_grad_()) * keep).square().sum().backward()
 
-            measured[name] = tuple(seconds_of(f, options.seconds, options.device) for f in (forward, both))
+            measured[name] = tuple(
+                seconds_of(f, options.seconds, options.device) for f in (forward, both)
+            )
         reference = measured["packed nn.GRU"]
         for name, figures in measured.items():
             times = [f"{1000 * figure:.1f}" for figure in figures]

@@ -86,7 +86,9 @@ def recurrent(model: CTCModel) -> Callable[[Drawn], None]:
     def step(batch: Drawn) -> None:
         waveforms, lengths, *_ = batch
         frames = model.output_lengths(lengths).cpu()
-        x = torch.randn(len(frames), int(frames.max()), model.encoder.output_dim, device=waveforms.device)
+        x = torch.randn(
+            len(frames), int(frames.max()), model.encoder.output_dim, device=waveforms.device
+        )
         rows = pack_padded_sequence(x, frames, batch_first=True, enforce_sorted=False)
         x = rows.data.requires_grad_()
         with torch.autocast(waveforms.device.type, torch.bfloat16):
@@ -120,7 +122,9 @@ def measured(name: str, size: float, keys: list[str], device: str) -> list[str]:
     """A row of the table."""
     cfg = cli.compose("train", [f"model={name}", *keys])
     torch.manual_seed(0)
-    features, encoder = (OmegaConf.to_container(part, resolve=True) for part in (cfg.features, cfg.model))
+    features, encoder = (
+        OmegaConf.to_container(part, resolve=True) for part in (cfg.features, cfg.model)
+    )
     tokenizer = instantiate(cfg.tokenizer)
     model = CTCModel(features=features, encoder=encoder, tokenizer=tokenizer).to(device)
     step = training(model, instantiate(cfg.optimizer)(model.parameters()))
@@ -143,10 +147,20 @@ def main() -> None:
     models = asked.pop("models", "base,large").split(",")
     card = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     table = Table(title=f"hours of audio a second, {card}, torch {torch.__version__}")
-    for heading in ("model", "batch, s", "as it is", "torch's packing", "reversed", "cuDNN", "peak, GB"):
+    for heading in (
+        "model",
+        "batch, s",
+        "as it is",
+        "torch's packing",
+        "reversed",
+        "cuDNN",
+        "peak, GB",
+    ):
         table.add_column(heading, justify="right" if heading != "model" else "left")
     for name, size in product(models, sizes):
-        table.add_row(*measured(name, size, [f"{key}={value}" for key, value in asked.items()], device))
+        table.add_row(
+            *measured(name, size, [f"{key}={value}" for key, value in asked.items()], device)
+        )
     Console(width=120).print(table)
 
 

@@ -27,7 +27,9 @@ from asr.tune import Heard
 LEAST = 0.5  # seconds of each measurement
 
 
-def measure(decoder: GreedyDecoder | BeamDecoder, heard: Heard, names: set[str]) -> tuple[int, int, float, float]:
+def measure(
+    decoder: GreedyDecoder | BeamDecoder, heard: Heard, names: set[str]
+) -> tuple[int, int, float, float]:
     """Occurrences of names heard and in all, WER where there is none, seconds of decoding."""
     times: list[float] = []
     while sum(times[1:]) < LEAST:  # the first reads what it needs
@@ -47,7 +49,9 @@ def measure(decoder: GreedyDecoder | BeamDecoder, heard: Heard, names: set[str])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--manifest", required=True, type=Path)
     parser.add_argument("--names", required=True, type=Path)
@@ -60,12 +64,16 @@ def main() -> None:
     heard = Heard.of(model, read_manifest(options.manifest))
     hearing = time.perf_counter() - began
     gc.freeze()  # or the collector walks through all that torch holds, in one measurement or another
-    names = [normalize(line) for line in options.names.read_text("utf-8").splitlines() if line.strip()]
+    names = [
+        normalize(line) for line in options.names.read_text("utf-8").splitlines() if line.strip()
+    ]
     more = options.more.read_text("utf-8").split() if options.more else []
     hundred = list(dict.fromkeys([*names, *more]))[:100]
     decoders = {"greedy": GreedyDecoder, "beam 50": lambda **o: BeamDecoder(workers=1, **o)}
     if options.lm:
-        decoders["beam 50, LM"] = lambda **o: BeamDecoder(workers=1, lm=options.lm, lm_weight=0.5, word_score=2.0, **o)
+        decoders["beam 50, LM"] = lambda **o: BeamDecoder(
+            workers=1, lm=options.lm, lm_weight=0.5, word_score=2.0, **o
+        )
     table = Table(title=f"{len(names)} names, {options.manifest}")
     for heading in (
         "decoder",
@@ -80,11 +88,26 @@ def main() -> None:
         table.add_column(heading, justify="left" if heading == "decoder" else "right")
     for label, make in decoders.items():
         found, occurrences, wer, seconds = measure(make(), heard, set(names))
-        table.add_row(label, "-", f"{found} of {occurrences}", f"{wer:.2%}", f"{seconds:.2f}", "1.00", "-", "-")
+        table.add_row(
+            label,
+            "-",
+            f"{found} of {occurrences}",
+            f"{wer:.2%}",
+            f"{seconds:.2f}",
+            "1.00",
+            "-",
+            "-",
+        )
         for weight in options.weight:
             one = measure(make(hotwords=[f"{name}:{weight}" for name in names]), heard, set(names))
-            all_of_them = measure(make(hotwords=[f"{p}:{weight}" for p in hundred]), heard, set(names))
-            ratios = one[3] / seconds, all_of_them[3] / seconds, (hearing + all_of_them[3]) / (hearing + seconds)
+            all_of_them = measure(
+                make(hotwords=[f"{p}:{weight}" for p in hundred]), heard, set(names)
+            )
+            ratios = (
+                one[3] / seconds,
+                all_of_them[3] / seconds,
+                (hearing + all_of_them[3]) / (hearing + seconds),
+            )
             table.add_row(
                 label, f"{weight:g}", f"{one[0]} of {occurrences}", f"{one[2]:.2%}", f"{one[3]:.2f}",
                 f"{ratios[0]:.2f}", f"{ratios[1]:.2f} ({len(hundred)})", f"{ratios[2]:.2f}",

@@ -21,7 +21,11 @@ from rich.table import Table
 from asr.decode.lm import LanguageModel, read_vocabulary
 from recipes.ngram import estimate
 
-WORDS, VOCABULARY, SENTENCE = 1_000_000, 50_000, 20  # of the text that is made up; words in a sentence on average
+WORDS, VOCABULARY, SENTENCE = (
+    1_000_000,
+    50_000,
+    20,
+)  # of the text that is made up; words in a sentence on average
 
 
 def made_up() -> list[list[str]]:
@@ -48,12 +52,16 @@ def perplexity(arpa: Path, held_out: list[list[str]], known: set[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--text", type=Path, help="a sentence on each line (default: made up)")
     parser.add_argument("--order", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3, help="the best counts")
     parser.add_argument("--held-out", type=Path, help="text that perplexity is measured on")
-    parser.add_argument("--reference", type=Path, help="ARPA file of another toolkit, of the same text and order")
+    parser.add_argument(
+        "--reference", type=Path, help="ARPA file of another toolkit, of the same text and order"
+    )
     options = parser.parse_args()
     if options.reference and not options.held_out:
         parser.error("--reference needs --held-out")
@@ -88,10 +96,14 @@ def main() -> None:
             held_out = sentences(options.held_out)
             whole = sum(known.issuperset(sentence) for sentence in held_out)
             measured = perplexity(ours, held_out, known)
-            print(f"perplexity of the {whole} of {len(held_out)} sentences without unknown words: {measured:.3f}")
+            print(
+                f"perplexity of the {whole} of {len(held_out)} sentences without unknown words: {measured:.3f}"
+            )
             if options.reference:
                 reference = perplexity(options.reference, held_out, known)
-                print(f"by {options.reference.name}: {reference:.3f}, ours {measured / reference - 1:+.3%}")
+                print(
+                    f"by {options.reference.name}: {reference:.3f}, ours {measured / reference - 1:+.3%}"
+                )
 
 
 if __name__ == "__main__":

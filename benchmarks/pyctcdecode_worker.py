@@ -40,7 +40,9 @@ def main() -> None:
     with np.load(question["emissions"]) as file:
         arrays = [file[name] for name in file.files]
     made, missing = decoders(question)
-    searches = [name for name, with_lm in (("free", False), ("lexicon, LM", True)) if with_lm in made]
+    searches = [
+        name for name, with_lm in (("free", False), ("lexicon, LM", True)) if with_lm in made
+    ]
     print(json.dumps({"searches": searches, "missing": missing}), flush=True)
     for line in sys.stdin:
         question = json.loads(line)

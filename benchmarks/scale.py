@@ -48,7 +48,9 @@ def manifest(folder: Path, noise: Path, count: int, seconds: float) -> Path:
     starts = rng.uniform(0, RECORDING - lengths.max(), count)
     text = "a b " * max(1, round(seconds))
     path = folder / f"{count}-{seconds:g}.jsonl"
-    write_manifest(path, [Utterance(noise, n, text.strip(), o) for n, o in zip(lengths, starts, strict=True)])
+    write_manifest(
+        path, [Utterance(noise, n, text.strip(), o) for n, o in zip(lengths, starts, strict=True)]
+    )
     return path
 
 
@@ -74,18 +76,26 @@ def measure(cfg: object, path: Path) -> tuple[float, float]:
     optimizer = instantiate(cfg.optimizer)(model.parameters())
     began = time.perf_counter()
     chosen = filter_utterances(
-        read_manifest(path), tokenizer, frames=lambda s: int(model.output_lengths(torch.tensor(int(s * SAMPLE_RATE))))
+        read_manifest(path),
+        tokenizer,
+        frames=lambda s: int(model.output_lengths(torch.tensor(int(s * SAMPLE_RATE)))),
     )
-    sampler = BucketSampler([e.utterance.duration for e in chosen.examples], batch_seconds=cfg.data.batch_seconds)
+    sampler = BucketSampler(
+        [e.utterance.duration for e in chosen.examples], batch_seconds=cfg.data.batch_seconds
+    )
     order = iter(sampler)
     start = time.perf_counter() - began
     items = [next(order) for _ in range(min(BATCHES, len(sampler)))]
     audio = 0.0
-    for number, batch in enumerate(Loader(SpeechDataset(chosen.examples), items, workers=cfg.data.workers)):
+    for number, batch in enumerate(
+        Loader(SpeechDataset(chosen.examples), items, workers=cfg.data.workers)
+    ):
         if number == 2:  # the first ones warm up
             began, audio = time.perf_counter(), 0.0
         emissions = model(batch.waveforms, batch.lengths)
-        losses = ctc_loss(emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths)
+        losses = ctc_loss(
+            emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths
+        )
         optimizer.zero_grad()
         (losses.sum() / batch.target_lengths.sum()).backward()
         optimizer.step()
@@ -108,16 +118,24 @@ def costs(found: Sequence[float]) -> list[tuple[str, str]]:
 
 
 def main() -> None:
-    cfg = cli.compose("train", ["trainer=cpu", "model=small", "data.batch_seconds=480", *sys.argv[1:]])
+    cfg = cli.compose(
+        "train", ["trainer=cpu", "model=small", "data.batch_seconds=480", *sys.argv[1:]]
+    )
     samplers = [(count, *first_batch(cfg, count)) for count in SAMPLED]
-    table("sampler", ("utterances", "s", "MB"), [(f"{n:,}", f"{s:.2f}", f"{mb:.0f}") for n, s, mb in samplers])
+    table(
+        "sampler",
+        ("utterances", "s", "MB"),
+        [(f"{n:,}", f"{s:.2f}", f"{mb:.0f}") for n, s, mb in samplers],
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         noise = folder / "noise.wav"
         samples = np.random.default_rng(0).normal(0, 0.1, RECORDING * SAMPLE_RATE)
         soundfile.write(noise, samples.astype(np.float32), SAMPLE_RATE)
         audio = cfg.data.batch_seconds * BATCHES
-        found = [measure(cfg, manifest(folder, noise, round(audio / s) + BATCHES, s))[1] for s in LENGTHS]
+        found = [
+            measure(cfg, manifest(folder, noise, round(audio / s) + BATCHES, s))[1] for s in LENGTHS
+        ]
         rows = [(f"{seconds}", *cost) for seconds, cost in zip(LENGTHS, costs(found), strict=True)]
         table("clips of one length", ("seconds", "ms a second of audio", "against"), rows)
         measured = [(*measure(cfg, manifest(folder, noise, size, CLIP)), peak()) for size in SIZES]
@@ -126,7 +144,13 @@ def main() -> None:
             (f"{size:,}", f"{start:.2f}", f"{mb:,.0f}", *cost)
             for size, start, mb, cost in zip(SIZES, starts, most, costs(found), strict=True)
         ]
-        headings = ("utterances", "start, s", "peak memory so far, MB", "ms a second of audio", "against")
+        headings = (
+            "utterances",
+            "start, s",
+            "peak memory so far, MB",
+            "ms a second of audio",
+            "against",
+        )
         table(f"corpora of {CLIP:g} s clips", headings, rows)
 
 

@@ -32,13 +32,22 @@ def memory(training: psutil.Process) -> float:
             lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
         except (FileNotFoundError, ProcessLookupError):  # a worker that has just ended
             continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+        total += sum(
+            int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))
+        )
     return total / 1024
 
 
 def main() -> None:
     overrides = [argument for argument in sys.argv[1:] if not argument.startswith("minutes=")]
-    minutes = next((float(argument[len("minutes=") :]) for argument in sys.argv[1:] if argument not in overrides), 120)
+    minutes = next(
+        (
+            float(argument[len("minutes=") :])
+            for argument in sys.argv[1:]
+            if argument not in overrides
+        ),
+        120,
+    )
     keys = ["data.workers=2", "trainer.max_epochs=100000", *overrides]
     training = subprocess.Popen([sys.executable, "-m", "asr.train", *keys])
     samples: list[tuple[float, float]] = []  # seconds, megabytes

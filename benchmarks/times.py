@@ -52,7 +52,9 @@ def speech(utterance: Utterance, above: float) -> np.ndarray:
     samples = audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
     bounds = detect_speech(samples, above=above)
     if bounds is None:
-        raise SystemExit(f"{utterance.name}: where its speech begins cannot be told; take another manifest")
+        raise SystemExit(
+            f"{utterance.name}: where its speech begins cannot be told; take another manifest"
+        )
     start, end = (round(seconds * SAMPLE_RATE) for seconds in bounds)
     return samples[start:end]
 
@@ -99,15 +101,21 @@ def told(name: str, found: Sequence[float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--utterances", type=int, default=120)
-    parser.add_argument("--above", type=float, default=10.0, help="dB over the noise at which speech begins")
+    parser.add_argument(
+        "--above", type=float, default=10.0, help="dB over the noise at which speech begins"
+    )
     options = parser.parse_args()
     model = CTCModel.load(options.checkpoint)
     every = read_manifest(options.manifest)
-    spread = np.linspace(0, len(every), min(len(every), options.utterances), endpoint=False)  # over all its speakers
+    spread = np.linspace(
+        0, len(every), min(len(every), options.utterances), endpoint=False
+    )  # over all its speakers
     utterances = [every[int(at)] for at in spread]
     recordings = joined(utterances, options.above, np.random.default_rng(0))
     heard, aligned = [], []
@@ -116,15 +124,21 @@ def main() -> None:
             path = Path(folder) / f"{i}.flac"
             soundfile.write(path, recording.samples, SAMPLE_RATE)
             hypothesis = Transcriber(model).transcribe(path)
-            heard += errors(recording.bounds, [Timed(word.start, word.end) for word in hypothesis.words])
-            (timeline,) = Aligner(model).align([AlignmentRequest(path.name, path, " ".join(recording.texts))])
+            heard += errors(
+                recording.bounds, [Timed(word.start, word.end) for word in hypothesis.words]
+            )
+            (timeline,) = Aligner(model).align(
+                [AlignmentRequest(path.name, path, " ".join(recording.texts))]
+            )
             assert isinstance(timeline, Timeline), timeline
             at = 0
             for bounds, text in zip(recording.bounds, recording.texts, strict=True):
                 words = timeline.words[at : at + len(normalize(text).split())]
                 at += len(words)
                 aligned += [words[0].start - bounds[0], words[-1].end - bounds[1]]
-    print(f"{len(heard) // 2} utterances in {len(recordings)} recordings, {model.seconds_per_frame:.3f} s a frame")
+    print(
+        f"{len(heard) // 2} utterances in {len(recordings)} recordings, {model.seconds_per_frame:.3f} s a frame"
+    )
     print(told("heard", heard))
     print(told("aligned", aligned))
 

@@ -62,7 +62,12 @@ class Timer(Callback):
         self.began, self.audio = time.perf_counter(), 0.0
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: torch.nn.Module, outputs: object, batch: Batch, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: torch.nn.Module,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
     ) -> None:
         self.audio += seconds(batch)
         if batch_idx + 1 == trainer.num_training_batches:
@@ -73,7 +78,14 @@ class Timer(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: torch.nn.Module) -> None:
         ours = self.audio / (self.ended - self.began)
-        self.rates.append((ours, bare(pl_module.model, self.batches, trainer.optimizers[0], trainer.precision_plugin)))
+        self.rates.append(
+            (
+                ours,
+                bare(
+                    pl_module.model, self.batches, trainer.optimizers[0], trainer.precision_plugin
+                ),
+            )
+        )
 
 
 MEASURED: list[Timer] = []
@@ -89,13 +101,20 @@ def synchronised() -> None:
         torch.cuda.synchronize()
 
 
-def bare(model: torch.nn.Module, batches: list[Batch], optimizer: torch.optim.Optimizer, precision: Precision) -> float:
+def bare(
+    model: torch.nn.Module,
+    batches: list[Batch],
+    optimizer: torch.optim.Optimizer,
+    precision: Precision,
+) -> float:
     """Seconds of audio a second of the smallest loop that does the same work."""
     began = time.perf_counter()
     for batch in batches:
         with precision.forward_context():
             emissions = model(batch.waveforms, batch.lengths)
-        losses = ctc_loss(emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths)
+        losses = ctc_loss(
+            emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths
+        )
         optimizer.zero_grad()
         (losses.sum() / batch.target_lengths.sum()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -109,7 +128,11 @@ def manifests(utterances: list[Utterance], folder: Path) -> dict[str, Path]:
     files = []
     for number, utterance in enumerate(utterances):
         path = folder / f"{number}.flac"
-        soundfile.write(path, audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration), 16_000)
+        soundfile.write(
+            path,
+            audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration),
+            16_000,
+        )
         files.append(Utterance(path, utterance.duration, utterance.text))
     written = {
         "files": files,
@@ -123,12 +146,18 @@ def manifests(utterances: list[Utterance], folder: Path) -> dict[str, Path]:
 
 def rates(overrides: list[str], manifest: Path, folder: Path) -> list[tuple[float, float]]:
     """Seconds of audio a second of asr.train and of the bare loop, for each epoch that counts."""
-    cfg = cli.compose("train", [*overrides, "logger=csv", f"dir={folder}/run", f"data.cache_folder={folder}/cache"])
+    cfg = cli.compose(
+        "train",
+        [*overrides, "logger=csv", f"dir={folder}/run", f"data.cache_folder={folder}/cache"],
+    )
     cfg.data.train, cfg.data.validation = str(manifest), str(folder / "validation.jsonl")
     cfg.data.limit = None
     cfg.trainer.max_epochs = EPOCHS
     with open_dict(cfg):
-        cfg.callbacks = {"checkpoints": cfg.callbacks.checkpoints, "timer": {"_target_": "__main__.Timer"}}
+        cfg.callbacks = {
+            "checkpoints": cfg.callbacks.checkpoints,
+            "timer": {"_target_": "__main__.Timer"},
+        }
     with contextlib.redirect_stdout(sys.stderr):
         train(cfg)
     return MEASURED[-1].rates[1:]
@@ -137,8 +166,12 @@ def rates(overrides: list[str], manifest: Path, folder: Path) -> list[tuple[floa
 def main() -> None:
     asked = [argument for argument in sys.argv[1:] if not argument.startswith("rows=")]
     overrides = ["model=small", "data.limit=300", *asked]
-    wanted = next((argument[len("rows=") :] for argument in sys.argv[1:] if argument.startswith("rows=")), "")
-    table = Table(title=f"seconds of audio a second, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    wanted = next(
+        (argument[len("rows=") :] for argument in sys.argv[1:] if argument.startswith("rows=")), ""
+    )
+    table = Table(
+        title=f"seconds of audio a second, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
     for heading in ("", "asr.train", "bare loop", "ratio (median)", "from", "to"):
         table.add_column(heading, justify="right" if heading else "left")
     with tempfile.TemporaryDirectory() as root:
@@ -154,7 +187,11 @@ def main() -> None:
             pairs = rates(keys, listed[store], folder)
             ours, limit = (median(each) for each in zip(*pairs, strict=True))
             ratios = [ours / limit for ours, limit in pairs]
-            figures = (f"{ours:.1f}", f"{limit:.1f}", *(f"{f(ratios):.3f}" for f in (median, min, max)))
+            figures = (
+                f"{ours:.1f}",
+                f"{limit:.1f}",
+                *(f"{f(ratios):.3f}" for f in (median, min, max)),
+            )
             table.add_row(row, *figures)
     Console(width=110).print(table)
 

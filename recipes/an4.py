@@ -12,11 +12,16 @@ from recipes.fetch import Archive, ensure_extracted
 from recipes.prepare import Recording, Splits, held_out, prepare, set_aside
 
 URL = "http://www.speech.cs.cmu.edu/databases/an4"
-ARCHIVES = ("an4_sphere.tar.gz", "an4_raw.bigendian.tar.gz")  # the same recordings; no checksums published
+ARCHIVES = (
+    "an4_sphere.tar.gz",
+    "an4_raw.bigendian.tar.gz",
+)  # the same recordings; no checksums published
 RAW = {"samplerate": 16_000, "channels": 1, "subtype": "PCM_16", "endian": "BIG", "format": "RAW"}
 
 
-def an4(*, root: Path = Path("data"), validation_speakers: int = 8, url: str = URL, again: bool = False) -> Path:
+def an4(
+    *, root: Path = Path("data"), validation_speakers: int = 8, url: str = URL, again: bool = False
+) -> Path:
     """Prepare AN4: train, validation and test manifests; the folder that they are in.
 
     The test set is CMU's own. The validation set is `validation_speakers` of the training speakers, women and
@@ -35,7 +40,9 @@ def an4(*, root: Path = Path("data"), validation_speakers: int = 8, url: str = U
 
 def _recordings(tree: Path, part: str) -> Iterator[Recording]:
     texts = {}
-    for line in (tree / "etc" / f"an4_{part}.transcription").read_text(encoding="utf-8").splitlines():
+    for line in (
+        (tree / "etc" / f"an4_{part}.transcription").read_text(encoding="utf-8").splitlines()
+    ):
         text, _, name = line.rpartition("(")  # <s> YES </s> (an251-fash-b)
         texts[name.rstrip(") ")] = text.replace("<s>", "").replace("</s>", "")
     for fileid in (tree / "etc" / f"an4_{part}.fileids").read_text(encoding="utf-8").split():

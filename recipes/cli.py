@@ -30,7 +30,11 @@ def command(recipe: Callable[..., object], arguments: Sequence[str] | None = Non
         return 0
     verbose = bool({"-v", "--verbose"} & set(given))
     try:
-        recipe(**_settings(recipe, [argument for argument in given if argument not in ("-v", "--verbose")]))
+        recipe(
+            **_settings(
+                recipe, [argument for argument in given if argument not in ("-v", "--verbose")]
+            )
+        )
     except KeyboardInterrupt:
         print(f"{name}: stopped; run it again to go on", file=sys.stderr)
         return INTERRUPTED
@@ -66,7 +70,9 @@ def _value(argument: str, hint: Any) -> object:
             return None
         hint = next(kind for kind in get_args(hint) if kind is not types.NoneType)
     try:
-        if get_origin(hint) is Sequence:  # of strings: yes and no are words there, not true and false
+        if (
+            get_origin(hint) is Sequence
+        ):  # of strings: yes and no are words there, not true and false
             value = yaml.load(text, Loader=yaml.BaseLoader)
         else:
             value = OmegaConf.from_dotlist([argument])[key]
@@ -94,7 +100,13 @@ def _typed(argument: str, value: object, hint: Any) -> object:
         return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    wanted = {Path: "a path", str: "a word", bool: "true or false", int: "a whole number", float: "a number"}
+    wanted = {
+        Path: "a path",
+        str: "a word",
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+    }
     raise ConfigError(f"{argument}: must be {wanted[hint]}")
 
 
@@ -103,7 +115,9 @@ def _help(name: str, recipe: Callable[..., object]) -> str:
     width = max(len(parameter.name) for parameter in parameters)
     keys = [f"  {parameter.name:<{width}}  {_shown(parameter.default)}" for parameter in parameters]
     usage = f"python -m {name} [key=value ...] [-v]"
-    return "\n".join([usage, "", inspect.getdoc(recipe) or "", "", "keys and their defaults:", *keys])
+    return "\n".join(
+        [usage, "", inspect.getdoc(recipe) or "", "", "keys and their defaults:", *keys]
+    )
 
 
 def _shown(value: object) -> str:

@@ -35,7 +35,9 @@ def speak(text: str, voice: str, *, speed: int = 175, pitch: int = 50) -> tuple[
     """
     espeak = _load()
     if espeak.library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise EspeakError(f"eSpeak NG has no voice {voice!r}; languages and variants are listed by espeak-ng --voices")
+        raise EspeakError(
+            f"eSpeak NG has no voice {voice!r}; languages and variants are listed by espeak-ng --voices"
+        )
     for parameter, value in ((_RATE, speed), (_PITCH, pitch), (_VOLUME, LOUDNESS)):
         espeak.library.espeak_SetParameter(parameter, value, 0)
     espeak.pieces.clear()
@@ -59,13 +61,22 @@ def _load() -> SimpleNamespace:
     except (OSError, RuntimeError) as error:
         raise EspeakError(f"eSpeak NG does not load on this machine: {error}") from None
     library.espeak_Synth.argtypes = [
-        *(ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint),
+        *(
+            ctypes.c_char_p,
+            ctypes.c_size_t,
+            ctypes.c_uint,
+            ctypes.c_int,
+            ctypes.c_uint,
+            ctypes.c_uint,
+        ),
         *(ctypes.c_void_p, ctypes.c_void_p),
     ]
     library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
     rate = library.espeak_Initialize(_RETRIEVAL, 0, str(folder).encode(), _DO_NOT_EXIT)
     if rate <= 0:
-        raise EspeakError(f"eSpeak NG does not find its voices in {folder} (does the path have over 150 characters?)")
+        raise EspeakError(
+            f"eSpeak NG does not find its voices in {folder} (does the path have over 150 characters?)"
+        )
     library.espeak_ng_SetRandSeed(0)  # seeded with the time by now
     pieces: list[bytes] = []
 
@@ -76,4 +87,6 @@ def _load() -> SimpleNamespace:
         return 0  # go on
 
     library.espeak_SetSynthCallback(collect)
-    return SimpleNamespace(library=library, pieces=pieces, rate=rate, keep=collect)  # ctypes holds no reference itself
+    return SimpleNamespace(
+        library=library, pieces=pieces, rate=rate, keep=collect
+    )  # ctypes holds no reference itself

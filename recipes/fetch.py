@@ -18,15 +18,29 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from asr.errors import AsrError
 
 CHUNK = 1 << 20  # bytes
-DROPPED = (ConnectionError, TimeoutError, http.client.HTTPException, urllib.error.URLError, ssl.SSLError)
+DROPPED = (
+    ConnectionError,
+    TimeoutError,
+    http.client.HTTPException,
+    urllib.error.URLError,
+    ssl.SSLError,
+)
 DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, EOFError, zlib.error)
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)  # where recipes say what they are doing
+console = Console(
+    stderr=True, highlight=False, soft_wrap=True
+)  # where recipes say what they are doing
 
 
 class RecipeError(AsrError):
@@ -91,7 +105,9 @@ def download(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    by_hand = f"run again to go on, set url= to a mirror, or get the file by hand and put it at {target}"
+    by_hand = (
+        f"run again to go on, set url= to a mirror, or get the file by hand and put it at {target}"
+    )
     failures = 0
     while True:
         had = _size(partial)
@@ -144,15 +160,21 @@ def unpack(archive: Path, folder: Path, *, tree: str = ".") -> Path:
     scratch.mkdir(parents=True)
     console.print(f"unpacking {archive.name} to {folder}")
     try:
-        with _full_disk_named(folder.parent, f"unpack {archive} ({_human(archive.stat().st_size)} packed)"):
+        with _full_disk_named(
+            folder.parent, f"unpack {archive} ({_human(archive.stat().st_size)} packed)"
+        ):
             (_unzip if zipfile.is_zipfile(archive) else _untar)(archive, scratch)
         if not (scratch / tree).is_dir():
             held = ", ".join(sorted(path.name for path in scratch.iterdir())[:5]) or "nothing"
-            raise RecipeError(f"{archive}: holds no folder {tree!r}, but {held}; is it the right archive?")
+            raise RecipeError(
+                f"{archive}: holds no folder {tree!r}, but {held}; is it the right archive?"
+            )
         (scratch / tree).rename(folder)
     except DAMAGED as error:
         why = str(error).partition(":\n")[0]  # what follows are the compressions that were tried
-        raise RecipeError(f"{archive}: damaged or cut off ({why}); delete it and run again") from None
+        raise RecipeError(
+            f"{archive}: damaged or cut off ({why}); delete it and run again"
+        ) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
@@ -180,7 +202,10 @@ def _transfer(url: str, partial: Path, timeout: float) -> bool:
             free = shutil.disk_usage(partial.parent).free
             if total and total - have > free:
                 raise OSError(errno.ENOSPC, "not enough room")
-            with partial.open("ab" if have else "wb") as out, _progress(url, have, total) as advance:
+            with (
+                partial.open("ab" if have else "wb") as out,
+                _progress(url, have, total) as advance,
+            ):
                 while chunk := response.read(CHUNK):
                     out.write(chunk)
                     advance(len(chunk))
@@ -240,7 +265,9 @@ def _check_inside(archive: Path, name: str) -> None:
 
 
 def _unsafe(archive: Path, member: str, why: str) -> RecipeError:
-    return RecipeError(f"{archive}: unsafe member {member!r}: {why}; nothing was unpacked, get another copy")
+    return RecipeError(
+        f"{archive}: unsafe member {member!r}: {why}; nothing was unpacked, get another copy"
+    )
 
 
 def _size(path: Path) -> int:

@@ -19,7 +19,11 @@ AUDIO = ("audio_filepath", "audio", "path", "file", "filename", "file_name", "wa
 TEXT = ("text", "sentence", "transcript", "transcription")
 SPEAKER = ("speaker", "client_id", "speaker_id")
 ALIASES = {"training": "train"} | dict.fromkeys(("dev", "valid", "val"), "validation")  # of splits
-NEAR = ("", "wavs", "clips")  # folders beside a table where audio lies: anywhere, LJSpeech's, Common Voice's
+NEAR = (
+    "",
+    "wavs",
+    "clips",
+)  # folders beside a table where audio lies: anywhere, LJSpeech's, Common Voice's
 
 Row = tuple[Recording, str]  # with the split that the table names, or ""
 
@@ -46,9 +50,13 @@ def folder(
     Without a column `split`, shares of `validation` and `test` are drawn, whole speakers where they are told.
     """
     if validation < 0 or test < 0 or validation + test >= 1:
-        raise RecipeError(f"validation={validation} test={test}: shares must be 0 or more and leave some to train")
+        raise RecipeError(
+            f"validation={validation} test={test}: shares must be 0 or more and leave some to train"
+        )
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise RecipeError(f"name={name}: letters, digits, '.', '-' and '_' only; it becomes a folder")
+        raise RecipeError(
+            f"name={name}: letters, digits, '.', '-' and '_' only; it becomes a folder"
+        )
     if audio is not None and not audio.is_dir():
         raise RecipeError(f"audio={audio}: no such folder")
     if table is not None:
@@ -86,7 +94,9 @@ def _from_folder(folder: Path) -> Iterator[Recording]:
 def _from_table(table: Path, folder: Path | None) -> Iterator[Row]:
     rows = list(_rows(table))
     columns = list(dict.fromkeys(column for _, row in rows for column in row))
-    audio, text = (_column(table, columns, what, names) for what, names in (("audio", AUDIO), ("text", TEXT)))
+    audio, text = (
+        _column(table, columns, what, names) for what, names in (("audio", AUDIO), ("text", TEXT))
+    )
     speaker = next((column for column in SPEAKER if column in columns), "")
     near = [folder] if folder is not None else [table.parent / inside for inside in NEAR]
     for where, row in rows:
@@ -109,7 +119,9 @@ def _rows(table: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     try:
         text = table.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"table={table}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise RecipeError(
+            f"table={table}: cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from None
     lines = text.splitlines()
     head = lines[0] if lines else ""
     if head.lstrip().startswith("{"):
@@ -158,7 +170,9 @@ def _column(table: Path, columns: Sequence[str], what: str, names: Sequence[str]
         if name in columns:
             return name
     found = ", ".join(filter(None, columns)) or "none"
-    raise RecipeError(f"{table}: no column for the {what} ({', '.join(names)}); its columns: {found}")
+    raise RecipeError(
+        f"{table}: no column for the {what} ({', '.join(names)}); its columns: {found}"
+    )
 
 
 def _find(name: str, folders: Sequence[Path]) -> Path:
@@ -191,7 +205,9 @@ def _named(rows: Sequence[Row]) -> dict[str, list[Recording]]:
 
 def _drawn(rows: Sequence[Row], validation: float, test: float) -> dict[str, list[Recording]]:
     """Test, validation and training by the hash of the speaker or, where there are too few, of the file."""
-    shares = {split: share for split, share in (("test", test), ("validation", validation)) if share}
+    shares = {
+        split: share for split, share in (("test", test), ("validation", validation)) if share
+    }
     sound = [recording for recording, _ in rows if not recording.flaw]
     groups = _grouped(sound, lambda recording: recording.speaker or recording.audio.name)
     if len(groups) <= len(shares):
@@ -204,11 +220,15 @@ def _drawn(rows: Sequence[Row], validation: float, test: float) -> dict[str, lis
         while len(waiting) > 1 and len(splits[split]) < share * len(sound):
             splits[split] += groups[waiting.pop()]
     train = [recording for group in waiting for recording in groups[group]]
-    flawed = [recording for recording, _ in rows if recording.flaw]  # to be named, wherever they would have gone
+    flawed = [
+        recording for recording, _ in rows if recording.flaw
+    ]  # to be named, wherever they would have gone
     return {"train": train + flawed, **{split: found for split, found in splits.items() if found}}
 
 
-def _grouped(sound: Iterable[Recording], key: Callable[[Recording], str]) -> dict[str, list[Recording]]:
+def _grouped(
+    sound: Iterable[Recording], key: Callable[[Recording], str]
+) -> dict[str, list[Recording]]:
     groups: dict[str, list[Recording]] = defaultdict(list)
     for recording in sound:
         groups[key(recording)].append(recording)

@@ -9,7 +9,9 @@ from recipes.fetch import Archive, RecipeError, ensure_extracted
 from recipes.prepare import Recording, Splits, part_by_speaker, prepare
 
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/v1.0.10"
-RELEASE = "free-spoken-digit-dataset-1.0.10"  # packed by GitHub on demand: there is no lasting checksum
+RELEASE = (
+    "free-spoken-digit-dataset-1.0.10"  # packed by GitHub on demand: there is no lasting checksum
+)
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 OFFICIAL_TEST = range(5)  # takes, of each digit by each speaker
 
@@ -34,11 +36,17 @@ def fsdd(
         recordings = [_recording(path) for path in sorted((tree / "recordings").glob("*_*_*.wav"))]
         absent = set(test_speakers) - {recording.speaker for recording in recordings}
         if absent:
-            raise RecipeError(f"test_speakers: {', '.join(sorted(absent))} not in {tree / 'recordings'}")
+            raise RecipeError(
+                f"test_speakers: {', '.join(sorted(absent))} not in {tree / 'recordings'}"
+            )
         others, test = part_by_speaker(recordings, test_speakers)
         first = [recording for recording in others if _take(recording.audio) in OFFICIAL_TEST]
         train = [recording for recording in others if _take(recording.audio) not in OFFICIAL_TEST]
-        return {"train": train, "validation": first, "test": test} if test else {"train": train, "test": first}
+        return (
+            {"train": train, "validation": first, "test": test}
+            if test
+            else {"train": train, "test": first}
+        )
 
     return prepare("fsdd", splits, root=root, again=again, test_speakers=test_speakers)
 

@@ -58,7 +58,9 @@ def librispeech(
                 validation += aside
         absent = set(validation_speakers) - {recording.speaker for recording in validation}
         if absent:
-            raise RecipeError(f"validation_speakers: {', '.join(sorted(absent))} not in the train parts")
+            raise RecipeError(
+                f"validation_speakers: {', '.join(sorted(absent))} not in the train parts"
+            )
         return {**found, "validation": validation} if validation else found
 
     options = {"parts": parts, "validation_speakers": validation_speakers}
@@ -76,7 +78,9 @@ def _recorded(part: str) -> str:
 
 
 def _recordings(tree: Path) -> Iterator[Recording]:
-    for transcripts in sorted(tree.glob("*/*/*.trans.txt")):  # SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt
+    for transcripts in sorted(
+        tree.glob("*/*/*.trans.txt")
+    ):  # SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt
         for line in transcripts.read_text(encoding="utf-8").splitlines():
             name, _, text = line.partition(" ")
             audio = transcripts.with_name(f"{name}.flac")

@@ -60,13 +60,17 @@ def lm(
     Raises RecipeError for a text that cannot be read or holds no words, and as a download does.
     """
     if bool(text) == (fetch is not None):
-        raise RecipeError("give text=FILE to estimate a language model, or fetch=NAME to have one of LibriSpeech's")
+        raise RecipeError(
+            "give text=FILE to estimate a language model, or fetch=NAME to have one of LibriSpeech's"
+        )
     if fetch is not None:
         target = root / "lm" / f"{name or f'librispeech.{fetch}'}.arpa"
         if target.exists():
             console.print(f"{target}: there already")
         else:
-            _unpacked(ensure_downloaded(Archive(url, f"{fetch}.arpa.gz", PUBLISHED[fetch]), root), target)
+            _unpacked(
+                ensure_downloaded(Archive(url, f"{fetch}.arpa.gz", PUBLISHED[fetch]), root), target
+            )
         return target
     if not all(limit.isdecimal() for limit in prune):
         raise RecipeError(f"prune=[{','.join(prune)}]: must be whole numbers, one for each order")
@@ -76,7 +80,9 @@ def lm(
     model = estimate(sentences, order=order, prune=limits)
     if model.fallbacks:
         orders = ", ".join(map(str, model.fallbacks))
-        console.print(f"the text is too small to estimate the discounts of order {orders}: the usual ones are taken")
+        console.print(
+            f"the text is too small to estimate the discounts of order {orders}: the usual ones are taken"
+        )
     if held_out:
         asked = [sentence for path in held_out for sentence in _sentences(Path(path), unit)]
         measured = model.perplexity(asked)
@@ -88,7 +94,9 @@ def lm(
     model.write(target)
     if unit == "words":
         known = sorted({word for sentence in sentences for word in sentence})
-        target.with_suffix(".words").write_text("".join(f"{word}\n" for word in known), encoding="utf-8")
+        target.with_suffix(".words").write_text(
+            "".join(f"{word}\n" for word in known), encoding="utf-8"
+        )
     _print_table(target, sentences, model, measured, "held_out" if held_out else f"1 in {ASIDE}")
     return target
 
@@ -108,7 +116,11 @@ def _sentences(path: Path, unit: str) -> Iterator[list[str]]:
 
 def _lines(path: Path) -> Iterator[str]:
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as file
+        ):
             yield from file
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not a text in UTF-8") from None
@@ -124,7 +136,11 @@ def _unpacked(packed: Path, target: Path) -> None:
 
 
 def _print_table(
-    target: Path, sentences: Sequence[Sequence[str]], model: NGramModel, measured: tuple[float, float], on: str
+    target: Path,
+    sentences: Sequence[Sequence[str]],
+    model: NGramModel,
+    measured: tuple[float, float],
+    on: str,
 ) -> None:
     table = Table(title=str(target), title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
     table.add_row("sentences, words", f"{len(sentences)}, {sum(map(len, sentences))}")

@@ -52,7 +52,10 @@ class NGramModel:
         for order, table in enumerate(self.tables[1:], start=2):
             context = _preceding(rows, position, order)
             backoff = np.where(context >= 0, self.tables[order - 2].log_backoff[context], 0.0)
-            rows = _find(_keys(table.prefix, table.word, len(self.words)), _keys(context, words, len(self.words)))
+            rows = _find(
+                _keys(table.prefix, table.word, len(self.words)),
+                _keys(context, words, len(self.words)),
+            )
             found = np.where(rows >= 0, np.append(table.log_prob, 0.0)[rows], found + backoff)
         predicted = position > 0
         return found[predicted] * math.log(10), words[predicted] != SPECIAL.index(UNKNOWN)
@@ -73,23 +76,34 @@ class NGramModel:
         """Write an ARPA file, whole or not at all."""
         with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
             file.write("\\data\\\n")
-            file.writelines(f"ngram {n}={len(table.word)}\n" for n, table in enumerate(self.tables, start=1))
+            file.writelines(
+                f"ngram {n}={len(table.word)}\n" for n, table in enumerate(self.tables, start=1)
+            )
             names = [""]
             for n, table in enumerate(self.tables, start=1):
                 spelled = [self.words[i] for i in table.word.tolist()]
                 if n > 1:
-                    spelled = [f"{names[p]} {word}" for p, word in zip(table.prefix.tolist(), spelled, strict=True)]
+                    spelled = [
+                        f"{names[p]} {word}"
+                        for p, word in zip(table.prefix.tolist(), spelled, strict=True)
+                    ]
                 file.write(f"\n\\{n}-grams:\n")
-                columns = zip(table.log_prob.tolist(), spelled, table.log_backoff.tolist(), strict=True)
+                columns = zip(
+                    table.log_prob.tolist(), spelled, table.log_backoff.tolist(), strict=True
+                )
                 if n < len(self.tables):
-                    file.writelines(f"{p:.7g}\t{text}\t{backoff:.7g}\n" for p, text, backoff in columns)
+                    file.writelines(
+                        f"{p:.7g}\t{text}\t{backoff:.7g}\n" for p, text, backoff in columns
+                    )
                 else:
                     file.writelines(f"{p:.7g}\t{text}\n" for p, text, _ in columns)
                 names = spelled
             file.write("\n\\end\\\n")
 
 
-def estimate(sentences: Iterable[Sequence[str]], *, order: int = 4, prune: Sequence[int] = ()) -> NGramModel:
+def estimate(
+    sentences: Iterable[Sequence[str]], *, order: int = 4, prune: Sequence[int] = ()
+) -> NGramModel:
     """The model of a text, one sentence at a time, each a sequence of words.
 
     `prune` has for each order from 1 how often an n-gram may occur and still be left out, its last entry holding for
@@ -98,15 +112,21 @@ def estimate(sentences: Iterable[Sequence[str]], *, order: int = 4, prune: Seque
     """
     limits = [-1, *[*prune, *[prune[-1] if prune else 0] * order][1:order]]
     if order < 1 or min(prune, default=0) < 0 or sorted(limits) != limits:
-        raise RecipeError(f"order={order} prune={list(prune)}: order from 1, limits from 0 that do not fall")
+        raise RecipeError(
+            f"order={order} prune={list(prune)}: order from 1, limits from 0 that do not fall"
+        )
     numbers = {word: i for i, word in enumerate(SPECIAL)}
     words, position = _stream(sentences, numbers, grow=True)
     if len(numbers) == len(SPECIAL):
         raise RecipeError("the text has no words")
     tables: list[Table] = []
     fallbacks = []
-    probability = np.full(len(numbers), 1 / (len(numbers) - 1))  # of order 0: the same for all but <s>
-    kept = np.zeros(1, dtype=np.int64)  # the row in its table of each n-gram of the order below, -1 where pruned
+    probability = np.full(
+        len(numbers), 1 / (len(numbers) - 1)
+    )  # of order 0: the same for all but <s>
+    kept = np.zeros(
+        1, dtype=np.int64
+    )  # the row in its table of each n-gram of the order below, -1 where pruned
     for n, ngrams in enumerate(_count(words, position, len(numbers), order), start=1):
         count = ngrams.adjusted
         discounts = _discounts(count)
@@ -145,24 +165,37 @@ class _Counted:
     adjusted: np.ndarray
 
 
-def _count(words: np.ndarray, position: np.ndarray, vocabulary: int, longest: int) -> list[_Counted]:
+def _count(
+    words: np.ndarray, position: np.ndarray, vocabulary: int, longest: int
+) -> list[_Counted]:
     every = np.arange(vocabulary)
     occurrences = np.bincount(words, minlength=vocabulary)
-    found = [_Counted(np.zeros(vocabulary, dtype=np.int64), every, every, occurrences, occurrences.copy())]
+    found = [
+        _Counted(
+            np.zeros(vocabulary, dtype=np.int64), every, every, occurrences, occurrences.copy()
+        )
+    ]
     begins = every == SPECIAL.index(BEGIN)
     rows = words  # of the n-gram that ends at each place
     for order in range(2, longest + 1):
         context = _preceding(rows, position, order)
         places = np.flatnonzero(context >= 0)
         _, first, inverse, occurrences = np.unique(
-            _keys(context, words, vocabulary)[places], return_index=True, return_inverse=True, return_counts=True
+            _keys(context, words, vocabulary)[places],
+            return_index=True,
+            return_inverse=True,
+            return_counts=True,
         )
         first = places[first]
         below = found[-1]
         suffix = rows[first]
-        left = np.bincount(suffix, minlength=len(below.word))  # different words that stand before it
+        left = np.bincount(
+            suffix, minlength=len(below.word)
+        )  # different words that stand before it
         below.adjusted[:] = np.where(begins, below.occurrences, left)
-        found.append(_Counted(context[first], suffix, words[first], occurrences, occurrences.copy()))
+        found.append(
+            _Counted(context[first], suffix, words[first], occurrences, occurrences.copy())
+        )
         begins = begins[context[first]]
         rows = np.full(len(words), -1)
         rows[places] = inverse
@@ -176,7 +209,11 @@ def _discounts(adjusted: np.ndarray) -> tuple[float, float, float] | None:
     if not (once and twice and thrice):
         return None
     share = once / (once + 2 * twice)
-    discounts = (1 - 2 * share * twice / once, 2 - 3 * share * thrice / twice, 3 - 4 * share * four / thrice)
+    discounts = (
+        1 - 2 * share * twice / once,
+        2 - 3 * share * thrice / twice,
+        3 - 4 * share * four / thrice,
+    )
     return discounts if min(discounts) > 0 else None
 
 

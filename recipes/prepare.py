@@ -61,7 +61,9 @@ class Summary:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-def prepare(name: str, splits: Callable[[], Splits], *, root: Path, again: bool, **options: object) -> Path:
+def prepare(
+    name: str, splits: Callable[[], Splits], *, root: Path, again: bool, **options: object
+) -> Path:
     """Write `root/manifests/name/SPLIT.jsonl`, print the table, return that folder.
 
     `splits` is called only where the manifests are not there yet, came from other options, or are wanted
@@ -72,12 +74,20 @@ def prepare(name: str, splits: Callable[[], Splits], *, root: Path, again: bool,
     folder = root / "manifests" / name
     wanted: dict[str, object] = json.loads(json.dumps(options, default=str))
     known, summaries = _read_record(folder)
-    if known == wanted and not again and all((folder / f"{split}.jsonl").exists() for split in summaries):
-        console.print(f"{folder}: prepared already with these options; again=true writes the manifests anew")
+    if (
+        known == wanted
+        and not again
+        and all((folder / f"{split}.jsonl").exists() for split in summaries)
+    ):
+        console.print(
+            f"{folder}: prepared already with these options; again=true writes the manifests anew"
+        )
     else:
         recordings = splits()
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECORD).unlink(missing_ok=True)  # an interrupted run is not to be taken for a whole one
+        (folder / RECORD).unlink(
+            missing_ok=True
+        )  # an interrupted run is not to be taken for a whole one
         for split in summaries.keys() - recordings.keys():
             (folder / f"{split}.jsonl").unlink(missing_ok=True)
             console.print(f"{folder}: {split}.jsonl of an earlier run with other options removed")
@@ -103,9 +113,15 @@ def set_aside(
     """
     speakers = sorted({recording.speaker for recording in recordings})
     if not 0 <= count < len(speakers):
-        raise RecipeError(f"validation_speakers={count}: of {len(speakers)} training speakers at least one must stay")
-    drawn = (by_hash(s for s in speakers if group(s) == g) for g in sorted({group(s) for s in speakers}))
-    in_turn = [speaker for speaker in chain.from_iterable(zip_longest(*drawn)) if speaker is not None]
+        raise RecipeError(
+            f"validation_speakers={count}: of {len(speakers)} training speakers at least one must stay"
+        )
+    drawn = (
+        by_hash(s for s in speakers if group(s) == g) for g in sorted({group(s) for s in speakers})
+    )
+    in_turn = [
+        speaker for speaker in chain.from_iterable(zip_longest(*drawn)) if speaker is not None
+    ]
     return set(in_turn[:count])
 
 
@@ -124,7 +140,9 @@ def held_out(train: Sequence[Recording], speakers: Collection[str]) -> dict[str,
 
 
 def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
-    probes = _probe_all({r.audio for recordings in splits.values() for r in recordings if not r.flaw})
+    probes = _probe_all(
+        {r.audio for recordings in splits.values() for r in recordings if not r.flaw}
+    )
     used: dict[str, list[Utterance]] = {}
     summaries, lines = {}, []
     for split, recordings in splits.items():
@@ -144,14 +162,20 @@ def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
     for split, utterances in used.items():
         if not utterances:
             found = len(splits[split])
-            why = f"all {found} were left out, see {folder / LEFT_OUT}" if found else "none found; is the corpus whole?"
+            why = (
+                f"all {found} were left out, see {folder / LEFT_OUT}"
+                if found
+                else "none found; is the corpus whole?"
+            )
             raise RecipeError(f"{split}: no utterances: {why}")
     for split, utterances in used.items():
         write_manifest(folder / f"{split}.jsonl", utterances)
     return summaries
 
 
-def _utterance(recording: Recording, probes: Mapping[Path, AudioInfo | str]) -> Utterance | tuple[str, str]:
+def _utterance(
+    recording: Recording, probes: Mapping[Path, AudioInfo | str]
+) -> Utterance | tuple[str, str]:
     """The manifest's entry, or why there is none: in a word for the table, and in full."""
     if recording.flaw:
         return recording.flaw, ""
@@ -166,7 +190,9 @@ def _utterance(recording: Recording, probes: Mapping[Path, AudioInfo | str]) -> 
     if not 0 < duration <= rest + ROUNDING:
         end = recording.offset + duration
         return "no such piece", f"{recording.offset:.2f} s to {end:.2f} s of {found.duration:.2f} s"
-    return Utterance(recording.audio, min(duration, rest), text, recording.offset, recording.speaker)
+    return Utterance(
+        recording.audio, min(duration, rest), text, recording.offset, recording.speaker
+    )
 
 
 def _probe_all(paths: Collection[Path]) -> dict[Path, AudioInfo | str]:
@@ -216,9 +242,18 @@ def _print_table(folder: Path, summaries: Mapping[str, Summary]) -> None:
         table.add_column(heading, justify="right")
     table.add_column("left out")
     for split, summary in summaries.items():
-        figures = (summary.utterances, summary.speakers or "-", summary.words, summary.distinct_words)
-        utterances, speakers, words, distinct = (f"{x:,}" if isinstance(x, int) else x for x in figures)
+        figures = (
+            summary.utterances,
+            summary.speakers or "-",
+            summary.words,
+            summary.distinct_words,
+        )
+        utterances, speakers, words, distinct = (
+            f"{x:,}" if isinstance(x, int) else x for x in figures
+        )
         why = ", ".join(f"{count:,} {reason}" for reason, count in summary.left_out.items())
-        table.add_row(split, utterances, f"{summary.hours:.2f}", speakers, words, distinct, why or "-")
+        table.add_row(
+            split, utterances, f"{summary.hours:.2f}", speakers, words, distinct, why or "-"
+        )
     width = None if sys.stdout.isatty() else 110  # a file has none of its own
     Console(highlight=False, width=width).print(table)

@@ -34,7 +34,9 @@ def shard(
     address that serves pieces of files: data.train=https://host/NAME.jsonl, or s3://... with s3fs installed.
     """
     if (manifest is None) == (not tars):
-        raise RecipeError("give manifest=FILE.jsonl, to write shards, or tars=[...], to list such as are there")
+        raise RecipeError(
+            "give manifest=FILE.jsonl, to write shards, or tars=[...], to list such as are there"
+        )
     if hours <= 0:
         raise RecipeError(f"hours={hours}: must be above 0")
     stored: list[Utterance] = []
@@ -42,7 +44,9 @@ def shard(
     if manifest is not None:
         name = name or manifest.stem
         folder = str(manifest.parent)  # wherever a corpus lies, its shards are the same
-        order = by_hash(read_manifest(manifest), key=lambda utterance: utterance.name.removeprefix(folder))
+        order = by_hash(
+            read_manifest(manifest), key=lambda utterance: utterance.name.removeprefix(folder)
+        )
         stored, failures = write_shards(order, out, name, hours=hours, form=form)
     else:
         name = name or "train"
@@ -58,7 +62,9 @@ def shard(
     write_manifest(listed, stored)
     total = sum(utterance.duration for utterance in stored) / 3600
     places = len({str(getattr(utterance.audio, "place", "")) for utterance in stored})
-    print(f"{len(stored):,} utterances, {total:.2f} h in {places:,} shards, {len(failures):,} left out: {listed}")
+    print(
+        f"{len(stored):,} utterances, {total:.2f} h in {places:,} shards, {len(failures):,} left out: {listed}"
+    )
     return listed
 
 

@@ -45,7 +45,10 @@ def speechcommands(
         tree = ensure_extracted(archive, root, root / "SpeechCommands" / name)
         clips = _official(tree)
         if words == "all":
-            return {split: [_recording(tree, clip) for clip in chosen] for split, chosen in clips.items()}
+            return {
+                split: [_recording(tree, clip) for clip in chosen]
+                for split, chosen in clips.items()
+            }
         return {split: _with_the_rest(tree, split, chosen) for split, chosen in clips.items()}
 
     return prepare("speechcommands", splits, root=root, again=again, version=version, words=words)
@@ -57,7 +60,9 @@ def _recorded(name: str) -> str:
 
 def _official(tree: Path) -> dict[str, list[str]]:
     """WORD/FILE of every clip by split; what is in neither of the two lists is for training."""
-    validation, test = ((tree / f"{part}_list.txt").read_text().split() for part in ("validation", "testing"))
+    validation, test = (
+        (tree / f"{part}_list.txt").read_text().split() for part in ("validation", "testing")
+    )
     clips = (path.relative_to(tree).as_posix() for path in sorted(tree.glob("[!_]*/*.wav")))
     elsewhere = {*validation, *test}
     return {

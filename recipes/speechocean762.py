@@ -24,9 +24,14 @@ def speechocean762(
         archive = Archive(url, "speechocean762.tar.gz", tree="speechocean762")
         tree = ensure_extracted(archive, root, root / "speechocean762")
         train = _recordings(tree, "train")
-        return {**held_out(train, set_aside(train, validation_speakers)), "test": _recordings(tree, "test")}
+        return {
+            **held_out(train, set_aside(train, validation_speakers)),
+            "test": _recordings(tree, "test"),
+        }
 
-    return prepare("speechocean762", splits, root=root, again=again, validation_speakers=validation_speakers)
+    return prepare(
+        "speechocean762", splits, root=root, again=again, validation_speakers=validation_speakers
+    )
 
 
 def _recordings(tree: Path, part: str) -> list[Recording]:
@@ -39,7 +44,11 @@ def _recordings(tree: Path, part: str) -> list[Recording]:
 
 def _table(path: Path) -> dict[str, str]:
     """A table as Kaldi writes it: a key, white space, the rest of the line."""
-    lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    lines = (
+        line.split(maxsplit=1)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    )
     return {key: " ".join(rest) for key, *rest in lines}
 
 

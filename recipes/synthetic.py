@@ -111,7 +111,9 @@ vehicle: train | taxi | bus | car
 """
 RULES = {
     name: choices.split(" | ")
-    for name, choices in (line.split(": ") for line in GRAMMAR.replace("\n    ", " ").strip().split("\n"))
+    for name, choices in (
+        line.split(": ") for line in GRAMMAR.replace("\n    ", " ").strip().split("\n")
+    )
 }
 
 
@@ -128,7 +130,12 @@ class Line:
 
 
 def synthetic(
-    *, root: Path = Path("data"), hours: float = 2.0, seed: int = 0, workers: int = 0, again: bool = False
+    *,
+    root: Path = Path("data"),
+    hours: float = 2.0,
+    seed: int = 0,
+    workers: int = 0,
+    again: bool = False,
 ) -> Path:
     """Speak `hours` of training audio, a tenth of it for validation, 15 % for test; the manifests' folder.
 
@@ -137,7 +144,9 @@ def synthetic(
     RecipeError for settings that make no sense and where eSpeak NG does not load.
     """
     if not (0 < hours < math.inf and seed >= 0 and workers >= 0):
-        raise RecipeError(f"hours={hours} seed={seed} workers={workers}: give hours > 0, the others >= 0")
+        raise RecipeError(
+            f"hours={hours} seed={seed} workers={workers}: give hours > 0, the others >= 0"
+        )
     root = Path(root)
     folder, manifests = root / "synthetic", root / "manifests" / "synthetic"
     parts = plan(hours, seed)
@@ -156,7 +165,11 @@ def synthetic(
 
     whole = all((folder / line.path).exists() for line in lines)
     digest = hashlib.sha256(json.dumps([asdict(line) for line in lines]).encode()).hexdigest()
-    options = {"hours": hours, "seed": seed, "plan": digest}  # the plan changes with the grammar and the voices
+    options = {
+        "hours": hours,
+        "seed": seed,
+        "plan": digest,
+    }  # the plan changes with the grammar and the voices
     return write_manifests("synthetic", splits, root=root, again=again or not whole, **options)
 
 
@@ -222,7 +235,9 @@ def record_speech(line: Line, folder: Path) -> None:
     waveform *= 10 ** (-dice.uniform(1, 15) / 20) / np.abs(waveform).max()
     path = folder / line.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.round(waveform * 32767).astype(np.int16), audio.SAMPLE_RATE, subtype="PCM_16")
+    soundfile.write(
+        path, np.round(waveform * 32767).astype(np.int16), audio.SAMPLE_RATE, subtype="PCM_16"
+    )
 
 
 def _noise(length: int, dice: np.random.Generator, *, pink: bool) -> np.ndarray:

@@ -46,19 +46,31 @@ def words(
     NAME is that of the manifest's folder with _words, unless told. Train with data.train=[...,FILE.jsonl].
     """
     if manifest is None or checkpoint is None:
-        raise RecipeError("give manifest=FILE.jsonl, of what words are cut out, and checkpoint=, what finds them")
+        raise RecipeError(
+            "give manifest=FILE.jsonl, of what words are cut out, and checkpoint=, what finds them"
+        )
     if margin < 0 or not 0 <= min_score <= 1:
-        raise RecipeError(f"margin={margin} min_score={min_score}: give margin >= 0, and min_score from 0 to 1")
+        raise RecipeError(
+            f"margin={margin} min_score={min_score}: give margin >= 0, and min_score from 0 to 1"
+        )
     wanted = set(map(normalize, only))
-    asked = [u for u in read_manifest(manifest) if not wanted or wanted & set(normalize(u.text).split())]
+    asked = [
+        u for u in read_manifest(manifest) if not wanted or wanted & set(normalize(u.text).split())
+    ]
     timelines = Aligner.load(checkpoint).align(
-        AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration) for u in asked
+        AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration)
+        for u in asked
     )
     found: list[Utterance] = []
     left_out: Counter[str] = Counter()
     quiet = not console.is_terminal
     for utterance, timeline in track(
-        zip(asked, timelines, strict=True), "aligning", len(asked), console=console, transient=True, disable=quiet
+        zip(asked, timelines, strict=True),
+        "aligning",
+        len(asked),
+        console=console,
+        transient=True,
+        disable=quiet,
     ):
         if isinstance(timeline, AsrError):
             console.print(f"left out: {timeline}", markup=False)
@@ -71,7 +83,10 @@ def words(
             elif word.score < min_score:
                 left_out["not sure"] += 1
             else:
-                start, end = max(timeline.start, word.start - margin), min(timeline.end, word.end + margin)
+                start, end = (
+                    max(timeline.start, word.start - margin),
+                    min(timeline.end, word.end + margin),
+                )
                 found.append(replace(utterance, text=word.text, offset=start, duration=end - start))
     if not found:
         raise RecipeError(
@@ -81,7 +96,9 @@ def words(
     write_manifest(target, found)
     distinct, speakers = (len({getattr(u, key) for u in found}) for key in ("text", "speaker"))
     hours, rest = sum(u.duration for u in found) / 3600, _told(left_out)
-    print(f"{len(found):,} words, {distinct:,} distinct, {speakers:,} speakers, {hours:.2f} h; {rest}: {target}")
+    print(
+        f"{len(found):,} words, {distinct:,} distinct, {speakers:,} speakers, {hours:.2f} h; {rest}: {target}"
+    )
     return target
 
 

@@ -25,7 +25,13 @@ from asr.text import Tokenizer
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 LOGMEL = {"_target_": "asr.nn.features.LogMel"}
-ENCODER = {"_target_": "asr.nn.encoder.Encoder", "channels": 4, "hidden_size": 12, "num_layers": 2, "dropout": 0.1}
+ENCODER = {
+    "_target_": "asr.nn.encoder.Encoder",
+    "channels": 4,
+    "hidden_size": 12,
+    "num_layers": 2,
+    "dropout": 0.1,
+}
 
 settings.register_profile("asr", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("asr")
@@ -39,7 +45,10 @@ def sound() -> Callable[..., np.ndarray]:
         rng = np.random.default_rng(seed)
         time = np.arange(round(seconds * rate)) / rate
         swell = 0.5 - 0.5 * np.cos(2 * np.pi * 3 * time)
-        tones = sum(np.sin(2 * np.pi * f * time + p) for f, p in zip(rng.uniform(150, 2500, 4), range(4), strict=True))
+        tones = sum(
+            np.sin(2 * np.pi * f * time + p)
+            for f, p in zip(rng.uniform(150, 2500, 4), range(4), strict=True)
+        )
         return (0.15 * swell * tones + 0.003 * rng.standard_normal(len(time))).astype(np.float32)
 
     return make
@@ -49,7 +58,9 @@ def sound() -> Callable[..., np.ndarray]:
 def recording(tmp_path: Path, sound: Callable[..., np.ndarray]) -> Callable[..., Path]:
     """recording(name, seconds, rate=, seed=): a file in the test's own folder, its format by the ending."""
 
-    def write(name: str, seconds: float, *, rate: int = 16_000, seed: int = 0, **options: Any) -> Path:
+    def write(
+        name: str, seconds: float, *, rate: int = 16_000, seed: int = 0, **options: Any
+    ) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, sound(seconds, rate, seed), rate, **options)
@@ -73,7 +84,12 @@ def utterances(recording: Callable[..., Path]) -> list[Utterance]:
 def build() -> Callable[..., CTCModel]:
     """build(**encoder settings): an untrained model, small and for English unless told otherwise."""
 
-    def make(*, tokenizer: Tokenizer | None = None, features: dict[str, Any] | None = None, **encoder: Any) -> CTCModel:
+    def make(
+        *,
+        tokenizer: Tokenizer | None = None,
+        features: dict[str, Any] | None = None,
+        **encoder: Any,
+    ) -> CTCModel:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             return CTCModel(
@@ -88,7 +104,9 @@ def build() -> Callable[..., CTCModel]:
 @pytest.fixture(scope="session")
 def size(build: Callable[..., CTCModel]) -> Callable[[str], CTCModel]:
     """size("tiny"): the model that conf/model/tiny.yaml describes, untrained, without dropout."""
-    return lambda name: build(**{**yaml.safe_load((ROOT / f"conf/model/{name}.yaml").read_text()), "dropout": 0.0})
+    return lambda name: build(
+        **{**yaml.safe_load((ROOT / f"conf/model/{name}.yaml").read_text()), "dropout": 0.0}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +122,9 @@ def real() -> Callable[..., list[np.ndarray]]:
             if shortest <= seconds <= longest:
                 by_length[seconds].append(path)
         rounds = zip_longest(*by_length.values())
-        return [audio.load(path) for path in islice(filter(None, chain.from_iterable(rounds)), count)]
+        return [
+            audio.load(path) for path in islice(filter(None, chain.from_iterable(rounds)), count)
+        ]
 
     return pick
 
@@ -148,7 +168,12 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     model = ["model.hidden_size=24", "model.num_layers=1", "model.channels=4"]
     data = [f"data.root={corpus}", "data.workers=0", "data.batch_seconds=20"]
-    train(cli.compose("train", [*model, *data, f"dir={folder}", "trainer.accelerator=cpu", "trainer.max_epochs=2"]))
+    train(
+        cli.compose(
+            "train",
+            [*model, *data, f"dir={folder}", "trainer.accelerator=cpu", "trainer.max_epochs=2"],
+        )
+    )
     return folder
 
 
@@ -175,7 +200,9 @@ class Server:
         if self.status or body is None:
             request.send_error(self.status.pop(0) if self.status else 404)
             return
-        first, _, last = (asked or "").removeprefix("bytes=").partition("-") if self.ranges else ("", "", "")
+        first, _, last = (
+            (asked or "").removeprefix("bytes=").partition("-") if self.ranges else ("", "", "")
+        )
         start, stop = int(first or 0), min(int(last or len(body)) + 1, len(body))
         if start and start >= len(body):
             request.send_response(416)

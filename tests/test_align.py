@@ -49,7 +49,9 @@ def folder(utterances: list[Utterance], tmp_path: Path) -> Path:
     return tmp_path / "talks"
 
 
-def test_ctm_has_a_line_for_each_word_in_order(utterances: list[Utterance], checkpoint: list[str], call: Call) -> None:
+def test_ctm_has_a_line_for_each_word_in_order(
+    utterances: list[Utterance], checkpoint: list[str], call: Call
+) -> None:
     one = utterances[0]
     finished = call(main, one.audio, f"text={one.text.upper()}, ...", *checkpoint)
     assert (finished.code, finished.err) == (0, "")
@@ -59,11 +61,15 @@ def test_ctm_has_a_line_for_each_word_in_order(utterances: list[Utterance], chec
     ends = [float(row[2]) + float(row[3]) for row in rows]
     assert all(a <= float(row[2]) + 1e-9 for a, row in zip(ends, rows[1:], strict=False))
     assert ends[-1] <= soundfile.info(one.audio).duration
-    letters = call(main, one.audio, f"text={one.text}", "unit=characters", *checkpoint).out.splitlines()
+    letters = call(
+        main, one.audio, f"text={one.text}", "unit=characters", *checkpoint
+    ).out.splitlines()
     assert "".join(line.split()[4] for line in letters) == one.text.replace(" ", "")
 
 
-def test_the_text_may_be_a_file_or_lie_beside_the_recording(folder: Path, checkpoint: list[str], call: Call) -> None:
+def test_the_text_may_be_a_file_or_lie_beside_the_recording(
+    folder: Path, checkpoint: list[str], call: Call
+) -> None:
     talk = folder / "0.flac"
     beside = call(main, talk, *checkpoint)
     assert beside.code == 0
@@ -74,16 +80,26 @@ def test_the_text_may_be_a_file_or_lie_beside_the_recording(folder: Path, checkp
 def test_a_folder_becomes_a_folder_of_files_laid_out_alike(
     folder: Path, checkpoint: list[str], tmp_path: Path, call: Call
 ) -> None:
-    for form, suffix in (("textgrid", "TextGrid"), ("srt", "srt"), ("json", "json"), ("ctm", "ctm")):
+    for form, suffix in (
+        ("textgrid", "TextGrid"),
+        ("srt", "srt"),
+        ("json", "json"),
+        ("ctm", "ctm"),
+    ):
         out = tmp_path / form
         finished = call(main, folder, f"format={form}", f"out={out}", *checkpoint)
         assert (finished.code, finished.err) == (0, "")
         names = [f"0.{suffix}", f"1.{suffix}", f"3.{suffix}", f"more/2.{suffix}"]
-        assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == names
+        assert (
+            sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+            == names
+        )
         assert sorted(finished.out.splitlines()) == sorted(str(out / name) for name in names)
     alone = call(main, folder / "0.flac", "format=srt", *checkpoint).out
     assert (tmp_path / "srt" / "0.srt").read_text() == alone
-    assert " ".join(alone.split("\n")[2:]).strip().startswith(folder.joinpath("0.txt").read_text()[:3])
+    assert (
+        " ".join(alone.split("\n")[2:]).strip().startswith(folder.joinpath("0.txt").read_text()[:3])
+    )
 
 
 def test_a_manifest_is_aligned_piece_by_piece(
@@ -109,14 +125,18 @@ def test_standard_input_is_a_recording(
     named = call(main, one.audio, f"text={one.text}", *checkpoint).out
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(one.audio.read_bytes())))
     piped = call(main, "-", f"text={one.text}", *checkpoint).out
-    assert [line.split()[1:] for line in piped.splitlines()] == [line.split()[1:] for line in named.splitlines()]
+    assert [line.split()[1:] for line in piped.splitlines()] == [
+        line.split()[1:] for line in named.splitlines()
+    ]
     assert piped.startswith("stdin 1 ")
 
 
 def test_a_text_that_does_not_fit_is_marked_and_named_but_no_error(
     utterances: list[Utterance], checkpoint: list[str], call: Call
 ) -> None:
-    finished = call(main, utterances[0].audio, "text=zzz", "format=json", checkpoint[0], "min_score=1")
+    finished = call(
+        main, utterances[0].audio, "text=zzz", "format=json", checkpoint[0], "min_score=1"
+    )
     assert finished.code == 0
     assert f"{utterances[0].audio}: the text does not fit the audio (score 0." in finished.complaint
     entry = json.loads(finished.out)
@@ -130,7 +150,9 @@ def test_stereo_from_a_phone_is_aligned(checkpoint: list[str], call: Call, tmp_p
     assert json.loads(finished.out)["end"] == 1.5
 
 
-def test_what_fails_says_why_and_the_others_go_on(folder: Path, checkpoint: list[str], call: Call) -> None:
+def test_what_fails_says_why_and_the_others_go_on(
+    folder: Path, checkpoint: list[str], call: Call
+) -> None:
     folder.joinpath("1.txt").unlink()
     folder.joinpath("3.txt").write_text("größe", encoding="utf-8")
     folder.joinpath("more", "2.txt").write_bytes(b"\xff\xfe\xff")
@@ -230,16 +252,21 @@ def test_words_of_real_clips_joined_with_silence_lie_in_their_own_clip_and_anoth
     build: Callable[..., CTCModel], call: Call, tmp_path: Path
 ) -> None:
     clips = _real_clips(3)
-    _learnt_by_heart(build(channels=8, hidden_size=40, num_layers=1, cell="lstm", dropout=0.0), clips).save(
-        tmp_path / "model.safetensors"
-    )
+    _learnt_by_heart(
+        build(channels=8, hidden_size=40, num_layers=1, cell="lstm", dropout=0.0), clips
+    ).save(tmp_path / "model.safetensors")
     order, second = [0, 2, 1] * 6, 16_000
     quiet = 1e-3 * np.random.default_rng(1).standard_normal(second)
     joined = [piece for k in order for piece in (quiet, clips[k][0])]
     soundfile.write(tmp_path / "long.wav", np.concatenate(joined), 16_000)
     ends = np.cumsum([len(clips[k][0]) + second for k in order]) / second
     owners = [i for i, k in enumerate(order) for _ in clips[k][1].split()]
-    arguments = (main, tmp_path / "long.wav", f"checkpoint={tmp_path / 'model.safetensors'}", "format=json")
+    arguments = (
+        main,
+        tmp_path / "long.wav",
+        f"checkpoint={tmp_path / 'model.safetensors'}",
+        "format=json",
+    )
 
     finished = call(*arguments, "text=" + " ".join(clips[k][1] for k in order))
     assert finished.err == ""
@@ -248,7 +275,9 @@ def test_words_of_real_clips_joined_with_silence_lie_in_their_own_clip_and_anoth
     assert entry["end"] > 30
     # by their ends: a model that knows its clips by heart says the first letter of each when the silence has begun
     clip = [(ends[i] - len(clips[order[i]][0]) / second, ends[i]) for i in owners]
-    within = [low < word["end"] <= high for word, (low, high) in zip(entry["words"], clip, strict=True)]
+    within = [
+        low < word["end"] <= high for word, (low, high) in zip(entry["words"], clip, strict=True)
+    ]
     assert np.mean(within) > 0.95
 
     finished = call(*arguments, "text=" + " ".join(clips[1][1] for _ in order))
@@ -262,23 +291,36 @@ def _real_clips(count: int) -> list[tuple[np.ndarray, str]]:
         pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
     with (SHARED / "an4" / "index.tsv").open(encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines, delimiter="\t") if row["split"] == "train"]
-    words = [row for row in rows if all(len(word) > 1 for word in row["text"].split()) and row["text"].count(" ") == 2]
+    words = [
+        row
+        for row in rows
+        if all(len(word) > 1 for word in row["text"].split()) and row["text"].count(" ") == 2
+    ]
     chosen = words[:: len(words) // count]
-    return [(audio.load(SHARED / "an4" / row["path"]), row["text"].lower()) for row in chosen[:count]]
+    return [
+        (audio.load(SHARED / "an4" / row["path"]), row["text"].lower()) for row in chosen[:count]
+    ]
 
 
 def _learnt_by_heart(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CTCModel:
     """The model when it can spell the clips, each between silences, alone and two in a row."""
-    optimizer, rng = torch.optim.AdamW(model.train().parameters(), lr=8e-3), np.random.default_rng(0)
+    optimizer, rng = (
+        torch.optim.AdamW(model.train().parameters(), lr=8e-3),
+        np.random.default_rng(0),
+    )
     for step in range(400):
         waveforms, labels = [], []
         for _ in range(3):
             order = rng.permutation(len(clips))[: 2 if step % 4 == 3 else 1]
             pieces = [
-                piece for k in order for piece in (1e-3 * rng.standard_normal(rng.integers(2_000, 18_000)), clips[k][0])
+                piece
+                for k in order
+                for piece in (1e-3 * rng.standard_normal(rng.integers(2_000, 18_000)), clips[k][0])
             ]
             waveforms.append(torch.from_numpy(np.concatenate(pieces).astype(np.float32)))
-            labels.append(torch.tensor(model.tokenizer.encode(" ".join(clips[k][1] for k in order))))
+            labels.append(
+                torch.tensor(model.tokenizer.encode(" ".join(clips[k][1] for k in order)))
+            )
         emissions = model(*ln.pad_batch(waveforms))
         targets, sizes = ln.pad_batch(labels)
         loss = ctc_loss(emissions.log_probs, emissions.lengths, targets, sizes).sum() / sizes.sum()

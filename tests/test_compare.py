@@ -34,7 +34,9 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(table))
 
 
-def test_runs_are_listed_best_first_with_the_settings_that_differ(tmp_path: Path, call: Call) -> None:
+def test_runs_are_listed_best_first_with_the_settings_that_differ(
+    tmp_path: Path, call: Call
+) -> None:
     ended(tmp_path / "0", 0.5, seed=1)
     ended(tmp_path / "1", 0.25, seed=2, init="a.safetensors")
     ended(tmp_path / "2", 0.75, seed=2, resume=True)
@@ -43,7 +45,14 @@ def test_runs_are_listed_best_first_with_the_settings_that_differ(tmp_path: Path
     finished = call(compare.main, f"dir={tmp_path}")
     assert finished.code == 0
     assert rows(tmp_path) == [
-        {"run": "1", "seed": "2", "init": "a.safetensors", "val_wer": "0.25", "epochs": "3", "minutes": "1.5"},
+        {
+            "run": "1",
+            "seed": "2",
+            "init": "a.safetensors",
+            "val_wer": "0.25",
+            "epochs": "3",
+            "minutes": "1.5",
+        },
         {"run": "0", "seed": "1", "init": "", "val_wer": "0.5", "epochs": "3", "minutes": "1.5"},
         {"run": "2", "seed": "2", "init": "", "val_wer": "0.75", "epochs": "3", "minutes": "1.5"},
     ]
@@ -80,7 +89,13 @@ def test_bad_input_gets_one_line(tmp_path: Path, call: Call) -> None:
 def test_a_sweep_trains_many_runs_and_sets_them_side_by_side(
     hparams: str, settings: list[str], corpus: Path, tmp_path: Path, call: Call
 ) -> None:
-    small = ["model.hidden_size=8", "model.num_layers=1", "model.channels=4", "logger=csv", "callbacks.plots=null"]
+    small = [
+        "model.hidden_size=8",
+        "model.num_layers=1",
+        "model.channels=4",
+        "logger=csv",
+        "callbacks.plots=null",
+    ]
     data = [f"data.root={corpus}", "data.workers=0", "data.limit=4", "trainer.max_epochs=1"]
     folder = tmp_path / "sweep"
     finished = call(train.main, f"hparams={hparams}", *settings, *small, *data, f"dir={folder}")
@@ -91,8 +106,12 @@ def test_a_sweep_trains_many_runs_and_sets_them_side_by_side(
     assert differing == (
         {"optimizer.lr"}
         if hparams == "grid"
-        else {"optimizer.lr", "optimizer.weight_decay", "model.dropout", "augment.spec.time_width"} & differing
+        else {"optimizer.lr", "optimizer.weight_decay", "model.dropout", "augment.spec.time_width"}
+        & differing
     )
     for run in ("0", "1"):
         assert (folder / run / "model.safetensors").exists()
-    assert "run 1: " in finished.out and "data.root" not in finished.out.partition("run 1: ")[2].splitlines()[0]
+    assert (
+        "run 1: " in finished.out
+        and "data.root" not in finished.out.partition("run 1: ")[2].splitlines()[0]
+    )

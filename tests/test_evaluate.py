@@ -19,7 +19,12 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 @pytest.fixture
 def settings(corpus: Path, trained: Path, tmp_path: Path) -> list[str]:
     model = trained / "model.safetensors"
-    return [f"checkpoint={model}", f"data.root={corpus}", f"dir={tmp_path / 'report'}", "data.workers=0"]
+    return [
+        f"checkpoint={model}",
+        f"data.root={corpus}",
+        f"dir={tmp_path / 'report'}",
+        "data.workers=0",
+    ]
 
 
 def test_the_report_holds_every_utterance_worst_first_and_agrees_with_jiwer(
@@ -27,7 +32,10 @@ def test_the_report_holds_every_utterance_worst_first_and_agrees_with_jiwer(
 ) -> None:
     finished = call(main, *settings)
     assert finished.code == 0, finished.err
-    rows = [json.loads(line) for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()
+    ]
     assert [r["errors"] for r in rows] == sorted((r["errors"] for r in rows), reverse=True)
     expected = jiwer.process_words([r["reference"] for r in rows], [r["hypothesis"] for r in rows])
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
@@ -49,7 +57,9 @@ def test_the_validation_score_is_the_one_that_training_reported(
 ) -> None:
     call(main, *settings, "split=validation")
     measured = json.loads((tmp_path / "report" / "summary.json").read_text())["wer"]
-    assert measured == pytest.approx(json.loads((trained / "summary.json").read_text())["val_wer"], abs=1e-4)
+    assert measured == pytest.approx(
+        json.loads((trained / "summary.json").read_text())["val_wer"], abs=1e-4
+    )
 
 
 def test_what_cannot_be_read_is_named_and_the_others_are_scored(
@@ -88,10 +98,17 @@ def test_a_decoder_is_a_setting_and_its_mistakes_are_one_line(
     texts = {u.text for u in read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")}
     lexicon = tmp_path / "words.txt"
     lexicon.write_text("\n".join(sorted({word for text in texts for word in text.split()})))
-    finished = call(main, *settings, "decoder=beam", f"decoder.lexicon={lexicon}", "decoder.workers=1")
+    finished = call(
+        main, *settings, "decoder=beam", f"decoder.lexicon={lexicon}", "decoder.workers=1"
+    )
     assert finished.code == 0, finished.err
-    rows = [json.loads(line) for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()]
-    assert {word for r in rows for word in r["hypothesis"].split()} <= set(lexicon.read_text().split())
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()
+    ]
+    assert {word for r in rows for word in r["hypothesis"].split()} <= set(
+        lexicon.read_text().split()
+    )
 
     refused = call(main, *settings, "decoder=beam", "decoder.lm=missing.arpa")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
@@ -103,5 +120,8 @@ def test_a_decoder_is_a_setting_and_its_mistakes_are_one_line(
 
     closed = call(main, *settings, "decoder=closed", "decoder.phrases=[yes,no]")
     assert closed.code == 0, closed.err
-    rows = [json.loads(line) for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()
+    ]
     assert {r["hypothesis"] for r in rows} <= {"yes", "no", ""}

@@ -9,13 +9,18 @@ import pytest
 from asr.files import atomic_write
 
 
-def test_what_stood_there_stays_until_all_is_written_and_for_good_where_it_fails(tmp_path: Path) -> None:
+def test_what_stood_there_stays_until_all_is_written_and_for_good_where_it_fails(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "new" / "a.txt"
     with atomic_write(path) as partial:
         partial.write_text("first")
         assert not path.exists()
     assert path.read_text() == "first"
-    with pytest.raises(OSError, match=r"No space left on device: .*a\.txt"), atomic_write(path) as partial:
+    with (
+        pytest.raises(OSError, match=r"No space left on device: .*a\.txt"),
+        atomic_write(path) as partial,
+    ):
         partial.write_text("sec")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(KeyboardInterrupt), atomic_write(path) as partial:

@@ -40,7 +40,9 @@ def test_clips_can_be_heard_and_seen_and_are_the_same_for_the_same_seed(
     assert len(list((tmp_path / "a").glob("*.png"))) == 2
     for name, clip in a.items():
         assert np.array_equal(clip, b[name])
-        assert np.array_equal(clip, c[name]) == name.endswith("-0.wav")  # the first is the recording itself
+        assert np.array_equal(clip, c[name]) == name.endswith(
+            "-0.wav"
+        )  # the first is the recording itself
         assert np.abs(clip).max() <= 1
 
 
@@ -51,7 +53,12 @@ def test_pieces_of_one_recording_have_clips_of_their_own(
     pieces = [Utterance(audio, 1.0, "a", offset=offset) for offset in (0.0, 1.0, 2.0)]
     write_manifest(tmp_path / "train.jsonl", pieces)
     finished = call(
-        main, "data=folder", f"data.train={tmp_path}/train.jsonl", f"dir={tmp_path}/out", "count=3", "views=1"
+        main,
+        "data=folder",
+        f"data.train={tmp_path}/train.jsonl",
+        f"dir={tmp_path}/out",
+        "count=3",
+        "views=1",
     )
     assert finished.code == 0, finished.err
     assert len(clips(tmp_path / "out")) == 3 * (1 + 1)
@@ -59,7 +66,12 @@ def test_pieces_of_one_recording_have_clips_of_their_own(
 
 
 def test_settings_that_make_no_sense_get_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
-    finished = call(main, f"data.root={corpus}", "augment.noise.probability=1", f"augment.noise.folder={tmp_path}")
+    finished = call(
+        main,
+        f"data.root={corpus}",
+        "augment.noise.probability=1",
+        f"augment.noise.folder={tmp_path}",
+    )
     assert finished.code == 2
     assert "in which there is no recording" in finished.complaint
     finished = call(main, f"data.root={corpus}", "count=0")

@@ -20,11 +20,22 @@ ROWS = (  # imports go from a later row to an earlier one; a folder is one row
     ("asr.evaluation",),
     ("asr.training",),
     ("asr.config",),
-    ("asr", "asr.train", "asr.evaluate", "asr.transcribe", "asr.tune", "asr.preview", "asr.align", "asr.compare"),
+    (
+        "asr",
+        "asr.train",
+        "asr.evaluate",
+        "asr.transcribe",
+        "asr.tune",
+        "asr.preview",
+        "asr.align",
+        "asr.compare",
+    ),
 )
 ENTRIES = {"asr.config", *ROWS[-1]} - {"asr"}
 MODULES = {
-    ".".join(("asr", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    ".".join(("asr", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
@@ -50,7 +61,9 @@ def row(module: str) -> int:
 
 def test_every_module_has_its_row():
     without = [
-        module for module in MODULES if not any(module in r or module.rpartition(".")[0] in r for r in ROWS[:-1])
+        module
+        for module in MODULES
+        if not any(module in r or module.rpartition(".")[0] in r for r in ROWS[:-1])
     ]
     assert set(without) == set(ROWS[-1])
 
@@ -63,7 +76,9 @@ def test_imports_go_only_from_later_rows_to_earlier_ones(module):
             is_folder = imported.startswith(f"{module}.")
             assert imported in MODULES
             same_row = row(imported) == row(module) == 0
-            assert row(imported) < row(module) or same_folder or is_folder or same_row, f"{module} imports {imported}"
+            assert row(imported) < row(module) or same_folder or is_folder or same_row, (
+                f"{module} imports {imported}"
+            )
 
 
 def test_no_imports_in_a_circle():
@@ -88,24 +103,35 @@ def test_a_module_is_350_lines_at_most_and_says_what_it_is(module):
     assert ast.get_docstring(ast.parse(text))
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE.parent / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE.parent / "benchmarks").glob("*.py")), ids=lambda path: path.stem
+)
 def test_what_a_benchmark_takes_from_here_is_there(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in ("asr", "recipes"):
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in (
+            "asr",
+            "recipes",
+        ):
             module = importlib.import_module(str(node.module))
             for alias in node.names:
-                assert hasattr(module, alias.name) or importlib.import_module(f"{node.module}.{alias.name}")
+                assert hasattr(module, alias.name) or importlib.import_module(
+                    f"{node.module}.{alias.name}"
+                )
 
 
 def printed(code: str) -> set[str]:
     """The words that a fresh interpreter prints while it runs the code."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
     return set(done.stdout.split())
 
 
 def loaded(code: str, *names: str) -> set[str]:
     """Which of the packages are loaded when a fresh interpreter has run the code."""
-    return printed(f"{code}\nimport sys; print(*[name for name in {names!r} if name in sys.modules])")
+    return printed(
+        f"{code}\nimport sys; print(*[name for name in {names!r} if name in sys.modules])"
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is looked at through /proc")
@@ -129,7 +155,11 @@ def test_help_does_not_wait_for_torch(entry):
 
 def test_transcribing_imports_nothing_heavy_that_it_does_not_need(build, recording, tmp_path):
     build().save(tmp_path / "model.safetensors")
-    arguments = [str(recording("a.wav", 0.3)), f"checkpoint={tmp_path}/model.safetensors", "format=json"]
+    arguments = [
+        str(recording("a.wav", 0.3)),
+        f"checkpoint={tmp_path}/model.safetensors",
+        "format=json",
+    ]
     heavy = (
         "lightning",
         "pytorch_lightning",

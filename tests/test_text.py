@@ -66,7 +66,9 @@ def test_pieces_are_the_text_as_written_each_with_its_words():
 @given(TEXT)
 @example("ŉ ΑΣ' ΣΑΣ ´a")
 def test_the_words_of_all_pieces_are_the_normalised_text(text):
-    assert [word for _, words in split_written_words(text) for word in words] == normalize(text).split()
+    assert [word for _, words in split_written_words(text) for word in words] == normalize(
+        text
+    ).split()
 
 
 @given(TEXT)
@@ -124,7 +126,9 @@ def verse() -> Tokenizer:
     return Tokenizer.bpe(VERSE.splitlines(), size=48)
 
 
-def test_byte_pairs_are_the_characters_and_pieces_without_a_space_as_many_as_asked_for(verse: Tokenizer) -> None:
+def test_byte_pairs_are_the_characters_and_pieces_without_a_space_as_many_as_asked_for(
+    verse: Tokenizer,
+) -> None:
     characters = Tokenizer.from_texts([VERSE]).tokens
     assert len(verse) == 48
     assert verse.tokens[: len(characters)] == characters
@@ -173,7 +177,9 @@ def _verse_both() -> tuple[Tokenizer, sentencepiece.SentencePieceProcessor]:
         (5000, "tokenizer.size is 5000; these transcripts give [0-9]+ at most"),
     ],
 )
-def test_byte_pairs_for_which_there_are_too_few_tokens_or_texts_are_refused(size: int, message: str) -> None:
+def test_byte_pairs_for_which_there_are_too_few_tokens_or_texts_are_refused(
+    size: int, message: str
+) -> None:
     with pytest.raises(TextError, match=message):
         Tokenizer.bpe(VERSE.splitlines(), size=size)
 

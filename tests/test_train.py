@@ -29,7 +29,13 @@ from asr.nn.ctc import CTCModel
 from asr.train import main, train
 from asr.training.module import CTCModule
 
-SMALL = ["model.hidden_size=24", "model.num_layers=1", "model.channels=4", "data.workers=0", "data.batch_seconds=20"]
+SMALL = [
+    "model.hidden_size=24",
+    "model.num_layers=1",
+    "model.channels=4",
+    "data.workers=0",
+    "data.batch_seconds=20",
+]
 SMALL += ["trainer.accelerator=cpu"]  # where numbers are the same to the last bit
 
 
@@ -49,9 +55,7 @@ def test_a_run_leaves_a_model_scores_logs_and_pictures(trained: Path) -> None:
     assert summary["hours"]["train"] > 0
     assert CTCModel.load(trained / "model.safetensors").scores["val_wer"] == summary["val_wer"]
     header, *rows = (trained / "csv" / "version_0" / "metrics.csv").read_text().splitlines()
-    wanted = (
-        "train/loss val/wer val/cer train/lr train/grad_norm train/padding val/blank train/audio_seconds_per_second"
-    )
+    wanted = "train/loss val/wer val/cer train/lr train/grad_norm train/padding val/blank train/audio_seconds_per_second"
     assert set(wanted.split()) <= set(header.split(","))
     assert rows
     assert list((trained / "tensorboard").glob("events*"))
@@ -60,7 +64,9 @@ def test_a_run_leaves_a_model_scores_logs_and_pictures(trained: Path) -> None:
     assert {"best.ckpt", "last.ckpt"} == {p.name for p in (trained / "checkpoints").iterdir()}
 
 
-def test_the_same_seed_gives_the_same_weights_whatever_the_number_of_workers(corpus: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights_whatever_the_number_of_workers(
+    corpus: Path, tmp_path: Path
+) -> None:
     for name, workers in (("a", 0), ("b", 2)):
         run(
             corpus,
@@ -77,7 +83,9 @@ def test_a_search_for_garbage_leaves_alone_what_data_workers_share(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen = []
-    monkeypatch.setattr(CTCModule, "on_train_start", lambda self: frozen.append(gc.get_freeze_count()))
+    monkeypatch.setattr(
+        CTCModule, "on_train_start", lambda self: frozen.append(gc.get_freeze_count())
+    )
     run(corpus, tmp_path, "trainer.max_epochs=1", "callbacks.plots=null", "data.limit=8")
     assert frozen[0] > 10_000  # modules and what they hold
     assert gc.get_freeze_count() == 0
@@ -105,7 +113,9 @@ def test_data_workers_are_forked_before_a_step_has_taken_memory(
     assert processes["validation_step"] == processes["training_step"]
 
 
-def test_pictures_leave_nothing_in_memory(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_leave_nothing_in_memory(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alive = []
 
     def count(_: CTCModule) -> None:
@@ -139,28 +149,54 @@ def test_other_cells_and_corpus_statistics_train(corpus: Path, tmp_path: Path, c
 
 
 def test_a_few_utterances_are_learnt_by_heart(corpus: Path, tmp_path: Path) -> None:
-    settings = ["experiment=overfit", f"data.root={corpus}", f"dir={tmp_path}", "data.limit=6", "model.num_layers=1"]
+    settings = [
+        "experiment=overfit",
+        f"data.root={corpus}",
+        f"dir={tmp_path}",
+        "data.limit=6",
+        "model.num_layers=1",
+    ]
     settings += ["trainer.accelerator=cpu"]
     summary = train(cli.compose("train", settings))
     assert summary["final_val_wer"] == 0
     utterance = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")[0]
-    assert Transcriber.load(tmp_path / "model.safetensors").transcribe(utterance.audio).text == utterance.text
+    assert (
+        Transcriber.load(tmp_path / "model.safetensors").transcribe(utterance.audio).text
+        == utterance.text
+    )
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         ["trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"],
-        ["trainer.max_epochs=1", "trainer.check_val_every_n_epoch=10", "callbacks.checkpoints=null"],
-        ["trainer.max_time=00:00:00:01", "trainer.check_val_every_n_epoch=1000", "trainer.max_epochs=10000"],
+        [
+            "trainer.max_epochs=1",
+            "trainer.check_val_every_n_epoch=10",
+            "callbacks.checkpoints=null",
+        ],
+        [
+            "trainer.max_time=00:00:00:01",
+            "trainer.check_val_every_n_epoch=1000",
+            "trainer.max_epochs=10000",
+        ],
     ],
 )
 def test_the_weights_that_a_run_ends_with_are_those_that_its_score_is_of(
     settings: list[str], corpus: Path, tmp_path: Path
 ) -> None:
-    summary = run(corpus, tmp_path, *settings, "callbacks.plots=null", "callbacks.stop=null", "data.limit=8")
-    data = [f"data.root={corpus}", "data.limit=8", f"dir={tmp_path / 'evaluation'}", "split=validation"]
-    found = evaluate(cli.compose("evaluate", [*data, f"checkpoint={tmp_path / 'model.safetensors'}"]))
+    summary = run(
+        corpus, tmp_path, *settings, "callbacks.plots=null", "callbacks.stop=null", "data.limit=8"
+    )
+    data = [
+        f"data.root={corpus}",
+        "data.limit=8",
+        f"dir={tmp_path / 'evaluation'}",
+        "split=validation",
+    ]
+    found = evaluate(
+        cli.compose("evaluate", [*data, f"checkpoint={tmp_path / 'model.safetensors'}"])
+    )
     assert summary["val_wer"] == pytest.approx(found["wer"])
     assert summary["val_wer"] > 0.5  # so soon
 
@@ -171,8 +207,12 @@ def test_what_cannot_be_read_or_learnt_is_counted_and_named(
     utterances = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")[:8]
     broken = tmp_path / "broken.flac"
     broken.write_bytes(utterances[0].audio.read_bytes()[:3000])
-    crowded = type(utterances[1])(utterances[1].audio, 0.5, "far too many words for half a second of speech")
-    write_manifest(tmp_path / "m.jsonl", [*utterances, type(crowded)(broken, 1.0, "cut off"), crowded])
+    crowded = type(utterances[1])(
+        utterances[1].audio, 0.5, "far too many words for half a second of speech"
+    )
+    write_manifest(
+        tmp_path / "m.jsonl", [*utterances, type(crowded)(broken, 1.0, "cut off"), crowded]
+    )
     folder = tmp_path / "run"
     summary = run(corpus, folder, f"data.train={tmp_path / 'm.jsonl'}", "callbacks.plots=null")
     assert summary["skipped"] == 1
@@ -215,7 +255,12 @@ def _wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 EPOCHS = 4
 STEPS = 12  # of an epoch, each of two batches
-EXACTLY = [f"trainer.max_epochs={EPOCHS}", "logger=csv", "data.batch_seconds=4", "trainer.accumulate_grad_batches=2"]
+EXACTLY = [
+    f"trainer.max_epochs={EPOCHS}",
+    "logger=csv",
+    "data.batch_seconds=4",
+    "trainer.accumulate_grad_batches=2",
+]
 EXACTLY += ["trainer.log_every_n_steps=1", "augment.consistency=0.2", "callbacks=averaged"]
 EXACTLY += ["callbacks.checkpoints.average=2", "callbacks.checkpoints.monitor=val/loss"]
 
@@ -237,7 +282,9 @@ def uninterrupted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-def test_a_data_worker_that_is_killed_ends_the_run_with_a_line(corpus: Path, tmp_path: Path) -> None:
+def test_a_data_worker_that_is_killed_ends_the_run_with_a_line(
+    corpus: Path, tmp_path: Path
+) -> None:
     process = _start(corpus, tmp_path, "trainer.max_epochs=1000")
     _wait_for(tmp_path / "checkpoints" / "last.ckpt", process)
     for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
@@ -259,7 +306,8 @@ def test_memory_that_runs_out_gets_one_line_with_the_batch_and_the_setting(
     finished = call(main, *SMALL, f"data.root={corpus}", f"dir={tmp_path}")
     assert finished.code == 2
     assert re.search(
-        r"ran out in a batch of \d+ utterances of up to \d+\.\d s; lower data.batch_seconds", finished.complaint
+        r"ran out in a batch of \d+ utterances of up to \d+\.\d s; lower data.batch_seconds",
+        finished.complaint,
     )
 
 
@@ -268,7 +316,9 @@ def stores(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """What to set for a run over the same audio as files, in shards, and decoded."""
     folder = tmp_path_factory.mktemp("shards")
     utterances = read_manifest(corpus / "manifests" / "synthetic" / "train.jsonl")
-    write_manifest(folder / "train.jsonl", write_shards(utterances, folder, "train", hours=0.002)[0])
+    write_manifest(
+        folder / "train.jsonl", write_shards(utterances, folder, "train", hours=0.002)[0]
+    )
     return {
         "files": [],
         "shards": [f"data.train={folder / 'train.jsonl'}"],
@@ -313,7 +363,10 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
     assert process.returncode == (-how if how == signal.SIGKILL else 130), said
     reached = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)["global_step"]
     if how != signal.SIGKILL:
-        assert f"{tmp_path} keeps what was learnt, resume=true dir={tmp_path} goes on" in said.splitlines()[-1]
+        assert (
+            f"{tmp_path} keeps what was learnt, resume=true dir={tmp_path} goes on"
+            in said.splitlines()[-1]
+        )
         assert reached == step + (not validating), where
     run(corpus, tmp_path, "resume=true", "data.workers=1", *exactly, "callbacks.plots=null")
     for kind in ("train/loss", "val/wer", "val/loss"):
@@ -322,20 +375,28 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
             at: value for at, value in expected.items() if at >= reached
         }, where
     states = [
-        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False) for folder in (uninterrupted, tmp_path)
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False)
+        for folder in (uninterrupted, tmp_path)
     ]
     for name, tensor in states[0]["state_dict"].items():
         assert torch.equal(tensor, states[1]["state_dict"][name]), (name, where)
-    files = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (uninterrupted, tmp_path)]
+    files = [
+        sorted(path.name for path in (folder / "checkpoints").iterdir())
+        for folder in (uninterrupted, tmp_path)
+    ]
     assert files[0] == files[1]
     assert len(files[0]) == 3
     models = [(folder / "model.safetensors").read_bytes() for folder in (uninterrupted, tmp_path)]
     assert models[0] == models[1], where
 
 
-def test_interrupting_twice_does_not_wait_and_leaves_the_last_checkpoint_as_it_is(corpus: Path, tmp_path: Path) -> None:
+def test_interrupting_twice_does_not_wait_and_leaves_the_last_checkpoint_as_it_is(
+    corpus: Path, tmp_path: Path
+) -> None:
     """An epoch that is nearly over can still be long."""
-    stop = f"{{_target_:stopper.Stop,how:{int(signal.SIGINT)},step:{STEPS},validating:true,times:2}}"
+    stop = (
+        f"{{_target_:stopper.Stop,how:{int(signal.SIGINT)},step:{STEPS},validating:true,times:2}}"
+    )
     process = _start(corpus, tmp_path, *EXACTLY, f"+callbacks.stopper={stop}")
     said = process.communicate(timeout=120)[0]
     assert process.returncode == 130, said
@@ -350,13 +411,18 @@ def test_the_model_is_the_moving_average_of_the_weights_with_the_calibration_of_
     alone, averaged = tmp_path / "alone", tmp_path / "averaged"
     run(corpus, alone)
     run(corpus, averaged, "callbacks=averaged", "callbacks.ema.decay=0.9")
-    weights = [dict(CTCModel.load(folder / "model.safetensors").named_parameters()) for folder in (alone, averaged)]
+    weights = [
+        dict(CTCModel.load(folder / "model.safetensors").named_parameters())
+        for folder in (alone, averaged)
+    ]
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     state = torch.load(averaged / "checkpoints" / "last.ckpt", weights_only=False)
     kept = torch.load(alone / "checkpoints" / "last.ckpt", weights_only=False)["state_dict"]
     current = state["current_model_state"]
     found = {"model.calibration_params", "model.boundary_params"}  # by validation
-    assert all(torch.equal(tensor, kept[name]) for name, tensor in current.items() if name not in found)
+    assert all(
+        torch.equal(tensor, kept[name]) for name, tensor in current.items() if name not in found
+    )
     assert all(torch.equal(state["state_dict"][name], current[name]) for name in found)
 
 
@@ -370,13 +436,21 @@ def test_ctrl_c_while_the_mean_of_the_best_is_validated_keeps_the_run(
             raise KeyboardInterrupt
         step(module, batch, index)
 
-    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "trainer.max_epochs=2", "callbacks.plots=null"]
+    settings = [
+        *SMALL,
+        f"data.root={corpus}",
+        f"dir={tmp_path}",
+        "trainer.max_epochs=2",
+        "callbacks.plots=null",
+    ]
     settings += ["callbacks.checkpoints.average=2", "callbacks.checkpoints.monitor=val/loss"]
     with monkeypatch.context() as patch:
         patch.setattr(CTCModule, "validation_step", interrupted)
         finished = call(main, *settings)
     assert finished.code == 130
-    assert finished.complaint.endswith(f"{tmp_path} keeps what was learnt, resume=true dir={tmp_path} goes on")
+    assert finished.complaint.endswith(
+        f"{tmp_path} keeps what was learnt, resume=true dir={tmp_path} goes on"
+    )
     assert not (tmp_path / "model.safetensors").exists()
     again = call(main, *settings, "resume=true")
     assert again.code == 0
@@ -384,7 +458,9 @@ def test_ctrl_c_while_the_mean_of_the_best_is_validated_keeps_the_run(
     assert (tmp_path / "model.safetensors").is_file()
 
 
-def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(corpus: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(
+    corpus: Path, tmp_path: Path
+) -> None:
     process = _start(corpus, tmp_path, "trainer.max_epochs=1000")
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
     _wait_for(checkpoint, process)
@@ -399,13 +475,27 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint_one_line_and_code_130(corpus: Path,
 def test_a_run_begins_with_the_weights_of_a_trained_model(
     corpus: Path, trained: Path, tmp_path: Path, call: Call
 ) -> None:
-    begin = [f"data.root={corpus}", f"init={trained / 'model.safetensors'}", "data.limit=4", "data.workers=0"]
+    begin = [
+        f"data.root={corpus}",
+        f"init={trained / 'model.safetensors'}",
+        "data.limit=4",
+        "data.workers=0",
+    ]
     begin += ["trainer.max_epochs=1", "callbacks.plots=null", "logger=csv"]
     settings = json.loads((trained / "summary.json").read_text())["config"]["model"]
     same = [f"model.{name}={value}" for name, value in settings.items() if name != "_target_"]
-    finished = call(main, *begin, *same, "optimizer.lr=1e-12", "optimizer.weight_decay=0", f"dir={tmp_path / 'same'}")
+    finished = call(
+        main,
+        *begin,
+        *same,
+        "optimizer.lr=1e-12",
+        "optimizer.weight_decay=0",
+        f"dir={tmp_path / 'same'}",
+    )
     assert finished.code == 0, finished.err
-    old, new = (CTCModel.load(folder / "model.safetensors") for folder in (trained, tmp_path / "same"))
+    old, new = (
+        CTCModel.load(folder / "model.safetensors") for folder in (trained, tmp_path / "same")
+    )
     for before, after in zip(old.parameters(), new.parameters(), strict=True):
         torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
     other = call(main, *begin, *same, "model.hidden_size=7", f"dir={tmp_path / 'other'}")
@@ -427,9 +517,18 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
             ["trainer.limit_train_batches=3"],
             "no setting 'trainer.limit_train_batches' as yet; +trainer.limit_train_batches=... adds it",
         ),
-        (["+trainer.val_check_interval=100"], "trainer: `val_check_interval` (100) must be less than or equal"),
-        (["+trainer.overfit_batches=2"], "trainer.overfit_batches is not for batches of like length"),
-        (["trainer.precision=16-true"], "trainer.precision is 16-true; it can be 32-true, bf16-mixed or 16-mixed"),
+        (
+            ["+trainer.val_check_interval=100"],
+            "trainer: `val_check_interval` (100) must be less than or equal",
+        ),
+        (
+            ["+trainer.overfit_batches=2"],
+            "trainer.overfit_batches is not for batches of like length",
+        ),
+        (
+            ["trainer.precision=16-true"],
+            "trainer.precision is 16-true; it can be 32-true, bf16-mixed or 16-mixed",
+        ),
         (
             ["experiment=demo", "augment.spec.time_width=3"],
             "augment.spec as chosen here has no such setting, or is null",
@@ -438,23 +537,44 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["model=tinny"], "Available options in 'model': base large small tiny"),
         (["+speed=3"], "nothing reads this setting"),
         (["resume=no"], "resume is 'no'; it must be true or false"),
-        (["name=2026_11_26"], "name is 20261126; it must be text; what looks like a number takes quotes in quotes"),
+        (
+            ["name=2026_11_26"],
+            "name is 20261126; it must be text; what looks like a number takes quotes in quotes",
+        ),
         (["data.train=[7]"], "data.train is 7; it must be text"),
         (["data.min_seconds=[]"], "data.min_seconds is []; it must be a number"),
-        (["tokenizer=bpe", "tokenizer.size=many"], "tokenizer.size is 'many'; it must be at least 1"),
+        (
+            ["tokenizer=bpe", "tokenizer.size=many"],
+            "tokenizer.size is 'many'; it must be at least 1",
+        ),
         (["scheduler.end={a:1}"], "scheduler.end is {'a': 1}; it must be at least 0"),
         (["callbacks.stop.monitor=null"], "callbacks: None is no score of validation"),
         (["model.dropout=1.5"], "model.dropout is 1.5; it must be at least 0 and at most 1"),
         (["data.cache_folder=null"], "data.cache_folder is None; it must be text"),
         (["init=7"], "init is 7; it must be text"),
-        (["augment.noise=true"], "augment.noise is True; it is a group of settings, or null for none of it"),
-        (["+trainer.limit_val_batches=0"], "trainer.limit_val_batches is 0; a run is judged by its validation"),
-        (["callbacks.stop=true"], "callbacks.stop is True; it is a group of settings, or null for none of it"),
+        (
+            ["augment.noise=true"],
+            "augment.noise is True; it is a group of settings, or null for none of it",
+        ),
+        (
+            ["+trainer.limit_val_batches=0"],
+            "trainer.limit_val_batches is 0; a run is judged by its validation",
+        ),
+        (
+            ["callbacks.stop=true"],
+            "callbacks.stop is True; it is a group of settings, or null for none of it",
+        ),
         (["logger.csv=7"], "logger.csv is 7; it is a group of settings, or null for none of it"),
-        (["logger.csv.name=2026"], "logger.csv.name is 2026; it must be text; what looks like a number takes quotes"),
+        (
+            ["logger.csv.name=2026"],
+            "logger.csv.name is 2026; it must be text; what looks like a number takes quotes",
+        ),
         (["model.intermediate=2"], "model.intermediate is 2; it must be a list of numbers"),
         (["+data.batch_second=3"], "did you mean batch_seconds?"),
-        (["+augment.noize.probability=1"], "augment.noize: nothing reads this setting; did you mean noise?"),
+        (
+            ["+augment.noize.probability=1"],
+            "augment.noize: nothing reads this setting; did you mean noise?",
+        ),
         (["model.cell=gro"], "cell is 'gro'; it must be one of gru, lstm, rnn"),
         (["+model.depth=3"], "unexpected keyword argument 'depth'"),
         (["data.batch_seconds=0"], "it must be above 0"),
@@ -463,10 +583,16 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
         (["data.workers=-1"], "data.workers is -1; it must be at least 0"),
         (["seed=-1"], "seed is -1; it must be at least 0"),
         (["trainer.max_epochs=0"], "trainer.max_epochs is 0; it must be at least 1"),
-        (["trainer.accumulate_grad_batches=0"], "trainer.accumulate_grad_batches is 0; it must be at least 1"),
+        (
+            ["trainer.accumulate_grad_batches=0"],
+            "trainer.accumulate_grad_batches is 0; it must be at least 1",
+        ),
         (["model.channels=0"], "model.channels is 0; it must be at least 1"),
         (["features.hop_ms=0"], "features.hop_ms is 0; it must be at least 0.0625"),
-        (["callbacks.stop.monitor=val/x"], "callbacks: 'val/x' is no score of validation; it can be val/wer, val/cer"),
+        (
+            ["callbacks.stop.monitor=val/x"],
+            "callbacks: 'val/x' is no score of validation; it can be val/wer, val/cer",
+        ),
         (["callbacks.plots.epochs=0"], "callbacks.plots.epochs is 0; it must be at least 1"),
         (["data.workers=1.5"], "data.workers is 1.5; it must be a whole number"),
         (["trainer.max_epochs=1.5"], "trainer.max_epochs is 1.5; it must be a whole number"),
@@ -485,7 +611,10 @@ def test_a_run_begins_with_the_weights_of_a_trained_model(
             "trainer: Trainer.__init__() got an unexpected keyword argument 'speed'",
         ),
         (["optimizer._partial_=x"], "optimizer: Instantiation: _partial_ flag must be a bool"),
-        (["augment.spec=null", "+augment.spec.time_masks=1"], "augment.spec has no _target_, a class to build it of"),
+        (
+            ["augment.spec=null", "+augment.spec.time_masks=1"],
+            "augment.spec has no _target_, a class to build it of",
+        ),
         (["callbacks.stop._target_=Stop"], "callbacks.stop: Error loading 'Stop'"),
         (
             ["optimizer._target_=torch.optim.NAdam"],
@@ -511,7 +640,10 @@ def test_bad_settings_get_one_line_and_exit_code_2(
         ),
         ([], "the manifest is empty"),
         (['{"audio_filepath": "a.wav", "duration": -1, "text": "a"}'], "duration must be above 0"),
-        (['{"audio_filepath": "a.wav", "duration": 2, "text": "naïve"}'], "a.wav: the transcript has 'ï'"),
+        (
+            ['{"audio_filepath": "a.wav", "duration": 2, "text": "naïve"}'],
+            "a.wav: the transcript has 'ï'",
+        ),
     ],
 )
 def test_bad_manifests_get_one_line_with_the_line_number(
@@ -519,7 +651,9 @@ def test_bad_manifests_get_one_line_with_the_line_number(
 ) -> None:
     manifest = tmp_path / "m.jsonl"
     manifest.write_text("\n".join(lines), encoding="utf-8")
-    finished = call(main, f"data.root={corpus}", f"dir={tmp_path / 'run'}", f"data.train={manifest}")
+    finished = call(
+        main, f"data.root={corpus}", f"dir={tmp_path / 'run'}", f"data.train={manifest}"
+    )
     assert finished.code == 2
     assert said in finished.complaint
 
@@ -528,9 +662,17 @@ def test_bad_manifests_get_one_line_with_the_line_number(
     ("part", "asked", "said"),
     [
         ("train", ["data.on_error=raise"], "PATH: not a recording that can be read"),
-        ("train", ["data.on_error=raise", "data.workers=1"], "PATH: not a recording that can be read"),
+        (
+            "train",
+            ["data.on_error=raise", "data.workers=1"],
+            "PATH: not a recording that can be read",
+        ),
         ("train", [], "not one training utterance could be read; the first: PATH: not a recording"),
-        ("validation", [], "not one validation utterance could be read; the first: PATH: not a recording"),
+        (
+            "validation",
+            [],
+            "not one validation utterance could be read; the first: PATH: not a recording",
+        ),
     ],
 )
 def test_unreadable_files_stop_the_run_where_asked_to_and_where_nothing_else_is_left(
@@ -546,14 +688,22 @@ def test_unreadable_files_stop_the_run_where_asked_to_and_where_nothing_else_is_
     ]
     finished = call(main, *settings, *asked, "callbacks.plots=null")
     assert finished.code == 2
-    assert finished.complaint.startswith("asr.train: " + said.replace("PATH", str(tmp_path / "a.wav")))
+    assert finished.complaint.startswith(
+        "asr.train: " + said.replace("PATH", str(tmp_path / "a.wav"))
+    )
     assert "\n" not in finished.complaint.strip()
 
 
 def test_a_full_disk_gets_one_line_and_the_last_checkpoint_stays_whole(
     corpus: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.plots=null", "logger=csv"]
+    settings = [
+        *SMALL,
+        f"data.root={corpus}",
+        f"dir={tmp_path}",
+        "callbacks.plots=null",
+        "logger=csv",
+    ]
     call(main, *settings, "trainer.max_epochs=1")
     last = tmp_path / "checkpoints" / "last.ckpt"
     whole = last.read_bytes()
@@ -569,8 +719,16 @@ def test_a_full_disk_gets_one_line_and_the_last_checkpoint_stays_whole(
     assert last.read_bytes() == whole
 
 
-def test_only_a_whole_checkpoint_of_the_same_model_is_gone_on_with(corpus: Path, tmp_path: Path, call: Call) -> None:
-    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.plots=null", "logger=csv"]
+def test_only_a_whole_checkpoint_of_the_same_model_is_gone_on_with(
+    corpus: Path, tmp_path: Path, call: Call
+) -> None:
+    settings = [
+        *SMALL,
+        f"data.root={corpus}",
+        f"dir={tmp_path}",
+        "callbacks.plots=null",
+        "logger=csv",
+    ]
     call(main, *settings, "trainer.max_epochs=1")
     before = (tmp_path / "config.yaml").read_text()
     for changed, said in (
@@ -589,12 +747,23 @@ def test_only_a_whole_checkpoint_of_the_same_model_is_gone_on_with(corpus: Path,
     assert (tmp_path / "config.yaml").read_text() == before
 
 
-def test_a_run_that_goes_on_with_other_data_says_so(corpus: Path, tmp_path: Path, call: Call) -> None:
-    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "callbacks.plots=null", "logger=csv"]
+def test_a_run_that_goes_on_with_other_data_says_so(
+    corpus: Path, tmp_path: Path, call: Call
+) -> None:
+    settings = [
+        *SMALL,
+        f"data.root={corpus}",
+        f"dir={tmp_path}",
+        "callbacks.plots=null",
+        "logger=csv",
+    ]
     call(main, *settings, "trainer.max_epochs=1", "data.limit=6", "data.batch_seconds=20")
     for changed, said in (
         (["data.limit=6", "data.batch_seconds=20"], ""),
-        (["data.limit=7", "data.batch_seconds=12.5"], "had 6 utterances in batches of 20 s and has 7 utterances in"),
+        (
+            ["data.limit=7", "data.batch_seconds=12.5"],
+            "had 6 utterances in batches of 20 s and has 7 utterances in",
+        ),
     ):
         finished = call(main, *settings, "trainer.max_epochs=1", "resume=true", *changed)
         assert finished.code == 0
@@ -614,7 +783,9 @@ def test_a_run_that_had_ended_keeps_its_scores_and_its_time(corpus: Path, tmp_pa
     assert again["seconds"] > first["seconds"] > 0
 
 
-def test_a_folder_that_cannot_be_written_gets_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
+def test_a_folder_that_cannot_be_written_gets_one_line(
+    corpus: Path, tmp_path: Path, call: Call
+) -> None:
     (tmp_path / "file").touch()
     finished = call(main, *SMALL, f"data.root={corpus}", f"dir={tmp_path / 'file' / 'run'}")
     assert finished.code == 2
@@ -627,7 +798,9 @@ def test_verbose_shows_the_traceback(corpus: Path, tmp_path: Path, call: Call) -
     assert "Traceback" in finished.err
 
 
-def test_a_model_that_writes_pieces_is_trained_kept_and_read_again(corpus: Path, tmp_path: Path) -> None:
+def test_a_model_that_writes_pieces_is_trained_kept_and_read_again(
+    corpus: Path, tmp_path: Path
+) -> None:
     run(corpus, tmp_path, "tokenizer=bpe", "tokenizer.size=60", "trainer.max_epochs=1")
     model = CTCModel.load(tmp_path / "model.safetensors")
     assert len(model.tokenizer) == model.head.out_features == 60

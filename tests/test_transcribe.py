@@ -36,7 +36,9 @@ def test_each_recording_is_a_line_in_order(speech: list[Path], checkpoint: str, 
     assert call(main, *speech, checkpoint).out == "".join(alone)
 
 
-def test_json_gives_words_with_times_and_confidence(speech: list[Path], checkpoint: str, call: Call) -> None:
+def test_json_gives_words_with_times_and_confidence(
+    speech: list[Path], checkpoint: str, call: Call
+) -> None:
     entry = json.loads(call(main, speech[0], checkpoint, "format=json").out)
     assert entry["file"] == str(speech[0])
     duration = soundfile.info(speech[0]).duration
@@ -110,7 +112,9 @@ def test_every_kind_of_broken_recording_gets_one_line_and_exit_code_2(
         assert finished.out == ""
 
 
-def test_three_samples_are_no_words_and_no_error(checkpoint: str, call: Call, tmp_path: Path) -> None:
+def test_three_samples_are_no_words_and_no_error(
+    checkpoint: str, call: Call, tmp_path: Path
+) -> None:
     finished = call(main, _wav(tmp_path / "short.wav", np.zeros(3)), checkpoint)
     assert (finished.code, finished.out, finished.err) == (0, "\n", "")
 
@@ -123,13 +127,18 @@ def test_three_samples_are_no_words_and_no_error(checkpoint: str, call: Call, tm
         (["a.wav", "--json"], "no such option"),
         (["a.wav", "decoder.hotwords=[2024]"], "decoder.hotwords is 2024; it must be text"),
         (["a.wav", "device=[cpu]"], "device is ['cpu']; it must be text"),
-        (["a.wav", "decoder.hotwords=[josé, li]"], "take quotes in quotes: \"decoder.hotwords=['josé','li']\""),
+        (
+            ["a.wav", "decoder.hotwords=[josé, li]"],
+            "take quotes in quotes: \"decoder.hotwords=['josé','li']\"",
+        ),
         (["a.wav", "dir=a(b"], "take quotes in quotes: \"dir='a(b'\""),
         (["format=json"], "no recording given"),
         (["a.wav", "checkpoint=nowhere"], "no such model"),
     ],
 )
-def test_bad_arguments_get_one_line_and_exit_code_2(call: Call, arguments: list[str], said: str) -> None:
+def test_bad_arguments_get_one_line_and_exit_code_2(
+    call: Call, arguments: list[str], said: str
+) -> None:
     finished = call(main, *arguments)
     assert finished.code == 2
     assert said in finished.complaint

@@ -44,15 +44,25 @@ def test_the_decoder_it_writes_has_the_fewest_errors_and_works_elsewhere(
     with (tmp_path / "points.csv").open() as file:
         points = list(csv.DictReader(file))
     assert len(points) >= 4
-    assert {point["lm_weight"] for point in points} == {"0.0"}  # without a language model there is no weight to tune
+    assert {point["lm_weight"] for point in points} == {
+        "0.0"
+    }  # without a language model there is no weight to tune
     best = min(float(point["wer"]) for point in points)
     tuned = tmp_path / "decoder" / "tuned.yaml"
     chosen = OmegaConf.load(tuned)
-    assert any(float(p["word_score"]) == chosen.word_score and float(p["wer"]) == best for p in points)
+    assert any(
+        float(p["word_score"]) == chosen.word_score and float(p["wer"]) == best for p in points
+    )
     assert chosen.nbest == 2
     assert chosen.calibration[0] >= 0
     assert (tmp_path / "surface.png").stat().st_size > 0
-    scored = call(evaluate.main, *settings, "split=validation", f"dir={tmp_path / 'scored'}", f"decoder={tuned}")
+    scored = call(
+        evaluate.main,
+        *settings,
+        "split=validation",
+        f"dir={tmp_path / 'scored'}",
+        f"decoder={tuned}",
+    )
     assert f"WER {best:.2%}" in scored.out, scored.err
     assert f"WER {best:.2%}" in finished.out
 
@@ -68,8 +78,12 @@ def test_the_decoder_it_writes_has_the_fewest_errors_and_works_elsewhere(
         ("point=3", "did you mean points?"),
     ],
 )
-def test_bad_settings_get_one_line(settings: list[str], tmp_path: Path, call: Call, override: str, said: str) -> None:
-    overrides = [s for s in settings if not (override.startswith("decoder=") and s.startswith("decoder"))]
+def test_bad_settings_get_one_line(
+    settings: list[str], tmp_path: Path, call: Call, override: str, said: str
+) -> None:
+    overrides = [
+        s for s in settings if not (override.startswith("decoder=") and s.startswith("decoder"))
+    ]
     finished = call(tune.main, *overrides, f"dir={tmp_path}", override)
     assert finished.code == 2
     assert said in finished.complaint

@@ -43,7 +43,12 @@ def test_numpys_numbers_are_numbers():
 def test_a_count_is_whole():
     assert count("num_layers", 3, least=1) == 3
     assert count("num_layers", np.int64(3), least=1, most=3) == 3
-    for value, must in ((1.5, "be a whole number"), (3.0, "be a whole number"), (0, "be at least 1"), (True, "be at")):
+    for value, must in (
+        (1.5, "be a whole number"),
+        (3.0, "be a whole number"),
+        (0, "be at least 1"),
+        (True, "be at"),
+    ):
         with pytest.raises(ConfigError, match=f"it must {must}"):
             count("num_layers", value, least=1)
 
@@ -62,7 +67,9 @@ def test_a_list_of_numbers_has_its_size_and_keeps_its_bounds():
         numbers("pair", [1], size=2, wanted="a pair")
 
 
-@pytest.mark.parametrize("bounds", [(2, 1), (1,), (1, 2, 3), (1, math.nan), ("low", "high"), 5, None])
+@pytest.mark.parametrize(
+    "bounds", [(2, 1), (1,), (1, 2, 3), (1, math.nan), ("low", "high"), 5, None]
+)
 def test_an_interval_is_two_numbers_the_lower_one_first(bounds):
     assert interval("snr", [1, 1]) == (1, 1)
     with pytest.raises(ConfigError, match=r"^snr is "):

@@ -1,6 +1,16 @@
 """Read, resample and augment recordings."""
 
-from asr.audio.io import EXTENSIONS, ROUNDING, SAMPLE_RATE, AudioInfo, Source, find_recordings, info, load, resample
+from asr.audio.io import (
+    EXTENSIONS,
+    ROUNDING,
+    SAMPLE_RATE,
+    AudioInfo,
+    Source,
+    find_recordings,
+    info,
+    load,
+    resample,
+)
 
 __all__ = [
     "EXTENSIONS",

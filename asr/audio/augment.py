@@ -12,7 +12,9 @@ from asr.audio import SAMPLE_RATE
 from asr.errors import ConfigError
 from asr.validation import checked, interval, numbers
 
-Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # a waveform (S,) to another, by the generator alone
+Augment = Callable[
+    [np.ndarray, np.random.Generator], np.ndarray
+]  # a waveform (S,) to another, by the generator alone
 
 
 class Chain:
@@ -39,7 +41,9 @@ class Speed:
     def __init__(self, *, factors: Sequence[float] = (0.9, 1.0, 1.1)) -> None:
         self.factors = numbers("augment.speed.factors", factors, above=0)
         if not self.factors:
-            raise ConfigError("augment.speed.factors is empty; augment.speed=null leaves speeds as they are")
+            raise ConfigError(
+                "augment.speed.factors is empty; augment.speed=null leaves speeds as they are"
+            )
 
     @property
     def fastest(self) -> float:
@@ -67,8 +71,12 @@ class Reverb:
         """A waveform (S,) to one in a room, (S,)."""
         if rng.random() >= self.probability:
             return waveform
-        response = audio.load(self.files[rng.integers(len(self.files))][0]) if self.files else _room(rng)
-        response = response[np.abs(response).argmax() :][: len(waveform)]  # from the direct sound on: nothing is late
+        response = (
+            audio.load(self.files[rng.integers(len(self.files))][0]) if self.files else _room(rng)
+        )
+        response = response[np.abs(response).argmax() :][
+            : len(waveform)
+        ]  # from the direct sound on: nothing is late
         size = _fast(len(waveform) + len(response) - 1)
         spectrum = fft.rfft(waveform, size) * fft.rfft(response, size)
         echoed = fft.irfft(spectrum, size)[: len(waveform)]
@@ -83,7 +91,11 @@ class Noise:
     """
 
     def __init__(
-        self, *, probability: float, folder: str | Path | None = None, snr_db: tuple[float, float] = (0.0, 30.0)
+        self,
+        *,
+        probability: float,
+        folder: str | Path | None = None,
+        snr_db: tuple[float, float] = (0.0, 30.0),
     ) -> None:
         self.probability = _probability("noise", probability)
         self.snr_db = interval("augment.noise.snr_db", snr_db)
@@ -100,7 +112,9 @@ class Noise:
     def _piece(self, size: int, rng: np.random.Generator) -> np.ndarray:
         path, duration = self.files[rng.integers(len(self.files))]
         offset = rng.uniform(0.0, max(0.0, duration - size / SAMPLE_RATE))
-        return np.resize(audio.load(path, offset=offset, duration=min(duration, size / SAMPLE_RATE)), size)
+        return np.resize(
+            audio.load(path, offset=offset, duration=min(duration, size / SAMPLE_RATE)), size
+        )
 
 
 class Equalizer:
@@ -121,8 +135,12 @@ class Equalizer:
             return waveform
         size = _fast(len(waveform))
         octaves = np.log2(np.maximum(fft.rfftfreq(size, 1 / SAMPLE_RATE), self.KNOTS[0]))
-        response = np.interp(octaves, np.log2(self.KNOTS), rng.uniform(-self.db, self.db, len(self.KNOTS)))
-        gains = (10 ** (response / 20)).astype(np.float32)  # the transforms then stay in single precision
+        response = np.interp(
+            octaves, np.log2(self.KNOTS), rng.uniform(-self.db, self.db, len(self.KNOTS))
+        )
+        gains = (10 ** (response / 20)).astype(
+            np.float32
+        )  # the transforms then stay in single precision
         changed = fft.irfft(fft.rfft(waveform, size) * gains, size)[: len(waveform)]
         return _with_power(changed, _power(waveform)).astype(np.float32)
 
@@ -153,7 +171,9 @@ class NarrowBand:
         """A waveform (S,) as it comes out of the line, (S,)."""
         if rng.random() >= self.probability:
             return waveform
-        narrow = audio.resample(audio.resample(waveform, SAMPLE_RATE, self.RATE), self.RATE, SAMPLE_RATE)
+        narrow = audio.resample(
+            audio.resample(waveform, SAMPLE_RATE, self.RATE), self.RATE, SAMPLE_RATE
+        )
         return np.pad(narrow, (0, max(0, len(waveform) - len(narrow))))[: len(waveform)]
 
 
@@ -165,7 +185,9 @@ def _recordings(name: str, folder: str | Path) -> tuple[tuple[Path, float], ...]
     """Every recording of a folder with its duration, probed now: a broken one must not come up in mid-training."""
     found = tuple((path, audio.info(path).duration) for path in audio.find_recordings(Path(folder)))
     if not found:
-        raise ConfigError(f"augment.{name}.folder is {folder}, in which there is no recording; check the path")
+        raise ConfigError(
+            f"augment.{name}.folder is {folder}, in which there is no recording; check the path"
+        )
     return found
 
 
@@ -183,7 +205,9 @@ def _coloured(size: int, rng: np.random.Generator) -> np.ndarray:
     """Gaussian noise (S,) whose power falls with frequency to a power between 0 (white) and 2 (brown)."""
     whole = _fast(size)
     spectrum = fft.rfft(rng.standard_normal(whole))
-    return fft.irfft(spectrum / np.maximum(1, np.arange(len(spectrum))) ** (rng.uniform(0.0, 2.0) / 2), whole)[:size]
+    return fft.irfft(
+        spectrum / np.maximum(1, np.arange(len(spectrum))) ** (rng.uniform(0.0, 2.0) / 2), whole
+    )[:size]
 
 
 def _fast(size: int) -> int:

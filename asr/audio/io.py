@@ -14,7 +14,9 @@ from asr.audio.remote import ByteRange, read_ranges
 from asr.errors import AudioError
 
 SAMPLE_RATE = 16_000  # Hz, of every waveform behind this module
-EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64"})
+EXTENSIONS = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64"}
+)
 ROUNDING = 0.05  # seconds by which a manifest may overstate a duration before it counts as wrong
 
 Source = str | Path | bytes | ByteRange
@@ -61,13 +63,17 @@ def load(
         if available <= 0 or wanted - available > ROUNDING * sound.samplerate:
             held = sound.frames / sound.samplerate
             end = "the end" if duration is None else f"{offset + duration:.2f} s"
-            raise AudioError(f"{name}: asked for {offset:.2f} s to {end}, but the recording ends at {held:.2f} s")
+            raise AudioError(
+                f"{name}: asked for {offset:.2f} s to {end}, but the recording ends at {held:.2f} s"
+            )
         wanted = min(wanted, available)
         try:
             sound.seek(first)
             samples = sound.read(wanted, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise AudioError(f"{name}: damaged or cut off ({_reason(error)}); get a whole copy of it") from None
+            raise AudioError(
+                f"{name}: damaged or cut off ({_reason(error)}); get a whole copy of it"
+            ) from None
         native = sound.samplerate
     if len(samples) < wanted:
         raise AudioError(
@@ -77,7 +83,9 @@ def load(
     waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     if not np.isfinite(waveform).all():
         at = offset + np.flatnonzero(~np.isfinite(waveform))[0] / native
-        raise AudioError(f"{name}: a sample at {at:.2f} s is NaN or infinite; export the recording again")
+        raise AudioError(
+            f"{name}: a sample at {at:.2f} s is NaN or infinite; export the recording again"
+        )
     return resample(waveform, native, rate)
 
 
@@ -90,7 +98,9 @@ def resample(waveform: np.ndarray, source_rate: float, target_rate: float) -> np
 
 def find_recordings(folder: Path) -> list[Path]:
     """Every recording below a folder, by its file's ending, in the order of the paths."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+    return sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()
+    )
 
 
 def _open(source: Source, name: str) -> soundfile.SoundFile:
@@ -113,7 +123,9 @@ def _open(source: Source, name: str) -> soundfile.SoundFile:
         except IsADirectoryError:
             raise AudioError(f"{name}: is a folder, not a recording") from None
         except (OSError, ValueError) as error:  # the latter for a name that no file can have
-            raise AudioError(f"{name}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+            raise AudioError(
+                f"{name}: cannot be opened ({getattr(error, 'strerror', None) or error})"
+            ) from None
         file = str(path)
     if size == 0:
         raise AudioError(f"{name}: empty file (0 bytes)")

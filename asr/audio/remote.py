@@ -86,7 +86,9 @@ def _far(recordings: Sequence[ByteRange]) -> list[bytes | AudioError]:
         left = [at for at in left if not isinstance(answers[at], bytes | AudioError)]
         if not left:
             return answers
-    raise StorageError(f"{recordings[left[0]].place}: {_reason(answers[left[0]])} ({TRIES} attempts in a row)")
+    raise StorageError(
+        f"{recordings[left[0]].place}: {_reason(answers[left[0]])} ({TRIES} attempts in a row)"
+    )
 
 
 def _files(place: str) -> Any:
@@ -94,7 +96,10 @@ def _files(place: str) -> Any:
 
     try:
         return fsspec.core.url_to_fs(place)[0]
-    except (ImportError, ValueError) as error:  # a library for this protocol that is not installed, or no protocol
+    except (
+        ImportError,
+        ValueError,
+    ) as error:  # a library for this protocol that is not installed, or no protocol
         raise StorageError(f"{place}: {error}") from None
 
 
@@ -104,7 +109,9 @@ def _ask(files: Any, recordings: Sequence[ByteRange]) -> list[Any]:
     ends = [None if r.size is None else r.first + r.size for r in recordings]
     limit = {"timeout": SILENCE} if files.async_impl else {}
     try:
-        return files.cat_ranges([r.place for r in recordings], starts, ends, on_error="return", **limit)
+        return files.cat_ranges(
+            [r.place for r in recordings], starts, ends, on_error="return", **limit
+        )
     except Exception as error:  # every protocol has its own
         return [error] * len(recordings)
 
@@ -112,7 +119,9 @@ def _ask(files: Any, recordings: Sequence[ByteRange]) -> list[Any]:
 def _judged(recording: ByteRange, answer: Any) -> Any:
     if isinstance(answer, bytes):
         if recording.size is not None and len(answer) > recording.size:
-            raise StorageError(f"{recording.place}: the server gives no pieces of files; shards need one that does")
+            raise StorageError(
+                f"{recording.place}: the server gives no pieces of files; shards need one that does"
+            )
         return _whole(recording, answer)
     if isinstance(answer, FileNotFoundError):
         return AudioError(f"{recording}: no such file there")
@@ -124,7 +133,9 @@ def _judged(recording: ByteRange, answer: Any) -> Any:
 def _whole(recording: ByteRange, body: bytes) -> bytes | AudioError:
     if recording.size is None or len(body) == recording.size:
         return body
-    return AudioError(f"{recording}: cut off: {len(body):,} of {recording.size:,} bytes are there; get a whole copy")
+    return AudioError(
+        f"{recording}: cut off: {len(body):,} of {recording.size:,} bytes are there; get a whole copy"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from asr.audio.augment import Chain
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"  # installed, or in a clone
+CONF = (
+    _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+)  # installed, or in a clone
 
-_FREE, _WRITABLE = "free some room, or give another dir=...", "give another dir=... that can be written to"
+_FREE, _WRITABLE = (
+    "free some room, or give another dir=...",
+    "give another dir=... that can be written to",
+)
 _DISK = {
     errno.ENOSPC: _FREE,
     errno.EDQUOT: _FREE,
@@ -37,7 +42,10 @@ _DISK = {
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 MANIFESTS = ("data.train", "data.validation", "data.test")  # each may be several
-WHOLE = {"data": "base", "augment": "none"}  # groups that build no object, each with an option that names all it has
+WHOLE = {
+    "data": "base",
+    "augment": "none",
+}  # groups that build no object, each with an option that names all it has
 QUOTED = "[]'\" "  # what may stand around the words of a value
 
 
@@ -90,8 +98,15 @@ def _settle(cfg: DictConfig, asked: Collection[str]) -> None:
     job = HydraConfig.get()
     cfg.dir = f"{cfg.dir}/{job.job.num}"
     own = [*job.overrides.hydra, *job.overrides.task]
-    sys.argv[1:] = [*(o for o in own if not o.startswith("dir=")), f"dir={cfg.dir}", "hydra.mode=RUN"]
-    print(f"run {job.job.num}: {' '.join(o for o in job.overrides.task if o not in asked)}", flush=True)
+    sys.argv[1:] = [
+        *(o for o in own if not o.startswith("dir=")),
+        f"dir={cfg.dir}",
+        "hydra.mode=RUN",
+    ]
+    print(
+        f"run {job.job.num}: {' '.join(o for o in job.overrides.task if o not in asked)}",
+        flush=True,
+    )
 
 
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
@@ -120,12 +135,19 @@ def instantiate(name: str, settings: Any, **others: Any) -> Any:
     from hydra.utils import instantiate
 
     if not isinstance(settings, DictConfig | None):
-        raise ConfigError(f"{name} is {settings!r}; it is a group of settings, or null for none of it")
+        raise ConfigError(
+            f"{name} is {settings!r}; it is a group of settings, or null for none of it"
+        )
     if settings is not None and "_target_" not in settings:
-        raise ConfigError(f"{name} has no _target_, a class to build it of; was it null until these settings?")
+        raise ConfigError(
+            f"{name} has no _target_, a class to build it of; was it null until these settings?"
+        )
     try:
         return instantiate(settings, **others)
-    except (HydraException, TypeError) as error:  # a TypeError of Hydra's own: those of the class come in its exception
+    except (
+        HydraException,
+        TypeError,
+    ) as error:  # a TypeError of Hydra's own: those of the class come in its exception
         if isinstance(_user_error(error), AsrError):  # which says what it is about
             raise
         raise ConfigError(f"{name}: {error.__cause__ or error}") from error
@@ -141,7 +163,9 @@ def _with_files(overrides: list[str]) -> list[str]:
             if not path.is_file():
                 raise ConfigError(f"{group}: {path}: no such file")
             if path.parent.resolve().name != group:
-                raise ConfigError(f"{group}: {path}: an option of one's own must lie in a folder that is named {group}")
+                raise ConfigError(
+                    f"{group}: {path}: an option of one's own must lie in a folder that is named {group}"
+                )
             places.append(f"'file://{path.resolve().parents[1]}'")
             override = f"{group}={path.stem}"
         found.append(override)
@@ -160,15 +184,21 @@ def _check(cfg: DictConfig, config_name: str) -> None:
     Those of groups that build an object are its arguments, and the object refuses others by itself.
     """
     file = _yaml(f"{config_name}.yaml")
-    groups = {key: None for entry in file.pop("defaults") if isinstance(entry, dict) for key in entry}
+    groups = {
+        key: None for entry in file.pop("defaults") if isinstance(entry, dict) for key in entry
+    }
     checked = [("", cfg, groups | file)]
     checked += [
-        (f"{group}.", cfg[group], _yaml(f"{group}/{whole}.yaml")) for group, whole in WHOLE.items() if group in cfg
+        (f"{group}.", cfg[group], _yaml(f"{group}/{whole}.yaml"))
+        for group, whole in WHOLE.items()
+        if group in cfg
     ]
     for prefix, given, known in checked:
         for key, value in _plain(given).items():
             if key not in known:
-                raise ConfigError(f"{prefix}{key}: nothing reads this setting{_did_you_mean(key, known)}")
+                raise ConfigError(
+                    f"{prefix}{key}: nothing reads this setting{_did_you_mean(key, known)}"
+                )
             _check_kind(f"{prefix}{key}", value, known[key])
 
 
@@ -185,7 +215,9 @@ def _yaml(name: str) -> dict[str, Any]:
 
 
 def _plain(settings: Any) -> dict[str, Any]:
-    return {str(key): value for key, value in OmegaConf.to_container(settings, resolve=False).items()}  # type: ignore[union-attr]
+    return {
+        str(key): value for key, value in OmegaConf.to_container(settings, resolve=False).items()
+    }  # type: ignore[union-attr]
 
 
 @contextmanager
@@ -256,7 +288,10 @@ def _did_you_mean(key: str, keys: Collection[str]) -> str:
         places.setdefault(known.rpartition(".")[2], []).append(known)
     here = [known.rpartition(".")[2] for known in keys if known.rpartition(".")[0] == group]
     close = [key.removesuffix(name) + match for match in get_close_matches(name, here, n=1)]
-    close = close or [known for match in get_close_matches(name, places, n=2) for known in places[match]][:2]
+    close = (
+        close
+        or [known for match in get_close_matches(name, places, n=2) for known in places[match]][:2]
+    )
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
@@ -277,7 +312,9 @@ def report_user_errors(function: Callable[[], Any], name: str) -> None:
         cause = _user_error(error)
         if cause is None:
             raise
-        _leave(f"{name}: {_one_line(cause)}", BAD_INPUT, verbose, at_once=isinstance(cause, PeerError))
+        _leave(
+            f"{name}: {_one_line(cause)}", BAD_INPUT, verbose, at_once=isinstance(cause, PeerError)
+        )
 
 
 def _user_error(error: BaseException | None) -> BaseException | None:
@@ -287,7 +324,9 @@ def _user_error(error: BaseException | None) -> BaseException | None:
         if isinstance(error, AsrError):
             return error
         if isinstance(error, OSError) and error.errno in _DISK:
-            return ConfigError(f"{error.filename or 'output'}: {error.strerror}; {_DISK[error.errno]}")
+            return ConfigError(
+                f"{error.filename or 'output'}: {error.strerror}; {_DISK[error.errno]}"
+            )
         if isinstance(error, MissingMandatoryValue):
             return ConfigError(f"{error.full_key}: give it a value, as {error.full_key}=...")
         if isinstance(error, HydraException | OmegaConfBaseException):

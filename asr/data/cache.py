@@ -28,10 +28,17 @@ def cache_audio(utterances: Sequence[Utterance], folder: Path) -> list[Utterance
         needed = sum(utterance.duration for utterance in utterances) * SAMPLE_RATE * BYTES / 1e9
         free = shutil.disk_usage(folder).free / 1e9
         if needed > free:
-            raise ConfigError(f"{folder}: data.cache=pcm needs {needed:.1f} GB there, {free:.1f} are free")
-        print(f"decoding {len(utterances):,} utterances once, {needed:.1f} GB, into {folder}", flush=True)
+            raise ConfigError(
+                f"{folder}: data.cache=pcm needs {needed:.1f} GB there, {free:.1f} are free"
+            )
+        print(
+            f"decoding {len(utterances):,} utterances once, {needed:.1f} GB, into {folder}",
+            flush=True,
+        )
         write_manifest(listed, write_shards(utterances, folder, key, form="wav")[0])
-    kept = {int(u.audio.name[:8]): u for u in read_manifest(listed) if isinstance(u.audio, ByteRange)}
+    kept = {
+        int(u.audio.name[:8]): u for u in read_manifest(listed) if isinstance(u.audio, ByteRange)
+    }
     return [
         replace(utterance, audio=kept[at].audio, offset=0.0) if at in kept else utterance
         for at, utterance in enumerate(utterances)

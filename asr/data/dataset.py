@@ -52,7 +52,12 @@ class Batch:
         Each tensor of shared memory is asked for by a connection of its own, which the step of training waits for.
         """
         small = (self.lengths, self.targets, self.target_lengths, self.frames_needed)
-        return _received, (self.waveforms, [tensor.numpy() for tensor in small], self.utterances, self.failures)
+        return _received, (
+            self.waveforms,
+            [tensor.numpy() for tensor in small],
+            self.utterances,
+            self.failures,
+        )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return replace(
@@ -104,7 +109,10 @@ class SpeechDataset(Dataset[Batch]):
                 if isinstance(source, AudioError):
                     raise source
                 waveform = audio.load(
-                    source, offset=utterance.offset, duration=utterance.duration, name=str(utterance.audio)
+                    source,
+                    offset=utterance.offset,
+                    duration=utterance.duration,
+                    name=str(utterance.audio),
                 )
             except AudioError as error:
                 if self.on_error == "raise":
@@ -119,7 +127,9 @@ class SpeechDataset(Dataset[Batch]):
 
 
 def collate(
-    examples: Sequence[Example], waveforms: Sequence[np.ndarray], failures: Sequence[tuple[str, str]] = ()
+    examples: Sequence[Example],
+    waveforms: Sequence[np.ndarray],
+    failures: Sequence[tuple[str, str]] = (),
 ) -> Batch:
     """Pad waveforms and labels with zeros to the longest."""
     lengths = torch.tensor([len(w) for w in waveforms], dtype=torch.int64)
@@ -127,9 +137,13 @@ def collate(
     for row, waveform in zip(padded, waveforms, strict=True):
         row[: len(waveform)] = torch.from_numpy(waveform)
     target_lengths = torch.tensor([len(e.labels) for e in examples], dtype=torch.int64)
-    targets = torch.zeros(len(examples), max((len(e.labels) for e in examples), default=0), dtype=torch.int64)
+    targets = torch.zeros(
+        len(examples), max((len(e.labels) for e in examples), default=0), dtype=torch.int64
+    )
     for row, example in zip(targets, examples, strict=True):
         row[: len(example.labels)] = torch.tensor(example.labels, dtype=torch.int64)
     frames_needed = torch.tensor([e.frames_needed for e in examples], dtype=torch.int64)
     utterances = tuple(e.utterance for e in examples)
-    return Batch(padded, lengths, targets, target_lengths, frames_needed, utterances, tuple(failures))
+    return Batch(
+        padded, lengths, targets, target_lengths, frames_needed, utterances, tuple(failures)
+    )

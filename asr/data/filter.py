@@ -47,7 +47,9 @@ class Selection:
         line = f"{len(self.examples):,} utterances, {self.hours:.2f} h"
         reasons = Counter(reason.split(" (")[0] for _, reason in self.left_out)
         if reasons:
-            line += "; left out: " + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            line += "; left out: " + ", ".join(
+                f"{count} {reason}" for reason, count in reasons.most_common()
+            )
         if self.dropped_characters:
             dropped = ", ".join(f"{c!r} x{count}" for c, count in self.dropped_characters)
             line += f"; characters dropped from transcripts: {dropped}"
@@ -56,7 +58,9 @@ class Selection:
     def write(self, path: Path) -> None:
         """Name every utterance that was left out, one a line with the reason; no file where there is none."""
         if self.left_out:
-            path.write_text("".join(f"{name}\t{reason}\n" for name, reason in self.left_out), encoding="utf-8")
+            path.write_text(
+                "".join(f"{name}\t{reason}\n" for name, reason in self.left_out), encoding="utf-8"
+            )
 
 
 def filter_utterances(
@@ -75,11 +79,19 @@ def filter_utterances(
     Raises ConfigError for a bound that is neither None nor a number.
     """
     shortest = 0.0 if min_seconds is None else checked("data.min_seconds", min_seconds)
-    longest = math.inf if max_seconds is None or max_seconds == math.inf else checked("data.max_seconds", max_seconds)
+    longest = (
+        math.inf
+        if max_seconds is None or max_seconds == math.inf
+        else checked("data.max_seconds", max_seconds)
+    )
     examples, left_out, dropped = [], [], Counter[str]()
     for utterance in utterances:
         if not shortest <= utterance.duration <= longest:
-            bound = f"shorter than {shortest:g}" if utterance.duration < shortest else f"longer than {longest:g}"
+            bound = (
+                f"shorter than {shortest:g}"
+                if utterance.duration < shortest
+                else f"longer than {longest:g}"
+            )
             left_out.append((utterance.name, f"{bound} s ({utterance.duration:.2f} s)"))
             continue
         text = normalize(utterance.text)

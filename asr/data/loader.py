@@ -23,7 +23,12 @@ class Loader(DataLoader):
     """
 
     def __init__(
-        self, dataset: SpeechDataset, sampler: BucketSampler, *, workers: int = 0, pin_memory: bool = False
+        self,
+        dataset: SpeechDataset,
+        sampler: BucketSampler,
+        *,
+        workers: int = 0,
+        pin_memory: bool = False,
     ) -> None:
         super().__init__(
             dataset,
@@ -38,9 +43,13 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if not self.num_workers:
             return super().__iter__()
-        batches = _awaited(super().__iter__)  # now: the workers begin before the first batch is asked for
+        batches = _awaited(
+            super().__iter__
+        )  # now: the workers begin before the first batch is asked for
         handler = signal.getsignal(signal.SIGCHLD)
-        in_main = threading.current_thread() is threading.main_thread()  # nowhere else can handlers be set
+        in_main = (
+            threading.current_thread() is threading.main_thread()
+        )  # nowhere else can handlers be set
         if in_main and callable(handler) and not isinstance(handler, _WhileAwaited):
             signal.signal(signal.SIGCHLD, _WhileAwaited(handler))
         return iter(lambda: _awaited(lambda: next(batches, None)), None)

@@ -40,14 +40,18 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     lines = _read(path).split("\n")  # splitlines would part texts at U+2028 and its like
     base = str(path).rpartition("/")[0] if is_url(path) else Path(path).parent
     utterances = [
-        _utterance(line, base, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()
+        _utterance(line, base, f"{path}, line {number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
     ]
     if not utterances:
         raise ManifestError(f"{path}: the manifest is empty; prepare the corpus again")
     return utterances
 
 
-def read_manifests(paths: str | Path | Iterable[str | Path] | None, *, limit: int | None = None) -> list[Utterance]:
+def read_manifests(
+    paths: str | Path | Iterable[str | Path] | None, *, limit: int | None = None
+) -> list[Utterance]:
     """The utterances of one manifest or of several, one after the other, the first `limit` of them.
 
     Raises ManifestError as `read_manifest` and where no manifest is named, ConfigError for a limit below 1.
@@ -68,7 +72,9 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
             audio = utterance.audio
             place = audio.place if isinstance(audio, ByteRange) else audio
             entry: dict[str, object] = {
-                "audio_filepath": place if is_url(place) else Path(os.path.relpath(place, path.parent)).as_posix(),
+                "audio_filepath": place
+                if is_url(place)
+                else Path(os.path.relpath(place, path.parent)).as_posix(),
                 "duration": round(utterance.duration, 4),
                 "text": utterance.text,
             }
@@ -87,7 +93,10 @@ def parse_json(line: str) -> Any:
         return json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of thousands of digits, brackets without end
         raise ValueError(f"not JSON that can be read ({error})") from None
 
 
@@ -100,7 +109,9 @@ def _read(path: str | Path) -> str:
             return body.decode("utf-8-sig")
         return Path(path).read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except FileNotFoundError:
-        raise ManifestError(f"{path}: no such manifest; prepare the corpus first (python -m recipes.NAME)") from None
+        raise ManifestError(
+            f"{path}: no such manifest; prepare the corpus first (python -m recipes.NAME)"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read as a manifest ({error})") from None
 
@@ -111,7 +122,9 @@ def _utterance(line: str, base: str | Path, where: str) -> Utterance:
     except ValueError as error:
         raise ManifestError(f"{where}: {error}") from None
     if not isinstance(entry, dict):
-        raise ManifestError(f'{where}: a line must be an object such as {{"audio_filepath": ..., "text": ...}}')
+        raise ManifestError(
+            f'{where}: a line must be an object such as {{"audio_filepath": ..., "text": ...}}'
+        )
     missing = [key for key in ("audio_filepath", "duration", "text") if key not in entry]
     if missing:
         raise ManifestError(f"{where}: lacks {', '.join(missing)}")
@@ -146,5 +159,7 @@ def _audio(entry: Mapping[str, Any], base: str | Path, where: str) -> Path | Byt
         return ByteRange(place) if is_url(place) else place
     first, size = entry.get("first_byte"), entry.get("bytes")
     if not (isinstance(first, int) and isinstance(size, int) and first >= 0 and size > 0):
-        raise ManifestError(f"{where}: a member of a shard needs first_byte and bytes, whole numbers")
+        raise ManifestError(
+            f"{where}: a member of a shard needs first_byte and bytes, whole numbers"
+        )
     return ByteRange(str(place), str(entry["member"]), first, size)

@@ -56,7 +56,9 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         the largest are halved. Raises ConfigError where there are fewer utterances than processes.
         """
         if len(self.durations) < world:
-            raise ConfigError(f"{len(self.durations)} utterances cannot be shared by {world} processes")
+            raise ConfigError(
+                f"{len(self.durations)} utterances cannot be shared by {world} processes"
+            )
         bounds = [0, *self._cuts(), len(self.durations)]
         while (len(bounds) - 1) % world:
             sizes = np.diff(bounds)
@@ -75,7 +77,9 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         order = rng.permutation(len(batches)).tolist()
         if epoch == 0:
             costs = [float(self.durations[batch].max()) * len(batch) for batch in every]
-            largest = int(np.argmax(costs)) // self.world  # in the order of all processes, which stay at like cost
+            largest = (
+                int(np.argmax(costs)) // self.world
+            )  # in the order of all processes, which stay at like cost
             order.insert(0, order.pop(order.index(largest)))
         return [batches[i] for i in order]
 

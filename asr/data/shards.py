@@ -34,7 +34,12 @@ Form = Literal["flac", "wav"]
 
 
 def write_shards(
-    utterances: Sequence[Utterance], folder: Path, name: str, *, hours: float = 1.0, form: Form = "flac"
+    utterances: Sequence[Utterance],
+    folder: Path,
+    name: str,
+    *,
+    hours: float = 1.0,
+    form: Form = "flac",
 ) -> tuple[list[Utterance], list[Failure]]:
     """Write `folder/NAME-00000.tar` and so on, `hours` of audio each; the utterances there, and what cannot be read.
 
@@ -58,7 +63,11 @@ def write_shards(
                     body, ending = clip
                     key = f"{at:08d}-{KEY.sub('_', utterance.audio.stem)[:60]}"
                     first = _add(tar, key + ending, body)
-                    said = {"text": utterance.text, "duration": utterance.duration, "speaker": utterance.speaker}
+                    said = {
+                        "text": utterance.text,
+                        "duration": utterance.duration,
+                        "speaker": utterance.speaker,
+                    }
                     _add(tar, f"{key}.json", json.dumps(said, ensure_ascii=False).encode())
                     there = ByteRange(str(path), key + ending, first, len(body))
                     stored.append(replace(utterance, audio=there, offset=0.0))
@@ -105,11 +114,15 @@ def index_shard(place: str | Path) -> tuple[list[Utterance], list[Failure]]:
         if not isinstance(said, dict) or not isinstance(said.get("text"), str):
             failures.append((str(there), "no text beside it"))
             continue
-        utterances.append(Utterance(there, lengths[key], said["text"], speaker=str(said.get("speaker") or "")))
+        utterances.append(
+            Utterance(there, lengths[key], said["text"], speaker=str(said.get("speaker") or ""))
+        )
     return utterances, failures
 
 
-def _parted(utterances: Sequence[Utterance], seconds: float) -> Iterator[list[tuple[int, Utterance]]]:
+def _parted(
+    utterances: Sequence[Utterance], seconds: float
+) -> Iterator[list[tuple[int, Utterance]]]:
     shard: list[tuple[int, Utterance]] = []
     held = 0.0
     for item in enumerate(utterances):
@@ -128,12 +141,17 @@ def _clip(utterance: Utterance, form: Form) -> tuple[bytes, str] | AudioError:
     try:
         if form == "flac" and isinstance(source, Path) and not utterance.offset:
             ending = source.suffix.lower()
-            if ending in EXTENSIONS and audio.info(source).duration <= utterance.duration + ROUNDING:
+            if (
+                ending in EXTENSIONS
+                and audio.info(source).duration <= utterance.duration + ROUNDING
+            ):
                 return source.read_bytes(), ending
         waveform = audio.load(source, offset=utterance.offset, duration=utterance.duration)
     except AudioError as error:
         return error
-    samples = np.round(waveform * 32768.0).clip(-32768, 32767).astype(np.int16)  # full scale as libsndfile reads it
+    samples = (
+        np.round(waveform * 32768.0).clip(-32768, 32767).astype(np.int16)
+    )  # full scale as libsndfile reads it
     body = io.BytesIO()
     soundfile.write(body, samples, SAMPLE_RATE, format=form.upper(), subtype="PCM_16")
     return body.getvalue(), f".{form}"
@@ -160,4 +178,6 @@ def _members(place: str | Path) -> Iterator[tuple[str, int, bytes]]:
     except (tarfile.ReadError, EOFError):
         raise
     except Exception as error:  # every protocol has its own
-        raise StorageError(f"{place}: cannot be read as a shard ({error or type(error).__name__})") from None
+        raise StorageError(
+            f"{place}: cannot be read as a shard ({error or type(error).__name__})"
+        ) from None

@@ -67,7 +67,9 @@ class BeamDecoder:
     ) -> None:
         """Raises ConfigError for a number out of range, and for a file (lm, lexicon, hotwords) that cannot be read."""
         if lm_unit not in ("auto", "words", "characters"):
-            raise ConfigError(f"decoder.lm_unit is {lm_unit!r}; it must be auto, words or characters")
+            raise ConfigError(
+                f"decoder.lm_unit is {lm_unit!r}; it must be auto, words or characters"
+            )
         self.beam_size = count("decoder.beam_size", beam_size, least=1)
         self.nbest = count("decoder.nbest", nbest, least=1)
         self.beam_size_token = count("decoder.beam_size_token", beam_size_token, least=1)
@@ -75,19 +77,40 @@ class BeamDecoder:
         self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
         self.lm = Path(as_text("decoder.lm", lm)) if lm is not None else None
         self.lm_weight = checked("decoder.lm_weight", lm_weight) if lm is not None else 0.0
-        self.lexicon = _lexicon(Path(as_text("decoder.lexicon", lexicon))) if lexicon is not None else None
+        self.lexicon = (
+            _lexicon(Path(as_text("decoder.lexicon", lexicon))) if lexicon is not None else None
+        )
         self.hotwords = read_hotwords(hotwords) if hotwords else {}
         if self.lexicon is not None:
             self.lexicon = list(dict.fromkeys([*self.lexicon, *" ".join(self.hotwords).split()]))
         wanted = "three numbers, from asr.tune"
-        self.calibration = Calibration(*numbers("decoder.calibration", calibration, size=3, wanted=wanted))
-        self.workers = count("decoder.workers", workers, least=1) if workers is not None else os.cpu_count() or 1
+        self.calibration = Calibration(
+            *numbers("decoder.calibration", calibration, size=3, wanted=wanted)
+        )
+        self.workers = (
+            count("decoder.workers", workers, least=1)
+            if workers is not None
+            else os.cpu_count() or 1
+        )
         self.lm_words = models.read_vocabulary(self.lm) if self.lm is not None else None
-        self.lm_unit = lm_unit if lm_unit != "auto" or self.lm_words is None else models.detect_unit(self.lm_words)
+        self.lm_unit = (
+            lm_unit
+            if lm_unit != "auto" or self.lm_words is None
+            else models.detect_unit(self.lm_words)
+        )
         if self.lm is not None and self.lm_words is None and lm_unit == "auto":
-            raise ConfigError(f"decoder.lm: {lm} is a binary; decoder.lm_unit=words or characters tells what it is of")
-        if self.lm_unit == "words" and self.lm is not None and self.lm_words is None and self.lexicon is None:
-            raise ConfigError(f"decoder.lm: {lm} is a binary of words; it needs decoder.lexicon, a list of its words")
+            raise ConfigError(
+                f"decoder.lm: {lm} is a binary; decoder.lm_unit=words or characters tells what it is of"
+            )
+        if (
+            self.lm_unit == "words"
+            and self.lm is not None
+            and self.lm_words is None
+            and self.lexicon is None
+        ):
+            raise ConfigError(
+                f"decoder.lm: {lm} is a binary of words; it needs decoder.lexicon, a list of its words"
+            )
         if word_score is None:
             word_score = WORD_BONUS if self.lm is not None and self.lm_unit == "words" else 0.0
         self.word_score = checked("decoder.word_score", word_score)
@@ -136,7 +159,9 @@ class _Search:
     def __init__(self, beam: BeamDecoder, tokenizer: Tokenizer) -> None:
         self.tokenizer, self.beam = tokenizer, beam
         if " " not in tokenizer.tokens:
-            raise ConfigError("decoder=beam parts words at the space, and this model's alphabet has none")
+            raise ConfigError(
+                "decoder=beam parts words at the space, and this model's alphabet has none"
+            )
         self.space = tokenizer.index(" ")
         self.lexicon = beam.lexicon
         self.spotter = HotwordBooster(beam.hotwords, tokenizer) if beam.hotwords else None
@@ -144,7 +169,9 @@ class _Search:
         self.model: models.LanguageModel | None = None
         if beam.lm is not None and beam.lm_unit == "characters":
             if not tokenizer.spells:
-                raise ConfigError(f"decoder.lm: {beam.lm} is of characters, and this model writes pieces of words")
+                raise ConfigError(
+                    f"decoder.lm: {beam.lm} is of characters, and this model writes pieces of words"
+                )
             spelled = [BAR if c == " " else c for c in tokenizer.tokens]
             self.model = models.LanguageModel(beam.lm, ["<blank>", *spelled])
         elif beam.lm is not None:
@@ -154,7 +181,11 @@ class _Search:
             else:
                 self.rescorer = models.LanguageModel(beam.lm, beam.lm_words or [])
         self.of_tokens = self.model is not None and beam.lm_unit == "characters"
-        self.trie = self._trie(self.model if not self.of_tokens else None) if self.lexicon is not None else None
+        self.trie = (
+            self._trie(self.model if not self.of_tokens else None)
+            if self.lexicon is not None
+            else None
+        )
         self.decoder = self._decoder(beam)
 
     def reweighted(self, beam: BeamDecoder) -> "_Search":
@@ -167,12 +198,18 @@ class _Search:
         from flashlight.lib.text import decoder as fl
 
         model = self.model.kenlm if self.model is not None else fl.ZeroLM()
-        common = (beam.beam_size, min(beam.beam_size_token, len(self.tokenizer)), beam.beam_threshold)
+        common = (
+            beam.beam_size,
+            min(beam.beam_size_token, len(self.tokenizer)),
+            beam.beam_threshold,
+        )
         weight = beam.lm_weight * models.NATS if self.model is not None else 0.0
         if self.trie is None:
             free = fl.LexiconFreeDecoderOptions(*common, weight, 0.0, True, fl.CriterionType.CTC)
             return fl.LexiconFreeDecoder(free, model, self.space, BLANK, [])
-        bound = fl.LexiconDecoderOptions(*common, weight, beam.word_score, -math.inf, 0.0, True, fl.CriterionType.CTC)
+        bound = fl.LexiconDecoderOptions(
+            *common, weight, beam.word_score, -math.inf, 0.0, True, fl.CriterionType.CTC
+        )
         return fl.LexiconDecoder(bound, self.trie, model, self.space, BLANK, -1, [], self.of_tokens)
 
     def _trie(self, model: models.LanguageModel | None) -> Any:
@@ -187,7 +224,11 @@ class _Search:
                 raise ConfigError(
                     f"decoder.lexicon: {word!r} has {' '.join(map(repr, unknown))}, which the model cannot write"
                 )
-            trie.insert([*self.tokenizer.encode(word), self.space], index, model.first(index) if model else 0.0)
+            trie.insert(
+                [*self.tokenizer.encode(word), self.space],
+                index,
+                model.first(index) if model else 0.0,
+            )
         trie.smear(fl.SmearingMode.MAX)
         return trie
 
@@ -198,7 +239,11 @@ class _Search:
         kept = frames_to_decode(log_probs, self.beam.skip_blank)
         # a blank first, or flashlight takes a space in the first frame for its own and asks no language model about it;
         # a space last where there is a lexicon, whose words all end in one
-        scores = np.full((len(kept) + 1 + (self.lexicon is not None), log_probs.shape[1]), IMPOSSIBLE, dtype=np.float32)
+        scores = np.full(
+            (len(kept) + 1 + (self.lexicon is not None), log_probs.shape[1]),
+            IMPOSSIBLE,
+            dtype=np.float32,
+        )
         scores[0, BLANK] = scores[len(kept) + 1 :, self.space] = 0.0
         scores[1 : len(kept) + 1] = log_probs[kept]
         blanks = log_probs[:, BLANK].astype(np.float64)
@@ -218,12 +263,16 @@ class _Search:
         ranked = sorted(found.items(), key=lambda entry: -entry[1].score)
         compared, frames = [one for _, one in ranked[:COMPARED]], len(log_probs)
         best, *others = (
-            Hypothesis(text, one.score, self._sure(one, compared, scores[1 : len(kept) + 1], frames, model))
+            Hypothesis(
+                text, one.score, self._sure(one, compared, scores[1 : len(kept) + 1], frames, model)
+            )
             for text, one in ranked[: self.beam.nbest]
         )
         return replace(best, alternatives=tuple(others)) if others else best
 
-    def _read(self, results: Sequence[Any], kept: np.ndarray) -> list[tuple[np.ndarray, list[_Timed]]]:
+    def _read(
+        self, results: Sequence[Any], kept: np.ndarray
+    ) -> list[tuple[np.ndarray, list[_Timed]]]:
         """Of each of flashlight's results the path through the frames that were kept, and its words.
 
         Its tokens are a space, the blank's, then one for each frame.
@@ -233,10 +282,16 @@ class _Search:
         paths = paths.reshape(len(tokens), -1)
         paths[:, :2] = paths[:, 2 + len(kept) :] = self.space
         texts, starts, ends, bounds = spell_paths(paths, self.tokenizer)
-        every = list(zip(texts, kept[starts - 2].tolist(), (kept[ends - 3] + 1).tolist(), strict=True))
+        every = list(
+            zip(texts, kept[starts - 2].tolist(), (kept[ends - 3] + 1).tolist(), strict=True)
+        )
         words = [every[a:b] for a, b in pairwise(bounds)]
-        if self.lexicon is not None and len(words[0]) > np.count_nonzero(np.array(results[0].words) >= 0):
-            words = [one[:-1] for one in words]  # it leaves out what only begins a word, but where all of them do
+        if self.lexicon is not None and len(words[0]) > np.count_nonzero(
+            np.array(results[0].words) >= 0
+        ):
+            words = [
+                one[:-1] for one in words
+            ]  # it leaves out what only begins a word, but where all of them do
         return list(zip(paths[:, 2 : 2 + len(kept)], words, strict=True))
 
     def _with_words(self, text: str, found: _Found) -> _Found:
@@ -246,7 +301,12 @@ class _Search:
         return found._replace(score=score)
 
     def _sure(
-        self, found: _Found, others: Sequence[_Found], log_probs: np.ndarray, frames: int, model: _Model
+        self,
+        found: _Found,
+        others: Sequence[_Found],
+        log_probs: np.ndarray,
+        frames: int,
+        model: _Model,
     ) -> tuple[Word, ...]:
         """Words with times and confidence: `log_probs` (K, V) are the frames of its path, out of `frames`.
 
@@ -262,11 +322,19 @@ class _Search:
             for text, start, end in other.words:
                 if text in places:
                     places[text].append((i, start, end))
-        letters = np.exp(word_log_probs(found.path, log_probs[np.arange(len(log_probs)), found.path], self.tokenizer))
-        times = model.clock([start for _, start, _ in found.words], [end for _, _, end in found.words], frames)
+        letters = np.exp(
+            word_log_probs(
+                found.path, log_probs[np.arange(len(log_probs)), found.path], self.tokenizer
+            )
+        )
+        times = model.clock(
+            [start for _, start, _ in found.words], [end for _, _, end in found.words], frames
+        )
         words = []
         # not strict: the path may also have the beginning of a word, which a lexicon leaves out
-        for (text, start, end), at, letter in zip(found.words, times, letters.tolist(), strict=False):
+        for (text, start, end), at, letter in zip(
+            found.words, times, letters.tolist(), strict=False
+        ):
             same = {i for i, a, b in places[text] if a < end and b > start}
             share = min(1.0, sum(shares[i] for i in same) / whole)
             confidence = self.beam.calibration(math.sqrt(share * model.calibration(letter)))
@@ -275,7 +343,9 @@ class _Search:
 
 
 def _check_alphabet(path: Path, words: Sequence[str] | None, tokenizer: Tokenizer) -> None:
-    if words is not None and all(tokenizer.unknown(word) for word in words if not word.startswith("<")):
+    if words is not None and all(
+        tokenizer.unknown(word) for word in words if not word.startswith("<")
+    ):
         shown = next((word for word in words if not word.startswith("<")), "nothing")
         raise ConfigError(
             f"decoder.lm: {path}: the model can write none of its words, as {shown!r}; is it in capitals?"
@@ -286,7 +356,9 @@ def _lexicon(path: Path) -> list[str]:
     words = read_phrases(path, "decoder.lexicon")
     parted = next((word for word in words if " " in word), None)
     if parted is not None:
-        raise ConfigError(f"decoder.lexicon: {path}: {parted!r} is more than a word; one on each line, nothing else")
+        raise ConfigError(
+            f"decoder.lexicon: {path}: {parted!r} is more than a word; one on each line, nothing else"
+        )
     if not words:
         raise ConfigError(f"decoder.lexicon: {path}: holds no words")
     return words

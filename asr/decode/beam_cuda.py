@@ -43,9 +43,15 @@ class CudaBeamDecoder:
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """The best hypothesis of each utterance."""
         log_probs = emissions.log_probs.detach().float()
-        rows = [row[:n] for row, n in zip(log_probs.cpu().numpy(), emissions.lengths.tolist(), strict=True)]
+        rows = [
+            row[:n]
+            for row, n in zip(log_probs.cpu().numpy(), emissions.lengths.tolist(), strict=True)
+        ]
         frames = [frames_to_decode(row, self.skip_blank) for row in rows]
-        skipped = [float(np.delete(row[:, BLANK], chosen).sum()) for row, chosen in zip(rows, frames, strict=True)]
+        skipped = [
+            float(np.delete(row[:, BLANK], chosen).sum())
+            for row, chosen in zip(rows, frames, strict=True)
+        ]
         found = search(_picked(log_probs, frames), self.beam_size)
         return [
             self._hypothesis(prefixes, left_out, row, tokenizer, emissions)
@@ -65,7 +71,12 @@ class CudaBeamDecoder:
         `left_out` is the log-probability of the blanks that the search was not shown.
         """
         texts: dict[str, tuple[np.ndarray, float]] = {}
-        for labels, score in prefixes:  # spaces at the ends and twice, and pieces put together otherwise, are one text
+        for (
+            labels,
+            score,
+        ) in (
+            prefixes
+        ):  # spaces at the ends and twice, and pieces put together otherwise, are one text
             text = " ".join(tokenizer.decode(labels.tolist()).split())
             likeliest, so_far = texts.get(text, (labels, -math.inf))
             texts[text] = likeliest, float(np.logaddexp(so_far, score))
@@ -92,13 +103,17 @@ def search(log_probs: Tensor, beam_size: int) -> list[list[tuple[np.ndarray, flo
     blank, label = impossible.clone(), impossible
     blank[:, 0] = 0.0  # nothing was said yet
     scores = blank
-    last, name, parent = (torch.full(shape, value, device=log_probs.device) for value in (BLANK, 0, -1))
+    last, name, parent = (
+        torch.full(shape, value, device=log_probs.device) for value in (BLANK, 0, -1)
+    )
     steps = []
     for frame in log_probs.unbind(1):
         of_last = frame.gather(1, last)
         stay_blank, stay_label = scores + frame[:, BLANK, None], label + of_last
         longer = scores[..., None] + frame[:, None]  # (B, prefix, token)
-        longer.scatter_(2, last[..., None], (blank + of_last)[..., None])  # the same label again: behind a blank only
+        longer.scatter_(
+            2, last[..., None], (blank + of_last)[..., None]
+        )  # the same label again: behind a blank only
         # what a prefix becomes may be in the beam already, as what another one stays
         onto = last[:, None].expand(-1, beam_size, -1)  # (B, prefix, who is in the beam)
         same = (name[..., None] == parent[:, None]) & (scores > -math.inf)[:, None]
@@ -128,13 +143,19 @@ def _prefixes(way: np.ndarray, scores: np.ndarray) -> Iterator[list[tuple[np.nda
         labels[step] = np.take_along_axis(token, at, 1)
         at = np.take_along_axis(came, at, 1)
     for row, score in zip(labels.transpose(1, 2, 0), scores.tolist(), strict=True):
-        yield [(path[path != BLANK], one) for path, one in zip(row, score, strict=True) if one > -math.inf]
+        yield [
+            (path[path != BLANK], one)
+            for path, one in zip(row, score, strict=True)
+            if one > -math.inf
+        ]
 
 
 def _picked(log_probs: Tensor, frames: list[np.ndarray]) -> Tensor:
     """Those frames of each row of emissions (B, U, V), and behind them frames of sure blanks."""
     sure = torch.full_like(log_probs[:1, :1], -math.inf)
     sure[..., BLANK] = 0.0
-    index = pad_sequence([torch.from_numpy(chosen) for chosen in frames], True, padding_value=-1).to(log_probs.device)
+    index = pad_sequence(
+        [torch.from_numpy(chosen) for chosen in frames], True, padding_value=-1
+    ).to(log_probs.device)
     picked = log_probs.gather(1, index.clamp_min(0)[..., None].expand(-1, -1, log_probs.shape[2]))
     return torch.where(index[..., None] < 0, sure, picked)

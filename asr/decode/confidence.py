@@ -33,7 +33,9 @@ def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
 
     rising = [(0, None), (0, None), (None, None)]
     options = {"ftol": 1e-12, "gtol": 1e-8}
-    found = minimize(loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=rising, options=options)
+    found = minimize(
+        loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=rising, options=options
+    )
     return Calibration(*map(float, found.x))
 
 
@@ -52,10 +54,14 @@ class Reliability:
         bin_of = np.minimum((p * bins).astype(int), bins - 1)
         count = np.bincount(bin_of, minlength=bins)
         held = count > 0
-        confidence, right_share = (np.bincount(bin_of, values, bins)[held] / count[held] for values in (p, hit))
+        confidence, right_share = (
+            np.bincount(bin_of, values, bins)[held] / count[held] for values in (p, hit)
+        )
         return cls(confidence, right_share, count[held])
 
     @property
     def error(self) -> float:
         """Expected calibration error: the mean distance of confidence and share, by words (Naeini et al. 2015)."""
-        return float((np.abs(self.confidence - self.right) * self.count).sum() / max(1, self.count.sum()))
+        return float(
+            (np.abs(self.confidence - self.right) * self.count).sum() / max(1, self.count.sum())
+        )

@@ -35,7 +35,9 @@ def token_spans(path: np.ndarray) -> list[TokenSpan]:
     return list(map(TokenSpan, path[starts].tolist(), starts.tolist(), ends.tolist()))
 
 
-def group_words(emitted: Iterable[TokenSpan], tokenizer: Tokenizer) -> list[tuple[str, list[TokenSpan]]]:
+def group_words(
+    emitted: Iterable[TokenSpan], tokenizer: Tokenizer
+) -> list[tuple[str, list[TokenSpan]]]:
     """The words that runs spell, each with its letters' runs; spaces part them."""
     found: list[tuple[str, list[TokenSpan]]] = []
     parted = True
@@ -69,10 +71,14 @@ def spell_paths(paths: np.ndarray, tokenizer: Tokenizer) -> SpelledPaths:
     starts, ends = span_bounds(flat)
     tokens = flat[starts]
     letters = tokens != tokenizer.index(" ")
-    turns = (letters[1:] != letters[:-1]).nonzero()[0]  # the last space before a word, its last letter, and so on
+    turns = (letters[1:] != letters[:-1]).nonzero()[
+        0
+    ]  # the last space before a word, its last letter, and so on
     starts, ends = starts[turns[::2] + 1], ends[turns[1::2]]
     bounds = starts.searchsorted(np.arange(rows + 1) * frames).tolist()
-    return SpelledPaths(tokenizer.decode(tokens.tolist()).split(), starts % frames, ends % frames, bounds)
+    return SpelledPaths(
+        tokenizer.decode(tokens.tolist()).split(), starts % frames, ends % frames, bounds
+    )
 
 
 def word_log_probs(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
@@ -81,7 +87,11 @@ def word_log_probs(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer
     A letter counts with the likeliest of its frames.
     """
     starts, _ = span_bounds(path)
-    best = np.maximum.reduceat(np.where(path == BLANK, -np.inf, log_probs), starts) if len(starts) else np.empty(0)
+    best = (
+        np.maximum.reduceat(np.where(path == BLANK, -np.inf, log_probs), starts)
+        if len(starts)
+        else np.empty(0)
+    )
     letters = np.zeros(len(starts) + 2, dtype=bool)  # with an end on either side
     letters[1:-1] = path[starts] != (tokenizer.index(" ") if " " in tokenizer.tokens else BLANK)
     first, behind = (letters[1:] != letters[:-1]).nonzero()[0].reshape(-1, 2).T

@@ -36,7 +36,9 @@ class Alignment:
     score: float
 
 
-def align_batch(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> list[Alignment]:
+def align_batch(
+    log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
+) -> list[Alignment]:
     """Emissions (B, U, V), lengths (B,), labels (B, L), lengths (B,) to an alignment of each utterance."""
     log_probs, targets = log_probs.detach().float().cpu(), targets.cpu()
     frames = lengths.tolist()
@@ -44,11 +46,17 @@ def align_batch(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_leng
     labels = [row[:size] for row, size in zip(targets, target_lengths.tolist(), strict=True)]
     threads = torch.get_num_threads()
     found: list[np.ndarray | None] = [None] * len(rows)
-    with ThreadPoolExecutor(threads) as pool:  # a share for each thread: handing over every row would cost more
-        shares = pool.map(lambda at: list(map(_path, rows[at::threads], labels[at::threads])), range(threads))
+    with ThreadPoolExecutor(
+        threads
+    ) as pool:  # a share for each thread: handing over every row would cost more
+        shares = pool.map(
+            lambda at: list(map(_path, rows[at::threads], labels[at::threads])), range(threads)
+        )
         for at, share in enumerate(shares):
             found[at::threads] = share
-    paths = np.full((len(rows), log_probs.shape[1] + 1), BLANK)  # the last column keeps each row's runs to itself
+    paths = np.full(
+        (len(rows), log_probs.shape[1] + 1), BLANK
+    )  # the last column keeps each row's runs to itself
     for row, path in zip(paths, found, strict=True):
         if path is not None:
             row[: len(path)] = path
@@ -84,7 +92,9 @@ def best_path(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return _in_blocks(log_probs, labels, math.isqrt(len(log_probs)))
     from torchaudio.functional import forced_align  # here, for its import costs half a second
 
-    return forced_align(torch.from_numpy(log_probs)[None], torch.from_numpy(labels)[None], blank=BLANK)[0][0].numpy()
+    return forced_align(
+        torch.from_numpy(log_probs)[None], torch.from_numpy(labels)[None], blank=BLANK
+    )[0][0].numpy()
 
 
 def _in_blocks(log_probs: np.ndarray, labels: np.ndarray, block: int) -> np.ndarray:
@@ -106,7 +116,10 @@ def _in_blocks(log_probs: np.ndarray, labels: np.ndarray, block: int) -> np.ndar
         _forward(kept.pop(), log_probs, labels, same, span, steps)
         for t in reversed(span):
             path[t] = labels[at] if spoken else BLANK
-            entered, leapt = steps[t - first, int(spoken), at], steps[t - first, 0, at] and not same[at]
+            entered, leapt = (
+                steps[t - first, int(spoken), at],
+                steps[t - first, 0, at] and not same[at],
+            )
             if spoken and entered and not leapt:
                 spoken = False
             elif entered:
@@ -139,7 +152,11 @@ def _forward(
     again = np.flatnonzero(same)
     for t in span:
         low, high = max(0, len(labels) - len(log_probs) + t), min(len(labels), t + 1)
-        blank, before, stay = blanks[low : high + 1], spoken[low : high + 1], spoken[low + 1 : high + 1]
+        blank, before, stay = (
+            blanks[low : high + 1],
+            spoken[low : high + 1],
+            spoken[low + 1 : high + 1],
+        )
         best, entered = work[0, low : high + 1], work[1, low:high]
         np.maximum(blank, before, out=best)
         entered[:] = best[:-1]

@@ -33,7 +33,9 @@ class GreedyDecoder:
         if self.hotwords:
             if self._spotter is None or self._spotter.tokenizer != tokenizer:
                 self._spotter = HotwordBooster(self.hotwords, tokenizer)
-            log_probs = torch.from_numpy(self._spotter(log_probs.float().cpu().numpy(), lengths.numpy()))
+            log_probs = torch.from_numpy(
+                self._spotter(log_probs.float().cpu().numpy(), lengths.numpy())
+            )
         best, tokens = (found.cpu().numpy() for found in log_probs.max(dim=-1))
         return [
             hypothesis_from_path(tokens[i, :length], best[i, :length], tokenizer, emissions)
@@ -46,8 +48,18 @@ def hypothesis_from_path(
 ) -> Hypothesis:
     """What a path of tokens (U,), with the log-probability of each, says: words in time, with their confidence."""
     found = group_words(token_spans(path), tokenizer)
-    starts, ends = [letters[0].start for _, letters in found], [letters[-1].end for _, letters in found]
-    confidences = map(emissions.calibration, np.exp(word_log_probs(path, log_probs, tokenizer)).tolist())
+    starts, ends = (
+        [letters[0].start for _, letters in found],
+        [letters[-1].end for _, letters in found],
+    )
+    confidences = map(
+        emissions.calibration, np.exp(word_log_probs(path, log_probs, tokenizer)).tolist()
+    )
     times = WordTimer.of(emissions)(starts, ends, len(path))
-    spoken = [Word(text, *at, confidence) for (text, _), at, confidence in zip(found, times, confidences, strict=True)]
-    return Hypothesis(" ".join(word.text for word in spoken), math.fsum(log_probs.tolist()), tuple(spoken))
+    spoken = [
+        Word(text, *at, confidence)
+        for (text, _), at, confidence in zip(found, times, confidences, strict=True)
+    ]
+    return Hypothesis(
+        " ".join(word.text for word in spoken), math.fsum(log_probs.tolist()), tuple(spoken)
+    )

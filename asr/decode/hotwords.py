@@ -30,7 +30,11 @@ def read_hotwords(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
     found = {}
     for entry in as_texts("decoder.hotwords", hotwords):
         path = Path(entry)
-        for line in read_lines(path, "decoder.hotwords") if path.suffix == ".txt" or path.is_file() else [entry]:
+        for line in (
+            read_lines(path, "decoder.hotwords")
+            if path.suffix == ".txt" or path.is_file()
+            else [entry]
+        ):
             text, _, weight = line.rpartition(":") if ":" in line else (line, "", str(WEIGHT))
             phrase = normalize(text)
             try:
@@ -38,7 +42,9 @@ def read_hotwords(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
             except ValueError:
                 found[phrase] = 0.0
             if not phrase or not 0 < found[phrase] < math.inf:
-                raise ConfigError(f"decoder.hotwords: {line!r} is neither a phrase nor phrase:weight, a number above 0")
+                raise ConfigError(
+                    f"decoder.hotwords: {line!r} is neither a phrase nor phrase:weight, a number above 0"
+                )
     return found
 
 
@@ -54,10 +60,15 @@ class HotwordBooster:
                     f"decoder.hotwords: {phrase!r} has {' '.join(map(repr, unknown))}, which the model cannot write"
                 )
         self.tokenizer, self.space = tokenizer, tokenizer.index(" ")
-        from asr.decode.phrase_search import PhraseTrie, boost_phrases  # here, for numba takes its time to import
+        from asr.decode.phrase_search import (
+            PhraseTrie,
+            boost_phrases,
+        )  # here, for numba takes its time to import
 
         labels = [tokenizer.encode(f" {phrase} ") for phrase in hotwords]
-        self._tree = PhraseTrie.of(labels, [weight * len(p.replace(" ", "")) for p, weight in hotwords.items()])
+        self._tree = PhraseTrie.of(
+            labels, [weight * len(p.replace(" ", "")) for p, weight in hotwords.items()]
+        )
         self._favour = boost_phrases
 
     def __call__(self, log_probs: np.ndarray, lengths: np.ndarray) -> np.ndarray:

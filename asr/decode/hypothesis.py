@@ -25,8 +25,15 @@ class Hypothesis:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For other processes, with its words as columns, which are quicker to send than objects."""
-        return _whole, (self.text, self.score, tuple(zip(*self.words, strict=True)), self.alternatives)
+        return _whole, (
+            self.text,
+            self.score,
+            tuple(zip(*self.words, strict=True)),
+            self.alternatives,
+        )
 
 
-def _whole(text: str, score: float, columns: Sequence[Any], alternatives: tuple[Hypothesis, ...]) -> Hypothesis:
+def _whole(
+    text: str, score: float, columns: Sequence[Any], alternatives: tuple[Hypothesis, ...]
+) -> Hypothesis:
     return Hypothesis(text, score, tuple(map(Word._make, zip(*columns, strict=True))), alternatives)

@@ -56,7 +56,9 @@ def read_vocabulary(path: Path) -> list[str] | None:
     Raises ConfigError for a file that is neither.
     """
     if not path.is_file():
-        raise ConfigError(f"decoder.lm: {path}: no such language model; python -m recipes.lm makes one")
+        raise ConfigError(
+            f"decoder.lm: {path}: no such language model; python -m recipes.lm makes one"
+        )
     with path.open("rb") as file:
         if file.read(len(_BINARY)) == _BINARY:
             return None
@@ -71,7 +73,9 @@ def read_vocabulary(path: Path) -> list[str] | None:
             elif text.startswith(b"\\"):
                 return found
             elif text:
-                found.append(text.split(b"\t")[1].decode("utf-8", "replace") if b"\t" in text else "")
+                found.append(
+                    text.split(b"\t")[1].decode("utf-8", "replace") if b"\t" in text else ""
+                )
     if found is None:
         raise ConfigError(f"decoder.lm: {path}: neither ARPA nor a binary of KenLM")
     raise ConfigError(f"decoder.lm: {path}: cut off among its words")

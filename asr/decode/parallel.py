@@ -40,7 +40,10 @@ class Parallel(Generic[Context, Result]):
         """The results for rows of float32, (N, U, V) with padding, `lengths` without, in their order."""
         others = min(self.workers, len(rows)) - 1
         if others < 1:
-            return [self.function(row[:length], context) for row, length in zip(rows, lengths, strict=True)]
+            return [
+                self.function(row[:length], context)
+                for row, length in zip(rows, lengths, strict=True)
+            ]
         if self._team is None or rows.nbytes > len(self._team.memory):
             self._leave()
             self._team = _Team(self.function, max(ROOM, 2 * rows.nbytes))
@@ -49,7 +52,9 @@ class Parallel(Generic[Context, Result]):
         except BaseException as error:
             self._leave()  # what its processes answer now is nobody's
             if isinstance(error, EOFError | ConnectionError):
-                raise DecodingError("a process that decodes was killed, perhaps for want of memory") from error
+                raise DecodingError(
+                    "a process that decodes was killed, perhaps for want of memory"
+                ) from error
             raise
         return [found[i] for i in range(len(rows))]
 
@@ -79,7 +84,9 @@ class _Team(Generic[Context, Result]):
         self.ends: list[Connection] = []
         self.poll = select.poll()
 
-    def __call__(self, rows: np.ndarray, lengths: Sequence[int], context: Context, others: int) -> dict[int, Result]:
+    def __call__(
+        self, rows: np.ndarray, lengths: Sequence[int], context: Context, others: int
+    ) -> dict[int, Result]:
         while len(self.ends) < others:
             self._grow()
         task = _Task(rows.shape, lengths, _blocks(lengths, 1 + others), context)
@@ -128,7 +135,9 @@ class _Team(Generic[Context, Result]):
 
     def _grow(self) -> None:
         here, there = self.fork.Pipe()
-        process = self.fork.Process(target=self._serve, args=(there, [*self.ends, here, self.offers]), daemon=True)
+        process = self.fork.Process(
+            target=self._serve, args=(there, [*self.ends, here, self.offers]), daemon=True
+        )
         process.start()
         there.close()
         self.ends.append(here)
@@ -136,7 +145,9 @@ class _Team(Generic[Context, Result]):
 
     def _serve(self, end: Connection, inherited: Sequence[Connection]) -> None:
         """Answer until the other end is closed, of which this process must hold no copy."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the first process, and then this one
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # Ctrl-C ends the first process, and then this one
         for other in inherited:
             other.close()
         with suppress(EOFError, ConnectionError):
@@ -157,7 +168,10 @@ class _Team(Generic[Context, Result]):
         """Which rows this process claims, and their results."""
         rows = self._rows(task)
         while (number := self._claim()) < len(task.blocks):
-            yield {i: self.function(rows[i, : task.lengths[i]], task.context) for i in task.blocks[number]}
+            yield {
+                i: self.function(rows[i, : task.lengths[i]], task.context)
+                for i in task.blocks[number]
+            }
 
     def _rows(self, task: _Task[Context]) -> np.ndarray:
         return np.ndarray(task.shape, np.float32, self.memory)

@@ -17,7 +17,9 @@ from numba import njit, types
 from asr.text import BLANK
 
 IMPOSSIBLE = -1e4  # nats
-ONE = np.uint64(1)  # without a sign, as indices here are, which is quicker in numba; with a plain 1 the sum is a float
+ONE = np.uint64(
+    1
+)  # without a sign, as indices here are, which is quicker in numba; with a plain 1 the sum is a float
 
 
 class PhraseTrie(NamedTuple):
@@ -26,7 +28,9 @@ class PhraseTrie(NamedTuple):
     label: np.ndarray  # (N,)
     parent: np.ndarray  # (N,): the node before, of the first itself
     children: np.ndarray  # (N + 1,): those of node n are from children[n] up to children[n + 1]
-    reach: np.ndarray  # (N,): nats that a path there may lose, by the most generous phrase that is still to come
+    reach: (
+        np.ndarray
+    )  # (N,): nats that a path there may lose, by the most generous phrase that is still to come
     bonus: np.ndarray  # (N,): nats that a phrase which ends there may lose, 0 where none does
 
     @classmethod
@@ -69,10 +73,27 @@ def find_phrases(log_probs: np.ndarray, tree: PhraseTrie) -> list[tuple[int, int
     `log_probs` (U, V) are emissions. What is told is the best path, of equals the one that began last, that enters the
     last label of a phrase in a frame and has lost less than the phrase's bonus.
     """
-    label, children, reach, bonus, nodes = tree.label, tree.children, tree.reach, tree.bonus, len(tree.label)
-    lost, began = np.full(nodes, np.inf), np.zeros(nodes, np.int64)  # of the path that is in a node's label
-    rested, rested_since = np.full(nodes, np.inf), np.zeros(nodes, np.int64)  # of that in the blanks behind it
-    lost_then, began_then, rested_then, rested_since_then = lost.copy(), began.copy(), lost.copy(), began.copy()
+    label, children, reach, bonus, nodes = (
+        tree.label,
+        tree.children,
+        tree.reach,
+        tree.bonus,
+        len(tree.label),
+    )
+    lost, began = (
+        np.full(nodes, np.inf),
+        np.zeros(nodes, np.int64),
+    )  # of the path that is in a node's label
+    rested, rested_since = (
+        np.full(nodes, np.inf),
+        np.zeros(nodes, np.int64),
+    )  # of that in the blanks behind it
+    lost_then, began_then, rested_then, rested_since_then = (
+        lost.copy(),
+        began.copy(),
+        lost.copy(),
+        began.copy(),
+    )
     active, active_then = np.zeros(nodes, np.uint64), np.zeros(nodes, np.uint64)
     entered = np.full(nodes, -1)  # the last frame in which a path came into a node
     loss = np.zeros(log_probs.shape[1])
@@ -112,7 +133,12 @@ def find_phrases(log_probs: np.ndarray, tree: PhraseTrie) -> list[tuple[int, int
                     if enters < bonus[child]:
                         found.append((child, start, t + 1, bonus[child] - enters))
         lost, lost_then, began, began_then = lost_then, lost, began_then, began
-        rested, rested_then, rested_since, rested_since_then = rested_then, rested, rested_since_then, rested_since
+        rested, rested_then, rested_since, rested_since_then = (
+            rested_then,
+            rested,
+            rested_since_then,
+            rested_since,
+        )
         active, active_then = active_then, active
     return found
 
@@ -130,7 +156,9 @@ def phrase_path(log_probs: np.ndarray, tree: PhraseTrie, node: int) -> np.ndarra
         states += [int(tree.label[node]), BLANK]
         node = tree.parent[node]
     states.reverse()
-    steps = np.zeros((len(log_probs), len(states)), np.int64)  # from how many states back a path came
+    steps = np.zeros(
+        (len(log_probs), len(states)), np.int64
+    )  # from how many states back a path came
     score = np.full(len(states), -np.inf)
     score[0] = 0.0
     for t in range(len(log_probs)):
@@ -162,7 +190,9 @@ def boost_phrases(log_probs: np.ndarray, lengths: np.ndarray, space: int, tree: 
         row[0, space] = row[-1, space] = 0.0
         path, less = np.zeros(len(row), np.int64), np.zeros(len(row))
         taken = np.zeros(len(row), np.bool_)
-        found = [(-gain, end - start, start, node) for node, start, end, gain in find_phrases(row, tree)]
+        found = [
+            (-gain, end - start, start, node) for node, start, end, gain in find_phrases(row, tree)
+        ]
         heapify(found)
         while found:
             _, size, start, node = heappop(found)

@@ -33,14 +33,24 @@ class PhraseDecoder:
     A word's confidence is the share of its phrase in the likelihoods of all phrases and of none.
     """
 
-    def __init__(self, *, phrases: Sequence[str] | str | Path, none_penalty: float = math.inf) -> None:
+    def __init__(
+        self, *, phrases: Sequence[str] | str | Path, none_penalty: float = math.inf
+    ) -> None:
         """Raises ConfigError for a list that is empty, a file that cannot be read, a penalty that is no number."""
         if isinstance(phrases, str | Path):
             phrases = path.read_phrases(Path(phrases), "decoder.phrases")
-        self.phrases = tuple(dict.fromkeys(filter(None, map(normalize, as_texts("decoder.phrases", phrases)))))
+        self.phrases = tuple(
+            dict.fromkeys(filter(None, map(normalize, as_texts("decoder.phrases", phrases))))
+        )
         if not self.phrases:
-            raise ConfigError("decoder.phrases is empty; give a list, or a file with a phrase on each line")
-        self.none_penalty = none_penalty if none_penalty == math.inf else checked("decoder.none_penalty", none_penalty)
+            raise ConfigError(
+                "decoder.phrases is empty; give a list, or a file with a phrase on each line"
+            )
+        self.none_penalty = (
+            none_penalty
+            if none_penalty == math.inf
+            else checked("decoder.none_penalty", none_penalty)
+        )
         self._greedy = GreedyDecoder()
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
@@ -50,23 +60,36 @@ class PhraseDecoder:
         """
         labels = [self._encoded(phrase, tokenizer) for phrase in self.phrases]
         scores = self.scores(emissions, labels)
-        texts = [tokenizer.encode(hypothesis.text) for hypothesis in self._greedy(emissions, tokenizer)]
-        free = -ctc_loss(emissions.log_probs.detach().cpu(), emissions.lengths.cpu(), *_padded(texts))
+        texts = [
+            tokenizer.encode(hypothesis.text) for hypothesis in self._greedy(emissions, tokenizer)
+        ]
+        free = -ctc_loss(
+            emissions.log_probs.detach().cpu(), emissions.lengths.cpu(), *_padded(texts)
+        )
         none = free - self.none_penalty
         shares = torch.cat((scores, none[:, None]), dim=1).softmax(dim=1)
         values, best = scores.max(dim=1)
-        spans = align_batch(emissions.log_probs, emissions.lengths, *_padded([labels[j] for j in best.tolist()]))
+        spans = align_batch(
+            emissions.log_probs, emissions.lengths, *_padded([labels[j] for j in best.tolist()])
+        )
         found = []
         for i, j in enumerate(best.tolist()):
             if float(values[i]) <= float(none[i]) or values[i].isinf():
                 found.append(Hypothesis("", float(free[i])))
                 continue
             emitted = group_words(
-                map(TokenSpan, labels[j], spans[i].starts.tolist(), spans[i].ends.tolist()), tokenizer
+                map(TokenSpan, labels[j], spans[i].starts.tolist(), spans[i].ends.tolist()),
+                tokenizer,
             )
-            starts, ends = [letters[0].start for _, letters in emitted], [letters[-1].end for _, letters in emitted]
+            starts, ends = (
+                [letters[0].start for _, letters in emitted],
+                [letters[-1].end for _, letters in emitted],
+            )
             times = WordTimer.of(emissions)(starts, ends, int(emissions.lengths[i]))
-            heard = tuple(Word(text, *at, float(shares[i, j])) for (text, _), at in zip(emitted, times, strict=True))
+            heard = tuple(
+                Word(text, *at, float(shares[i, j]))
+                for (text, _), at in zip(emitted, times, strict=True)
+            )
             found.append(Hypothesis(self.phrases[j], float(values[i]), heard))
         return found
 

@@ -25,12 +25,18 @@ class WordTimer:
         """From the frames of emissions to seconds."""
         return cls(emissions.seconds_per_frame, emissions.boundary_offsets)
 
-    def __call__(self, starts: Sequence[int], ends: Sequence[int], frames: int) -> list[tuple[float, float]]:
+    def __call__(
+        self, starts: Sequence[int], ends: Sequence[int], frames: int
+    ) -> list[tuple[float, float]]:
         """(start, end) in seconds of words with their first frames and the frames behind their last, of `frames`.
 
         A word reaches no further than half way to its neighbour, nor out of the recording.
         """
-        scale, lead, tail = self.seconds_per_frame, self.boundary_offsets.lead, self.boundary_offsets.tail
+        scale, lead, tail = (
+            self.seconds_per_frame,
+            self.boundary_offsets.lead,
+            self.boundary_offsets.tail,
+        )
         halfway = [scale * (end + start) / 2 for end, start in zip(ends, starts[1:], strict=False)]
         bounds = pairwise([0.0, *halfway, scale * frames])
         return [

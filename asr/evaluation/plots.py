@@ -29,14 +29,24 @@ def plot_emissions(
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
     frame, bands = float(seconds), features.shape[1]
     above.imshow(
-        features.T.numpy(), origin="lower", aspect="auto", cmap="magma", extent=(0, frame, 0, bands), vmin=-2, vmax=3
+        features.T.numpy(),
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0, frame, 0, bands),
+        vmin=-2,
+        vmax=3,
     )
     above.set_ylabel("mel band")
     above.set_title(
-        f"said   {reference or '(nothing)'}\nheard  {hypothesis or '(nothing)'}", loc="left", family="monospace"
+        f"said   {reference or '(nothing)'}\nheard  {hypothesis or '(nothing)'}",
+        loc="left",
+        family="monospace",
     )
     probabilities = log_probs.exp().numpy()
-    said = [i for i in range(probabilities.shape[1]) if i != BLANK and probabilities[:, i].max() > 0.1]
+    said = [
+        i for i in range(probabilities.shape[1]) if i != BLANK and probabilities[:, i].max() > 0.1
+    ]
     said = said[::-1] or [1]
     rows = np.concatenate((probabilities[:, said], probabilities[:, [BLANK]]), axis=1).T
     below.imshow(
@@ -65,7 +75,13 @@ def plot_features(rows: Sequence[tuple[str, Tensor]], *, seconds_per_frame: floa
     ):
         end, bands = len(features) * seconds_per_frame, features.shape[1]
         axes.imshow(
-            features.T.numpy(), origin="lower", aspect="auto", cmap="magma", extent=(0, end, 0, bands), vmin=-2, vmax=3
+            features.T.numpy(),
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            extent=(0, end, 0, bands),
+            vmin=-2,
+            vmax=3,
         )
         axes.set_xlim(0, longest)
         axes.set_ylabel("mel band")
@@ -80,14 +96,20 @@ def plot_reliability(reliability: Reliability) -> Figure:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     axes.plot(reliability.confidence, reliability.right, marker="o", color="tab:blue")
-    for x, y, count in zip(reliability.confidence, reliability.right, reliability.count.tolist(), strict=True):
+    for x, y, count in zip(
+        reliability.confidence, reliability.right, reliability.count.tolist(), strict=True
+    ):
         axes.annotate(f"{count}", (x, y), xytext=(5, -11), textcoords="offset points", fontsize=8)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of the words that are right")
+    axes.set(
+        xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of the words that are right"
+    )
     axes.set_title(f"expected calibration error {reliability.error:.3f}", loc="left", fontsize=10)
     return figure
 
 
-def plot_tuning_surface(wer: Mapping[tuple[float, float], float], best: tuple[float, float]) -> Figure:
+def plot_tuning_surface(
+    wer: Mapping[tuple[float, float], float], best: tuple[float, float]
+) -> Figure:
     """Word error rate at points of (lm_weight, word_score); the best has a ring, the worst quarter one colour."""
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
@@ -96,7 +118,9 @@ def plot_tuning_surface(wer: Mapping[tuple[float, float], float], best: tuple[fl
     drawn = axes.scatter(x, y, c=values, cmap="viridis_r", s=70, vmax=np.quantile(values, 0.75))
     axes.scatter(*best, s=220, facecolors="none", edgecolors="tab:red", linewidths=2)
     axes.set(xlabel="lm_weight", ylabel="word_score")
-    axes.set_title(f"WER {100 * wer[best]:.2f} % at {best[0]:g}, {best[1]:g}", loc="left", fontsize=10)
+    axes.set_title(
+        f"WER {100 * wer[best]:.2f} % at {best[0]:g}, {best[1]:g}", loc="left", fontsize=10
+    )
     figure.colorbar(drawn, label="WER, %")
     return figure
 
@@ -116,9 +140,13 @@ def plot_runs(settings: Mapping[str, Sequence[Any]], wer: Sequence[float]) -> Fi
         axes.remove()
     for axes, (name, values) in zip(grid.flat, settings.items(), strict=False):
         numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        x: list[Any] = list(values) if len(numbers) == len(values) else [str(value) for value in values]
+        x: list[Any] = (
+            list(values) if len(numbers) == len(values) else [str(value) for value in values]
+        )
         axes.scatter(x, percent, color="tab:blue", s=30, alpha=0.7)
-        axes.scatter(x[best], percent[best], s=160, facecolors="none", edgecolors="tab:red", linewidths=2)
+        axes.scatter(
+            x[best], percent[best], s=160, facecolors="none", edgecolors="tab:red", linewidths=2
+        )
         if len(numbers) == len(values) and min(numbers) > 0 and max(numbers) > 10 * min(numbers):
             axes.set_xscale("log")
         axes.set_xlabel(name, fontsize=9)

@@ -13,7 +13,14 @@ from rich.table import Table
 from asr.data.manifest import Utterance
 from asr.decode import Hypothesis
 from asr.decode.confidence import Reliability
-from asr.evaluation.wer import Score, ScoredUtterance, bootstrap_wer_interval, confusions, sum_scores, word_correctness
+from asr.evaluation.wer import (
+    Score,
+    ScoredUtterance,
+    bootstrap_wer_interval,
+    confusions,
+    sum_scores,
+    word_correctness,
+)
 
 LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds at which lengths are parted
 
@@ -71,7 +78,11 @@ class Evaluation:
     def reliability(self) -> Reliability:
         """How the confidence of words compares with how often they are right."""
         return Reliability.of(
-            [word for result in self.results for word in word_correctness(result.hypothesis, result.pair)]
+            [
+                word
+                for result in self.results
+                for word in word_correctness(result.hypothesis, result.pair)
+            ]
         )
 
     @property
@@ -103,31 +114,43 @@ class Evaluation:
             "failed": len(self.failures),
             "speakers": {name: _counts(score) for name, score in self.by(_speaker).items()},
             "lengths": {name: _counts(score) for name, score in self.by(_length).items()},
-            "confusions": [[*pair, n] for pair, n in confusions(r.pair for r in self.results).most_common(50)],
+            "confusions": [
+                [*pair, n] for pair, n in confusions(r.pair for r in self.results).most_common(50)
+            ],
         }
 
     def write(self, folder: Path) -> None:
         """Write `utterances.jsonl` (worst first), `summary.json`, and `failed.txt` where there were failures."""
         folder.mkdir(parents=True, exist_ok=True)
-        worst_first = sorted(self.results, key=lambda r: (-r.pair.score.words.errors, -r.pair.score.wer))
+        worst_first = sorted(
+            self.results, key=lambda r: (-r.pair.score.words.errors, -r.pair.score.wer)
+        )
         with (folder / "utterances.jsonl").open("w", encoding="utf-8") as out:
             for result in worst_first:
                 out.write(json.dumps(result.entry(), ensure_ascii=False) + "\n")
-        (folder / "summary.json").write_text(json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        (folder / "summary.json").write_text(
+            json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n", "utf-8"
+        )
         (folder / "failed.txt").unlink(missing_ok=True)
         if self.failures:
-            (folder / "failed.txt").write_text("".join(f"{n}\t{reason}\n" for n, reason in self.failures), "utf-8")
+            (folder / "failed.txt").write_text(
+                "".join(f"{n}\t{reason}\n" for n, reason in self.failures), "utf-8"
+            )
 
     def show(self, file: TextIO, *, rows: int = 10) -> None:
         """Print the tables: speakers (the worst `rows`), lengths, confused words."""
         console = Console(file=file, width=100, markup=False)  # names may hold brackets
         speakers = sorted(self.by(_speaker).items(), key=lambda item: -item[1].wer)
         if len(speakers) > 1:
-            title = f"worst {rows} of {len(speakers)} speakers" if len(speakers) > rows else "speakers"
+            title = (
+                f"worst {rows} of {len(speakers)} speakers" if len(speakers) > rows else "speakers"
+            )
             console.print(_table(title, speakers[:rows]))
         console.print(_table("length", self.by(_length).items()))
         confused = Table("said", "heard", "times", title="most confused words")
-        for (said, heard), count in confusions(result.pair for result in self.results).most_common(rows):
+        for (said, heard), count in confusions(result.pair for result in self.results).most_common(
+            rows
+        ):
             confused.add_row(said or "-", heard or "-", str(count))
         console.print(confused)
 

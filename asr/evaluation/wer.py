@@ -104,11 +104,15 @@ def bootstrap_wer_interval(
 
     The bootstrap of Bisani and Ney (ICASSP 2004). The draws are the same every time.
     """
-    counts = np.array([(pair.score.words.errors, pair.score.words.length) for pair in pairs]).reshape(-1, 2)
+    counts = np.array(
+        [(pair.score.words.errors, pair.score.words.length) for pair in pairs]
+    ).reshape(-1, 2)
     rng = np.random.default_rng(0)
     rates = []
     for _ in range(draws):
-        errors, length = counts[rng.integers(len(counts), size=len(counts))].sum(0) if len(counts) else (0, 0)
+        errors, length = (
+            counts[rng.integers(len(counts), size=len(counts))].sum(0) if len(counts) else (0, 0)
+        )
         rates.append(errors / max(1, length))
     low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

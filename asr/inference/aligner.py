@@ -21,7 +21,9 @@ from asr.nn.ctc import CTCModel
 from asr.text import BLANK, split_written_words
 
 POOL = 1200.0  # seconds of recordings that are put into batches, and that wait for each other
-BATCH = 2 * longform.WINDOW  # seconds: whoever shares a batch of this size is no longer than a window
+BATCH = (
+    2 * longform.WINDOW
+)  # seconds: whoever shares a batch of this size is no longer than a window
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,15 @@ class Aligner:
         written = tuple(split_written_words(recording.text))
         text = " ".join(word for _, words in written for word in words)
         if not text:
-            raise TextError(f"{recording.name}: its text has no words, so that there is nothing to align")
+            raise TextError(
+                f"{recording.name}: its text has no words, so that there is nothing to align"
+            )
         unknown = self.model.tokenizer.unknown(text)
         if unknown:
             listed = " ".join(map(repr, unknown))
-            raise TextError(f"{recording.name}: its text has {listed}, for which the model has no token; write it out")
+            raise TextError(
+                f"{recording.name}: its text has {listed}, for which the model has no token; write it out"
+            )
         seconds = recording.duration
         if seconds is None:
             seconds = audio.info(recording.source).duration - recording.offset
@@ -108,7 +114,10 @@ class Aligner:
             ((only, job),) = jobs.items()
             try:
                 emissions = longform.compute_emissions(
-                    self.model, job.recording.source, offset=job.recording.offset, duration=job.recording.duration
+                    self.model,
+                    job.recording.source,
+                    offset=job.recording.offset,
+                    duration=job.recording.duration,
                 )
             except AudioError as error:
                 return {only: error}
@@ -118,7 +127,9 @@ class Aligner:
             for i, job in jobs.items():
                 try:
                     samples = audio.load(
-                        job.recording.source, offset=job.recording.offset, duration=job.recording.duration
+                        job.recording.source,
+                        offset=job.recording.offset,
+                        duration=job.recording.duration,
                     )
                 except AudioError as error:
                     found[i] = error
@@ -132,7 +143,9 @@ class Aligner:
         for row, (i, alignment) in enumerate(
             zip(read, align_batch(emissions.log_probs, emissions.lengths, *labels), strict=True)
         ):
-            found[i] = self._timeline(jobs[i], emissions.row(row).cpu().numpy(), alignment, WordTimer.of(emissions))
+            found[i] = self._timeline(
+                jobs[i], emissions.row(row).cpu().numpy(), alignment, WordTimer.of(emissions)
+            )
         return found
 
     def _timeline(
@@ -145,12 +158,21 @@ class Aligner:
                 f"({len(log_probs)} frames); is this its text?"
             )
         last = recording.offset + job.seconds
-        begin, end = alignment.starts * clock.seconds_per_frame, alignment.ends * clock.seconds_per_frame
+        begin, end = (
+            alignment.starts * clock.seconds_per_frame,
+            alignment.ends * clock.seconds_per_frame,
+        )
         spaces = np.flatnonzero(job.labels.numpy() == tokenizer.index(" "))
-        firsts, lasts = np.append(0, spaces + 1), np.append(spaces - 1, len(begin) - 1)  # labels of each word
+        firsts, lasts = (
+            np.append(0, spaces + 1),
+            np.append(spaces - 1, len(begin) - 1),
+        )  # labels of each word
         times = clock(alignment.starts[firsts], alignment.ends[lasts], len(log_probs))
         begin[firsts], end[lasts] = np.array(times).T
-        starts, ends = (recording.offset + begin).tolist(), (recording.offset + end).clip(max=last).tolist()
+        starts, ends = (
+            (recording.offset + begin).tolist(),
+            (recording.offset + end).clip(max=last).tolist(),
+        )
         frames = alignment.ends - alignment.starts
         scores = np.exp(alignment.log_probs).tolist()
         words = []
@@ -159,14 +181,20 @@ class Aligner:
             for number, word in enumerate(inside):
                 tokens = [tokenizer.decode([label]) for label in tokenizer.encode(word)]
                 behind = at + len(tokens)
-                characters = tuple(map(TimedSpan, tokens, starts[at:behind], ends[at:behind], scores[at:behind]))
+                characters = tuple(
+                    map(TimedSpan, tokens, starts[at:behind], ends[at:behind], scores[at:behind])
+                )
                 score = _mean(alignment.log_probs[at:behind], frames[at:behind])
                 written = piece if number == 0 else ""
                 fits = score >= self.min_score
-                words.append(TimedWord(word, starts[at], ends[behind - 1], score, written, fits, characters))
+                words.append(
+                    TimedWord(word, starts[at], ends[behind - 1], score, written, fits, characters)
+                )
                 at = behind + 1  # over the space
         score = _score(log_probs, alignment)
-        return Timeline(job.text, recording.offset, last, score, score >= self.min_score, tuple(words))
+        return Timeline(
+            job.text, recording.offset, last, score, score >= self.min_score, tuple(words)
+        )
 
 
 def _score(log_probs: np.ndarray, alignment: Alignment) -> float:
@@ -176,7 +204,9 @@ def _score(log_probs: np.ndarray, alignment: Alignment) -> float:
     steps[alignment.ends] -= 1
     left_out = log_probs[(steps.cumsum()[:-1] == 0) & (log_probs.argmax(axis=1) != BLANK), BLANK]
     frames = alignment.ends - alignment.starts
-    return _mean(np.append(alignment.log_probs, left_out), np.append(frames, np.ones(len(left_out))))
+    return _mean(
+        np.append(alignment.log_probs, left_out), np.append(frames, np.ones(len(left_out)))
+    )
 
 
 def _mean(log_probs: np.ndarray, frames: np.ndarray) -> float:

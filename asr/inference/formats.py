@@ -27,10 +27,17 @@ class Json:
 
     def _entry(self, hypothesis: Hypothesis) -> dict[str, object]:
         words = [
-            {key: round(value, 3) if isinstance(value, float) else value for key, value in word._asdict().items()}
+            {
+                key: round(value, 3) if isinstance(value, float) else value
+                for key, value in word._asdict().items()
+            }
             for word in hypothesis.words
         ]
-        entry: dict[str, object] = {"text": hypothesis.text, "score": round(hypothesis.score, 4), "words": words}
+        entry: dict[str, object] = {
+            "text": hypothesis.text,
+            "score": round(hypothesis.score, 4),
+            "words": words,
+        }
         if hypothesis.alternatives:
             entry["alternatives"] = [self._entry(other) for other in hypothesis.alternatives]
         return entry

@@ -25,7 +25,10 @@ from asr.nn import padding as ln
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
 
-WINDOW, CONTEXT = 30.0, 5.0  # seconds that a window keeps at most, and that it reads more on either side
+WINDOW, CONTEXT = (
+    30.0,
+    5.0,
+)  # seconds that a window keeps at most, and that it reads more on either side
 
 
 @torch.inference_mode()
@@ -49,7 +52,9 @@ def compute_emissions(
     per_frame = model.seconds_per_frame
     parts = math.ceil(frames * per_frame / window - 1e-6)
     if parts <= 1:
-        return compute_batch_emissions(model, [torch.from_numpy(audio.load(source, offset=offset, duration=duration))])
+        return compute_batch_emissions(
+            model, [torch.from_numpy(audio.load(source, offset=offset, duration=duration))]
+        )
     step, margin = -(-frames // parts), math.ceil(context / per_frame - 1e-6)
     reach = model.features.n_fft / SAMPLE_RATE  # what the last frame reads behind its start
 

@@ -88,7 +88,9 @@ class Ctm:
         lines = []
         for span in spans:
             start, end = round(span.start, 3), round(span.end, 3)
-            lines.append(f"{recording} 1 {start:.3f} {end - start:.3f} {span.text} {span.score:.4f}\n")
+            lines.append(
+                f"{recording} 1 {start:.3f} {end - start:.3f} {span.text} {span.score:.4f}\n"
+            )
         return "".join(lines)
 
 
@@ -108,7 +110,13 @@ class Json:
             }
             for word in timeline.words
         ]
-        entry = {"file": name, "text": timeline.text, **_figures(timeline), "fits": timeline.fits, "words": words}
+        entry = {
+            "file": name,
+            "text": timeline.text,
+            **_figures(timeline),
+            "fits": timeline.fits,
+            "words": words,
+        }
         return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
@@ -125,17 +133,37 @@ class TextGrid:
         tiers: dict[str, Sequence[TimedSpan]] = {
             "words": words,
             "characters": [character for word in words for character in word.characters],
-            "doubtful": [TimedSpan(f"{w.score:.4f}", w.start, w.end, w.score) for w in words if not w.fits],
+            "doubtful": [
+                TimedSpan(f"{w.score:.4f}", w.start, w.end, w.score) for w in words if not w.fits
+            ],
         }
         end = _seconds(timeline.end)
-        lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
+        lines = [
+            'File type = "ooTextFile"',
+            'Object class = "TextGrid"',
+            "",
+            "xmin = 0",
+            f"xmax = {end}",
+        ]
         lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
         for number, (tier, spans) in enumerate(tiers.items(), 1):
-            lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{tier}"']
+            lines += [
+                f"    item [{number}]:",
+                '        class = "IntervalTier"',
+                f'        name = "{tier}"',
+            ]
             intervals = list(_filled(spans, timeline.end))
-            lines += ["        xmin = 0", f"        xmax = {end}", f"        intervals: size = {len(intervals)}"]
+            lines += [
+                "        xmin = 0",
+                f"        xmax = {end}",
+                f"        intervals: size = {len(intervals)}",
+            ]
             for i, (start, stop, text) in enumerate(intervals, 1):
-                lines += [f"        intervals [{i}]:", f"            xmin = {start}", f"            xmax = {stop}"]
+                lines += [
+                    f"        intervals [{i}]:",
+                    f"            xmin = {start}",
+                    f"            xmax = {stop}",
+                ]
                 quoted = text.replace('"', '""')
                 lines.append(f'            text = "{quoted}"')
         return "\n".join(lines) + "\n"
@@ -149,7 +177,11 @@ class Srt:
 
     suffix, joinable = ".srt", False
     width = 42  # characters of a line, as broadcasters have it
-    longest, pause, linger = 7.0, 0.8, 0.4  # seconds: of a cue, between two of them, and that one stays when it is said
+    longest, pause, linger = (
+        7.0,
+        0.8,
+        0.4,
+    )  # seconds: of a cue, between two of them, and that one stays when it is said
 
     def write(self, name: str, timeline: Timeline) -> str:
         cues = list(self._cues(timeline.words))

@@ -24,7 +24,9 @@ class Transcriber:
         self.decoder = decoder or GreedyDecoder()
 
     @classmethod
-    def load(cls, path: str | Path, *, decoder: Decoder | None = None, device: str = "cpu") -> "Transcriber":
+    def load(
+        cls, path: str | Path, *, decoder: Decoder | None = None, device: str = "cpu"
+    ) -> "Transcriber":
         """Read the model from its file. Raises ModelError where it is not one."""
         return cls(CTCModel.load(path, device=device), decoder)
 
@@ -42,4 +44,6 @@ class Transcriber:
         if not len(batch):
             return []
         device = self.model.device
-        return self.decoder(self.model(batch.waveforms.to(device), batch.lengths.to(device)), self.model.tokenizer)
+        return self.decoder(
+            self.model(batch.waveforms.to(device), batch.lengths.to(device)), self.model.tokenizer
+        )

@@ -31,7 +31,9 @@ class CTCModel(nn.Module):
     other (self-conditioned CTC, Nozaki and Komatsu 2021, arXiv 2104.02724).
     """
 
-    def __init__(self, *, features: Mapping[str, Any], encoder: Mapping[str, Any], tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, *, features: Mapping[str, Any], encoder: Mapping[str, Any], tokenizer: Tokenizer
+    ) -> None:
         """Build the parts from their settings, each a mapping with the class as `_target_` and its arguments.
 
         Raises ConfigError where a class or one of its arguments does not exist.
@@ -47,7 +49,9 @@ class CTCModel(nn.Module):
         self.head = nn.Linear(self.encoder.output_dim, len(tokenizer))
         asked = bool(getattr(self.encoder, "intermediate", ()))
         self.feedback = nn.Linear(len(tokenizer), self.encoder.output_dim) if asked else None
-        self.register_buffer("calibration_params", torch.tensor([1.0, 1.0, 0.0]))  # a, b and offset of a Calibration
+        self.register_buffer(
+            "calibration_params", torch.tensor([1.0, 1.0, 0.0])
+        )  # a, b and offset of a Calibration
         self.register_buffer("boundary_params", torch.zeros(2))  # lead and tail of a Reach
         self.architecture: dict[str, Any] = {
             "features": dict(features),
@@ -100,7 +104,12 @@ class CTCModel(nn.Module):
         encoded, lengths = self.encoder(features, lengths, *asked)
         log_probs = self._log_probs(encoded)
         return Emissions(
-            log_probs, lengths, self.seconds_per_frame, self.calibration, self.boundary_offsets, tuple(intermediate)
+            log_probs,
+            lengths,
+            self.seconds_per_frame,
+            self.calibration,
+            self.boundary_offsets,
+            tuple(intermediate),
         )
 
     def _log_probs(self, encoded: Tensor) -> Tensor:
@@ -108,7 +117,9 @@ class CTCModel(nn.Module):
 
     def output_lengths(self, samples: Tensor) -> Tensor:
         """U, the frames that a number of samples becomes; (B,) to (B,)."""
-        return self.encoder.output_lengths(ln.num_frames(samples, self.features.n_fft, self.features.hop_length))
+        return self.encoder.output_lengths(
+            ln.num_frames(samples, self.features.n_fft, self.features.hop_length)
+        )
 
     @torch.no_grad()
     def init_from(self, other: "CTCModel") -> None:
@@ -118,13 +129,22 @@ class CTCModel(nn.Module):
         Raises ModelError, naming the first weight that does not fit, for another architecture.
         """
         mine, theirs = self.state_dict(), other.state_dict()
-        heads = {"head.weight": 0, "head.bias": 0} | ({"feedback.weight": 1} if self.feedback else {})  # tokens' axis
+        heads = {"head.weight": 0, "head.bias": 0} | (
+            {"feedback.weight": 1} if self.feedback else {}
+        )  # tokens' axis
         for name in sorted((mine.keys() | theirs.keys()) - heads.keys()):
-            shapes = [tuple(state[name].shape) if name in state else "missing" for state in (theirs, mine)]
+            shapes = [
+                tuple(state[name].shape) if name in state else "missing" for state in (theirs, mine)
+            ]
             if shapes[0] != shapes[1]:
-                raise ModelError(f"another architecture: {name} is {shapes[0]} there and {shapes[1]} here")
+                raise ModelError(
+                    f"another architecture: {name} is {shapes[0]} there and {shapes[1]} here"
+                )
         shared = [token for token in self.tokenizer.tokens if token in other.tokenizer.tokens]
-        here, there = ([BLANK, *map(tokenizer.index, shared)] for tokenizer in (self.tokenizer, other.tokenizer))
+        here, there = (
+            [BLANK, *map(tokenizer.index, shared)]
+            for tokenizer in (self.tokenizer, other.tokenizer)
+        )
         for name, axis in heads.items():
             mine[name].transpose(0, axis)[here] = theirs[name].transpose(0, axis)[there]
         self.load_state_dict({**theirs, **{name: mine[name] for name in heads}})
@@ -141,10 +161,14 @@ class CTCModel(nn.Module):
             "scores": dict(scores or self.scores),
             **self.architecture,
         }
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        weights = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()
+        }
         try:
             with atomic_write(path) as partial:
-                save_file(weights, partial, metadata={"asr": json.dumps(header, ensure_ascii=False)})
+                save_file(
+                    weights, partial, metadata={"asr": json.dumps(header, ensure_ascii=False)}
+                )
         except SafetensorError as error:
             raise ModelError(f"{path}: cannot be written ({error})") from None
 
@@ -162,9 +186,13 @@ class CTCModel(nn.Module):
                 header = json.loads((file.metadata() or {}).get("asr", "{}"))
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
         except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(f"{path}: not a trained model ({error}); a run writes one as model.safetensors") from None
+            raise ModelError(
+                f"{path}: not a trained model ({error}); a run writes one as model.safetensors"
+            ) from None
         if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise ModelError(f"{path}: a safetensors file, but not a model of this program (format {FORMAT})")
+            raise ModelError(
+                f"{path}: a safetensors file, but not a model of this program (format {FORMAT})"
+            )
         try:
             with torch.device(device):
                 model = cls(
@@ -172,14 +200,21 @@ class CTCModel(nn.Module):
                     encoder=header["encoder"],
                     tokenizer=Tokenizer(tuple(header["tokens"])),
                 )
-            for name in ("calibration_params", "boundary_params"):  # of a model from before there were such
+            for name in (
+                "calibration_params",
+                "boundary_params",
+            ):  # of a model from before there were such
                 weights.setdefault(name, model.state_dict()[name])
-            if len(weights["calibration_params"]) == 2:  # slope and offset, as before there were a and b
+            if (
+                len(weights["calibration_params"]) == 2
+            ):  # slope and offset, as before there were a and b
                 weights["calibration_params"] = weights["calibration_params"][[0, 0, 1]]
             model.load_state_dict(weights)
         except (KeyError, TypeError, AttributeError, RuntimeError, ConfigError) as error:
             reason = shorten(str(error), 200)
-            raise ModelError(f"{path}: its weights do not fit its architecture ({reason})") from None
+            raise ModelError(
+                f"{path}: its weights do not fit its architecture ({reason})"
+            ) from None
         model.scores = header.get("scores", {})
         return model.to(device).eval()
 
@@ -188,7 +223,9 @@ def _usable(device: str | torch.device) -> torch.device:
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError):  # the latter from a torch without CUDA
-        raise ConfigError(f"device is {str(device)!r}, which this machine or its torch has not; take cpu") from None
+        raise ConfigError(
+            f"device is {str(device)!r}, which this machine or its torch has not; take cpu"
+        ) from None
 
 
 def _build(settings: Mapping[str, Any]) -> nn.Module:

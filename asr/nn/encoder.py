@@ -75,7 +75,9 @@ class BiRNN(nn.Module):
         steps = steps or ln.PackedIndex(lengths, x.shape[1])
         if x.is_cuda:
             return self.packed(x, steps)
-        learns_on_cpu = x.is_cpu and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+        learns_on_cpu = (
+            x.is_cpu and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+        )
         if learns_on_cpu and isinstance(self.rnn, nn.GRU):
             return bidirectional_gru(self.rnn, x, steps)
         return self.reversed_within_length(x, lengths)
@@ -96,7 +98,9 @@ class BiRNN(nn.Module):
             return x.new_zeros(size).view(*x.shape[:2], -1)
         rows = x.flatten(0, 1).index_select(0, steps.forward_index)
         states = self.rnn(PackedSequence(rows, torch.tensor(steps.batch_sizes)))[0].data
-        return states.new_zeros(size).index_copy(0, steps.forward_index, states).view(*x.shape[:2], -1)
+        return (
+            states.new_zeros(size).index_copy(0, steps.forward_index, states).view(*x.shape[:2], -1)
+        )
 
     def _direction(self, x: Tensor, suffix: str) -> Tensor:
         rnn = self.rnn
@@ -149,7 +153,8 @@ class Encoder(nn.Module):
         self.subsampling = Subsampling(n_mels=n_mels, channels=channels, dim=self.output_dim)
         self.norms = nn.ModuleList(nn.LayerNorm(self.output_dim) for _ in range(num_layers))
         self.layers = nn.ModuleList(
-            BiRNN(input_size=self.output_dim, hidden_size=hidden_size, cell=cell) for _ in range(num_layers)
+            BiRNN(input_size=self.output_dim, hidden_size=hidden_size, cell=cell)
+            for _ in range(num_layers)
         )
         self.final_norm = nn.LayerNorm(self.output_dim)
         self.dropout = nn.Dropout(checked("model.dropout", dropout, least=0, most=1))

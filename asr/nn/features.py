@@ -24,7 +24,10 @@ def mel_edges(n_mels: int) -> np.ndarray:
     step = np.log(6.4) / 27  # 27 mels from 1 to 6.4 kHz
     highest = mels_at_corner + np.log(SAMPLE_RATE / 2 / corner) / step
     mels = np.linspace(0.0, highest, n_mels + 2)
-    linear, logarithmic = mels * corner / mels_at_corner, corner * np.exp((mels - mels_at_corner) * step)
+    linear, logarithmic = (
+        mels * corner / mels_at_corner,
+        corner * np.exp((mels - mels_at_corner) * step),
+    )
     return np.where(mels < mels_at_corner, linear, logarithmic)
 
 
@@ -77,11 +80,15 @@ class LogMel(nn.Module):
         self.n_fft = count("features.n_fft", n_fft, least=2)
         per_ms = SAMPLE_RATE / 1000
         self.hop_length = round(checked("features.hop_ms", hop_ms, least=1 / per_ms) * per_ms)
-        length = round(checked("features.window_ms", window_ms, least=1 / per_ms, most=n_fft / per_ms) * per_ms)
+        length = round(
+            checked("features.window_ms", window_ms, least=1 / per_ms, most=n_fft / per_ms) * per_ms
+        )
         self.normalize = normalize
         self.top_db = checked("features.top_db", top_db, above=0) if top_db is not None else None
         self.register_buffer("window", torch.hann_window(length), persistent=False)
-        self.register_buffer("filterbank", torch.from_numpy(mel_filterbank(n_mels, n_fft)), persistent=False)
+        self.register_buffer(
+            "filterbank", torch.from_numpy(mel_filterbank(n_mels, n_fft)), persistent=False
+        )
         self.register_buffer("cmvn_mean", torch.zeros(n_mels))
         self.register_buffer("cmvn_std", torch.ones(n_mels))
 
@@ -98,7 +105,9 @@ class LogMel(nn.Module):
     def mel_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Mel energies (B, T, F) before logarithm and normalisation, and lengths (B,)."""
         missing = self.n_fft - waveforms.shape[1]
-        if missing > 0:  # not one window in the whole batch: one frame of padding, of which no row's length speaks
+        if (
+            missing > 0
+        ):  # not one window in the whole batch: one frame of padding, of which no row's length speaks
             waveforms = nn.functional.pad(waveforms, (0, missing))
         with torch.autocast(waveforms.device.type, enabled=False):
             spectrum = torch.stft(
@@ -111,7 +120,9 @@ class LogMel(nn.Module):
                 return_complex=True,
             )
             power = spectrum.real.square() + spectrum.imag.square()
-            return power.transpose(1, 2) @ self.filterbank, ln.num_frames(lengths, self.n_fft, self.hop_length)
+            return power.transpose(1, 2) @ self.filterbank, ln.num_frames(
+                lengths, self.n_fft, self.hop_length
+            )
 
     def log_energies(self, energies: Tensor, lengths: Tensor) -> Tensor:
         """Mel energies (B, T, F), lengths (B,) to their natural logarithms above a floor, (B, T, F)."""

@@ -44,7 +44,9 @@ class _Recurrence(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
+    def forward(
+        ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]
+    ) -> Tensor:
         hidden, most = weight.shape[-1], max(sizes, default=0)
         active = torch.empty_like(gates)  # r, z, n
         candidates = gates.new_empty(*gates.shape[:2], hidden)  # (W h + b)_n
@@ -88,10 +90,14 @@ class _Recurrence(Function):
             if step:
                 earlier = each[0][step - 1][:, : sizes[step]]
                 earlier.addcmul_(state, keep)
-                for onto, gate, down in zip(earlier.unbind(), gates.unbind(), weight.unbind(), strict=True):
+                for onto, gate, down in zip(
+                    earlier.unbind(), gates.unbind(), weight.unbind(), strict=True
+                ):
                     onto.addmm_(gate, down)
         to_weight, to_bias = inner.mT @ before, inner.sum(1)
-        torch.mul(outer, to_n, out=to_candidate)  # now that of the input's part, which r is not times
+        torch.mul(
+            outer, to_n, out=to_candidate
+        )  # now that of the input's part, which r is not times
         return inner, to_weight, to_bias, None
 
 

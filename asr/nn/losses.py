@@ -18,7 +18,12 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths
         return log_probs.float().sum((1, 2))
     with torch.autocast(log_probs.device.type, enabled=False):
         return F.ctc_loss(
-            log_probs.float().transpose(0, 1), targets, lengths, target_lengths, blank=BLANK, reduction="none"
+            log_probs.float().transpose(0, 1),
+            targets,
+            lengths,
+            target_lengths,
+            blank=BLANK,
+            reduction="none",
         )
 
 

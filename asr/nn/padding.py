@@ -86,7 +86,9 @@ class PackedIndex:
     def backward_index(self) -> Tensor:
         """The same with every row from its last frame back."""
         order, lengths, taken = self._taken
-        return self._placed((order * self.size + lengths - 1 - torch.arange(self.size)[:, None])[taken])
+        return self._placed(
+            (order * self.size + lengths - 1 - torch.arange(self.size)[:, None])[taken]
+        )
 
     def _placed(self, index: Tensor) -> Tensor:
         return index.to(self.lengths.device, non_blocking=True)

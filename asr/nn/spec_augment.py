@@ -46,7 +46,10 @@ class SpecAugment(nn.Module):
         band = torch.full_like(time, min(self.frequency_width, x.shape[2]))
         hidden = _stretches(x.shape[1], lengths, time, self.time_masks)[:, :, None]
         hidden = (
-            hidden | _stretches(x.shape[2], torch.full_like(lengths, x.shape[2]), band, self.frequency_masks)[:, None]
+            hidden
+            | _stretches(
+                x.shape[2], torch.full_like(lengths, x.shape[2]), band, self.frequency_masks
+            )[:, None]
         )
         return x.masked_fill(hidden, 0.0)
 

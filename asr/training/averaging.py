@@ -36,7 +36,9 @@ def load_final_weights(trainer: Trainer, module: CTCModule, data: SpeechData) ->
         mean_score = float(trainer.callback_metrics[keeper.monitor])
         if trainer.is_global_zero:
             those = f"those of {min(scores):.4f} to {max(scores):.4f}"
-            print(f"{keeper.monitor} {mean_score:.4f} with the mean of the {len(several)} best checkpoints, {those}")
+            print(
+                f"{keeper.monitor} {mean_score:.4f} with the mean of the {len(several)} best checkpoints, {those}"
+            )
         good = mean_score <= max(scores) if keeper.mode == "min" else mean_score >= min(scores)
         if good:
             return several
@@ -55,11 +57,16 @@ def _validate(trainer: Trainer, module: CTCModule, data: SpeechData) -> None:
 def average_checkpoints(checkpoints: Iterable[str | Path]) -> dict[str, Tensor]:
     """The mean of the weights of checkpoints; of what is not a fraction, as a count, that of the last one."""
     sums: dict[str, Tensor] = {}
-    states = [torch.load(path, map_location="cpu", weights_only=False, mmap=True)["state_dict"] for path in checkpoints]
+    states = [
+        torch.load(path, map_location="cpu", weights_only=False, mmap=True)["state_dict"]
+        for path in checkpoints
+    ]
     for state in states:
         for name, value in state.items():
             sums[name] = sums.get(name, 0) + value.double() if value.is_floating_point() else value
     return {
-        name: (value / len(states)).to(states[-1][name].dtype) if value.is_floating_point() else value
+        name: (value / len(states)).to(states[-1][name].dtype)
+        if value.is_floating_point()
+        else value
         for name, value in sums.items()
     }

@@ -13,7 +13,14 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from asr.evaluation import plots as picture
 from asr.files import atomic_write
@@ -24,7 +31,9 @@ from asr.validation import count
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there, so that a run killed meanwhile keeps the last one."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
         with atomic_write(Path(path)) as partial:
             super().save_checkpoint(checkpoint, partial, storage_options)
 
@@ -67,7 +76,10 @@ class Checkpoints(ModelCheckpoint):
             return
         self._asked = True
         if trainer.validating or trainer.is_last_batch:
-            print("stopping when this epoch is validated; Ctrl-C again: now, as of the last checkpoint", flush=True)
+            print(
+                "stopping when this epoch is validated; Ctrl-C again: now, as of the last checkpoint",
+                flush=True,
+            )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -84,7 +96,9 @@ class Checkpoints(ModelCheckpoint):
         if self._anyone_asked(trainer):
             raise KeyboardInterrupt
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         self._release()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -114,10 +128,15 @@ class EMA(EMAWeightAveraging):
     def __init__(self, *, decay: float = 0.999) -> None:
         super().__init__(decay=decay, use_buffers=False)
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         # validation finds it for the average, but when the weights have changed places again already
-        for name in ("model.calibration_params", "model.boundary_params"):  # what validation found of the average
+        for name in (
+            "model.calibration_params",
+            "model.boundary_params",
+        ):  # what validation found of the average
             checkpoint["state_dict"][name] = checkpoint["current_model_state"][name]
 
 
@@ -140,24 +159,32 @@ class ProgressReport(Callback):
             )
             self.bar = Progress(TextColumn("{task.description}"), *columns)
             self.bar.start()
-            self.task = self.bar.add_task("training", total=self._steps(trainer), completed=trainer.global_step)
+            self.task = self.bar.add_task(
+                "training", total=self._steps(trainer), completed=trainer.global_step
+            )
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if self.bar is not None:
-            self.bar.update(self.task, completed=trainer.global_step, description=self._line(trainer))
+            self.bar.update(
+                self.task, completed=trainer.global_step, description=self._line(trainer)
+            )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or self.bar is not None or not trainer.is_global_zero:
             return
         began, first = self.start
         done = trainer.global_step - first
-        left = (time.monotonic() - began) / max(1, done) * (self._steps(trainer) - trainer.global_step)
+        left = (
+            (time.monotonic() - began) / max(1, done) * (self._steps(trainer) - trainer.global_step)
+        )
         print(f"{self._line(trainer)}  left {timedelta(seconds=round(max(0.0, left)))}", flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         self._close()
 
     def _close(self) -> None:
@@ -174,7 +201,11 @@ class ProgressReport(Callback):
         metrics = trainer.callback_metrics
         parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
         parts += [f"loss {metrics['train/loss']:.3f}"] if "train/loss" in metrics else []
-        parts += [f"WER {metrics['val/wer']:.1%}  CER {metrics['val/cer']:.1%}"] if "val/wer" in metrics else []
+        parts += (
+            [f"WER {metrics['val/wer']:.1%}  CER {metrics['val/cer']:.1%}"]
+            if "val/wer" in metrics
+            else []
+        )
         return "  ".join(parts)
 
 
@@ -190,7 +221,11 @@ class EmissionPlots(Callback):
         self.epochs = count("callbacks.plots.epochs", epochs, least=1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(pl_module, CTCModule):
+        if (
+            trainer.sanity_checking
+            or not trainer.is_global_zero
+            or not isinstance(pl_module, CTCModule)
+        ):
             return
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if trainer.current_epoch % self.epochs and not last:
@@ -201,9 +236,15 @@ class EmissionPlots(Callback):
     def _draw(self, trainer: Trainer, pl_module: CTCModule) -> None:
         model, lines = pl_module.model, []
         seconds_per_frame: float = model.features.seconds_per_frame
-        boards = [logger.experiment for logger in trainer.loggers if hasattr(logger.experiment, "add_figure")]
+        boards = [
+            logger.experiment
+            for logger in trainer.loggers
+            if hasattr(logger.experiment, "add_figure")
+        ]
         for i, heard in enumerate(pl_module.samples):
-            lines += [f"{heard.name}\n  said   {heard.pair.reference}\n  heard  {heard.pair.hypothesis}\n"]
+            lines += [
+                f"{heard.name}\n  said   {heard.pair.reference}\n  heard  {heard.pair.hypothesis}\n"
+            ]
             figure = picture.plot_emissions(
                 heard.features,
                 heard.log_probs,
@@ -215,6 +256,8 @@ class EmissionPlots(Callback):
             picture.save_figure(figure, self.folder / f"{i}.png")
             for board in boards:
                 board.add_figure(f"utterance/{i}", figure, trainer.global_step)
-                board.add_text(f"utterance/{i}", lines[-1].replace("\n", "  \n"), trainer.global_step)
+                board.add_text(
+                    f"utterance/{i}", lines[-1].replace("\n", "  \n"), trainer.global_step
+                )
         if lines:
             (self.folder / "utterances.txt").write_text("".join(lines), encoding="utf-8")

@@ -47,7 +47,10 @@ class SpeechData(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Start validation's processes. Forked in mid-training they would hold what a step takes, until the end."""
         if self._validation is None:
-            self._validation, sampler = self._loader("validation", None), self.samplers["validation"]
+            self._validation, sampler = (
+                self._loader("validation", None),
+                self.samplers["validation"],
+            )
             if self.workers:
                 sampler.resume(0, len(sampler))  # they have nothing to do yet
                 iter(self._validation)  # the loader keeps it, and them
@@ -65,7 +68,9 @@ class SpeechData(LightningDataModule):
         assert self.trainer is not None
         loop = self.trainer.fit_loop
         epoch = loop.epoch_progress.current
-        begun = epoch.processed == epoch.completed  # else it is over, and what is kept is where the next one begins
+        begun = (
+            epoch.processed == epoch.completed
+        )  # else it is over, and what is kept is where the next one begins
         batches = loop.epoch_loop.batch_progress.current.processed if begun else 0
         return {"epoch": epoch.processed, "batches": batches, **self._made_of()}
 
@@ -76,9 +81,12 @@ class SpeechData(LightningDataModule):
         then = {name: state_dict.get(name, now[name]) for name in now}
         if then != now and self.trainer is not None and self.trainer.is_global_zero:
             had, has = (
-                f"{of['utterances']:,} utterances in batches of {of['batch_seconds']:g} s" for of in (then, now)
+                f"{of['utterances']:,} utterances in batches of {of['batch_seconds']:g} s"
+                for of in (then, now)
             )
-            print(f"resume=true: an epoch had {had} and has {has}; an interrupted one is not gone on with exactly")
+            print(
+                f"resume=true: an epoch had {had} and has {has}; an interrupted one is not gone on with exactly"
+            )
 
     def _made_of(self) -> dict[str, float]:
         sampler = self.samplers["train"]
@@ -87,6 +95,8 @@ class SpeechData(LightningDataModule):
     def _loader(self, part: str, augment: Augment | None) -> Loader:
         if self.trainer is not None:
             self.samplers[part].shard(self.trainer.global_rank, self.trainer.world_size)
-        dataset = SpeechDataset(self.selections[part].examples, augment=augment, seed=self.seed, on_error=self.on_error)
+        dataset = SpeechDataset(
+            self.selections[part].examples, augment=augment, seed=self.seed, on_error=self.on_error
+        )
         pin = torch.cuda.is_available()
         return Loader(dataset, self.samplers[part], workers=self.workers, pin_memory=pin)

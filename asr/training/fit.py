@@ -32,18 +32,32 @@ def fit(
         return module.score, load_final_weights(trainer, module, data)
     except SystemExit:  # how Lightning ends after Ctrl-C
         kept = (folder / "checkpoints" / "last.ckpt").is_file()
-        then = f"keeps what was learnt, resume=true dir={folder} goes on" if kept else "keeps nothing yet"
+        then = (
+            f"keeps what was learnt, resume=true dir={folder} goes on"
+            if kept
+            else "keeps nothing yet"
+        )
         raise KeyboardInterrupt(f"interrupted; {folder} {then}") from None
     except (StorageError, WorkerError) as error:
-        raise type(error)(f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch") from None
+        raise type(error)(
+            f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch"
+        ) from None
     except torch.OutOfMemoryError:
         raise TrainingError(
             f"the memory of {trainer.strategy.root_device} ran out in a batch of {module.batch_description}; lower "
             "data.batch_seconds (and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one "
             "utterance is too long"
         ) from None
-    except (RuntimeError, ValueError, TypeError, ArithmeticError, MisconfigurationException) as error:
-        lost = isinstance(error, torch.distributed.DistError) or "onnection" in str(error)  # as NCCL or gloo say it
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        MisconfigurationException,
+    ) as error:
+        lost = isinstance(error, torch.distributed.DistError) or "onnection" in str(
+            error
+        )  # as NCCL or gloo say it
         if trainer.world_size > 1 and isinstance(error, RuntimeError) and lost:
             raise PeerError(
                 "another process of this training has ended, what it said itself tells why; "

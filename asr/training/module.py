@@ -83,45 +83,66 @@ class CTCModule(LightningModule):
         self.skipped: dict[str, str] = {}
         self.batch_description = "nothing yet"  # the batch of the present step, in words
         self.should_log = False  # whether the present step is one of those that the loggers write
-        self.score, self.validated = Score(), False  # and whether it is that of the weights as they are
+        self.score, self.validated = (
+            Score(),
+            False,
+        )  # and whether it is that of the weights as they are
         self.began, self.earlier = time.monotonic(), 0.0
         self.samples: list[ValidationSample] = []
         self._labels: list[Tensor] = []  # of each batch of the step
         self._pairs: list[ScoredUtterance] = []
         self._sums = torch.zeros(4)
         self._words: list[tuple[float, bool]] = []  # raw confidence, and whether it was right
-        self._reached: list[tuple[float, float]] = []  # seconds that speech begins before the first word, ends behind
+        self._reached: list[
+            tuple[float, float]
+        ] = []  # seconds that speech begins before the first word, ends behind
         self._audio_seconds, self._epoch_start, self._elapsed = 0.0, 0.0, 0.0
 
     def configure_optimizers(self) -> Any:
         """Raises ConfigError for a setting that the optimizer or the schedule does not have."""
         settings = {}
-        if self.trainer.scaler is not None and "fused" in getattr(self.make_optimizer, "keywords", {}):
-            settings["fused"] = False  # in float16 it would take gradients back to their scale behind their clipping
+        if self.trainer.scaler is not None and "fused" in getattr(
+            self.make_optimizer, "keywords", {}
+        ):
+            settings["fused"] = (
+                False  # in float16 it would take gradients back to their scale behind their clipping
+            )
         steps = int(self.trainer.estimated_stepping_batches)
         try:
             optimizer = self.make_optimizer(self.model.parameters(), **settings)
             scheduler = self.make_scheduler(optimizer, steps=steps)
         except TypeError as error:
-            raise ConfigError(f"optimizer, scheduler: {error}; ~optimizer.KEY leaves a key out") from None
+            raise ConfigError(
+                f"optimizer, scheduler: {error}; ~optimizer.KEY leaves a key out"
+            ) from None
         except ValueError as error:
             raise ConfigError(f"optimizer, scheduler: {error}") from None
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw the masks and the dropout of a step from what it is alone, so that a run that goes on draws the same."""
         self.validated = False
-        self.batch_description = f"{len(batch)} utterances of up to {batch.waveforms.shape[1] / SAMPLE_RATE:.1f} s"
+        self.batch_description = (
+            f"{len(batch)} utterances of up to {batch.waveforms.shape[1] / SAMPLE_RATE:.1f} s"
+        )
         every = self.trainer.log_every_n_steps
         self.should_log = every > 0 and (self.trainer.global_step + 1) % every == 0
         which = np.random.SeedSequence((self.seed, self.global_rank, self.current_epoch, batch_idx))
         # torch.manual_seed notes a stack trace for each kind of device that there might be
-        seeded = torch.default_generator.manual_seed if self.device.type == "cpu" else torch.manual_seed
+        seeded = (
+            torch.default_generator.manual_seed if self.device.type == "cpu" else torch.manual_seed
+        )
         seeded(int(which.generate_state(1, np.uint64)[0]))
 
     def on_train_epoch_start(self) -> None:
         self._audio_seconds, self._epoch_start = 0.0, time.monotonic()
-        if self.trainer.check_val_every_n_epoch and self.trainer.current_epoch + 1 == self.trainer.max_epochs:
+        if (
+            self.trainer.check_val_every_n_epoch
+            and self.trainer.current_epoch + 1 == self.trainer.max_epochs
+        ):
             self.trainer.check_val_every_n_epoch = 1  # the last epoch may be the best
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
@@ -134,18 +155,26 @@ class CTCModule(LightningModule):
         # step are weighed alike, until all its labels are known
         whole = self._labels[0] / self._world
         if not len(batch):  # others go on, and wait for this one's gradients
-            return sum((p.sum() * 0 for p in self.model.parameters()), torch.zeros((), device=self.device))
+            return sum(
+                (p.sum() * 0 for p in self.model.parameters()), torch.zeros((), device=self.device)
+            )
         views = self._views(batch)
         loss = self._mean_ctc_nll(batch, views) / whole
-        below = [replace(view, log_probs=log_probs) for view in views for log_probs in view.intermediate]
+        below = [
+            replace(view, log_probs=log_probs) for view in views for log_probs in view.intermediate
+        ]
         if below:
-            loss = (1 - INTERMEDIATE) * loss + INTERMEDIATE * (self._mean_ctc_nll(batch, below) / whole)
+            loss = (1 - INTERMEDIATE) * loss + INTERMEDIATE * (
+                self._mean_ctc_nll(batch, below) / whole
+            )
         if self.consistency:
             first, second = views
             apart = consistency_loss(first.log_probs, second.log_probs, first.lengths).sum()
             loss = loss + self.consistency * apart / whole
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
-        if self.should_log:  # a value that Lightning is told and nobody reads costs half a millisecond
+        if (
+            self.should_log
+        ):  # a value that Lightning is told and nobody reads costs half a millisecond
             blanks, frames = _blanks(views[0])
             self.log_dict(
                 {
@@ -168,7 +197,10 @@ class CTCModule(LightningModule):
         if self.spec_augment is not None:
             features = self.spec_augment(features, lengths)
         emissions = self.model.forward_features(features, lengths)
-        parts = [tensor.chunk(count) for tensor in (emissions.log_probs, emissions.lengths, *emissions.intermediate)]
+        parts = [
+            tensor.chunk(count)
+            for tensor in (emissions.log_probs, emissions.lengths, *emissions.intermediate)
+        ]
         return [
             replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=tuple(below))
             for log_probs, lengths, *below in zip(*parts, strict=True)
@@ -208,7 +240,9 @@ class CTCModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._pairs, self._words, self._reached, self.samples = [], [], [], []
-        self._sums = torch.zeros(4, device=self.device, dtype=torch.float64)  # nats, labels, blank frames, frames
+        self._sums = torch.zeros(
+            4, device=self.device, dtype=torch.float64
+        )  # nats, labels, blank frames, frames
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._note_failures(batch)
@@ -216,7 +250,9 @@ class CTCModule(LightningModule):
             return
         features, lengths = self.model.features(batch.waveforms, batch.lengths)
         emissions = replace(
-            self.model.forward_features(features, lengths), calibration=IDENTITY_CALIBRATION, boundary_offsets=NO_OFFSET
+            self.model.forward_features(features, lengths),
+            calibration=IDENTITY_CALIBRATION,
+            boundary_offsets=NO_OFFSET,
         )
         labels = batch.target_lengths[self._fits(batch)].sum()
         self._sums += torch.stack([self._ctc_nll(batch, emissions), labels, *_blanks(emissions)])
@@ -227,7 +263,9 @@ class CTCModule(LightningModule):
             self._note_reach(batch.waveforms[i, : int(batch.lengths[i])], hypothesis)
             if len(self.samples) < self.num_samples and batch_idx % self._spread() == 0 and i == 0:
                 picture = features[i, : int(lengths[i])].cpu(), emissions.row(i).float().cpu()
-                self.samples.append(ValidationSample(batch.utterances[i].audio.name, *picture, pair))
+                self.samples.append(
+                    ValidationSample(batch.utterances[i].audio.name, *picture, pair)
+                )
 
     def on_validation_epoch_end(self) -> None:
         nats, labels, blanks, frames = self._summed(self._sums).tolist()
@@ -236,14 +274,22 @@ class CTCModule(LightningModule):
         self.score, self.validated = sum(self._gathered(sum_scores(self._pairs)), Score()), True
         for skipped in self._gathered(self.skipped):
             self.skipped.update(skipped)
-        self.model.calibration = fit_calibration([*chain.from_iterable(self._gathered(self._words))])
-        self.model.boundary_offsets = fit_boundary_offsets([*chain.from_iterable(self._gathered(self._reached))])
+        self.model.calibration = fit_calibration(
+            [*chain.from_iterable(self._gathered(self._words))]
+        )
+        self.model.boundary_offsets = fit_boundary_offsets(
+            [*chain.from_iterable(self._gathered(self._reached))]
+        )
         scores = self.score.wer, self.score.cer, nats / max(1, labels), blanks / max(1, frames)
         # they are the same everywhere; without sync_dist Lightning warns
         self.log_dict(dict(zip(SCORES, scores, strict=True)), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint |= {"score": self.score, "seconds": self.seconds, "architecture": self.model.architecture}
+        checkpoint |= {
+            "score": self.score,
+            "seconds": self.seconds,
+            "architecture": self.model.architecture,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.score, self.earlier = checkpoint["score"], checkpoint["seconds"]
@@ -285,7 +331,10 @@ class CTCModule(LightningModule):
         """Negative log-likelihood of the utterances whose labels fit, in nats; the others are counted and named."""
         fits = self._fits(batch)
         losses = ctc_loss(
-            emissions.log_probs[fits], emissions.lengths[fits], batch.targets[fits], batch.target_lengths[fits]
+            emissions.log_probs[fits],
+            emissions.lengths[fits],
+            batch.targets[fits],
+            batch.target_lengths[fits],
         )
         if len(losses) < len(batch):
             for utterance, fit in zip(batch.utterances, fits.tolist(), strict=True):
@@ -300,7 +349,9 @@ class CTCModule(LightningModule):
     def _note_reach(self, waveform: Tensor, hypothesis: Hypothesis) -> None:
         bounds = detect_speech(waveform.float().cpu().numpy())
         if bounds is not None and hypothesis.words:
-            self._reached.append((hypothesis.words[0].start - bounds[0], bounds[1] - hypothesis.words[-1].end))
+            self._reached.append(
+                (hypothesis.words[0].start - bounds[0], bounds[1] - hypothesis.words[-1].end)
+            )
 
     def _for_example(self) -> str:
         return next((f"; the first: {reason}" for reason in self.skipped.values()), "")
@@ -312,4 +363,6 @@ class CTCModule(LightningModule):
 def _blanks(emissions: Emissions) -> tuple[Tensor, Tensor]:
     """Frames whose likeliest token is the blank, and all of them; nearly all while a model has not begun to learn."""
     blank = emissions.log_probs.detach().argmax(-1) == BLANK
-    return (blank & length_to_mask(emissions.lengths, blank.shape[1])).sum(), emissions.lengths.sum().clamp_min(1)
+    return (
+        blank & length_to_mask(emissions.lengths, blank.shape[1])
+    ).sum(), emissions.lengths.sum().clamp_min(1)

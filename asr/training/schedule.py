@@ -9,7 +9,12 @@ from asr.validation import checked
 
 
 def one_cycle(
-    optimizer: Optimizer, *, steps: int, warmup: float = 0.15, start: float = 0.04, end: float = 0.001
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    warmup: float = 0.15,
+    start: float = 0.04,
+    end: float = 0.001,
 ) -> LambdaLR:
     """Half a cosine up from `start` over the share `warmup` of the run, half a cosine down to `end`, where it stays.
 
@@ -27,7 +32,9 @@ def one_cycle(
     return LambdaLR(optimizer, factor)
 
 
-def warmup_cosine(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000, end: float = 0.01) -> LambdaLR:
+def warmup_cosine(
+    optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000, end: float = 0.01
+) -> LambdaLR:
     """A straight line up over `warmup_steps`, then half a cosine down to `end`, where it stays.
 
     Loshchilov and Hutter 2017, arXiv 1608.03983.

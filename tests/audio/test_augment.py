@@ -46,7 +46,9 @@ def decibels(power: np.ndarray) -> float:
 def test_noise_is_as_far_below_the_speech_as_asked_for(sound, recording, tmp_path, folder):
     recording("noises/hum.wav", 0.4, seed=1)
     recording("noises/deep/hiss.flac", 3.0, seed=2, rate=44_100)
-    noise = Noise(probability=1.0, folder=tmp_path / "noises" if folder else None, snr_db=(7.0, 7.0))
+    noise = Noise(
+        probability=1.0, folder=tmp_path / "noises" if folder else None, snr_db=(7.0, 7.0)
+    )
     waveform = sound(1.5)
     added = [noise(waveform, np.random.default_rng(seed)) - waveform for seed in range(6)]
     for one in added:
@@ -66,7 +68,9 @@ def test_a_room_keeps_length_loudness_and_timing(sound):
 
 
 def test_an_impulse_response_of_one_sample_changes_nothing_wherever_it_stands(sound, tmp_path):
-    soundfile.write(tmp_path / "late.wav", np.eye(1, 40_000, 900, dtype=np.float32)[0] * 0.5, 16_000)
+    soundfile.write(
+        tmp_path / "late.wav", np.eye(1, 40_000, 900, dtype=np.float32)[0] * 0.5, 16_000
+    )
     waveform = sound(1.0)  # shorter than the response
     echoed = Reverb(probability=1.0, folder=tmp_path)(waveform, np.random.default_rng(0))
     np.testing.assert_allclose(echoed, waveform, atol=1e-5)
@@ -88,7 +92,8 @@ def test_an_equaliser_raises_and_lowers_bands_within_its_bounds_and_keeps_the_lo
 def test_gain_stays_within_its_bounds(sound):
     waveform = sound(0.3)
     gains = [
-        decibels(Gain(probability=1.0, db=(-9, 3))(waveform, np.random.default_rng(seed))) - decibels(waveform)
+        decibels(Gain(probability=1.0, db=(-9, 3))(waveform, np.random.default_rng(seed)))
+        - decibels(waveform)
         for seed in range(200)
     ]
     assert -9 <= min(gains) < -8 < 2 < max(gains) <= 3
@@ -107,7 +112,9 @@ def test_a_telephone_carries_what_is_below_4_khz_and_nothing_above():
 @pytest.mark.parametrize("kind", [Noise, Reverb, Equalizer, Gain, NarrowBand])
 def test_each_kind_comes_as_often_as_its_probability_says(kind, sound):
     waveform, augment = sound(0.1), kind(probability=0.3)
-    changed = sum(augment(waveform, np.random.default_rng(seed)) is not waveform for seed in range(1_000))
+    changed = sum(
+        augment(waveform, np.random.default_rng(seed)) is not waveform for seed in range(1_000)
+    )
     assert 250 < changed < 350
 
 
@@ -122,21 +129,35 @@ def test_a_chain_takes_its_steps_in_order_and_leaves_out_what_is_none(sound):
     waveform = sound(0.5)
     steps = Speed(factors=[2.0]), None, Gain(probability=1.0, db=(6, 6))
     louder = Chain(*steps)(waveform, np.random.default_rng(0))
-    np.testing.assert_allclose(louder, audio.resample(waveform, 32_000, 16_000) * 10**0.3, rtol=1e-5)
+    np.testing.assert_allclose(
+        louder, audio.resample(waveform, 32_000, 16_000) * 10**0.3, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda folder: Speed(factors=()), "augment.speed.factors is empty"),
-        (lambda folder: Speed(factors=(0.0, 1.0)), "augment.speed.factors is 0.0; it must be above 0"),
+        (
+            lambda folder: Speed(factors=(0.0, 1.0)),
+            "augment.speed.factors is 0.0; it must be above 0",
+        ),
         (
             lambda folder: Noise(probability=1.5),
             "augment.noise.probability is 1.5; it must be at least 0",
         ),
-        (lambda folder: Noise(probability=1, snr_db=(9, 3)), "augment.noise.snr_db is [9, 3]; it must be two numbers"),
-        (lambda folder: Gain(probability=1, db=(1,)), "augment.gain.db is [1]; it must be two numbers"),
-        (lambda folder: Reverb(probability=1, folder=folder / "none"), "none, in which there is no recording"),
+        (
+            lambda folder: Noise(probability=1, snr_db=(9, 3)),
+            "augment.noise.snr_db is [9, 3]; it must be two numbers",
+        ),
+        (
+            lambda folder: Gain(probability=1, db=(1,)),
+            "augment.gain.db is [1]; it must be two numbers",
+        ),
+        (
+            lambda folder: Reverb(probability=1, folder=folder / "none"),
+            "none, in which there is no recording",
+        ),
         (lambda folder: Noise(probability=1, folder=folder), "bad.wav: empty file"),
     ],
 )
@@ -150,7 +171,9 @@ def test_what_cannot_be_is_refused_at_once_by_the_name_of_its_key(make, said, tm
 @given(st.lists(st.integers(0, 120), min_size=1, max_size=5), st.integers(0, 2**32 - 1))
 def test_masks_keep_to_their_number_their_width_and_the_share_of_the_utterance(lengths, seed):
     torch.manual_seed(seed)
-    augment = SpecAugment(frequency_masks=2, frequency_width=10, time_masks=2, time_width=15, time_share=0.2)
+    augment = SpecAugment(
+        frequency_masks=2, frequency_width=10, time_masks=2, time_width=15, time_share=0.2
+    )
     size, lengths = max(1, *lengths, 1), torch.tensor(lengths)
     x = ln.mask_padding(torch.ones(len(lengths), size, 40), lengths)
     y = augment(x, lengths)
@@ -179,7 +202,9 @@ def test_masks_differ_between_utterances_and_between_calls():
 def test_warping_moves_a_tone_by_the_factor_and_leaves_the_highest_where_it_is(factor):
     def features(*frequencies):
         time = torch.arange(8_000) / SAMPLE_RATE
-        return LogMel(normalize="none")(torch.stack([torch.sin(2 * torch.pi * f * time) for f in frequencies]), lengths)
+        return LogMel(normalize="none")(
+            torch.stack([torch.sin(2 * torch.pi * f * time) for f in frequencies]), lengths
+        )
 
     lengths = torch.tensor([8_000, 8_000, 8_000])
     x, _ = features(500.0, 1_500.0, 7_900.0)

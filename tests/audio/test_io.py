@@ -65,7 +65,9 @@ def test_bytes_are_read_like_the_file(recording, ending, subtype, _):
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
 def test_any_rate_becomes_16_khz_as_librosa_resamples(recording, sound, rate):
     path = recording("a.wav", 0.7, rate=rate, subtype="FLOAT")
-    expected = librosa.resample(sound(0.7, rate), orig_sr=rate, target_sr=16_000, res_type="soxr_hq")
+    expected = librosa.resample(
+        sound(0.7, rate), orig_sr=rate, target_sr=16_000, res_type="soxr_hq"
+    )
     waveform = audio.load(path)
     assert waveform.dtype == np.float32
     assert abs(len(waveform) - 0.7 * 16_000) <= 1
@@ -99,7 +101,9 @@ def test_a_piece_is_the_slice_of_the_whole(recording, ending, rate):
     for offset, duration in [(0.0, 0.5), (0.25, 1.0), (1.5, 0.5), (0.7, None), (1.999, None)]:
         first = round(offset * rate)
         end = len(whole) if duration is None else first + round(duration * rate)
-        assert np.array_equal(audio.load(path, offset=offset, duration=duration, rate=rate), whole[first:end])
+        assert np.array_equal(
+            audio.load(path, offset=offset, duration=duration, rate=rate), whole[first:end]
+        )
         piece = audio.load(path, offset=offset, duration=duration)
         assert np.abs(piece - audio.resample(whole[first:end], rate, 16_000)).max() < 1e-6
 
@@ -114,7 +118,8 @@ def test_a_manifest_may_overstate_a_duration_by_a_rounding(recording):
 def test_a_piece_beyond_the_end_is_an_error_with_both_times(recording, offset, duration):
     path = recording("a.wav", 1.0)
     with pytest.raises(
-        AudioError, match=rf"^{path}: asked for {offset:.2f} s to .*, but the recording ends at 1.00 s$"
+        AudioError,
+        match=rf"^{path}: asked for {offset:.2f} s to .*, but the recording ends at 1.00 s$",
     ):
         audio.load(path, offset=offset, duration=duration)
 
@@ -122,7 +127,9 @@ def test_a_piece_beyond_the_end_is_an_error_with_both_times(recording, offset, d
 def test_probe_reads_the_header_only(recording):
     path = recording("a.flac", 2.0)
     whole = path.read_bytes()
-    path.write_bytes(whole[:4_000] + bytes(len(whole) - 4_000))  # the samples are gone, the header is not
+    path.write_bytes(
+        whole[:4_000] + bytes(len(whole) - 4_000)
+    )  # the samples are gone, the header is not
     assert audio.info(path).duration == 2.0
     fails(path)
 
@@ -159,10 +166,14 @@ def test_an_empty_file_is_named(tmp_path):
     fails(b"", "empty file", name="standard input")
 
 
-@pytest.mark.parametrize("content", [b"This is not a recording.\n" * 20, b"RIFF", b"\0" * 100, b"fLaC" + b"\xff" * 50])
+@pytest.mark.parametrize(
+    "content", [b"This is not a recording.\n" * 20, b"RIFF", b"\0" * 100, b"fLaC" + b"\xff" * 50]
+)
 def test_what_is_no_recording_is_named_whatever_its_ending(tmp_path, content):
     (tmp_path / "a.wav").write_bytes(content)
-    fails(tmp_path / "a.wav", "not a recording that can be read", "WAV, FLAC, Ogg, Opus and MP3 can")
+    fails(
+        tmp_path / "a.wav", "not a recording that can be read", "WAV, FLAC, Ogg, Opus and MP3 can"
+    )
     fails(content, "not a recording that can be read", name="standard input")
 
 
@@ -263,7 +274,13 @@ def test_a_wav_with_further_chunks_before_its_samples_is_read(tmp_path, recordin
     at = whole.index(b"data")
     extra = b"LIST" + struct.pack("<I", 5) + b"abcde\0"
     path = tmp_path / "b.wav"
-    path.write_bytes(whole[:4] + struct.pack("<I", len(whole) - 8 + len(extra)) + whole[8:at] + extra + whole[at:])
+    path.write_bytes(
+        whole[:4]
+        + struct.pack("<I", len(whole) - 8 + len(extra))
+        + whole[8:at]
+        + extra
+        + whole[at:]
+    )
     assert np.array_equal(audio.load(path), audio.load(tmp_path / "a.wav"))
 
 

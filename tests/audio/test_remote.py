@@ -26,13 +26,20 @@ def quick(monkeypatch):
 
 
 def test_pieces_and_whole_files_come_in_the_order_that_they_are_asked_for(place, tmp_path):
-    asked = [ByteRange(place, "b", 512, 300), tmp_path / "plain.wav", ByteRange(place), ByteRange(place, "a", 0, 1)]
+    asked = [
+        ByteRange(place, "b", 512, 300),
+        tmp_path / "plain.wav",
+        ByteRange(place),
+        ByteRange(place, "a", 0, 1),
+    ]
     assert read_ranges(asked) == [BODY[512:812], tmp_path / "plain.wav", BODY, BODY[:1]]
 
 
 @pytest.mark.parametrize("first", [len(BODY) - 100, len(BODY), len(BODY) + 1000])
 def test_a_piece_that_is_not_all_there_is_named_and_the_others_are_not_touched(place, first):
-    cut, whole = read_ranges([ByteRange(place, "cut.flac", first, 300), ByteRange(place, "whole.flac", 0, 300)])
+    cut, whole = read_ranges(
+        [ByteRange(place, "cut.flac", first, 300), ByteRange(place, "whole.flac", 0, 300)]
+    )
     assert isinstance(cut, AudioError)
     assert f"{place}/cut.flac: cut off: {max(0, len(BODY) - first)} of 300 bytes" in str(cut)
     assert whole == BODY[:300]
@@ -57,7 +64,9 @@ def test_a_server_that_fails_for_a_moment_is_asked_again_for_what_is_missing_onl
 def test_a_server_that_goes_on_failing_gets_one_line(server, quick):
     server.files["/a.tar"] = BODY
     server.status = [500] * storage.TRIES
-    with pytest.raises(StorageError, match=r"/a.tar: the server answers 500 \(3 attempts in a row\)$"):
+    with pytest.raises(
+        StorageError, match=r"/a.tar: the server answers 500 \(3 attempts in a row\)$"
+    ):
         read_ranges([ByteRange(f"{server.url}/a.tar", "x", 0, 10)])
 
 
@@ -87,7 +96,11 @@ def test_an_address_that_nothing_here_can_read_is_named_with_the_reason(place):
 
 def test_a_recording_is_called_by_its_own_name():
     piece = ByteRange("shards/train-00001.tar", "00000012-a.flac", 512, 10)
-    assert (piece.name, piece.stem, str(piece)) == ("00000012-a.flac", "00000012-a", f"{piece.place}/{piece.name}")
+    assert (piece.name, piece.stem, str(piece)) == (
+        "00000012-a.flac",
+        "00000012-a",
+        f"{piece.place}/{piece.name}",
+    )
     whole = ByteRange("https://host/b.wav")
     assert (whole.name, whole.stem, str(whole)) == ("b.wav", "b", "https://host/b.wav")
     assert Path(whole.name).suffix == ".wav"

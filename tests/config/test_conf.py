@@ -42,14 +42,18 @@ def _entry(group: str) -> str:
 @pytest.mark.parametrize("option", GROUPS, ids=str)
 def test_every_option_composes_and_resolves(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
-    cfg = cli.compose(_entry(group), [f"{group}={name}", f"dir={tmp_path}", *NEEDS.get(str(option), [])])
+    cfg = cli.compose(
+        _entry(group), [f"{group}={name}", f"dir={tmp_path}", *NEEDS.get(str(option), [])]
+    )
     assert OmegaConf.to_container(cfg, resolve=True)
 
 
 @pytest.mark.parametrize("option", [o for o in GROUPS if o.parts[0] in OBJECTS], ids=str)
 def test_every_option_becomes_an_object(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
-    cfg = cli.compose(_entry(group), [f"{group}={name}", f"dir={tmp_path}", *NEEDS.get(str(option), [])])
+    cfg = cli.compose(
+        _entry(group), [f"{group}={name}", f"dir={tmp_path}", *NEEDS.get(str(option), [])]
+    )
     made = instantiate(cfg[group])
     if group == "scheduler":
         made = made(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), steps=10)
@@ -60,18 +64,26 @@ def test_every_option_becomes_an_object(option: Path, tmp_path: Path) -> None:
         assert made is not None
 
 
-@pytest.mark.parametrize("experiment", sorted(p.stem for p in (cli.CONF / "experiment").glob("*.yaml")))
-def test_every_experiment_becomes_a_model_with_its_optimizer(experiment: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "experiment", sorted(p.stem for p in (cli.CONF / "experiment").glob("*.yaml"))
+)
+def test_every_experiment_becomes_a_model_with_its_optimizer(
+    experiment: str, tmp_path: Path
+) -> None:
     cfg = cli.compose("train", [f"experiment={experiment}", f"dir={tmp_path}"])
     plain = OmegaConf.to_container(cfg, resolve=True)
-    model = CTCModel(features=plain["features"], encoder=plain["model"], tokenizer=Tokenizer.english())
+    model = CTCModel(
+        features=plain["features"], encoder=plain["model"], tokenizer=Tokenizer.english()
+    )
     optimizer = instantiate(cfg.optimizer)(model.parameters())
     assert instantiate(cfg.scheduler)(optimizer, steps=5)
     instantiate(cfg.augment)
     instantiate(cfg.trainer)
 
 
-@pytest.mark.parametrize("entry", ["train", "evaluate", "transcribe", "tune", "preview", "align", "compare"])
+@pytest.mark.parametrize(
+    "entry", ["train", "evaluate", "transcribe", "tune", "preview", "align", "compare"]
+)
 def test_every_entry_point_composes_without_overrides(entry: str) -> None:
     assert cli.compose(entry, [])
 
@@ -97,9 +109,18 @@ def full(path: str) -> None:
     ("settings", "said"),
     [
         ({"_target_": f"{__name__}.full", "path": "a.flac"}, "x: a.flac: No space left on device"),
-        ({"_target_": "asr.decode.BeamDecoder", "beam_size": 0}, "x: decoder.beam_size is 0; it must be at least 1"),
-        ({"_target_": "asr.decode.BeamDecoder", "beam_size": "???"}, "x: decoder.beam_size: give it a value"),
-        ({"_target_": "asr.decode.BeamDecoder", "size": 3}, "x: decoder: BeamDecoder.__init__() got an unexpected keyword argument"),
+        (
+            {"_target_": "asr.decode.BeamDecoder", "beam_size": 0},
+            "x: decoder.beam_size is 0; it must be at least 1",
+        ),
+        (
+            {"_target_": "asr.decode.BeamDecoder", "beam_size": "???"},
+            "x: decoder.beam_size: give it a value",
+        ),
+        (
+            {"_target_": "asr.decode.BeamDecoder", "size": 3},
+            "x: decoder: BeamDecoder.__init__() got an unexpected keyword argument",
+        ),
         ({"beam_size": 3}, "x: decoder has no _target_"),
     ],
 )
@@ -107,7 +128,9 @@ def test_what_an_object_cannot_be_built_of_is_told_in_a_line(
     settings: dict, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
-        cli.report_user_errors(lambda: cli.instantiate("decoder", OmegaConf.create({"decoder": settings}).decoder), "x")
+        cli.report_user_errors(
+            lambda: cli.instantiate("decoder", OmegaConf.create({"decoder": settings}).decoder), "x"
+        )
     assert left.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(said)

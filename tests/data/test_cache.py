@@ -13,7 +13,9 @@ from asr.data.cache import cache_audio
 from asr.errors import ConfigError
 
 
-def test_the_cache_has_the_samples_of_the_files_and_is_made_once(utterances, recording, tmp_path, capsys):
+def test_the_cache_has_the_samples_of_the_files_and_is_made_once(
+    utterances, recording, tmp_path, capsys
+):
     utterances += [replace(utterances[4], offset=0.25, duration=0.5)]
     first = cache_audio(utterances, tmp_path / "cache")
     assert "decoding 7 utterances once" in capsys.readouterr().out
@@ -26,10 +28,14 @@ def test_the_cache_has_the_samples_of_the_files_and_is_made_once(utterances, rec
         np.testing.assert_array_equal(audio.load(after.audio), expected)
 
 
-def test_other_rates_and_formats_are_kept_to_the_precision_of_16_bits(utterances, recording, tmp_path):
+def test_other_rates_and_formats_are_kept_to_the_precision_of_16_bits(
+    utterances, recording, tmp_path
+):
     path = recording("fast.ogg", 0.5, rate=44_100)
     (kept,) = cache_audio([replace(utterances[0], audio=path)], tmp_path / "cache")
-    np.testing.assert_allclose(audio.load(kept.audio), audio.load(path, duration=0.5), atol=0.5 / 32768)
+    np.testing.assert_allclose(
+        audio.load(kept.audio), audio.load(path, duration=0.5), atol=0.5 / 32768
+    )
 
 
 def test_a_recording_that_changes_is_decoded_anew(utterances, recording, tmp_path):

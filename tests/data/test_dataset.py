@@ -46,7 +46,9 @@ def test_a_batch_holds_waveforms_and_labels_padded_with_zeros(examples):
     batch = SpeechDataset(examples)[items(1, 2, 0)]
     assert batch.lengths.tolist() == [12_960, 5_280, 8_000]
     assert batch.waveforms.shape == (3, 12_960)
-    for row, n, utterance in zip(batch.waveforms, batch.lengths.tolist(), batch.utterances, strict=True):
+    for row, n, utterance in zip(
+        batch.waveforms, batch.lengths.tolist(), batch.utterances, strict=True
+    ):
         assert np.array_equal(row[:n].numpy(), audio.load(utterance.audio))
         assert not row[n:].any()
     assert batch.target_lengths.tolist() == [9, 0, 3]
@@ -69,7 +71,9 @@ def test_an_unreadable_file_is_skipped_and_named(examples):
     batch = SpeechDataset(examples)[items(0, 1, 2, 3)]
     assert [u.text for u in batch.utterances] == ["one", ""]
     assert batch.waveforms.shape == (2, 8_000)
-    assert [name for name, _ in batch.failures] == [str(examples[i].utterance.audio) for i in (1, 3)]
+    assert [name for name, _ in batch.failures] == [
+        str(examples[i].utterance.audio) for i in (1, 3)
+    ]
     assert "not a recording" in batch.failures[0][1]
     assert "no such file" in batch.failures[1][1]
 
@@ -129,7 +133,9 @@ def test_persistent_workers_learn_of_the_next_epoch(examples):
     order.set_epoch(1)
     second = list(batches)
     assert all(map(same, second, Loader(dataset, order)))
-    assert {u for batch in first for u in batch.utterances} == {u for batch in second for u in batch.utterances}
+    assert {u for batch in first for u in batch.utterances} == {
+        u for batch in second for u in batch.utterances
+    }
 
 
 def test_augmentation_depends_on_seed_epoch_and_utterance_alone(examples):
@@ -158,7 +164,10 @@ def test_to_moves_every_tensor_and_keeps_the_rest(examples):
 def test_pinned_memory_holds_every_tensor(examples):
     batch = SpeechDataset(examples)[items(0, 1)].pin_memory()
     assert all(getattr(batch, name).is_pinned() for name in TENSORS)
-    assert all(b.waveforms.is_pinned() for b in Loader(SpeechDataset(examples), sampler(examples), pin_memory=True))
+    assert all(
+        b.waveforms.is_pinned()
+        for b in Loader(SpeechDataset(examples), sampler(examples), pin_memory=True)
+    )
 
 
 def test_collate_of_nothing_is_an_empty_batch():

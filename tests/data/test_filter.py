@@ -28,7 +28,9 @@ def names(selection):
 
 def test_utterances_outside_the_bounds_are_left_out_and_named():
     given_utterances = [utterance(f"{s}.wav", s, "a") for s in (0.05, 0.1, 5.0, 20.0, 20.01)]
-    selection = filter_utterances(given_utterances, TOKENIZER, frames=frames, min_seconds=0.1, max_seconds=20)
+    selection = filter_utterances(
+        given_utterances, TOKENIZER, frames=frames, min_seconds=0.1, max_seconds=20
+    )
     assert names(selection) == ["0.1.wav", "5.0.wav", "20.0.wav"]
     assert selection.left_out == (
         ("0.05.wav", "shorter than 0.1 s (0.05 s)"),
@@ -37,7 +39,9 @@ def test_utterances_outside_the_bounds_are_left_out_and_named():
 
 
 def test_an_unknown_character_is_an_error_that_names_utterance_and_characters():
-    with pytest.raises(TextError, match=r"^b\.wav: the transcript has '4' 'ï', for which there is no token"):
+    with pytest.raises(
+        TextError, match=r"^b\.wav: the transcript has '4' 'ï', for which there is no token"
+    ):
         filter_utterances([utterance("b.wav", 3.0, "naïve 4")], TOKENIZER, frames=frames)
 
 
@@ -87,7 +91,10 @@ def test_the_summary_is_one_line_of_counts():
 
 def test_those_left_out_are_written_one_a_line_and_no_file_where_there_are_none(tmp_path):
     selection = filter_utterances(
-        [utterance("a.wav", 9.0, "a"), utterance("b.wav", 1.0, "b")], TOKENIZER, frames=frames, max_seconds=2
+        [utterance("a.wav", 9.0, "a"), utterance("b.wav", 1.0, "b")],
+        TOKENIZER,
+        frames=frames,
+        max_seconds=2,
     )
     selection.write(tmp_path / "left_out.txt")
     assert (tmp_path / "left_out.txt").read_text() == "a.wav\tlonger than 2 s (9.00 s)\n"
@@ -96,15 +103,22 @@ def test_those_left_out_are_written_one_a_line_and_no_file_where_there_are_none(
 
 
 def test_for_scoring_nothing_is_left_out():
-    given_utterances = [utterance("a.wav", 0.001, "much too long"), utterance("b.wav", 99.0, "naïve 4")]
+    given_utterances = [
+        utterance("a.wav", 0.001, "much too long"),
+        utterance("b.wav", 99.0, "naïve 4"),
+    ]
     selection = keep_all(given_utterances, TOKENIZER)
     assert names(selection) == ["a.wav", "b.wav"]
     assert selection.left_out == ()
 
 
-@pytest.mark.parametrize("bounds", [{}, {"min_seconds": None, "max_seconds": None}, {"max_seconds": float("inf")}])
+@pytest.mark.parametrize(
+    "bounds", [{}, {"min_seconds": None, "max_seconds": None}, {"max_seconds": float("inf")}]
+)
 def test_without_bounds_no_utterance_is_too_long(bounds):
-    selection = filter_utterances([utterance("a.wav", 9000.0, "a")], TOKENIZER, frames=frames, **bounds)
+    selection = filter_utterances(
+        [utterance("a.wav", 9000.0, "a")], TOKENIZER, frames=frames, **bounds
+    )
     assert len(selection.examples) == 1
 
 

@@ -35,7 +35,9 @@ def refused(path):
     return str(caught.value)
 
 
-@given(st.lists(st.tuples(NAMES, SECONDS, TEXT, st.just(0.0) | SECONDS, TEXT), min_size=1, max_size=5))
+@given(
+    st.lists(st.tuples(NAMES, SECONDS, TEXT, st.just(0.0) | SECONDS, TEXT), min_size=1, max_size=5)
+)
 def test_what_is_written_is_read(folder, rows):
     utterances = [Utterance(folder / name, *rest) for name, *rest in rows]
     write_manifest(folder / "sub" / "m.jsonl", utterances)
@@ -43,12 +45,18 @@ def test_what_is_written_is_read(folder, rows):
     for before, after in zip(utterances, read, strict=True):
         assert os.path.normpath(after.audio) == os.path.normpath(before.audio)
         assert after.duration == before.duration
-        assert (after.text, after.offset, after.speaker) == (before.text, before.offset, before.speaker)
+        assert (after.text, after.offset, after.speaker) == (
+            before.text,
+            before.offset,
+            before.speaker,
+        )
     assert [path.name for path in (folder / "sub").iterdir()] == ["m.jsonl"]
 
 
 def test_paths_are_relative_to_the_manifests_folder_so_that_a_corpus_can_move(tmp_path):
-    write_manifest(tmp_path / "here/manifests/m.jsonl", [Utterance(tmp_path / "here/audio/a.wav", 1.0, "one")])
+    write_manifest(
+        tmp_path / "here/manifests/m.jsonl", [Utterance(tmp_path / "here/audio/a.wav", 1.0, "one")]
+    )
     line = json.loads((tmp_path / "here/manifests/m.jsonl").read_text())
     assert line == {"audio_filepath": "../audio/a.wav", "duration": 1.0, "text": "one"}
     (tmp_path / "here").rename(tmp_path / "there")
@@ -57,13 +65,27 @@ def test_paths_are_relative_to_the_manifests_folder_so_that_a_corpus_can_move(tm
 
 
 def test_absolute_paths_stay_as_they_are(tmp_path):
-    (utterance,) = read_manifest(written(tmp_path / "m.jsonl", {**ENTRY, "audio_filepath": "/corpus/a.wav"}))
+    (utterance,) = read_manifest(
+        written(tmp_path / "m.jsonl", {**ENTRY, "audio_filepath": "/corpus/a.wav"})
+    )
     assert utterance.audio == Path("/corpus/a.wav")
 
 
 def test_manifests_of_nemo_are_read(tmp_path):
-    entry = {**ENTRY, "offset": 2.25, "speaker": 7, "label": "infer", "pred_text": "x", "lang": "en"}
-    path = written(tmp_path / "m.jsonl", entry, {**ENTRY, "offset": None, "speaker": None}, {**ENTRY, "speaker": 0})
+    entry = {
+        **ENTRY,
+        "offset": 2.25,
+        "speaker": 7,
+        "label": "infer",
+        "pred_text": "x",
+        "lang": "en",
+    }
+    path = written(
+        tmp_path / "m.jsonl",
+        entry,
+        {**ENTRY, "offset": None, "speaker": None},
+        {**ENTRY, "speaker": 0},
+    )
     first, second, third = read_manifest(path)
     assert first == Utterance(tmp_path / "a.wav", 1.5, "one", 2.25, "7")
     assert second == Utterance(tmp_path / "a.wav", 1.5, "one")
@@ -71,7 +93,9 @@ def test_manifests_of_nemo_are_read(tmp_path):
 
 
 def test_blank_lines_and_line_ends_of_windows_are_passed_over(tmp_path):
-    (tmp_path / "m.jsonl").write_bytes(f"\ufeff{json.dumps(ENTRY)}\r\n\r\n{json.dumps(ENTRY)}\r\n\n".encode())
+    (tmp_path / "m.jsonl").write_bytes(
+        f"\ufeff{json.dumps(ENTRY)}\r\n\r\n{json.dumps(ENTRY)}\r\n\n".encode()
+    )
     assert len(read_manifest(tmp_path / "m.jsonl")) == 2
 
 

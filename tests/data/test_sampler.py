@@ -31,7 +31,9 @@ def test_every_utterance_comes_exactly_once_in_every_epoch(durations, budget, sh
 
 
 @given(DURATIONS, BUDGET, st.integers(0, 5))
-def test_a_batch_holds_its_budget_with_padding_and_what_is_longer_goes_alone(durations, budget, epoch):
+def test_a_batch_holds_its_budget_with_padding_and_what_is_longer_goes_alone(
+    durations, budget, epoch
+):
     sampler = BucketSampler(durations, batch_seconds=budget)
     for batch in sampler.batches(epoch):
         padded = sampler.durations[batch].max() * len(batch)

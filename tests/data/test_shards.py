@@ -37,15 +37,26 @@ def same_sound(utterances, stored):
 
 
 @pytest.mark.parametrize("form", ["flac", "wav"])
-def test_shards_hold_the_samples_and_texts_of_the_files_and_of_pieces_of_them(utterances, tmp_path, form):
+def test_shards_hold_the_samples_and_texts_of_the_files_and_of_pieces_of_them(
+    utterances, tmp_path, form
+):
     utterances += [replace(utterances[4], offset=0.25, duration=0.5, text="a piece")]
-    stored, failures = write_shards(utterances, tmp_path / "shards", "train", hours=1.5 / 3600, form=form)
+    stored, failures = write_shards(
+        utterances, tmp_path / "shards", "train", hours=1.5 / 3600, form=form
+    )
     assert not failures
-    assert [(u.text, u.duration, u.speaker) for u in stored] == [(u.text, u.duration, u.speaker) for u in utterances]
-    assert [path.name for path in sorted((tmp_path / "shards").iterdir())] == [f"train-0000{n}.tar" for n in range(4)]
+    assert [(u.text, u.duration, u.speaker) for u in stored] == [
+        (u.text, u.duration, u.speaker) for u in utterances
+    ]
+    assert [path.name for path in sorted((tmp_path / "shards").iterdir())] == [
+        f"train-0000{n}.tar" for n in range(4)
+    ]
     same_sound(utterances, stored)
     if form == "flac":
-        assert (stored[0].audio.member, stored[6].audio.member) == ("00000000-0.wav", "00000006-4.flac")
+        assert (stored[0].audio.member, stored[6].audio.member) == (
+            "00000000-0.wav",
+            "00000006-4.flac",
+        )
 
 
 def test_shards_are_tars_of_webdatasets_form_and_are_read_as_such(utterances, tmp_path):
@@ -59,7 +70,9 @@ def test_shards_are_tars_of_webdatasets_form_and_are_read_as_such(utterances, tm
     assert (found, failures) == (stored, [])
 
 
-def test_the_same_through_a_manifest_that_has_moved_with_its_shards_and_from_a_server(utterances, tmp_path, server):
+def test_the_same_through_a_manifest_that_has_moved_with_its_shards_and_from_a_server(
+    utterances, tmp_path, server
+):
     stored, _ = write_shards(utterances, tmp_path / "shards", "train", hours=1.5 / 3600)
     write_manifest(tmp_path / "shards" / "train.jsonl", stored)
     moved = (tmp_path / "shards").rename(tmp_path / "moved")
@@ -87,8 +100,13 @@ def test_a_damaged_shard_costs_its_own_clips(utterances, tmp_path):
     stored, _ = write_shards(utterances, tmp_path / "shards", "train", hours=1.5 / 3600)
     first = Path(stored[0].audio.place)
     first.write_bytes(first.read_bytes()[: stored[1].audio.first + 100])
-    batch = SpeechDataset(keep_all(stored, Tokenizer.english()).examples)[[(at, 0) for at in range(len(stored))]]
-    assert [u.text for u in batch.utterances] == ["one", *(u.text for u in stored if u.audio.place != str(first))]
+    batch = SpeechDataset(keep_all(stored, Tokenizer.english()).examples)[
+        [(at, 0) for at in range(len(stored))]
+    ]
+    assert [u.text for u in batch.utterances] == [
+        "one",
+        *(u.text for u in stored if u.audio.place != str(first)),
+    ]
     assert len(batch.failures) == sum(u.audio.place == str(first) for u in stored) - 1
     assert all("cut off" in reason for _, reason in batch.failures)
 
@@ -115,7 +133,12 @@ def test_shards_of_others_have_texts_beside_the_clips(recording, tmp_path):
         ("sub/a.wav", "one two", 0.5, ""),
         ("e.wav", "three", 0.5, "7"),
     ]
-    assert {name.rpartition("/")[2] for name, _ in failures} == {"b.wav", "c.wav", "d.json", "d.wav"}
+    assert {name.rpartition("/")[2] for name, _ in failures} == {
+        "b.wav",
+        "c.wav",
+        "d.json",
+        "d.wav",
+    }
     assert all(np.array_equal(audio.load(u.audio), audio.load(tmp_path / "a.wav")) for u in found)
 
 
@@ -133,10 +156,15 @@ def test_recordings_that_cannot_be_read_are_left_out_and_named(utterances, tmp_p
     assert [name for name, _ in failures] == [str(utterances[1].audio)]
 
 
-def test_shards_that_a_longer_run_left_are_gone_and_nothing_is_half_written(utterances, tmp_path, monkeypatch):
+def test_shards_that_a_longer_run_left_are_gone_and_nothing_is_half_written(
+    utterances, tmp_path, monkeypatch
+):
     write_shards(utterances, tmp_path, "train", hours=0.5 / 3600)
     write_shards(utterances[:2], tmp_path, "train", hours=0.5 / 3600)
-    assert sorted(path.name for path in tmp_path.glob("*.tar*")) == ["train-00000.tar", "train-00001.tar"]
+    assert sorted(path.name for path in tmp_path.glob("*.tar*")) == [
+        "train-00000.tar",
+        "train-00001.tar",
+    ]
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -151,10 +179,19 @@ def test_shards_that_a_longer_run_left_are_gone_and_nothing_is_half_written(utte
 
 @pytest.mark.parametrize("missing", ["first_byte", "bytes"])
 def test_a_member_without_its_place_is_named_with_its_line(tmp_path, missing):
-    entry = {"audio_filepath": "a.tar", "member": "x", "first_byte": 0, "bytes": 9, "duration": 1, "text": ""}
+    entry = {
+        "audio_filepath": "a.tar",
+        "member": "x",
+        "first_byte": 0,
+        "bytes": 9,
+        "duration": 1,
+        "text": "",
+    }
     del entry[missing]
     (tmp_path / "m.jsonl").write_text(json.dumps(entry))
-    with pytest.raises(ManifestError, match=r"m.jsonl, line 1: a member of a shard needs first_byte and bytes"):
+    with pytest.raises(
+        ManifestError, match=r"m.jsonl, line 1: a member of a shard needs first_byte and bytes"
+    ):
         read_manifest(tmp_path / "m.jsonl")
 
 

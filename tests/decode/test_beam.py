@@ -17,7 +17,13 @@ from recipes.ngram import estimate
 
 WORDS = ["a", "ab", "b", "ba"]
 SENTENCES = [["a", "b"], ["ab"], ["b", "a", "ba"], ["ba", "ab"], ["a"], ["a", "a"]]
-EXACT = {"beam_size": 5000, "beam_size_token": 4, "beam_threshold": 1e3, "skip_blank": 1.0, "workers": 1}
+EXACT = {
+    "beam_size": 5000,
+    "beam_size_token": 4,
+    "beam_threshold": 1e3,
+    "skip_blank": 1.0,
+    "workers": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +73,18 @@ def test_a_lexicon_s_words_are_written_in_pieces_where_the_model_writes_them_so(
         Emissions(log_probs, torch.tensor([5]), 0.04), pieces
     )
     assert hypothesis.text == "ab ba"
-    assert [(word.start, word.end) for word in hypothesis.words] == [(0.0, 0.04), (pytest.approx(0.12), 0.2)]
+    assert [(word.start, word.end) for word in hypothesis.words] == [
+        (0.0, 0.04),
+        (pytest.approx(0.12), 0.2),
+    ]
 
 
 def test_a_model_of_characters_is_refused_by_one_that_writes_pieces(arpa):
     folder, _, _ = arpa
-    with pytest.raises(ConfigError, match=r"characters\.arpa is of characters, and this model writes pieces of words"):
+    with pytest.raises(
+        ConfigError,
+        match=r"characters\.arpa is of characters, and this model writes pieces of words",
+    ):
         BeamDecoder(lm=folder / "characters.arpa")(emissions(3, 0), Tokenizer((" ", "a", "aa")))
 
 
@@ -98,7 +110,9 @@ def test_the_bonus_for_a_word_is_there_where_a_model_of_words_is_and_can_be_set(
 
 @given(SMALL, st.sampled_from([0.3, 1.0, 2.0]), st.sampled_from([-1.0, 0.0, 0.7]))
 @settings(max_examples=30)
-def test_with_a_model_of_words_texts_are_ordered_by_both_and_a_bonus_for_each_word(arpa, case, weight, bonus):
+def test_with_a_model_of_words_texts_are_ordered_by_both_and_a_bonus_for_each_word(
+    arpa, case, weight, bonus
+):
     folder, model, _ = arpa
     given_emissions = emissions(*case)
     beam = BeamDecoder(**EXACT, lm=folder / "words.arpa", lm_weight=weight, word_score=bonus)
@@ -116,7 +130,11 @@ def test_a_lexicon_leaves_only_texts_of_its_words(arpa, case, lm):
     given_emissions = emissions(*case)
     weight, bonus = (0.8, 0.5) if lm else (0.0, 0.5)
     beam = BeamDecoder(
-        **EXACT, lexicon=folder / "lexicon.txt", lm=lm and folder / lm, lm_weight=weight, word_score=bonus
+        **EXACT,
+        lexicon=folder / "lexicon.txt",
+        lm=lm and folder / lm,
+        lm_weight=weight,
+        word_score=bonus,
     )
     scores = {
         text: score + weight * lm_score(model, text.split()) + bonus * len(text.split())
@@ -151,27 +169,40 @@ def test_leaving_sure_blanks_out_hardly_changes_any_text_or_score(path, seed):
     """Frames that are sure of a blank among others that are sure of nothing: equal tokens may meet across them."""
     generator = torch.Generator().manual_seed(seed)
     logits = saying(path).log_probs[0] * torch.tensor([float(c == ".") for c in path])[:, None]
-    logits += 1.5 * torch.randn(logits.shape, generator=generator) * (logits.abs().sum(1, keepdim=True) == 0)
+    logits += (
+        1.5
+        * torch.randn(logits.shape, generator=generator)
+        * (logits.abs().sum(1, keepdim=True) == 0)
+    )
     spoken = Emissions(logits.log_softmax(-1)[None], torch.tensor([len(path)]), 0.04)
     whole, skipping = (
-        BeamDecoder(**{**EXACT, "nbest": 5, "skip_blank": skip})(spoken, TOKENIZER)[0] for skip in (1.0, 0.99)
+        BeamDecoder(**{**EXACT, "nbest": 5, "skip_blank": skip})(spoken, TOKENIZER)[0]
+        for skip in (1.0, 0.99)
     )
     scores = {one.text: one.score for one in (skipping, *skipping.alternatives)}
     assert all(
-        one.score == pytest.approx(scores.get(one.text, one.score), abs=0.1) for one in (whole, *whole.alternatives)
+        one.score == pytest.approx(scores.get(one.text, one.score), abs=0.1)
+        for one in (whole, *whole.alternatives)
     )
     assert scores.get(whole.text, skipping.score) >= skipping.score - 0.1
 
 
 def test_frames_of_sure_blanks_are_left_out_but_where_they_part_equal_tokens():
-    assert frames_to_decode(saying("..a..a.b...").log_probs[0].numpy(), 0.99).tolist() == [2, 3, 5, 7]
+    assert frames_to_decode(saying("..a..a.b...").log_probs[0].numpy(), 0.99).tolist() == [
+        2,
+        3,
+        5,
+        7,
+    ]
     assert len(frames_to_decode(saying("..a..a.b...").log_probs[0].numpy(), 1.0)) == 11
 
 
 def test_a_word_that_rivals_have_too_is_surer_than_one_that_they_have_not():
     logits = saying("a._.b").log_probs.clone()
     logits[0, 4, 2] = logits[0, 4, 3] - 0.5  # the last letter may be an a
-    (hypothesis,) = BeamDecoder()(Emissions(logits.log_softmax(-1), torch.tensor([5]), 0.04), TOKENIZER)
+    (hypothesis,) = BeamDecoder()(
+        Emissions(logits.log_softmax(-1), torch.tensor([5]), 0.04), TOKENIZER
+    )
     first, last = hypothesis.words
     assert first.confidence > 0.95
     assert 0.5 < last.confidence < 0.75
@@ -207,8 +238,15 @@ def test_a_batch_is_decoded_by_processes_as_one_by_one(arpa):
     folder, _, _ = arpa
     logits = torch.randn(5, 30, 4, generator=torch.Generator().manual_seed(1)) * 2
     batch = Emissions(logits.log_softmax(-1), torch.tensor([30, 12, 0, 1, 25]), 0.04)
-    settings = {"lm": folder / "words.arpa", "lexicon": folder / "lexicon.txt", "lm_weight": 1.0, "nbest": 3}
-    assert BeamDecoder(**settings, workers=2)(batch, TOKENIZER) == BeamDecoder(**settings, workers=1)(batch, TOKENIZER)
+    settings = {
+        "lm": folder / "words.arpa",
+        "lexicon": folder / "lexicon.txt",
+        "lm_weight": 1.0,
+        "nbest": 3,
+    }
+    assert BeamDecoder(**settings, workers=2)(batch, TOKENIZER) == BeamDecoder(
+        **settings, workers=1
+    )(batch, TOKENIZER)
 
 
 def test_silence_is_no_words():
@@ -258,7 +296,9 @@ def files(tmp_path, arpa):
     ],
 )
 def test_what_cannot_be_searched_with_is_refused_by_name(settings, why, files):
-    paths = {key: files / value if key in ("lm", "lexicon") else value for key, value in settings.items()}
+    paths = {
+        key: files / value if key in ("lm", "lexicon") else value for key, value in settings.items()
+    }
     with pytest.raises(ConfigError, match=why):
         BeamDecoder(**paths)(emissions(3, 0), TOKENIZER)
 

@@ -37,15 +37,24 @@ def test_and_every_other_text_with_its_own_sum(case):
     assert found == pytest.approx(by_text(labellings(said.row(0))), abs=2e-3)
 
 
-@given(st.lists(st.integers(1, 30), min_size=2, max_size=5), st.integers(0, 99), st.sampled_from([0.5, 0.95, 1.0]))
+@given(
+    st.lists(st.integers(1, 30), min_size=2, max_size=5),
+    st.integers(0, 99),
+    st.sampled_from([0.5, 0.95, 1.0]),
+)
 def test_a_row_is_decoded_alike_alone_and_with_others_of_any_length(frames, seed, skip_blank):
-    said, search = emissions(*frames, seed=seed), CudaBeamDecoder(beam_size=8, nbest=3, skip_blank=skip_blank)
+    said, search = (
+        emissions(*frames, seed=seed),
+        CudaBeamDecoder(beam_size=8, nbest=3, skip_blank=skip_blank),
+    )
     for i, hypothesis in enumerate(search(said, TOKENIZER)):
         alone = replace(said, log_probs=said.row(i)[None], lengths=said.lengths[i : i + 1])
         (single,) = search(alone, TOKENIZER)
         every, others = ((one, *one.alternatives) for one in (single, hypothesis))
         assert [(one.text, one.words) for one in every] == [(one.text, one.words) for one in others]
-        assert [one.score for one in every] == pytest.approx([one.score for one in others], abs=1e-4)
+        assert [one.score for one in every] == pytest.approx(
+            [one.score for one in others], abs=1e-4
+        )
 
 
 def test_of_long_rows_it_finds_texts_as_likely_as_flashlight_does():
@@ -60,7 +69,9 @@ def test_of_long_rows_it_finds_texts_as_likely_as_flashlight_does():
 def likelihood(said, hypotheses):
     labels = [torch.tensor(TOKENIZER.encode(hypothesis.text)) for hypothesis in hypotheses]
     lengths = torch.tensor([len(row) for row in labels])
-    return -ctc_loss(said.log_probs, said.lengths, torch.nn.utils.rnn.pad_sequence(labels, True), lengths)
+    return -ctc_loss(
+        said.log_probs, said.lengths, torch.nn.utils.rnn.pad_sequence(labels, True), lengths
+    )
 
 
 @given(st.text("._ab", min_size=1, max_size=20))
@@ -68,21 +79,31 @@ def test_leaving_sure_blanks_out_changes_no_text(path):
     index = torch.tensor(["._ab".index(letter) for letter in path])
     log_probs = torch.full((1, len(path), 4), 0.001).scatter(2, index[None, :, None], 0.997).log()
     said = Emissions(log_probs, torch.tensor([len(path)]), 0.04)
-    (whole,), (skipping,) = (CudaBeamDecoder(skip_blank=skip)(said, TOKENIZER) for skip in (1, 0.95))
+    (whole,), (skipping,) = (
+        CudaBeamDecoder(skip_blank=skip)(said, TOKENIZER) for skip in (1, 0.95)
+    )
     assert skipping.text == whole.text
     assert skipping.score == pytest.approx(whole.score, abs=0.1)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_words_of_a_text_have_the_times_and_the_confidence_of_its_likeliest_path(seed):
-    said = emissions(30, seed=seed, sharp=9)  # so sharp that the likeliest text is that of the likeliest path
+    said = emissions(
+        30, seed=seed, sharp=9
+    )  # so sharp that the likeliest text is that of the likeliest path
     (found,), (greedy,) = CudaBeamDecoder()(said, TOKENIZER), GreedyDecoder()(said, TOKENIZER)
     assert (found.text, found.words) == (greedy.text, greedy.words)
 
 
 def test_of_silence_it_makes_nothing():
-    said = Emissions(torch.tensor([0.999, 0.0004, 0.0003, 0.0003]).log().expand(2, 9, 4), torch.tensor([9, 0]), 0.04)
-    assert [(found.text, found.words) for found in CudaBeamDecoder()(said, TOKENIZER)] == [("", ())] * 2
+    said = Emissions(
+        torch.tensor([0.999, 0.0004, 0.0003, 0.0003]).log().expand(2, 9, 4),
+        torch.tensor([9, 0]),
+        0.04,
+    )
+    assert [(found.text, found.words) for found in CudaBeamDecoder()(said, TOKENIZER)] == [
+        ("", ())
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -103,6 +124,10 @@ def test_numbers_out_of_range_are_refused(settings, told):
 def test_on_a_gpu_it_finds_what_it_finds_on_the_cpu():
     said, search = emissions(12, 40, 25), CudaBeamDecoder(beam_size=20, nbest=3)
     here = search(said, TOKENIZER)
-    there = search(replace(said, log_probs=said.log_probs.cuda(), lengths=said.lengths.cuda()), TOKENIZER)
+    there = search(
+        replace(said, log_probs=said.log_probs.cuda(), lengths=said.lengths.cuda()), TOKENIZER
+    )
     assert [hypothesis.text for hypothesis in there] == [hypothesis.text for hypothesis in here]
-    assert [hypothesis.score for hypothesis in there] == pytest.approx([one.score for one in here], abs=1e-3)
+    assert [hypothesis.score for hypothesis in there] == pytest.approx(
+        [one.score for one in here], abs=1e-3
+    )

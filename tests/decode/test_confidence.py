@@ -22,7 +22,9 @@ def drawn(count, *truth, seed=0):
     return [(float(c), bool(rng.random() < calibration(c))) for c in raw]
 
 
-@pytest.mark.parametrize("truth", [(1.0, 1.0, 0.0), (0.5, 0.5, -1.0), (2.0, 0.7, 0.5), (0.0, 1.0, -0.5)])
+@pytest.mark.parametrize(
+    "truth", [(1.0, 1.0, 0.0), (0.5, 0.5, -1.0), (2.0, 0.7, 0.5), (0.0, 1.0, -0.5)]
+)
 def test_the_fit_finds_the_calibration_that_words_were_drawn_from(truth):
     found = fit_calibration(drawn(30_000, *truth))
     expected = Calibration(*truth)
@@ -47,7 +49,10 @@ def test_no_weights_near_the_fit_are_likelier():
 def test_what_is_fitted_on_some_words_holds_for_others():
     calibration = fit_calibration(drawn(3_000, 0.6, 0.6, -1.5, seed=1))
     others = drawn(3_000, 0.6, 0.6, -1.5, seed=2)
-    before, after = Reliability.of(others), Reliability.of([(calibration(c), hit) for c, hit in others])
+    before, after = (
+        Reliability.of(others),
+        Reliability.of([(calibration(c), hit) for c, hit in others]),
+    )
     assert before.error > 0.2
     assert after.error < 0.03
 
@@ -73,7 +78,9 @@ def test_without_words_and_without_a_fit_confidence_stays_what_it_was():
 @given(WORDS)
 def test_the_calibration_error_is_its_definition(words):
     bins = [[w for w in words if min(9, int(w[0] * 10)) == i] for i in range(10)]
-    expected = sum(abs(sum(c for c, _ in held) - sum(hit for _, hit in held)) for held in bins) / max(1, len(words))
+    expected = sum(
+        abs(sum(c for c, _ in held) - sum(hit for _, hit in held)) for held in bins
+    ) / max(1, len(words))
     reliability = Reliability.of(words)
     assert reliability.error == pytest.approx(expected)
     assert reliability.count.sum() == len(words)

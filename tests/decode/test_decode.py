@@ -54,18 +54,30 @@ def test_words_are_in_order_inside_the_recording_and_sure_between_0_and_1(paths)
 def test_the_score_is_the_log_probability_of_the_best_path(paths):
     given_emissions = emissions(*paths)
     for i, hypothesis in enumerate(GreedyDecoder()(given_emissions, TOKENIZER)):
-        assert hypothesis.score == pytest.approx(float(given_emissions.row(i).max(-1).values.sum()), abs=1e-4)
+        assert hypothesis.score == pytest.approx(
+            float(given_emissions.row(i).max(-1).values.sum()), abs=1e-4
+        )
 
 
 @pytest.mark.parametrize("seconds", [0.04, 0.02])
 def test_words_begin_at_their_first_frame_and_end_behind_their_last(seconds):
-    (hypothesis,) = GreedyDecoder()(emissions(frames("..aa.b__.bb.ab._"), seconds=seconds), TOKENIZER)
+    (hypothesis,) = GreedyDecoder()(
+        emissions(frames("..aa.b__.bb.ab._"), seconds=seconds), TOKENIZER
+    )
     spans = [(word.text, word.start / seconds, word.end / seconds) for word in hypothesis.words]
-    assert spans == [("ab", pytest.approx(2), pytest.approx(6)), ("bab", pytest.approx(9), pytest.approx(14))]
+    assert spans == [
+        ("ab", pytest.approx(2), pytest.approx(6)),
+        ("bab", pytest.approx(9), pytest.approx(14)),
+    ]
 
 
 def test_a_blank_parts_equal_characters():
-    texts = [h.text for h in GreedyDecoder()(emissions(frames("aab"), frames("a.ab"), frames("a_ab")), TOKENIZER)]
+    texts = [
+        h.text
+        for h in GreedyDecoder()(
+            emissions(frames("aab"), frames("a.ab"), frames("a_ab")), TOKENIZER
+        )
+    ]
     assert texts == ["ab", "aab", "a ab"]
 
 
@@ -79,12 +91,16 @@ def test_a_word_is_as_sure_as_its_letters_are_in_their_likeliest_frames(frames):
             parts[-1].append(max(log_prob for _, log_prob in run))
     path, log_probs = np.array(frames, dtype=np.float64).reshape(-1, 2).T
     expected = [sum(part) / len(part) for part in parts if part]
-    assert word_log_probs(path.astype(np.int64), log_probs, TOKENIZER).tolist() == pytest.approx(expected)
+    assert word_log_probs(path.astype(np.int64), log_probs, TOKENIZER).tolist() == pytest.approx(
+        expected
+    )
 
 
 def test_confidence_is_the_geometric_mean_of_each_characters_best_frame():
     probabilities = torch.tensor([[0.1, 0.0, 0.5, 0.4], [0.0, 0.0, 0.9, 0.1], [0.3, 0.1, 0.2, 0.4]])
-    (hypothesis,) = GreedyDecoder()(Emissions(probabilities.log()[None], torch.tensor([3]), 0.04), TOKENIZER)
+    (hypothesis,) = GreedyDecoder()(
+        Emissions(probabilities.log()[None], torch.tensor([3]), 0.04), TOKENIZER
+    )
     assert hypothesis.text == "ab"
     assert hypothesis.words[0].confidence == pytest.approx(math.sqrt(0.9 * 0.4))
     assert hypothesis.score == pytest.approx(math.log(0.5 * 0.9 * 0.4))
@@ -94,8 +110,16 @@ def test_of_no_frames_nothing_is_heard():
     nothing, something = GreedyDecoder()(emissions([], frames("a")), TOKENIZER)
     assert (nothing.text, nothing.score, nothing.words) == ("", 0.0, ())
     assert something.text == "a"
-    assert GreedyDecoder()(Emissions(torch.zeros(1, 0, 4), torch.tensor([0]), 0.04), TOKENIZER)[0].text == ""
-    assert GreedyDecoder()(Emissions(torch.zeros(0, 5, 4), torch.tensor([], dtype=torch.int64), 0.04), TOKENIZER) == []
+    assert (
+        GreedyDecoder()(Emissions(torch.zeros(1, 0, 4), torch.tensor([0]), 0.04), TOKENIZER)[0].text
+        == ""
+    )
+    assert (
+        GreedyDecoder()(
+            Emissions(torch.zeros(0, 5, 4), torch.tensor([], dtype=torch.int64), 0.04), TOKENIZER
+        )
+        == []
+    )
 
 
 def test_blanks_and_spaces_alone_are_no_words():
@@ -121,6 +145,10 @@ def test_the_words_of_many_paths_are_those_of_each(paths):
     for i, path in enumerate(between_spaces):
         mine = slice(found.bounds[i], found.bounds[i + 1])
         expected = [
-            (text, letters[0].start, letters[-1].end) for text, letters in group_words(token_spans(path), TOKENIZER)
+            (text, letters[0].start, letters[-1].end)
+            for text, letters in group_words(token_spans(path), TOKENIZER)
         ]
-        assert list(zip(found.words[mine], found.starts[mine], found.ends[mine], strict=True)) == expected
+        assert (
+            list(zip(found.words[mine], found.starts[mine], found.ends[mine], strict=True))
+            == expected
+        )

@@ -22,7 +22,9 @@ CASES = st.tuples(
 
 
 def emissions(frames, tokens, seed):
-    return torch.randn(frames, tokens, generator=torch.Generator().manual_seed(seed)).log_softmax(-1)
+    return torch.randn(frames, tokens, generator=torch.Generator().manual_seed(seed)).log_softmax(
+        -1
+    )
 
 
 def batch(cases):
@@ -31,7 +33,9 @@ def batch(cases):
     return (
         torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
         torch.tensor([len(row) for row in rows]),
-        torch.nn.utils.rnn.pad_sequence([torch.tensor(t, dtype=torch.int64) for t in labels], batch_first=True),
+        torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(t, dtype=torch.int64) for t in labels], batch_first=True
+        ),
         torch.tensor([len(t) for t in labels]),
     )
 
@@ -45,19 +49,26 @@ def by_enumeration(log_probs, labels):
             score = float(log_probs[torch.arange(len(path)), list(path)].double().sum())
             if score > best[0]:
                 ends = np.cumsum([length for _, length in runs])
-                best = (score, [(e - n, e) for (token, n), e in zip(runs, ends, strict=True) if token])
+                best = (
+                    score,
+                    [(e - n, e) for (token, n), e in zip(runs, ends, strict=True) if token],
+                )
     return best
 
 
 @given(st.lists(CASES, min_size=1, max_size=3))
 def test_the_path_is_the_best_of_all_that_spell_the_labels_whoever_else_is_in_the_batch(cases):
     given_cases = [(emissions(frames, 4, seed), labels) for frames, labels, seed in cases]
-    for (log_probs, labels), found in zip(given_cases, align_batch(*batch(given_cases)), strict=True):
+    for (log_probs, labels), found in zip(
+        given_cases, align_batch(*batch(given_cases)), strict=True
+    ):
         score, spans = by_enumeration(log_probs, labels)
         assert found.score == pytest.approx(score, abs=1e-5)
         if score > -math.inf:
             assert list(zip(found.starts, found.ends, strict=True)) == spans
-            means = [float(log_probs[a:b, t].mean()) for (a, b), t in zip(spans, labels, strict=True)]
+            means = [
+                float(log_probs[a:b, t].mean()) for (a, b), t in zip(spans, labels, strict=True)
+            ]
             assert found.log_probs == pytest.approx(means, abs=1e-5)
 
 
@@ -68,7 +79,9 @@ def test_it_is_torchaudios(frames, size):
     (found,) = align_batch(*batch([(log_probs, labels)]))
     tokens, scores = torchaudio.functional.forced_align(log_probs[None], torch.tensor([labels]))
     spans = torchaudio.functional.merge_tokens(tokens[0], scores[0].exp())
-    assert [(span.start, span.end) for span in spans] == list(zip(found.starts, found.ends, strict=True))
+    assert [(span.start, span.end) for span in spans] == list(
+        zip(found.starts, found.ends, strict=True)
+    )
     assert found.score == pytest.approx(float(scores.sum()), rel=1e-5)
 
 
@@ -99,7 +112,9 @@ def test_in_blocks_too_labels_may_fill_every_frame(labels, spare, block):
     path = _in_blocks(log_probs.numpy(), np.array(labels, dtype=np.int64), block)
     assert [token for token, _ in groupby(path.tolist()) if token] == labels
     _, scores = torchaudio.functional.forced_align(log_probs[None], torch.tensor([labels]))
-    assert float(log_probs[torch.arange(frames), path].sum()) == pytest.approx(float(scores.sum()), abs=1e-4)
+    assert float(log_probs[torch.arange(frames), path].sum()) == pytest.approx(
+        float(scores.sum()), abs=1e-4
+    )
 
 
 def test_a_long_recording_takes_far_less_memory_than_a_step_for_each_frame_and_label(monkeypatch):

@@ -41,7 +41,9 @@ def spoken(text, seed=0, sure=0.9):
 
 
 def emissions(*rows):
-    padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)
+    padded = torch.nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(row) for row in rows], batch_first=True
+    )
     return Emissions(padded, torch.tensor([len(row) for row in rows]), 0.04)
 
 
@@ -57,7 +59,12 @@ def gain_by_enumeration(log_probs, labels, bonus):
     return best
 
 
-@given(st.integers(3, 6), st.sampled_from(["a", "ab", "aa"]), st.floats(0.2, 6.0), st.integers(0, 10**6))
+@given(
+    st.integers(3, 6),
+    st.sampled_from(["a", "ab", "aa"]),
+    st.floats(0.2, 6.0),
+    st.integers(0, 10**6),
+)
 def test_what_is_found_gains_as_much_as_the_best_of_all_paths(frames, phrase, weight, seed):
     labels, bonus = TOKENIZER.encode(f" {phrase} "), weight * len(phrase)
     log_probs = random(frames, seed)
@@ -82,15 +89,21 @@ def spelled(log_probs, tree):
 PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
 
 
-@given(st.integers(3, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
+@given(
+    st.integers(3, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6)
+)
 def test_phrases_that_begin_alike_are_found_as_each_is_alone(frames, bonus, seed):
     log_probs, labels = random(frames, seed), [TOKENIZER.encode(phrase) for phrase in PHRASES]
     together = PhraseTrie.of(labels, bonus)
     alone = [PhraseTrie.of([phrase], [nats]) for phrase, nats in zip(labels, bonus, strict=True)]
-    assert sorted(spelled(log_probs, together)) == sorted(found for tree in alone for found in spelled(log_probs, tree))
+    assert sorted(spelled(log_probs, together)) == sorted(
+        found for tree in alone for found in spelled(log_probs, tree)
+    )
 
 
-@given(st.integers(0, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6))
+@given(
+    st.integers(0, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6)
+)
 def test_machine_code_finds_what_python_finds(frames, bonus, seed):
     tree = PhraseTrie.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
     log_probs = random(frames, seed)
@@ -114,9 +127,14 @@ def favoured_one_after_the_other(log_probs, tree):
     ):
         if not taken[start + 1 : end - 1].any():
             taken[start + 1 : end - 1] = True
-            for t, token in enumerate(best_path(log_probs[start:end], np.array(labels_of(tree, node))), start):
+            for t, token in enumerate(
+                best_path(log_probs[start:end], np.array(labels_of(tree, node))), start
+            ):
                 after[t] = log_probs[t]
-                after[t, token], after[t, log_probs[t].argmax()] = log_probs[t].max(), log_probs[t, token]
+                after[t, token], after[t, log_probs[t].argmax()] = (
+                    log_probs[t].max(),
+                    log_probs[t, token],
+                )
                 after[t, np.arange(after.shape[1]) != token] -= tree.bonus[node] / (end - start)
     return after
 
@@ -143,15 +161,25 @@ def test_of_phrases_in_one_place_the_one_that_gains_more_is_favoured(lengths, bo
 
 def test_machine_code_needs_no_place_where_it_is_kept():
     code = "from asr.decode.phrase_search import find_phrases; print(find_phrases.stats.cache_path)"
-    only = {**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=only)
+    only = {
+        **os.environ,
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator",
+        "NUMBA_CACHE_DIR": "",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=only
+    )
     assert done.stdout.strip() == "None"
 
 
 @given(st.integers(1, 12), st.floats(0.2, 8.0), st.integers(0, 10**6))
-def test_each_frame_holds_the_same_probabilities_made_smaller_but_for_the_path(frames, weight, seed):
+def test_each_frame_holds_the_same_probabilities_made_smaller_but_for_the_path(
+    frames, weight, seed
+):
     before = random(frames, seed)
-    (after,) = HotwordBooster({"ab": weight, "b a": weight}, TOKENIZER)(before[None], np.array([frames]))
+    (after,) = HotwordBooster({"ab": weight, "b a": weight}, TOKENIZER)(
+        before[None], np.array([frames])
+    )
     assert after.shape == before.shape
     assert np.allclose(after.max(1), before.max(1), atol=1e-5)
     assert (np.sort(after, 1) <= np.sort(before, 1) + 1e-5).all()
@@ -169,7 +197,9 @@ def test_the_likeliest_path_spells_what_was_found(frames, seed):
         assert heard == GreedyDecoder()(emissions(log_probs), TOKENIZER)[0].text
 
 
-@pytest.mark.parametrize("decoder", [GreedyDecoder, lambda **settings: BeamDecoder(workers=1, **settings)])
+@pytest.mark.parametrize(
+    "decoder", [GreedyDecoder, lambda **settings: BeamDecoder(workers=1, **settings)]
+)
 def test_a_name_that_was_nearly_heard_is_heard_and_the_rest_stays(decoder):
     said = spoken("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
     assert decoder()(emissions(said), ENGLISH)[0].text == "jonson said hi"
@@ -181,7 +211,10 @@ def test_a_name_that_was_nearly_heard_is_heard_and_the_rest_stays(decoder):
 def test_none_is_forced():
     said = spoken("..t.h.e._.c.a.t._.s.a.t.")
     for weight in (0.5, 1.0, WEIGHT):
-        assert GreedyDecoder(hotwords=[f"margaret:{weight}"])(emissions(said), ENGLISH)[0].text == "the cat sat"
+        assert (
+            GreedyDecoder(hotwords=[f"margaret:{weight}"])(emissions(said), ENGLISH)[0].text
+            == "the cat sat"
+        )
 
 
 def test_neighbours_share_the_space_between_them():

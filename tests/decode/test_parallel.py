@@ -48,14 +48,18 @@ def test_results_come_in_the_order_of_the_rows(workers, count):
 
 def test_each_process_takes_a_part_and_is_there_for_the_next_call():
     parallel = Parallel(halves, 3)
-    first, second = ({process for _, process in called(parallel, [row(2)] * 3, SLOW)} for _ in range(2))
+    first, second = (
+        {process for _, process in called(parallel, [row(2)] * 3, SLOW)} for _ in range(2)
+    )
     assert first == second
     assert len(first) == 3
     assert os.getpid() in first
 
 
 @given(st.lists(st.integers(0, 3000), max_size=3 * BLOCKS), st.integers(2, 64))
-def test_blocks_hold_every_row_once_the_longest_first_and_no_more_than_half_of_a_process_s_share(lengths, processes):
+def test_blocks_hold_every_row_once_the_longest_first_and_no_more_than_half_of_a_process_s_share(
+    lengths, processes
+):
     blocks = _blocks(lengths, processes)
     rows = [i for block in blocks for i in block]
     assert sorted(rows) == list(range(len(lengths)))

@@ -33,7 +33,9 @@ def likelihood(log_probs, phrase):
     """The sum over all paths that collapse to the phrase."""
     total = 0.0
     for path in product(range(4), repeat=len(log_probs)):
-        collapsed = [token for i, token in enumerate(path) if token and (i == 0 or path[i - 1] != token)]
+        collapsed = [
+            token for i, token in enumerate(path) if token and (i == 0 or path[i - 1] != token)
+        ]
         if collapsed == TOKENIZER.encode(phrase):
             total += math.exp(sum(float(log_probs[t, token]) for t, token in enumerate(path)))
     return math.log(total) if total else -math.inf
@@ -47,12 +49,16 @@ def test_what_is_heard_is_the_phrase_of_the_highest_exact_likelihood(frames, see
         assert hypothesis.score == pytest.approx(max(by_hand.values()), abs=1e-4)
         assert by_hand[hypothesis.text] == pytest.approx(max(by_hand.values()), abs=1e-4)
         total = math.log(sum(map(math.exp, by_hand.values())))
-        assert hypothesis.words[0].confidence == pytest.approx(math.exp(hypothesis.score - total), abs=1e-4)
+        assert hypothesis.words[0].confidence == pytest.approx(
+            math.exp(hypothesis.score - total), abs=1e-4
+        )
 
 
 def test_words_carry_the_times_of_the_best_alignment():
     (hypothesis,) = PhraseDecoder(phrases=["a b", "bb"])(saying(".aa._.b."), TOKENIZER)
-    spans = [(word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in hypothesis.words]
+    spans = [
+        (word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in hypothesis.words
+    ]
     assert spans == [("a", 1, 3), ("b", 6, 7)]
     assert all(word.confidence > 0.99 for word in hypothesis.words)
 
@@ -75,7 +81,12 @@ def test_phrases_come_from_a_file_as_well_normalised_and_once(tmp_path):
 
 @pytest.mark.parametrize(
     ("phrases", "why"),
-    [([], "empty"), (["!"], "empty"), ("missing.txt", "missing.txt: No such file"), (["a", "xa"], "no token for 'x'")],
+    [
+        ([], "empty"),
+        (["!"], "empty"),
+        ("missing.txt", "missing.txt: No such file"),
+        (["a", "xa"], "no token for 'x'"),
+    ],
 )
 def test_a_list_that_cannot_be_heard_is_refused_by_name(phrases, why):
     with pytest.raises(ConfigError, match=why):

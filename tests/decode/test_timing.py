@@ -18,7 +18,9 @@ from asr.text import Tokenizer
 def test_words_reach_beyond_their_tokens_but_half_way_to_a_neighbour_at_most():
     clock = WordTimer(0.04, BoundaryOffsets(0.1, 0.2))
     times = clock([5, 10, 30], [8, 12, 31], 40)
-    assert np.allclose(times, [(0.10, 0.36), (0.36, 0.68), (1.10, 1.44)])  # 0.36 lies between 0.32 and 0.40
+    assert np.allclose(
+        times, [(0.10, 0.36), (0.36, 0.68), (1.10, 1.44)]
+    )  # 0.36 lies between 0.32 and 0.40
     assert np.allclose(clock([1], [39], 40), [(0.0, 1.6)])
     assert clock([], [], 40) == []
 
@@ -63,7 +65,9 @@ def test_speech_is_found_between_silences(sound):
 
 def test_where_speech_begins_is_not_told_of_what_hardly_changes(sound):
     assert detect_speech(np.zeros(16_000, dtype=np.float32)) is None
-    assert detect_speech(np.random.default_rng(0).standard_normal(16_000).astype(np.float32)) is None
+    assert (
+        detect_speech(np.random.default_rng(0).standard_normal(16_000).astype(np.float32)) is None
+    )
     assert detect_speech(np.zeros(10, dtype=np.float32)) is None
 
 

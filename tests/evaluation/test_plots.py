@@ -12,7 +12,9 @@ from asr.text import Tokenizer
 
 def draw(probabilities, **texts):
     features = torch.randn(4 * len(probabilities), 80)
-    return picture.plot_emissions(features, probabilities.log(), Tokenizer((" ", "a", "b")), seconds=0.4, **texts)
+    return picture.plot_emissions(
+        features, probabilities.log(), Tokenizer((" ", "a", "b")), seconds=0.4, **texts
+    )
 
 
 def labels(figure):
@@ -48,11 +50,16 @@ def test_save_writes_a_png_and_makes_the_folder(probabilities, tmp_path):
     path = tmp_path / "plots" / "0.png"
     picture.save_figure(draw(probabilities, reference="$x$ 100%"), path)
     assert path.read_bytes().startswith(b"\x89PNG")
-    assert "matplotlib.pyplot" not in sys.modules or sys.modules["matplotlib.pyplot"].get_fignums() == []
+    assert (
+        "matplotlib.pyplot" not in sys.modules
+        or sys.modules["matplotlib.pyplot"].get_fignums() == []
+    )
 
 
 def test_the_best_point_of_a_surface_has_a_ring():
-    figure = picture.plot_tuning_surface({(0.0, 0.0): 0.5, (1.0, 4.0): 0.25, (2.0, 4.0): 0.75}, (1.0, 4.0))
+    figure = picture.plot_tuning_surface(
+        {(0.0, 0.0): 0.5, (1.0, 4.0): 0.25, (2.0, 4.0): 0.75}, (1.0, 4.0)
+    )
     points, ring = figure.axes[0].collections
     assert points.get_array().tolist() == [50, 25, 75]
     assert ring.get_offsets().tolist() == [[1.0, 4.0]]

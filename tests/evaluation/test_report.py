@@ -34,12 +34,25 @@ def evaluation():
 
 def test_utterances_are_written_worst_first(evaluation, tmp_path):
     evaluation.write(tmp_path / "report")
-    entries = [json.loads(line) for line in (tmp_path / "report/utterances.jsonl").read_text("utf-8").splitlines()]
+    entries = [
+        json.loads(line)
+        for line in (tmp_path / "report/utterances.jsonl").read_text("utf-8").splitlines()
+    ]
     assert [entry["audio_filepath"] for entry in entries] == ["b.wav", "c.wav", "d.wav", "a.wav"]
     worst = entries[0]
     assert (worst["reference"], worst["hypothesis"]) == ("a long walk home", "long talk home now")
-    assert (worst["hits"], worst["substitutions"], worst["deletions"], worst["insertions"]) == (2, 1, 1, 1)
-    assert (worst["errors"], worst["wer"], worst["speaker"], worst["duration"]) == (3, 0.75, "bert", 3.0)
+    assert (worst["hits"], worst["substitutions"], worst["deletions"], worst["insertions"]) == (
+        2,
+        1,
+        1,
+        1,
+    )
+    assert (worst["errors"], worst["wer"], worst["speaker"], worst["duration"]) == (
+        3,
+        0.75,
+        "bert",
+        3.0,
+    )
     assert ["walk", "talk"] in worst["alignment"]
     assert worst["words"][0] == {"text": "long", "start": 0.0, "end": 0.1, "confidence": 0.5}
 
@@ -48,7 +61,12 @@ def test_the_summary_sums_over_the_corpus_by_speaker_and_by_length(evaluation, t
     evaluation.write(tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
     assert summary["wer"] == pytest.approx(5 / 8)
-    assert (summary["utterances"], summary["exact"], summary["words"], summary["failed"]) == (4, 1, 8, 1)
+    assert (summary["utterances"], summary["exact"], summary["words"], summary["failed"]) == (
+        4,
+        1,
+        8,
+        1,
+    )
     assert summary["audio_seconds"] == 55.5
     assert summary["rtf"] == pytest.approx(0.1)
     assert {name: s["words"] for name, s in summary["speakers"].items()} == {
@@ -57,7 +75,12 @@ def test_the_summary_sums_over_the_corpus_by_speaker_and_by_length(evaluation, t
         "unknown": 1,
     }
     assert sum(s["words"] for s in summary["lengths"].values()) == 8
-    assert list(summary["lengths"]) == ["below    1 s", "below    4 s", "below   16 s", "from    32 s"]
+    assert list(summary["lengths"]) == [
+        "below    1 s",
+        "below    4 s",
+        "below   16 s",
+        "from    32 s",
+    ]
     assert ["stop", "shop", 1] in summary["confusions"]
 
 
@@ -86,9 +109,15 @@ def test_only_as_many_speakers_are_shown_as_asked_for(evaluation):
 
 def test_names_with_brackets_are_shown_as_they_are():
     result = Result(
-        Utterance(Path("a.wav"), 1.0, "a", speaker="[red]x"), Hypothesis("a", 0.0), score_utterance("a", "a")
+        Utterance(Path("a.wav"), 1.0, "a", speaker="[red]x"),
+        Hypothesis("a", 0.0),
+        score_utterance("a", "a"),
     )
-    other = Result(Utterance(Path("b.wav"), 1.0, "a", speaker="y"), Hypothesis("a", 0.0), score_utterance("a", "a"))
+    other = Result(
+        Utterance(Path("b.wav"), 1.0, "a", speaker="y"),
+        Hypothesis("a", 0.0),
+        score_utterance("a", "a"),
+    )
     out = io.StringIO()
     Evaluation([result, other], 1.0).show(out)
     assert "[red]x" in out.getvalue()

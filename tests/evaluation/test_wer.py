@@ -19,7 +19,9 @@ from asr.evaluation.wer import (
 )
 from asr.text import normalize
 
-WORDS = st.lists(st.sampled_from(["a", "b", "an", "it's", "long", "longer"]), max_size=7).map(" ".join)
+WORDS = st.lists(st.sampled_from(["a", "b", "an", "it's", "long", "longer"]), max_size=7).map(
+    " ".join
+)
 PAIRS = st.lists(st.tuples(WORDS.filter(bool), WORDS), min_size=1, max_size=5)
 
 
@@ -60,7 +62,11 @@ def test_the_alignment_is_what_the_counts_count(reference, hypothesis):
 @given(PAIRS)
 def test_a_corpus_is_the_sum_of_its_utterances_in_any_order(pairs):
     compared = [score_utterance(*pair) for pair in pairs]
-    assert sum_scores(compared) == sum_scores(compared[::-1]) == sum((p.score for p in compared), Score())
+    assert (
+        sum_scores(compared)
+        == sum_scores(compared[::-1])
+        == sum((p.score for p in compared), Score())
+    )
 
 
 def test_errors_are_summed_over_the_corpus_and_divided_once():
@@ -80,7 +86,9 @@ def test_a_text_has_no_errors_against_itself(text):
     assert score_utterance(text, text).score.words.errors == 0
 
 
-@pytest.mark.parametrize(("reference", "hypothesis", "wer"), [("", "", 0), ("", "a b", 2), ("a b", "", 1)])
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "wer"), [("", "", 0), ("", "a b", 2), ("a b", "", 1)]
+)
 def test_empty_texts_are_scored(reference, hypothesis, wer):
     assert score_utterance(reference, hypothesis).score.wer == wer
 
@@ -130,7 +138,9 @@ def test_the_interval_of_nothing_and_of_what_is_always_right_is_zero():
 
 
 def heard(text):
-    return Hypothesis(text, 0.0, tuple(Word(w, 0.0, 0.1, i / 10) for i, w in enumerate(text.split())))
+    return Hypothesis(
+        text, 0.0, tuple(Word(w, 0.0, 0.1, i / 10) for i, w in enumerate(text.split()))
+    )
 
 
 def test_words_are_judged_by_the_alignment():

@@ -5,7 +5,9 @@ import json
 from asr.decode import Hypothesis, Word
 from asr.inference.formats import FORMATS
 
-HEARD = Hypothesis("größe zwei", -1.23456, (Word("größe", 0.1, 1 / 3, 0.98765), Word("zwei", 0.4, 0.8, 1.0)))
+HEARD = Hypothesis(
+    "größe zwei", -1.23456, (Word("größe", 0.1, 1 / 3, 0.98765), Word("zwei", 0.4, 0.8, 1.0))
+)
 
 
 def test_text_is_the_words_and_nothing_else():

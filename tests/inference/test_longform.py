@@ -13,7 +13,9 @@ from asr.inference import longform
 from asr.inference.longform import compute_batch_emissions, compute_emissions
 from asr.nn.emissions import Calibration
 
-NEAR_SIGHTED = {"num_layers": 0}  # only convolutions, which read 70 ms: with more context than that windows are exact
+NEAR_SIGHTED = {
+    "num_layers": 0
+}  # only convolutions, which read 70 ms: with more context than that windows are exact
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +35,19 @@ def one_pass(model, waveform):
 
 
 @given(
-    st.integers(1, 30_000), st.floats(0.1, 1.5), st.floats(0.12, 0.5), st.integers(1, 5), st.integers(0, 90_000)
+    st.integers(1, 30_000),
+    st.floats(0.1, 1.5),
+    st.floats(0.12, 0.5),
+    st.integers(1, 5),
+    st.integers(0, 90_000),
 )  # samples, seconds of window and context, windows at once, first sample
-def test_windows_are_one_pass_frame_by_frame(near_sighted, long, samples, window, context, batch, first):
+def test_windows_are_one_pass_frame_by_frame(
+    near_sighted, long, samples, window, context, batch, first
+):
     piece = {"offset": first / 16_000, "duration": samples / 16_000}
-    found = compute_emissions(near_sighted, long, **piece, window=window, context=context, batch=batch)
+    found = compute_emissions(
+        near_sighted, long, **piece, window=window, context=context, batch=batch
+    )
     expected = one_pass(near_sighted, audio.load(long, **piece))
     assert found.lengths.tolist() == [len(expected)]
     assert found.seconds_per_frame == near_sighted.seconds_per_frame
@@ -51,7 +61,9 @@ def test_windows_keep_the_calibration_of_the_model(build, long):
 
 
 @pytest.mark.parametrize("normalize", ["utterance", "none"])
-def test_a_recording_no_longer_than_a_window_is_the_very_same_as_in_one_pass(build, recording, normalize):
+def test_a_recording_no_longer_than_a_window_is_the_very_same_as_in_one_pass(
+    build, recording, normalize
+):
     model, path = build(features={"normalize": normalize}), recording("a.wav", 1.6)
     found = compute_emissions(model, path, window=1.6)
     with torch.inference_mode():
@@ -60,12 +72,17 @@ def test_a_recording_no_longer_than_a_window_is_the_very_same_as_in_one_pass(bui
 
 def test_a_recurrent_model_forgets_what_lies_beyond_the_context(build, long):
     model = build(features={"normalize": "none"})
-    found, expected = compute_emissions(model, long, window=3.0, context=1.0).row(0), one_pass(model, audio.load(long))
+    found, expected = (
+        compute_emissions(model, long, window=3.0, context=1.0).row(0),
+        one_pass(model, audio.load(long)),
+    )
     assert len(found) == len(expected)
     assert float((found - expected).abs().max()) < 1e-3
 
 
-@pytest.mark.parametrize(("rate", "ending"), [(44_100, "wav"), (48_000, "ogg"), (22_050, "mp3"), (8_000, "wav")])
+@pytest.mark.parametrize(
+    ("rate", "ending"), [(44_100, "wav"), (48_000, "ogg"), (22_050, "mp3"), (8_000, "wav")]
+)
 def test_other_rates_and_formats_keep_their_frames(near_sighted, sound, tmp_path, rate, ending):
     path = tmp_path / f"a.{ending}"
     soundfile.write(path, np.stack([sound(4.3, rate)] * 2, axis=1), rate)
@@ -92,7 +109,9 @@ def test_never_more_than_a_few_windows_are_read_at_once(near_sighted, long, monk
 
 def test_bytes_are_heard_like_their_file(near_sighted, long):
     options = {"window": 2.0, "context": 0.2}
-    named, given_bytes = (compute_emissions(near_sighted, source, **options) for source in (long, long.read_bytes()))
+    named, given_bytes = (
+        compute_emissions(near_sighted, source, **options) for source in (long, long.read_bytes())
+    )
     assert torch.equal(named.log_probs, given_bytes.log_probs)
 
 

@@ -19,7 +19,9 @@ def timed(words, *, start=0.0, end=None, score=0.9, fits=True):
     for written, first, frames, sure in words:
         text = written.strip(".,!?\"'").lower()
         edges = [start + (first + i * frames / len(text)) * FRAME for i in range(len(text) + 1)]
-        letters = tuple(TimedSpan(c, a, b, sure) for c, (a, b) in zip(text, pairwise(edges), strict=True))
+        letters = tuple(
+            TimedSpan(c, a, b, sure) for c, (a, b) in zip(text, pairwise(edges), strict=True)
+        )
         made.append(TimedWord(text, edges[0], edges[-1], sure, written, sure >= 0.15, letters))
     end = (made[-1].end if made else start + 1.0) if end is None else end
     return Timeline(" ".join(word.text for word in made), start, end, score, fits, tuple(made))
@@ -40,7 +42,9 @@ def timelines(draw):
 
 
 def test_ctm_is_recording_channel_start_duration_word_score():
-    assert Ctm().write("a b", TALK) == ("a_b 1 0.200 0.120 größe 0.9877\na_b 1 0.800 0.400 two 0.0100\n")
+    assert Ctm().write("a b", TALK) == (
+        "a_b 1 0.200 0.120 größe 0.9877\na_b 1 0.800 0.400 two 0.0100\n"
+    )
     letters = Ctm(characters=True).write("a", TALK).splitlines()
     assert [line.split()[4] for line in letters] == list("größetwo")
     assert letters[-1] == "a 1 1.067 0.133 o 0.0100"
@@ -74,7 +78,9 @@ def tiers(text):
     for part in parts:
         intervals = re.findall(r'xmin = (\S+)\n +xmax = (\S+)\n +text = "((?:[^"]|"")*)"\n', part)
         assert f"intervals: size = {len(intervals)}\n" in part
-        assert [int(n) for n in re.findall(r"intervals \[(\d+)\]:", part)] == list(range(1, len(intervals) + 1))
+        assert [int(n) for n in re.findall(r"intervals \[(\d+)\]:", part)] == list(
+            range(1, len(intervals) + 1)
+        )
         name = re.search(r'name = "(\w+)"', part)[1]
         found[name] = [(start, end, said.replace('""', '"')) for start, end, said in intervals]
     return found, re.search(r"xmax = (\S+)", head)[1]
@@ -105,7 +111,9 @@ def cues(text):
     for number, block in enumerate(filter(None, re.split(r"\n\n|\n\Z", text)), 1):
         counted, clock, *lines = block.split("\n")
         assert int(counted) == number
-        times = re.fullmatch(r"(\d\d):(\d\d):(\d\d),(\d\d\d) --> (\d\d):(\d\d):(\d\d),(\d\d\d)", clock).groups()
+        times = re.fullmatch(
+            r"(\d\d):(\d\d):(\d\d),(\d\d\d) --> (\d\d):(\d\d):(\d\d),(\d\d\d)", clock
+        ).groups()
         hours, minutes, seconds, thousandths = (list(map(int, times[i::4])) for i in range(4))
         assert max(minutes + seconds) < 60
         start, end = (
@@ -129,7 +137,9 @@ def test_cues_follow_one_another_with_two_lines_at_most_and_hold_every_word(time
         assert len(words) == 1 or max(map(len, lines)) <= 42
         assert len(words) == 1 or end - start <= 7400
     said = [word for _, _, lines in found for word in " ".join(lines).split()]
-    assert said == [part for word in timeline.words for part in (word.written, *["(?)"] * (not word.fits))]
+    assert said == [
+        part for word in timeline.words for part in (word.written, *["(?)"] * (not word.fits))
+    ]
 
 
 def test_subtitles_are_spelled_as_the_text_is_and_end_at_pauses():
@@ -143,7 +153,9 @@ def test_two_lines_are_of_like_length_and_no_line_looks_like_a_time():
     words = [(f"word{i}", 5 * i, 4, 1.0) for i in range(9)]
     ((_, _, lines),) = cues(Srt().write("a", timed(words)))
     assert list(map(len, lines)) in ([29, 23], [23, 29])
-    assert "-->" not in Srt().write("a", timed([("a", 0, 1, 1.0), ("-->b", 1, 1, 1.0)])).split("\n")[2]
+    assert (
+        "-->" not in Srt().write("a", timed([("a", 0, 1, 1.0), ("-->b", 1, 1, 1.0)])).split("\n")[2]
+    )
 
 
 def test_a_piece_of_several_words_is_one_in_subtitles():
@@ -151,7 +163,9 @@ def test_a_piece_of_several_words_is_one_in_subtitles():
         TimedWord("twenty", 0.0, 0.3, 1.0, "Twenty-one.", True, ()),
         TimedWord("one", 0.3, 0.5, 0.1, "", False, ()),
     ]
-    ((start, _, lines),) = cues(Srt().write("a", Timeline("twenty one", 0.0, 0.5, 1.0, True, tuple(parts))))
+    ((start, _, lines),) = cues(
+        Srt().write("a", Timeline("twenty one", 0.0, 0.5, 1.0, True, tuple(parts)))
+    )
     assert (start, lines) == (0, ["Twenty-one. (?)"])
 
 

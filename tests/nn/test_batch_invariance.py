@@ -25,7 +25,9 @@ def groups(waveforms, size):
 @torch.no_grad()
 def log_probs(model, waveforms, size):
     """The valid log-probabilities of each utterance, worked out in batches of a size."""
-    emissions = [model(*(part.to(model.device) for part in pad(group))) for group in groups(waveforms, size)]
+    emissions = [
+        model(*(part.to(model.device) for part in pad(group))) for group in groups(waveforms, size)
+    ]
     return [e.row(i) for e in emissions for i in range(len(e.lengths))]
 
 
@@ -35,7 +37,9 @@ def gradients(model, waveforms, size):
     for group in groups(waveforms, size):
         emissions = model(*pad(group))
         targets = torch.tensor([[3, 3, 1, 20]]).repeat(len(group), 1)
-        ctc_loss(emissions.log_probs, emissions.lengths, targets, torch.full((len(group),), 4)).sum().backward()
+        ctc_loss(
+            emissions.log_probs, emissions.lengths, targets, torch.full((len(group),), 4)
+        ).sum().backward()
     return {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
@@ -61,18 +65,24 @@ def test_gradients_of_the_summed_loss_are_the_same_alone_and_in_batches_of_8(siz
     # goes with the terms, not with what is left of them: so by the parameter's largest gradient.
     model = size(name).train()
     waveforms = real("an4", 16 if name == "tiny" else 8, 0.5, SIZES[name])
-    assert relative_difference(gradients(model, waveforms, 8), gradients(model, waveforms, 1)) < 2e-5
+    assert (
+        relative_difference(gradients(model, waveforms, 8), gradients(model, waveforms, 1)) < 2e-5
+    )
 
 
 @pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 @settings(max_examples=15)
 @given(lengths=st.lists(st.integers(512, 9_000), min_size=2, max_size=5), seed=st.integers(0, 99))
-def test_log_probs_are_the_same_alone_and_together_whatever_the_lengths(build, cell, normalize, lengths, seed):
+def test_log_probs_are_the_same_alone_and_together_whatever_the_lengths(
+    build, cell, normalize, lengths, seed
+):
     model = build(cell=cell, features={"normalize": normalize})
     generator = torch.Generator().manual_seed(seed)
     waveforms = [0.1 * torch.randn(n, generator=generator) for n in lengths]
-    assert difference(log_probs(model, waveforms, len(lengths)), log_probs(model, waveforms, 1)) < 1e-5
+    assert (
+        difference(log_probs(model, waveforms, len(lengths)), log_probs(model, waveforms, 1)) < 1e-5
+    )
 
 
 @pytest.mark.parametrize("intermediate", [(), (1,)])
@@ -81,7 +91,9 @@ def test_in_training_mode_without_dropout_too(build, sound, cell, intermediate):
     waveforms = [sound(s, seed=i) for i, s in enumerate((0.9, 0.3, 0.6, 0.45))]
     model = build(cell=cell, intermediate=intermediate, dropout=0.0).train()
     assert difference(log_probs(model, waveforms, 4), log_probs(model, waveforms, 1)) < 1e-5
-    assert relative_difference(gradients(model, waveforms, 4), gradients(model, waveforms, 1)) < 1e-5
+    assert (
+        relative_difference(gradients(model, waveforms, 4), gradients(model, waveforms, 1)) < 1e-5
+    )
 
 
 def test_order_within_the_batch_does_not_matter(build, sound):

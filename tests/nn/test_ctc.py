@@ -42,7 +42,9 @@ def test_emissions_are_log_probabilities_40_ms_apart(build, batch):
 def test_frames_tells_the_lengths_of_the_emissions_beforehand(build):
     model = build()
     samples = torch.tensor([0, 3, 511, 512, 672, 1151, 1152, 5_000, 16_000])
-    assert torch.equal(model.output_lengths(samples), model(torch.zeros(9, 16_000), samples).lengths)
+    assert torch.equal(
+        model.output_lengths(samples), model(torch.zeros(9, 16_000), samples).lengths
+    )
 
 
 def test_log_probs_are_float32_under_autocast(build, batch):
@@ -74,7 +76,9 @@ def test_a_loaded_model_saves_to_the_same_bytes(build, tmp_path):
 
 
 def test_the_file_s_header_says_what_the_model_is(build, tmp_path):
-    build(features={"normalize": "corpus"}).save(tmp_path / "model.safetensors", scores={"val_wer": 0.125})
+    build(features={"normalize": "corpus"}).save(
+        tmp_path / "model.safetensors", scores={"val_wer": 0.125}
+    )
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
         header = json.loads(file.metadata()["asr"])
     assert header["format"] == "asr-ctc-1"
@@ -96,12 +100,17 @@ def test_the_calibration_of_its_confidence_goes_with_a_model(build, batch, tmp_p
 
 @pytest.mark.parametrize(
     ("kept", "found"),
-    [({}, IDENTITY_CALIBRATION), ({"calibration_params": torch.tensor([0.75, -1.5])}, Calibration(0.75, 0.75, -1.5))],
+    [
+        ({}, IDENTITY_CALIBRATION),
+        ({"calibration_params": torch.tensor([0.75, -1.5])}, Calibration(0.75, 0.75, -1.5)),
+    ],
 )
 def test_a_model_from_before_confidence_was_calibrated_so_still_loads(build, tmp_path, kept, found):
     build().save(tmp_path / "new.safetensors")
     with safe_open(tmp_path / "new.safetensors", framework="pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys() if name != "calibration_params"}  # noqa: SIM118
+        weights = {
+            name: file.get_tensor(name) for name in file.keys() if name != "calibration_params"
+        }
         save_file(weights | kept, tmp_path / "old.safetensors", metadata=file.metadata())
     assert CTCModel.load(tmp_path / "old.safetensors").calibration == found
 
@@ -124,7 +133,9 @@ def test_a_model_adopts_another_s_weights_and_the_characters_that_both_have(buil
     assert torch.equal(new.head.weight[4], fresh)
 
 
-def test_what_intermediate_layers_give_is_what_the_head_makes_of_them_and_goes_back_in(build, batch, tmp_path):
+def test_what_intermediate_layers_give_is_what_the_head_makes_of_them_and_goes_back_in(
+    build, batch, tmp_path
+):
     model = build(num_layers=2, intermediate=[1])
     emissions = model(*batch)
     features, lengths = model.features(*batch)
@@ -135,15 +146,22 @@ def test_what_intermediate_layers_give_is_what_the_head_makes_of_them_and_goes_b
     expected = model.encoder(features, lengths, lambda _: model.feedback(said.exp()))[0]
     assert (emissions.log_probs - model.head(expected).log_softmax(-1)).abs().max() < 1e-5
     model.save(tmp_path / "model.safetensors")
-    assert torch.equal(CTCModel.load(tmp_path / "model.safetensors")(*batch).log_probs, emissions.log_probs)
+    assert torch.equal(
+        CTCModel.load(tmp_path / "model.safetensors")(*batch).log_probs, emissions.log_probs
+    )
     assert build()(*batch).intermediate == ()
 
 
 def test_what_goes_back_in_is_adopted_by_the_tokens_that_both_have(build):
-    old, new = build(intermediate=[1]), build(intermediate=[1], tokenizer=Tokenizer((" ", "b", "a", "é")))
+    old, new = (
+        build(intermediate=[1]),
+        build(intermediate=[1], tokenizer=Tokenizer((" ", "b", "a", "é"))),
+    )
     fresh = new.feedback.weight[:, 4].clone()
     new.init_from(old)
-    assert torch.equal(new.feedback.weight[:, :4], old.feedback.weight[:, [0, *old.tokenizer.encode(" ba")]])
+    assert torch.equal(
+        new.feedback.weight[:, :4], old.feedback.weight[:, [0, *old.tokenizer.encode(" ba")]]
+    )
     assert torch.equal(new.feedback.weight[:, 4], fresh)
     assert torch.equal(new.feedback.bias, old.feedback.bias)
     with pytest.raises(ModelError, match=r"another architecture: feedback\.bias is missing there"):
@@ -152,7 +170,8 @@ def test_what_goes_back_in_is_adopted_by_the_tokens_that_both_have(build):
 
 def test_weights_of_another_architecture_are_not_adopted(build):
     with pytest.raises(
-        ModelError, match=r"another architecture: encoder\.final_norm\.bias is \(32,\) there and \(24,\) here"
+        ModelError,
+        match=r"another architecture: encoder\.final_norm\.bias is \(32,\) there and \(24,\) here",
     ):
         build().init_from(build(hidden_size=16))
 
@@ -203,7 +222,9 @@ def test_a_model_cut_off_is_no_model(build, tmp_path):
     assert "not a trained model" in refused(path)
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"asr": "[]"}, {"asr": '{"format": "asr-ctc-2"}'}])
+@pytest.mark.parametrize(
+    "metadata", [None, {"format": "pt"}, {"asr": "[]"}, {"asr": '{"format": "asr-ctc-2"}'}]
+)
 def test_safetensors_of_others_are_no_models(tmp_path, metadata):
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors", metadata=metadata)
     assert "not a model of this program" in refused(tmp_path / "other.safetensors")
@@ -237,7 +258,10 @@ def test_a_device_that_is_not_there_is_named(build, tmp_path, device):
 @pytest.mark.parametrize(
     ("encoder", "said"),
     [
-        ({"_target_": "asr.nn.encoder.Transformer"}, "there is no class 'asr.nn.encoder.Transformer'"),
+        (
+            {"_target_": "asr.nn.encoder.Transformer"},
+            "there is no class 'asr.nn.encoder.Transformer'",
+        ),
         ({"_target_": "nowhere.Encoder"}, "there is no class 'nowhere.Encoder'"),
         ({"_target_": ""}, "there is no class ''"),
         ({"_target_": "asr.text.Tokenizer"}, "asr.text.Tokenizer is not a torch module"),
@@ -250,7 +274,9 @@ def test_settings_that_make_no_model_are_named(build, encoder, said):
         build(**encoder)
 
 
-@pytest.mark.parametrize(("name", "millions"), [("tiny", 0.5), ("small", 4), ("base", 15), ("large", 45)])
+@pytest.mark.parametrize(
+    ("name", "millions"), [("tiny", 0.5), ("small", 4), ("base", 15), ("large", 45)]
+)
 def test_sizes_have_the_parameters_that_their_files_tell(size, name, millions):
     parameters = sum(p.numel() for p in size(name).parameters())
     assert parameters == pytest.approx(millions * 1e6, rel=0.1)

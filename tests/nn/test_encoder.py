@@ -30,7 +30,11 @@ def outcome(run, module, x, lengths):
     y = ln.mask_padding(run(x, lengths), lengths)
     weights = torch.linspace(-1, 1, y.numel(), device=y.device).view(y.shape)
     (y * weights).sum().backward()
-    return [y.detach(), ln.mask_padding(x.grad, lengths), *(p.grad.clone() for p in module.parameters())]
+    return [
+        y.detach(),
+        ln.mask_padding(x.grad, lengths),
+        *(p.grad.clone() for p in module.parameters()),
+    ]
 
 
 def torch_s_own(birnn, x, lengths):
@@ -143,7 +147,9 @@ def test_the_convolutions_read_no_padding():
     torch.manual_seed(0)
     subsampling, lengths = Subsampling(n_mels=8, channels=3, dim=4), torch.tensor([5, 9, 13])
     x = torch.randn(3, 13, 8)
-    y, after = subsampling(torch.where(ln.length_to_mask(lengths, 13)[:, :, None], x, float("nan")), lengths)
+    y, after = subsampling(
+        torch.where(ln.length_to_mask(lengths, 13)[:, :, None], x, float("nan")), lengths
+    )
     for i, n in enumerate(lengths.tolist()):
         alone, _ = subsampling(x[i : i + 1, :n], torch.tensor([n]))
         assert (alone[0] - y[i, : after[i]]).abs().max() < 1e-6

@@ -25,7 +25,10 @@ def batch(*waveforms):
 @pytest.mark.parametrize(("n_mels", "n_fft"), [(80, 512), (40, 512), (64, 1024)])
 def test_the_filters_are_those_of_librosa(n_mels, n_fft):
     expected = librosa.filters.mel(sr=16_000, n_fft=n_fft, n_mels=n_mels)
-    assert np.abs(LogMel(n_mels=n_mels, n_fft=n_fft).filterbank.T.numpy() - expected).max() < 1e-4 * expected.max()
+    assert (
+        np.abs(LogMel(n_mels=n_mels, n_fft=n_fft).filterbank.T.numpy() - expected).max()
+        < 1e-4 * expected.max()
+    )
 
 
 def compare_with_librosa(waveform):
@@ -102,7 +105,9 @@ def test_loudness_hardly_matters(sound):
 
 @pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
 def test_padding_is_0_whatever_stood_there(sound, normalize):
-    features, lengths = LogMel(normalize=normalize)(*batch(sound(0.7), sound(0.3, seed=1), sound(0.02)))
+    features, lengths = LogMel(normalize=normalize)(
+        *batch(sound(0.7), sound(0.3, seed=1), sound(0.02))
+    )
     assert lengths.tolist() == [67, 27, 0]
     assert not features[~ln.length_to_mask(lengths, features.shape[1])].any()
 
@@ -165,7 +170,15 @@ def test_with_top_db_loudness_does_not_matter_and_what_is_far_below_the_speech_n
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("top_db", 0), ("top_db", -3), ("n_mels", 0), ("n_fft", 399), ("window_ms", 33), ("window_ms", 0), ("hop_ms", 0)],
+    [
+        ("top_db", 0),
+        ("top_db", -3),
+        ("n_mels", 0),
+        ("n_fft", 399),
+        ("window_ms", 33),
+        ("window_ms", 0),
+        ("hop_ms", 0),
+    ],
 )
 def test_settings_that_leave_nothing_are_refused(setting, value):
     named = "window_ms" if setting == "n_fft" else setting  # the window does not fit into it

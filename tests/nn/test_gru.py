@@ -20,13 +20,18 @@ def test_every_frame_is_taken_once_in_each_direction_by_the_row_whose_step_it_is
     rows = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     order = [(row, step) for step, count in enumerate(taken) for row in rows[:count]]
     assert steps.forward_index.tolist() == [row * size + step for row, step in order]
-    assert steps.backward_index.tolist() == [row * size + lengths[row] - 1 - step for row, step in order]
+    assert steps.backward_index.tolist() == [
+        row * size + lengths[row] - 1 - step for row, step in order
+    ]
 
 
 def test_the_gradient_is_that_of_differences():
     torch.manual_seed(0)
     rnn = nn.GRU(3, 2, batch_first=True, bidirectional=True).double()
-    x, steps = torch.randn(3, 4, 3, dtype=torch.float64, requires_grad=True), PackedIndex(torch.tensor([2, 4, 1]), 4)
+    x, steps = (
+        torch.randn(3, 4, 3, dtype=torch.float64, requires_grad=True),
+        PackedIndex(torch.tensor([2, 4, 1]), 4),
+    )
 
     def run(x, *_):
         return bidirectional_gru(rnn, x, steps)

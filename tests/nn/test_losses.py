@@ -24,7 +24,11 @@ def collapse(path):
 
 def brute_force(log_probs, labels):
     """Minus the logarithm of the probabilities of all paths (U,) that collapse to the labels."""
-    paths = [p for p in product(range(log_probs.shape[1]), repeat=len(log_probs)) if collapse(p) == labels]
+    paths = [
+        p
+        for p in product(range(log_probs.shape[1]), repeat=len(log_probs))
+        if collapse(p) == labels
+    ]
     if not paths:
         return torch.tensor(math.inf)
     steps = torch.arange(len(log_probs))
@@ -32,12 +36,16 @@ def brute_force(log_probs, labels):
 
 
 def emissions(frames, tokens, seed):
-    return torch.randn(frames, tokens, generator=torch.Generator().manual_seed(seed)).log_softmax(-1)
+    return torch.randn(frames, tokens, generator=torch.Generator().manual_seed(seed)).log_softmax(
+        -1
+    )
 
 
 def of_one(log_probs, labels):
     targets = torch.tensor([labels], dtype=torch.int64)
-    return ctc_loss(log_probs[None], torch.tensor([len(log_probs)]), targets, torch.tensor([len(labels)]))
+    return ctc_loss(
+        log_probs[None], torch.tensor([len(log_probs)]), targets, torch.tensor([len(labels)])
+    )
 
 
 @given(CASES)
@@ -45,7 +53,9 @@ def test_the_loss_is_the_sum_over_all_alignments(case):
     frames, tokens, labels, seed = case
     labels = [min(label, tokens - 1) for label in labels]
     log_probs = emissions(frames, tokens, seed)
-    assert of_one(log_probs, labels).item() == pytest.approx(brute_force(log_probs, labels).item(), abs=1e-4)
+    assert of_one(log_probs, labels).item() == pytest.approx(
+        brute_force(log_probs, labels).item(), abs=1e-4
+    )
 
 
 def test_the_gradient_is_that_of_the_sum_over_all_alignments():
@@ -65,7 +75,9 @@ def test_a_batch_gives_each_utterance_its_own_loss_whatever_stands_at_padding():
     lengths, target_lengths = (torch.tensor(sizes) for sizes in ([5, 3, 4, 2], [2, 1, 0, 1]))
     losses = ctc_loss(log_probs, lengths, targets, target_lengths)
     for i, (frames, labels) in enumerate(rows):
-        assert losses[i].item() == pytest.approx(brute_force(emissions(frames, 4, i), labels).item(), abs=1e-4)
+        assert losses[i].item() == pytest.approx(
+            brute_force(emissions(frames, 4, i), labels).item(), abs=1e-4
+        )
 
 
 def test_an_empty_transcript_is_legal_and_means_blanks_only():
@@ -88,11 +100,15 @@ def test_the_loss_is_float32_under_autocast():
 
 def test_no_utterances_have_no_losses():
     none = torch.zeros(0, dtype=torch.int64)
-    assert ctc_loss(torch.zeros(0, 5, 4), none, torch.zeros(0, 2, dtype=torch.int64), none).shape == (0,)
+    assert ctc_loss(
+        torch.zeros(0, 5, 4), none, torch.zeros(0, 2, dtype=torch.int64), none
+    ).shape == (0,)
 
 
 def test_two_views_disagree_by_the_symmetric_divergence_of_their_valid_frames():
-    first, second = (torch.stack([emissions(5, 4, seed), emissions(5, 4, seed + 1)]) for seed in (0, 10))
+    first, second = (
+        torch.stack([emissions(5, 4, seed), emissions(5, 4, seed + 1)]) for seed in (0, 10)
+    )
     lengths = torch.tensor([5, 3])
     p, q = first.exp(), second.exp()
     each = ((p - q) * (first - second)).sum(-1) / 2
@@ -105,5 +121,7 @@ def test_each_view_is_drawn_to_the_other_as_it_stands():
     first, second = (emissions(3, 4, seed)[None].requires_grad_() for seed in (0, 1))
     consistency_loss(first, second, torch.tensor([3])).sum().backward()
     alone = first.detach().clone().requires_grad_()
-    (-(second.detach().exp() * alone).sum() / 2).backward()  # what of KL(second || first) moves the first
+    (
+        -(second.detach().exp() * alone).sum() / 2
+    ).backward()  # what of KL(second || first) moves the first
     torch.testing.assert_close(first.grad, alone.grad)

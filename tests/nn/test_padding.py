@@ -7,14 +7,18 @@ from hypothesis import strategies as st
 from asr.nn import padding as ln
 
 SIZES = st.integers(1, 30)
-ROWS = SIZES.flatmap(lambda size: st.tuples(st.just(size), st.lists(st.integers(0, size), min_size=1, max_size=6)))
+ROWS = SIZES.flatmap(
+    lambda size: st.tuples(st.just(size), st.lists(st.integers(0, size), min_size=1, max_size=6))
+)
 COUNTS = st.lists(st.integers(0, 10**7), min_size=1, max_size=20)
 
 
 @given(ROWS)
 def test_mask_is_true_where_a_position_lies_within_the_length(rows):
     size, lengths = rows
-    assert ln.length_to_mask(torch.tensor(lengths), size).tolist() == [[i < n for i in range(size)] for n in lengths]
+    assert ln.length_to_mask(torch.tensor(lengths), size).tolist() == [
+        [i < n for i in range(size)] for n in lengths
+    ]
 
 
 @given(ROWS)
@@ -41,7 +45,9 @@ def test_framed_counts_the_windows_that_fit(samples, window, hop):
 
 def test_framed_by_counting_one_window_after_the_other():
     for n in range(60):
-        assert int(ln.num_frames(torch.tensor(n), 10, 4)) == sum(1 for start in range(0, 60, 4) if start + 10 <= n)
+        assert int(ln.num_frames(torch.tensor(n), 10, 4)) == sum(
+            1 for start in range(0, 60, 4) if start + 10 <= n
+        )
 
 
 @given(COUNTS)
@@ -68,7 +74,9 @@ def test_reverse_is_its_own_inverse(rows):
 
 
 def test_rows_become_a_batch_with_zeros_behind_their_ends():
-    batch, lengths = ln.pad_batch([torch.tensor([1, 2, 3]), torch.tensor([], dtype=torch.int64), torch.tensor([4])])
+    batch, lengths = ln.pad_batch(
+        [torch.tensor([1, 2, 3]), torch.tensor([], dtype=torch.int64), torch.tensor([4])]
+    )
     assert batch.tolist() == [[1, 2, 3], [0, 0, 0], [4, 0, 0]]
     assert lengths.tolist() == [3, 0, 1]
     assert lengths.dtype == torch.int64

@@ -70,7 +70,9 @@ def test_big_endian_samples_are_written_as_wav_once_without_a_change(tmp_path, t
 def test_sphere_files_are_read_as_they_are(tmp_path, tree, manifest):
     for wav in sorted(tree(tmp_path / "an4").rglob("*.wav")):
         samples, rate = soundfile.read(wav, dtype="int16")
-        soundfile.write(wav.with_suffix(".sph"), samples, rate, format="NIST", subtype="PCM_16", endian="BIG")
+        soundfile.write(
+            wav.with_suffix(".sph"), samples, rate, format="NIST", subtype="PCM_16", endian="BIG"
+        )
         wav.unlink()
     an4(root=tmp_path, validation_speakers=0)
     utterance = manifest(tmp_path, "an4", "test")[0]
@@ -79,7 +81,9 @@ def test_sphere_files_are_read_as_they_are(tmp_path, tree, manifest):
 
 
 @pytest.mark.parametrize("archive", ["an4_sphere.tar.gz", "an4_raw.bigendian.tar.gz"])
-def test_an_archive_at_hand_is_unpacked_and_one_that_is_not_is_fetched(tmp_path, tree, server, archive, capsys):
+def test_an_archive_at_hand_is_unpacked_and_one_that_is_not_is_fetched(
+    tmp_path, tree, server, archive, capsys
+):
     (tmp_path / "packed").mkdir()
     with tarfile.open(tmp_path / archive, "w:gz") as out:
         out.add(tree(tmp_path / "packed"), "an4")
@@ -127,6 +131,10 @@ def test_the_real_corpus_is_split_by_speaker_with_both_sexes_in_validation(real,
 
 
 def test_the_real_transcripts_are_lower_case_words_and_single_letters(real, manifest):
-    texts = {u.audio.stem: u.text for split in ("train", "validation", "test") for u in manifest(real, "an4", split)}
+    texts = {
+        u.audio.stem: u.text
+        for split in ("train", "validation", "test")
+        for u in manifest(real, "an4", split)
+    }
     assert texts["an406-fcaw-b"] == "rubout g m e f three nine"
     assert set("".join(texts.values())) <= set("abcdefghijklmnopqrstuvwxyz' ")

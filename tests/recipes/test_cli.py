@@ -104,7 +104,10 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(capsys, argument, message):
     ("error", "message"),
     [
         (AsrError("bad\n  corpus"), "bad corpus"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.wav"), "x.wav: No space left on device"),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.wav"),
+            "x.wav: No space left on device",
+        ),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "x"), "x: Permission denied"),
         (OSError("odd"), "odd"),
     ],
@@ -133,9 +136,16 @@ def test_help_shows_the_docstring_and_every_key_with_its_default(capsys, flag):
     called, code, output = run(capsys, "count=3", flag)
     assert (called, code) == (None, 0)
     assert "Prepare a toy." in output.out
-    rows = dict(line.split(maxsplit=1) for line in output.out.partition("defaults:\n")[2].splitlines())
+    rows = dict(
+        line.split(maxsplit=1) for line in output.out.partition("defaults:\n")[2].splitlines()
+    )
     assert rows["parts"] == "[a,b]"
-    assert (rows["root"], rows["count"], rows["table"], rows["again"]) == ("data", "8", "-", "false")
+    assert (rows["root"], rows["count"], rows["table"], rows["again"]) == (
+        "data",
+        "8",
+        "-",
+        "false",
+    )
 
 
 def test_every_recipe_is_a_command_that_starts_without_torch():
@@ -148,12 +158,16 @@ def test_every_recipe_is_a_command_that_starts_without_torch():
         "    assert command(getattr(module, name), ['nonsense=1']) == 2\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("keys and their defaults") == len(RECIPES)
 
 
 def test_a_module_run_as_a_command_ends_with_the_exit_code():
-    done = subprocess.run([sys.executable, "-m", "recipes.folder"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "recipes.folder"], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "recipes.folder: give audio=FOLDER, table=FILE or both\n"

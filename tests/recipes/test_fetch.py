@@ -61,7 +61,9 @@ def test_a_download_goes_on_where_an_earlier_run_stopped(big, server, tmp_path):
     assert server.asked == [("/big.tar", "bytes=1000-")]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None
+)
 @given(drops=st.lists(st.integers(1, 300_000), max_size=3), ranges=st.booleans())
 def test_dropped_connections_are_taken_up_again(big, server, tmp_path, drops, ranges):
     (tmp_path / "big.tar").unlink(missing_ok=True)
@@ -94,7 +96,9 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(big, server, tmp_path):
 
 def test_a_server_that_always_drops_is_given_up_with_what_came_kept(big, server, tmp_path):
     server.drops = [1000, 0, 0]
-    with pytest.raises(RecipeError, match=r"dropped \(3 attempts in a row\); run again to go on") as caught:
+    with pytest.raises(
+        RecipeError, match=r"dropped \(3 attempts in a row\); run again to go on"
+    ) as caught:
         download(big, tmp_path / "big.tar", tries=3, pause=0)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "big.tar.partial").read_bytes() == BODY[:1000]
@@ -118,10 +122,14 @@ def test_a_wrong_checksum_names_file_both_sums_and_the_remedy(big, tmp_path):
     with pytest.raises(RecipeError) as caught:
         download(big, tmp_path / "big.tar", checksum=wrong)
     message = str(caught.value)
-    assert all(part in message for part in (str(tmp_path / "big.tar"), "0" * 64, SHA256[7:], "delete it"))
+    assert all(
+        part in message for part in (str(tmp_path / "big.tar"), "0" * 64, SHA256[7:], "delete it")
+    )
 
 
-def test_a_full_disk_says_how_much_is_needed_and_where_and_keeps_what_came(big, tmp_path, monkeypatch):
+def test_a_full_disk_says_how_much_is_needed_and_where_and_keeps_what_came(
+    big, tmp_path, monkeypatch
+):
     whole = Path.open
 
     def full_after_half(path, mode="r", *args, **kwargs):
@@ -137,7 +145,9 @@ def test_a_full_disk_says_how_much_is_needed_and_where_and_keeps_what_came(big, 
         return Full(file.detach())
 
     monkeypatch.setattr(Path, "open", full_after_half)
-    with pytest.raises(RecipeError, match=r"disk full: no room to hold big.tar; 1.0 MB needed, 0.5 MB there"):
+    with pytest.raises(
+        RecipeError, match=r"disk full: no room to hold big.tar; 1.0 MB needed, 0.5 MB there"
+    ):
         download(big, tmp_path / "big.tar")
     monkeypatch.undo()
     assert (tmp_path / "big.tar.partial").read_bytes() == BODY[: len(BODY) // 2]
@@ -147,7 +157,9 @@ def test_a_full_disk_says_how_much_is_needed_and_where_and_keeps_what_came(big, 
 def test_too_little_room_is_told_before_anything_is_fetched(big, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000))
-    with pytest.raises(RecipeError, match=f"{tmp_path}: disk full.* make room and run again, or set root="):
+    with pytest.raises(
+        RecipeError, match=f"{tmp_path}: disk full.* make room and run again, or set root="
+    ):
         download(big, tmp_path / "big.tar")
     assert not (tmp_path / "big.tar.partial").exists()
 
@@ -177,7 +189,9 @@ def test_an_archive_without_a_folder_of_its_own_becomes_the_folder(tmp_path):
     assert sorted(path.name for path in (tmp_path / "words").iterdir()) == ["list.txt", "yes"]
 
 
-@pytest.mark.parametrize("name", ["../evil", "Corpus/../../evil", "/tmp/evil", "..\\evil", "C:/evil"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "Corpus/../../evil", "/tmp/evil", "..\\evil", "C:/evil"]
+)
 @pytest.mark.parametrize("pack", [tar, packed_zip])
 def test_a_member_that_leads_outside_is_refused_by_name(tmp_path, pack, name):
     archive = pack(tmp_path / "a.pack", {"Corpus/1.txt": b"fine", name: b"evil"})
@@ -203,7 +217,11 @@ def test_a_cut_off_or_foreign_archive_is_damaged_and_leaves_no_folder(tmp_path, 
     if suffix == ".zip":
         packed_zip(archive, {"Corpus/1": os.urandom(5000)})
     else:
-        tar(archive, {"Corpus/1": os.urandom(5000)}, compression=suffix.removeprefix(".tar").lstrip("."))
+        tar(
+            archive,
+            {"Corpus/1": os.urandom(5000)},
+            compression=suffix.removeprefix(".tar").lstrip("."),
+        )
     whole = archive.read_bytes()
     for broken in (whole[:3000], b"<html>not found</html>", b""):
         archive.write_bytes(broken)
@@ -233,7 +251,9 @@ def test_an_interrupted_unpacking_is_not_taken_for_a_whole_one(tmp_path, monkeyp
     assert not (tmp_path / "Corpus").exists()
     monkeypatch.undo()
     (tmp_path / ".Corpus.unpacking" / "left").mkdir(parents=True)  # as after a power cut
-    assert sorted(path.name for path in unpack(archive, tmp_path / "Corpus", tree="Corpus").iterdir()) == [
+    assert sorted(
+        path.name for path in unpack(archive, tmp_path / "Corpus", tree="Corpus").iterdir()
+    ) == [
         "1",
         "2",
     ]
@@ -253,7 +273,9 @@ def test_a_full_disk_while_unpacking_is_one_line_and_leaves_no_folder(tmp_path, 
 def test_obtain_takes_the_folder_then_the_archive_then_the_network(server, tmp_path):
     body = tar(tmp_path / "packed", {"Corpus/1": b"1"}).read_bytes()
     server.files["/c/a.tar.gz"] = body
-    archive = Archive(f"{server.url}/c/", "a.tar.gz", "md5:" + hashlib.md5(body).hexdigest(), tree="Corpus")
+    archive = Archive(
+        f"{server.url}/c/", "a.tar.gz", "md5:" + hashlib.md5(body).hexdigest(), tree="Corpus"
+    )
     root = tmp_path / "data"
     assert (ensure_extracted(archive, root, root / "Corpus") / "1").read_bytes() == b"1"
     shutil.rmtree(root / "Corpus")

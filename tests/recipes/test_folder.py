@@ -46,7 +46,9 @@ def test_a_text_file_beside_each_recording_is_its_transcript(tmp_path, own, mani
 def test_folders_are_speakers_and_a_speaker_is_in_one_split(tmp_path, tone, manifest):
     for speaker in "abcdef":
         for i in range(3):
-            tone(tmp_path / "own" / speaker / f"{i}{speaker}.wav").with_suffix(".txt").write_text("yes")
+            tone(tmp_path / "own" / speaker / f"{i}{speaker}.wav").with_suffix(".txt").write_text(
+                "yes"
+            )
     folder(audio=tmp_path / "own", root=tmp_path)
     found = everything(manifest, tmp_path)
     assert {split for split, _ in found.values()} == {"train", "validation", "test"}
@@ -100,14 +102,26 @@ def test_common_voice_finds_its_clips_and_its_speakers(tmp_path, tone, manifest)
     own = tmp_path / "cv"
     tone(own / "clips" / "common_voice_en_1.mp3", 0.5)
     head = "client_id\tpath\tsentence_id\tsentence\tup_votes\n"
-    tabled(tmp_path, own, head + 'ab12\tcommon_voice_en_1.mp3\t9\t"Hello," he said.\t2\n', "validated.tsv")
+    tabled(
+        tmp_path,
+        own,
+        head + 'ab12\tcommon_voice_en_1.mp3\t9\t"Hello," he said.\t2\n',
+        "validated.tsv",
+    )
     ((_, utterance),) = everything(manifest, tmp_path).values()
     assert (utterance.text, utterance.speaker) == ("hello he said", "ab12")
 
 
 def test_split_offset_duration_and_speaker_columns_are_taken(tmp_path, own, manifest):
     rows = [
-        {"audio": "a.wav", "text": "yes", "speaker": 7, "split": "Dev", "offset": 0.1, "duration": "0.2"},
+        {
+            "audio": "a.wav",
+            "text": "yes",
+            "speaker": 7,
+            "split": "Dev",
+            "offset": 0.1,
+            "duration": "0.2",
+        },
         {"audio": "b.wav", "text": "no", "split": "test"},
         {"audio": "c.wav", "text": "go", "split": ""},
     ]
@@ -144,18 +158,30 @@ def test_rows_without_a_transcript_or_a_file_are_named(tmp_path, own, manifest):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("audio,words\na.wav,yes\n", r"no column for the text \(text, .*\); its columns: audio, words"),
+        (
+            "audio,words\na.wav,yes\n",
+            r"no column for the text \(text, .*\); its columns: audio, words",
+        ),
         (
             "recording,text\na.wav,yes\n",
             r"no column for the audio \(audio_filepath, .*; its columns: recording, text",
         ),
-        ("audio,text,offset\na.wav,yes,soon\n", r"line 2: offset 'soon' is not a number of seconds"),
-        ("audio,text,duration\na.wav,yes,-1\n", r"line 2: duration '-1' is not a number of seconds"),
+        (
+            "audio,text,offset\na.wav,yes,soon\n",
+            r"line 2: offset 'soon' is not a number of seconds",
+        ),
+        (
+            "audio,text,duration\na.wav,yes,-1\n",
+            r"line 2: duration '-1' is not a number of seconds",
+        ),
         ("audio,text,split\na.wav,yes,../../x\n", r"line 2: split '../../x': letters, digits"),
         ('{"audio": "a.wav", "text": "yes"}\n{"audio"\n', r"line 2: not JSON"),
         ('{"audio": "a.wav", "text": ' + "9" * 5000 + "}\n", r"line 1: not JSON that can be read"),
         ('{"audio": "a.wav", "text": "yes"}\n[]\n', r"line 2: not an object"),
-        ('audio,text\na.wav,yes\na.wav,"yes\na.wav,no\n', r"line 3: unexpected end of data; what begins with a quote"),
+        (
+            'audio,text\na.wav,yes\na.wav,"yes\na.wav,no\n',
+            r"line 3: unexpected end of data; what begins with a quote",
+        ),
         ('audio,text\na.wav,"yes" he said\n', r"line 2: .* and quotes inside it be doubled"),
         ("audio,text\n", r"no column|no recordings"),
         ("", r"no column|no recordings"),
@@ -174,7 +200,10 @@ def test_a_table_that_makes_no_sense_is_one_line_with_the_place(tmp_path, own, t
         ({}, "give audio=FOLDER, table=FILE or both"),
         ({"audio": "none"}, "audio=.*none: no such folder"),
         ({"table": "none"}, "table=.*none: cannot be read"),
-        ({"audio": "own", "validation": 0.5, "test": 0.5}, "must be 0 or more and leave some to train"),
+        (
+            {"audio": "own", "validation": 0.5, "test": 0.5},
+            "must be 0 or more and leave some to train",
+        ),
         ({"audio": "own", "name": "../x"}, "name=../x: letters"),
         ({"audio": "empty"}, "empty: no recordings in it"),
     ],
@@ -189,11 +218,22 @@ def test_settings_that_make_no_sense_are_one_line(tmp_path, own, options, messag
 shares = st.sampled_from([0.0, 0.1, 0.3])
 
 
-@given(st.lists(st.sampled_from(["", "ann", "bob", "cy", "dee"]), min_size=1, max_size=40), shares, shares)
-def test_drawn_splits_part_the_speakers_and_lose_nothing(tmp_path_factory, speakers, validation, test):
-    rows = [(Recording(tmp_path_factory.getbasetemp() / f"{i}.wav", "", s), "") for i, s in enumerate(speakers)]
+@given(
+    st.lists(st.sampled_from(["", "ann", "bob", "cy", "dee"]), min_size=1, max_size=40),
+    shares,
+    shares,
+)
+def test_drawn_splits_part_the_speakers_and_lose_nothing(
+    tmp_path_factory, speakers, validation, test
+):
+    rows = [
+        (Recording(tmp_path_factory.getbasetemp() / f"{i}.wav", "", s), "")
+        for i, s in enumerate(speakers)
+    ]
     splits = _drawn(rows, validation, test)
-    assert sorted(r.audio.name for found in splits.values() for r in found) == sorted(r.audio.name for r, _ in rows)
+    assert sorted(r.audio.name for found in splits.values() for r in found) == sorted(
+        r.audio.name for r, _ in rows
+    )
     assert splits["train"]
     assert ("validation" in splits) <= (validation > 0)
     where = {}

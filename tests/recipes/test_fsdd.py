@@ -24,10 +24,16 @@ def takes(utterances):
 
 def test_a_test_speaker_is_heard_in_no_other_split(tmp_path, recordings, manifest):
     fsdd(root=tmp_path)
-    train, validation, test = (manifest(tmp_path, "fsdd", s) for s in ("train", "validation", "test"))
+    train, validation, test = (
+        manifest(tmp_path, "fsdd", s) for s in ("train", "validation", "test")
+    )
     assert {u.speaker for u in test} == {"george"}
     assert {u.speaker for u in (*train, *validation)} == {"theo"}
-    assert (takes(train), takes(validation), takes(test)) == ({"5", "49"}, {"0", "4"}, {"0", "4", "5", "49"})
+    assert (takes(train), takes(validation), takes(test)) == (
+        {"5", "49"},
+        {"0", "4"},
+        {"0", "4", "5", "49"},
+    )
     assert {u.text for u in train} == {"zero", "seven"}
 
 

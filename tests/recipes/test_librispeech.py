@@ -37,12 +37,20 @@ def test_each_part_has_its_manifest_and_an_utterance_is_in_the_first_part_only(r
     assert names(manifest(root, "librispeech", "train-clean-100")) == ["19-1-0002", "27-3-0000"]
     (dev,) = manifest(root, "librispeech", "dev-clean")
     assert (dev.speaker, dev.text) == ("84", "he said it's 84")
-    assert re.search(r"^train-clean-100\t.*19-1-0001.flac\tduplicate$", (folder / "left_out.txt").read_text(), re.M)
+    assert re.search(
+        r"^train-clean-100\t.*19-1-0001.flac\tduplicate$",
+        (folder / "left_out.txt").read_text(),
+        re.M,
+    )
 
 
 def test_validation_speakers_are_in_no_train_part(root, manifest):
     librispeech(root=root, parts=list(TREE), validation_speakers=["19"])
-    assert names(manifest(root, "librispeech", "validation")) == ["19-1-0000", "19-1-0001", "19-1-0002"]
+    assert names(manifest(root, "librispeech", "validation")) == [
+        "19-1-0000",
+        "19-1-0001",
+        "19-1-0002",
+    ]
     assert names(manifest(root, "librispeech", "train-clean-5")) == ["26-2-0000"]
     assert names(manifest(root, "librispeech", "train-clean-100")) == ["27-3-0000"]
 
@@ -50,7 +58,9 @@ def test_validation_speakers_are_in_no_train_part(root, manifest):
 def test_an_unknown_speaker_or_part_is_named(root):
     with pytest.raises(RecipeError, match="validation_speakers: 84 not in the train parts"):
         librispeech(root=root, parts=list(TREE), validation_speakers=["84"])
-    with pytest.raises(RecipeError, match=r"parts: no part 'train-clean'; there are dev-clean, .*dev-clean-2"):
+    with pytest.raises(
+        RecipeError, match=r"parts: no part 'train-clean'; there are dev-clean, .*dev-clean-2"
+    ):
         librispeech(root=root, parts=["train-clean"])
     with pytest.raises(RecipeError, match=r"parts is empty; there are dev-clean, "):
         librispeech(root=root, parts=[])
@@ -61,13 +71,17 @@ def test_a_part_that_is_not_there_is_fetched_and_another_file_is_refused(tmp_pat
     assert command(librispeech, [f"root={tmp_path}", f"url={server.url}", "parts=dev-clean-2"]) == 2
     assert server.asked == [("/31/dev-clean-2.tar.gz", None)]
     message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith(f"recipes.librispeech: {tmp_path / 'dev-clean-2.tar.gz'}: wrong md5 checksum")
+    assert message.startswith(
+        f"recipes.librispeech: {tmp_path / 'dev-clean-2.tar.gz'}: wrong md5 checksum"
+    )
     assert MINI["dev-clean-2"].removeprefix("md5:") in message
 
 
 def test_every_part_has_a_checksum():
     for part in PARTS:
-        assert re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", MINI.get(part) or _recorded(part))
+        assert re.fullmatch(
+            r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", MINI.get(part) or _recorded(part)
+        )
 
 
 def test_the_real_parts_share_38_utterances_that_are_kept_once(shared, manifest, capsys):

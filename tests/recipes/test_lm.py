@@ -27,11 +27,26 @@ def unigrams(path):
     return {line.split("\t")[1] for line in section[: section.index("")]}
 
 
-def test_a_text_becomes_an_arpa_file_of_normalised_words_a_lexicon_and_a_report(text, tmp_path, capsys):
+def test_a_text_becomes_an_arpa_file_of_normalised_words_a_lexicon_and_a_report(
+    text, tmp_path, capsys
+):
     path = lm(text=[str(text)], order=3, root=tmp_path)
     assert path == tmp_path / "lm" / "some.arpa"
-    assert unigrams(path) == {"<unk>", "<s>", "</s>", "the", "cat", "sat", "dog", "too", "a", "cat's"}
-    assert (tmp_path / "lm" / "some.words").read_text().split() == sorted(unigrams(path) - {"<unk>", "<s>", "</s>"})
+    assert unigrams(path) == {
+        "<unk>",
+        "<s>",
+        "</s>",
+        "the",
+        "cat",
+        "sat",
+        "dog",
+        "too",
+        "a",
+        "cat's",
+    }
+    assert (tmp_path / "lm" / "some.words").read_text().split() == sorted(
+        unigrams(path) - {"<unk>", "<s>", "</s>"}
+    )
     said = " ".join(capsys.readouterr().out.split())
     assert "30, 100" in said
     assert "perplexity (1 in 20)" in said
@@ -40,7 +55,11 @@ def test_a_text_becomes_an_arpa_file_of_normalised_words_a_lexicon_and_a_report(
 def test_packed_texts_and_manifests_are_read_alike(text, tmp_path):
     packed, manifest = tmp_path / "packed.txt.gz", tmp_path / "train.jsonl"
     packed.write_bytes(gzip.compress(TEXT.encode()))
-    entries = [{"audio_filepath": "a.wav", "duration": 1.0, "text": line} for line in TEXT.splitlines() if line]
+    entries = [
+        {"audio_filepath": "a.wav", "duration": 1.0, "text": line}
+        for line in TEXT.splitlines()
+        if line
+    ]
     manifest.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     paths = [lm(text=[str(source)], root=tmp_path) for source in (text, packed, manifest)]
     assert len({path.read_text() for path in paths}) == 1

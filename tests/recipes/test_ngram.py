@@ -17,7 +17,9 @@ TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=6), min_size=1, max_
 def long_text(seed=0, sentences=400):
     """Sentences of a random walk over a few words, of all frequencies."""
     dice = np.random.default_rng(seed)
-    return [[f"w{int(k)}" for k in dice.zipf(1.6, dice.integers(1, 12)) % 50] for _ in range(sentences)]
+    return [
+        [f"w{int(k)}" for k in dice.zipf(1.6, dice.integers(1, 12)) % 50] for _ in range(sentences)
+    ]
 
 
 class ByTheBook:
@@ -83,7 +85,9 @@ def test_probabilities_are_those_of_the_formulas(text, order):
 
 
 @pytest.mark.parametrize("prune", [(), (0, 0, 1), (0, 1, 1, 2)])
-@pytest.mark.parametrize("history", [[], ["w1"], ["w1", "w2"], ["w3", "w1", "w1"], ["w9", "never seen", "w2"]])
+@pytest.mark.parametrize(
+    "history", [[], ["w1"], ["w1", "w2"], ["w3", "w1", "w1"], ["w9", "never seen", "w2"]]
+)
 def test_the_words_that_may_follow_share_a_probability_of_1(history, prune):
     model = estimate(long_text(), order=4, prune=prune)
     words = [word for word in model.words if word not in (BEGIN, END)]
@@ -122,13 +126,21 @@ def test_an_arpa_file_holds_the_counts_and_each_ngram_once(tmp_path):
     unigrams = lines[lines.index("\\1-grams:") + 1 : lines.index("\\2-grams:") - 1]
     bigrams = lines[lines.index("\\2-grams:") + 1 : lines.index("\\end\\") - 1]
     assert {line.split("\t")[1] for line in unigrams} == {*SPECIAL, "a", "b", "é"}
-    assert {line.split("\t")[1] for line in bigrams} == {"<s> a", "<s> b", "a b", "b </s>", "b é", "é </s>"}
+    assert {line.split("\t")[1] for line in bigrams} == {
+        "<s> a",
+        "<s> b",
+        "a b",
+        "b </s>",
+        "b é",
+        "é </s>",
+    }
     assert all(len(line.split("\t")) == 3 for line in unigrams)
     assert list(tmp_path.iterdir()) == [tmp_path / "lm.arpa"]
 
 
 @pytest.mark.parametrize(
-    ("text", "options"), [([[]], {}), ([["a"]], {"order": 0}), ([["a"]], {"order": 3, "prune": [0, 2, 1]})]
+    ("text", "options"),
+    [([[]], {}), ([["a"]], {"order": 0}), ([["a"]], {"order": 3, "prune": [0, 2, 1]})],
 )
 def test_what_makes_no_model_is_refused(text, options):
     with pytest.raises(RecipeError):

@@ -10,7 +10,9 @@ from recipes.fetch import RecipeError
 from recipes.prepare import Recording, by_hash, held_out, part_by_speaker, prepare, set_aside
 
 
-def test_a_manifest_holds_duration_normalised_text_speaker_and_a_relative_path(tmp_path, tone, manifest):
+def test_a_manifest_holds_duration_normalised_text_speaker_and_a_relative_path(
+    tmp_path, tone, manifest
+):
     wav = tone(tmp_path / "corpus" / "a.wav", 0.5, rate=8000)
     recordings = [Recording(wav, " Hello,  WORLD ", "ann")]
     folder = prepare("mine", lambda: {"train": recordings}, root=tmp_path, again=False)
@@ -19,7 +21,9 @@ def test_a_manifest_holds_duration_normalised_text_speaker_and_a_relative_path(t
     assert "../../corpus/a.wav" in (folder / "train.jsonl").read_text()
 
 
-def test_what_cannot_be_used_is_counted_in_the_table_and_named_with_the_reason(tmp_path, tone, manifest, capsys):
+def test_what_cannot_be_used_is_counted_in_the_table_and_named_with_the_reason(
+    tmp_path, tone, manifest, capsys
+):
     good = tone(tmp_path / "good.wav")
     (tmp_path / "empty.wav").touch()
     (tmp_path / "noise.wav").write_text("not audio")
@@ -35,7 +39,9 @@ def test_what_cannot_be_used_is_counted_in_the_table_and_named_with_the_reason(t
     folder = prepare("mine", lambda: {"train": recordings}, root=tmp_path, again=False)
     assert [utterance.text for utterance in manifest(tmp_path, "mine", "train")] == ["yes"]
     lines = [line.split("\t") for line in (folder / "left_out.txt").read_text().splitlines()]
-    assert [Path(path).name for _, path, _ in lines] == [recording.audio.name for recording in recordings[1:]]
+    assert [Path(path).name for _, path, _ in lines] == [
+        recording.audio.name for recording in recordings[1:]
+    ]
     reasons = [why for *_, why in lines]
     assert reasons[:2] == ["empty transcript: '...'", "empty transcript"]
     assert reasons[2] == "no such piece: 5.00 s to 0.10 s of 0.10 s"
@@ -54,13 +60,17 @@ def test_silence_that_is_meant_is_kept_with_an_empty_transcript(tmp_path, tone, 
 
 def test_a_split_of_which_nothing_can_be_used_is_an_error_that_names_the_list(tmp_path):
     recordings = [Recording(tmp_path / "missing.wav", "yes")]
-    with pytest.raises(RecipeError, match=r"train: no utterances: all 1 were left out, see .*left_out.txt"):
+    with pytest.raises(
+        RecipeError, match=r"train: no utterances: all 1 were left out, see .*left_out.txt"
+    ):
         prepare("mine", lambda: {"train": recordings}, root=tmp_path, again=False)
     with pytest.raises(RecipeError, match="train: no utterances: none found"):
         prepare("mine", lambda: {"train": []}, root=tmp_path, again=False)
 
 
-def test_a_second_run_with_the_same_options_does_nothing_but_print_the_table(tmp_path, tone, capsys):
+def test_a_second_run_with_the_same_options_does_nothing_but_print_the_table(
+    tmp_path, tone, capsys
+):
     recordings, calls = [Recording(tone(tmp_path / "a.wav"), "yes")], []
 
     def splits():
@@ -86,7 +96,13 @@ def test_a_second_run_with_the_same_options_does_nothing_but_print_the_table(tmp
 
 def test_other_options_leave_no_manifest_of_the_earlier_run_behind(tmp_path, tone):
     recording = Recording(tone(tmp_path / "a.wav"), "yes")
-    prepare("mine", lambda: {"train": [recording], "validation": [recording]}, root=tmp_path, again=False, n=1)
+    prepare(
+        "mine",
+        lambda: {"train": [recording], "validation": [recording]},
+        root=tmp_path,
+        again=False,
+        n=1,
+    )
     folder = prepare("mine", lambda: {"train": [recording]}, root=tmp_path, again=False, n=0)
     assert sorted(path.name for path in folder.iterdir()) == ["prepared.json", "train.jsonl"]
 
@@ -105,7 +121,9 @@ def test_an_interrupted_rewriting_is_not_taken_for_the_earlier_run(tmp_path, ton
     recordings = {"train": [Recording(tone(tmp_path / "a.wav"), "yes")]}
     prepare("mine", lambda: recordings, root=tmp_path, again=False)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("recipes.prepare.write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(
+            "recipes.prepare.write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         prepare("mine", lambda: recordings, root=tmp_path, again=True)
     calls = []
     prepare("mine", lambda: calls.append(1) or recordings, root=tmp_path, again=False)
@@ -116,7 +134,9 @@ speakers = st.lists(st.text("fmabc", min_size=1, max_size=4), unique=True, min_s
 
 
 @given(speakers, st.data())
-def test_speakers_set_aside_are_as_many_as_wanted_balanced_and_independent_of_the_order(names, data):
+def test_speakers_set_aside_are_as_many_as_wanted_balanced_and_independent_of_the_order(
+    names, data
+):
     count = data.draw(st.integers(0, len(names) - 1))
     recordings = [Recording(Path(f"{name}.wav"), "", speaker=name) for name in names]
     aside = set_aside(recordings, count, group=lambda name: name[0])
@@ -131,7 +151,9 @@ def test_speakers_set_aside_are_as_many_as_wanted_balanced_and_independent_of_th
 def test_all_speakers_or_a_negative_number_cannot_be_set_aside():
     recordings = [Recording(Path("a.wav"), "", speaker=name) for name in "ab"]
     for count in (2, -1):
-        with pytest.raises(RecipeError, match=f"validation_speakers={count}: of 2 training speakers"):
+        with pytest.raises(
+            RecipeError, match=f"validation_speakers={count}: of 2 training speakers"
+        ):
             set_aside(recordings, count)
 
 
@@ -151,4 +173,10 @@ def test_the_order_by_hash_depends_on_the_items_alone(items):
 
 
 def test_the_order_by_hash_is_the_same_on_every_machine():
-    assert by_hash(["fash", "fbbh", "fclc", "fejs", "mblb"]) == ["fbbh", "fejs", "fash", "fclc", "mblb"]
+    assert by_hash(["fash", "fbbh", "fclc", "fejs", "mblb"]) == [
+        "fbbh",
+        "fejs",
+        "fash",
+        "fclc",
+        "mblb",
+    ]

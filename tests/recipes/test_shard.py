@@ -15,8 +15,12 @@ def listed(utterances, tmp_path):
     return tmp_path / "corpus" / "dev.jsonl"
 
 
-def test_a_manifest_becomes_shards_with_a_manifest_in_another_order(listed, utterances, tmp_path, capsys):
-    assert command(shard, [f"manifest={listed}", f"out={tmp_path / 'out'}", f"hours={2 / 3600}"]) == 0
+def test_a_manifest_becomes_shards_with_a_manifest_in_another_order(
+    listed, utterances, tmp_path, capsys
+):
+    assert (
+        command(shard, [f"manifest={listed}", f"out={tmp_path / 'out'}", f"hours={2 / 3600}"]) == 0
+    )
     assert "6 utterances, 0.00 h in 3 shards, 0 left out" in capsys.readouterr().out
     found = read_manifest(tmp_path / "out" / "dev.jsonl")
     assert [u.text for u in found] != [u.text for u in utterances]
@@ -25,15 +29,21 @@ def test_a_manifest_becomes_shards_with_a_manifest_in_another_order(listed, utte
     )
 
 
-def test_shards_that_are_there_are_listed_from_a_disk_and_from_a_server(listed, tmp_path, server, capsys):
+def test_shards_that_are_there_are_listed_from_a_disk_and_from_a_server(
+    listed, tmp_path, server, capsys
+):
     shard(manifest=listed, out=tmp_path / "out")
     tar = tmp_path / "out" / "dev-00000.tar"
     server.files["/dev-00000.tar"] = tar.read_bytes()
-    expected = [(u.text, u.audio.first, u.audio.size) for u in read_manifest(tmp_path / "out" / "dev.jsonl")]
+    expected = [
+        (u.text, u.audio.first, u.audio.size) for u in read_manifest(tmp_path / "out" / "dev.jsonl")
+    ]
     for place in (tar, f"{server.url}/dev-00000.tar"):
         found = read_manifest(shard(tars=[str(place)], out=tmp_path / "listed", name="dev"))
         assert [(u.text, u.audio.first, u.audio.size) for u in found] == expected
-        assert [len(audio.load(u.audio)) for u in found] == [round(u.duration * 16_000) for u in found]
+        assert [len(audio.load(u.audio)) for u in found] == [
+            round(u.duration * 16_000) for u in found
+        ]
 
 
 def test_bad_input_gets_one_line(listed, utterances, tmp_path, capsys):

@@ -86,7 +86,9 @@ def test_both_versions_have_a_checksum(version):
 def test_the_real_words_are_split_by_speaker(shared, manifest):
     root = shared("speechcommands")
     speechcommands(root=root)
-    train, validation, test = (manifest(root, "speechcommands", s) for s in ("train", "validation", "test"))
+    train, validation, test = (
+        manifest(root, "speechcommands", s) for s in ("train", "validation", "test")
+    )
     assert [len(train), len(validation), len(test)] == [2253, 542, 482]
     heard = [{u.speaker for u in split} for split in (train, validation, test)]
     assert len(set.union(*heard)) == sum(map(len, heard)) == 176

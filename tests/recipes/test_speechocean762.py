@@ -33,7 +33,9 @@ def root(tree, tmp_path):
 
 def test_the_tables_become_manifests_with_training_speakers_set_aside(root, manifest):
     speechocean762(root=root, validation_speakers=1)
-    train, validation, test = (manifest(root, "speechocean762", s) for s in ("train", "validation", "test"))
+    train, validation, test = (
+        manifest(root, "speechocean762", s) for s in ("train", "validation", "test")
+    )
     assert [len(train), len(validation), len(test)] == [4, 2, 2]
     assert {u.speaker for u in train} | {u.speaker for u in validation} == {"0001", "0003", "0005"}
     assert {u.speaker for u in test} == {"0112"}
@@ -53,7 +55,9 @@ def test_it_is_fetched_and_unpacked_once(tree, tmp_path, server, manifest):
         out.add(tree, "speechocean762")
     server.files["/101/speechocean762.tar.gz"] = (tmp_path / "packed.tar.gz").read_bytes()
     for again in (False, False, True):
-        speechocean762(root=tmp_path / "data", url=f"{server.url}/101", validation_speakers=1, again=again)
+        speechocean762(
+            root=tmp_path / "data", url=f"{server.url}/101", validation_speakers=1, again=again
+        )
     assert len(server.asked) == 1
     assert len(manifest(tmp_path / "data", "speechocean762", "test")) == 2
 
@@ -61,7 +65,9 @@ def test_it_is_fetched_and_unpacked_once(tree, tmp_path, server, manifest):
 def test_the_real_corpus_is_split_by_speaker(shared, manifest):
     root = shared("speechocean762")
     speechocean762(root=root)
-    train, validation, test = (manifest(root, "speechocean762", s) for s in ("train", "validation", "test"))
+    train, validation, test = (
+        manifest(root, "speechocean762", s) for s in ("train", "validation", "test")
+    )
     assert [len(train), len(validation), len(test)] == [2300, 200, 500]
     heard = [{u.speaker for u in split} for split in (train, validation, test)]
     assert len(set.union(*heard)) == sum(map(len, heard)) == 150

@@ -31,7 +31,11 @@ def plan() -> dict[str, list[synthetic.Line]]:
 
 
 def utterances(root: Path) -> list[Utterance]:
-    return [u for part in PARTS for u in read_manifest(root / "manifests" / "synthetic" / f"{part}.jsonl")]
+    return [
+        u
+        for part in PARTS
+        for u in read_manifest(root / "manifests" / "synthetic" / f"{part}.jsonl")
+    ]
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -67,7 +71,9 @@ def test_a_second_run_touches_nothing(root):
 def test_an_interrupted_generation_is_not_taken_for_a_whole_one(root, tmp_path, monkeypatch):
     synthetic.synthetic(root=tmp_path, hours=HOURS)
     whole = contents(tmp_path)
-    monkeypatch.setattr(synthetic, "_speak_shard", lambda shard, folder: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        synthetic, "_speak_shard", lambda shard, folder: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         synthetic.synthetic(root=tmp_path, hours=HOURS, again=True)
     assert contents(tmp_path) == {}
@@ -105,7 +111,11 @@ def test_speakers_and_variants_of_a_part_are_heard_in_no_other(plan):
 
 def test_held_out_accents_are_known_from_training(plan):
     accents = {part: {line.speaker.split("+")[0] for line in lines} for part, lines in plan.items()}
-    assert accents["validation"] | accents["test"] <= accents["train"] == set(synthetic.ACCENTS.split())
+    assert (
+        accents["validation"] | accents["test"]
+        <= accents["train"]
+        == set(synthetic.ACCENTS.split())
+    )
 
 
 def test_no_sentence_of_more_than_three_words_is_in_two_parts(plan):
@@ -127,7 +137,12 @@ def test_an_hour_of_training_holds_every_word_of_the_grammar(plan):
 
 
 def test_every_rule_is_defined_and_used():
-    used = {name for choices in synthetic.RULES.values() for c in choices for name in re.findall(r"\{([^}]+)\}", c)}
+    used = {
+        name
+        for choices in synthetic.RULES.values()
+        for c in choices
+        for name in re.findall(r"\{([^}]+)\}", c)
+    }
     assert used | {"sentence"} == set(synthetic.RULES)
 
 
@@ -136,7 +151,9 @@ def test_espeak_knows_every_voice(part):
     for voice in synthetic.speakers(part):
         samples, rate = espeak.speak("one", voice)
         assert rate == 22_050 and samples.dtype == np.int16
-        assert 0.2 < len(samples) / rate < 1.5 and 1000 < np.abs(samples.astype(int)).max() < 32_767, voice
+        assert (
+            0.2 < len(samples) / rate < 1.5 and 1000 < np.abs(samples.astype(int)).max() < 32_767
+        ), voice
 
 
 def test_an_unknown_voice_is_named():
@@ -162,7 +179,9 @@ def test_a_process_that_fails_is_one_line_and_leaves_no_manifest(monkeypatch, tm
     assert contents(tmp_path) == {}
 
 
-@pytest.mark.parametrize("wrong", [{"hours": 0.0}, {"hours": float("nan")}, {"seed": -1}, {"workers": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"hours": 0.0}, {"hours": float("nan")}, {"seed": -1}, {"workers": -1}]
+)
 def test_settings_without_sense_are_refused(wrong, tmp_path):
     with pytest.raises(RecipeError, match=next(iter(wrong))):
         synthetic.synthetic(root=tmp_path, **wrong)

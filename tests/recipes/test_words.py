@@ -30,7 +30,18 @@ def model(build, tmp_path, monkeypatch):
         tokenizer = model.tokenizer
         log_probs = torch.full((1, 50, len(tokenizer) + 1), -9.0)
         log_probs[..., 0] = -0.5
-        spelled = {5: "y", 6: "e", 7: "s", 10: " ", 20: "n", 24: "o", 28: " ", 40: "y", 41: "e", 42: "s"}
+        spelled = {
+            5: "y",
+            6: "e",
+            7: "s",
+            10: " ",
+            20: "n",
+            24: "o",
+            28: " ",
+            40: "y",
+            41: "e",
+            42: "s",
+        }
         for frame, letter in spelled.items():
             log_probs[0, frame, :] = -9.0
             log_probs[0, frame, tokenizer.index(letter)] = -0.01 if frame < 40 else -2.0
@@ -41,7 +52,13 @@ def model(build, tmp_path, monkeypatch):
 
 
 def test_each_word_becomes_a_piece_of_the_recording(sentence, model, tmp_path, capsys):
-    arguments = [f"manifest={sentence}", f"checkpoint={model}", f"root={tmp_path}", "margin=0.02", "min_score=0.05"]
+    arguments = [
+        f"manifest={sentence}",
+        f"checkpoint={model}",
+        f"root={tmp_path}",
+        "margin=0.02",
+        "min_score=0.05",
+    ]
     assert command(words, arguments) == 0
     found = read_manifest(tmp_path / "manifests" / "talk_words" / "train.jsonl")
     assert [(u.text, u.offset, u.duration, u.speaker) for u in found] == [
@@ -49,15 +66,27 @@ def test_each_word_becomes_a_piece_of_the_recording(sentence, model, tmp_path, c
         ("no", pytest.approx(1.28), pytest.approx(0.24), "ann"),
         ("yes", pytest.approx(2.08), pytest.approx(0.16), "ann"),
     ]
-    assert len(audio.load(found[1].audio, offset=found[1].offset, duration=found[1].duration)) == 3840
+    assert (
+        len(audio.load(found[1].audio, offset=found[1].offset, duration=found[1].duration)) == 3840
+    )
     assert "3 words, 2 distinct, 1 speakers" in capsys.readouterr().out
 
 
-def test_words_that_are_not_wanted_not_sure_or_too_short_are_left_out(sentence, model, tmp_path, capsys):
-    arguments = [f"manifest={sentence}", f"checkpoint={model}", f"root={tmp_path}", "only=[yes]", "name=agreed"]
+def test_words_that_are_not_wanted_not_sure_or_too_short_are_left_out(
+    sentence, model, tmp_path, capsys
+):
+    arguments = [
+        f"manifest={sentence}",
+        f"checkpoint={model}",
+        f"root={tmp_path}",
+        "only=[yes]",
+        "name=agreed",
+    ]
     assert command(words, arguments) == 0
     assert "1 words, 1 distinct, 1 speakers, 0.00 h; 1 not sure:" in capsys.readouterr().out
-    assert [u.text for u in read_manifest(tmp_path / "manifests" / "agreed" / "train.jsonl")] == ["yes"]
+    assert [u.text for u in read_manifest(tmp_path / "manifests" / "agreed" / "train.jsonl")] == [
+        "yes"
+    ]
     assert command(words, [*arguments, "min_seconds=0.5"]) == 2
     assert "no word of it was found (2 too short)" in capsys.readouterr().err
 
@@ -67,7 +96,10 @@ def test_bad_input_gets_one_line(sentence, model, capsys):
         ([], "give manifest=FILE.jsonl"),
         ([f"manifest={sentence}", f"checkpoint={model}", "margin=-1"], "give margin >= 0"),
         ([f"manifest={sentence}", "checkpoint=none"], "none: no such model"),
-        ([f"manifest={sentence}", f"checkpoint={model}", "only=[maybe]"], "no word of it was found"),
+        (
+            [f"manifest={sentence}", f"checkpoint={model}", "only=[maybe]"],
+            "no word of it was found",
+        ),
     ):
         assert command(words, arguments) == 2
         error = capsys.readouterr().err

@@ -32,7 +32,9 @@ def ended(checkpoints, *, scores, mean, mode="min"):
     """A trainer whose checkpoints had those scores, and by whose validation the mean of their weights has its own."""
     keeper = Checkpoints(average=len(scores), monitor="val/wer", mode=mode)
     keeper.best_k_models = dict(zip(checkpoints, map(torch.tensor, scores), strict=False))
-    best = (min if mode == "min" else max)(keeper.best_k_models, key=keeper.best_k_models.get, default="")
+    best = (min if mode == "min" else max)(
+        keeper.best_k_models, key=keeper.best_k_models.get, default=""
+    )
     keeper.best_model_path, keeper.best_model_score = best, keeper.best_k_models.get(best)
 
     def validate(module, data, verbose):
@@ -53,15 +55,24 @@ def ended(checkpoints, *, scores, mean, mode="min"):
     return trainer
 
 
-@pytest.mark.parametrize(("mode", "mean"), [("min", 0.19), ("min", 0.4), ("max", 0.41), ("max", 0.2)])
-def test_the_mean_of_the_best_is_the_model_unless_validation_finds_it_worse_than_each(checkpoints, capsys, mode, mean):
+@pytest.mark.parametrize(
+    ("mode", "mean"), [("min", 0.19), ("min", 0.4), ("max", 0.41), ("max", 0.2)]
+)
+def test_the_mean_of_the_best_is_the_model_unless_validation_finds_it_worse_than_each(
+    checkpoints, capsys, mode, mean
+):
     module = Module()
-    found = load_final_weights(ended(checkpoints, scores=[0.3, 0.2, 0.4], mean=mean, mode=mode), module, None)
+    found = load_final_weights(
+        ended(checkpoints, scores=[0.3, 0.2, 0.4], mean=mean, mode=mode), module, None
+    )
     assert found == checkpoints
     assert module.weight.tolist() == [3.0, 3.0]
     assert module.count == 6
     assert module.score == "by validation"
-    assert f"val/wer {mean:.4f} with the mean of the 3 best checkpoints, those of 0." in capsys.readouterr().out
+    assert (
+        f"val/wer {mean:.4f} with the mean of the 3 best checkpoints, those of 0."
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,9 +81,9 @@ def test_the_mean_of_the_best_is_the_model_unless_validation_finds_it_worse_than
 )
 def test_where_it_does_the_best_one_is(checkpoints, scores, mode, mean, best):
     module = Module()
-    assert load_final_weights(ended(checkpoints, scores=scores, mean=mean, mode=mode), module, None) == [
-        checkpoints[best]
-    ]
+    assert load_final_weights(
+        ended(checkpoints, scores=scores, mean=mean, mode=mode), module, None
+    ) == [checkpoints[best]]
     assert module.weight.tolist() == [best + 1.0] * 2
     assert module.score == f"of checkpoint {best}"
 
@@ -105,5 +116,7 @@ def test_a_mean_is_taken_in_the_precision_of_the_weights(checkpoints):
 
 
 def test_no_checkpoint_at_all_is_no_number_to_average():
-    with pytest.raises(ConfigError, match=r"callbacks\.checkpoints\.average is 0; it must be at least 1"):
+    with pytest.raises(
+        ConfigError, match=r"callbacks\.checkpoints\.average is 0; it must be at least 1"
+    ):
         Checkpoints(average=0)

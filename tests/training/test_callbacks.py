@@ -12,7 +12,11 @@ from asr.training.callbacks import AtomicCheckpointIO, ProgressReport
 
 @pytest.fixture
 def trainer():
-    metrics = {"train/loss": torch.tensor(1.5), "val/wer": torch.tensor(0.25), "val/cer": torch.tensor(0.1)}
+    metrics = {
+        "train/loss": torch.tensor(1.5),
+        "val/wer": torch.tensor(0.25),
+        "val/cer": torch.tensor(0.1),
+    }
     return SimpleNamespace(
         global_step=50,
         estimated_stepping_batches=200,
@@ -31,7 +35,9 @@ def test_without_a_terminal_each_validation_is_a_line_that_says_how_long_is_left
     trainer.global_step = 50
     report.on_validation_end(trainer, None)
     line = capsys.readouterr().out
-    assert re.fullmatch(r"epoch 2/8  loss 1\.500  WER 25\.0%  CER 10\.0%  left \d:\d\d:\d\d\n", line)
+    assert re.fullmatch(
+        r"epoch 2/8  loss 1\.500  WER 25\.0%  CER 10\.0%  left \d:\d\d:\d\d\n", line
+    )
 
 
 def test_on_a_terminal_a_bar_follows_the_steps_and_goes_with_the_run(trainer, monkeypatch):

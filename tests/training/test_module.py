@@ -19,13 +19,17 @@ from asr.nn.losses import consistency_loss, ctc_loss
 from asr.text import Tokenizer
 from asr.training.module import CTCModule
 
-SILENT = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+SILENT = dict.fromkeys(
+    ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+)
 
 
 @pytest.fixture
 def recogniser(build):
     return CTCModule(
-        model=build(dropout=0.0), optimizer=torch.optim.SGD, scheduler=torch.optim.lr_scheduler.LRScheduler
+        model=build(dropout=0.0),
+        optimizer=torch.optim.SGD,
+        scheduler=torch.optim.lr_scheduler.LRScheduler,
     )
 
 
@@ -46,15 +50,24 @@ def test_the_loss_is_nats_for_each_character_of_the_batch(recogniser, batch):
 
 def test_accumulated_batches_make_the_step_of_one_batch_of_them_all(build, utterances):
     weights = []
-    for batches in ([[0, 1, 3], [4], [5]], [[0, 1, 3, 4, 5]]):  # the last but one has most of the labels
+    for batches in (
+        [[0, 1, 3], [4], [5]],
+        [[0, 1, 3, 4, 5]],
+    ):  # the last but one has most of the labels
         module = CTCModule(
             model=build(dropout=0.0),
             optimizer=partial(torch.optim.SGD, lr=0.1),
-            scheduler=lambda optimizer, steps: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0),
+            scheduler=lambda optimizer, steps: torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda _: 1.0
+            ),
         )
         dataset = SpeechDataset(keep_all(utterances, Tokenizer.english()).examples)
-        loader = DataLoader(dataset, batch_size=None, sampler=[[(i, 0) for i in items] for items in batches])
-        trainer = Trainer(max_epochs=1, accelerator="cpu", accumulate_grad_batches=len(batches), **SILENT)
+        loader = DataLoader(
+            dataset, batch_size=None, sampler=[[(i, 0) for i in items] for items in batches]
+        )
+        trainer = Trainer(
+            max_epochs=1, accelerator="cpu", accumulate_grad_batches=len(batches), **SILENT
+        )
         trainer.fit(module, loader)
         assert trainer.global_step == 1
         weights.append([p.detach() for p in module.model.parameters()])
@@ -69,11 +82,15 @@ def test_float16_clips_the_gradient_of_the_loss_not_of_the_scaled_loss(build, ut
         module = CTCModule(
             model=build(dropout=0.0),
             optimizer=partial(torch.optim.AdamW, lr=1e-3, fused=True),
-            scheduler=lambda optimizer, steps: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0),
+            scheduler=lambda optimizer, steps: torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda _: 1.0
+            ),
         )
         dataset = SpeechDataset(keep_all(utterances, Tokenizer.english()).examples)
         loader = DataLoader(dataset, batch_size=None, sampler=[[(0, 0), (1, 0)]])
-        trainer = Trainer(max_epochs=1, accelerator="cpu", log_every_n_steps=1, **SILENT, **settings)
+        trainer = Trainer(
+            max_epochs=1, accelerator="cpu", log_every_n_steps=1, **SILENT, **settings
+        )
         trainer.fit(module, loader)
         assert trainer.optimizers[0].defaults["fused"] is not bool(settings)
         norms.append(trainer.logged_metrics["train/grad_norm"].item())
@@ -84,7 +101,9 @@ def test_only_steps_that_are_written_say_what_is_in_them(build, utterances):
     module = CTCModule(
         model=build(dropout=0.0),
         optimizer=torch.optim.SGD,
-        scheduler=lambda optimizer, steps: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0),
+        scheduler=lambda optimizer, steps: torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda _: 1.0
+        ),
     )
     said = []
     module.log_dict = lambda values, **_: said.append((module.trainer.global_step, *values))
@@ -95,11 +114,15 @@ def test_only_steps_that_are_written_say_what_is_in_them(build, utterances):
     assert said == [(step, *names) for step in (2, 5) for names in per_step]
 
 
-def test_validation_finds_how_far_words_reach_beyond_their_tokens(recogniser, sound, tmp_path, monkeypatch):
+def test_validation_finds_how_far_words_reach_beyond_their_tokens(
+    recogniser, sound, tmp_path, monkeypatch
+):
     noise = 1e-4 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
     noise[8_000:24_000] += sound(1.0)  # speech from 0.5 to 1.5 s
     soundfile.write(tmp_path / "a.wav", noise, 16_000)
-    dataset = SpeechDataset(keep_all([Utterance(tmp_path / "a.wav", 2.0, "a b")], Tokenizer.english()).examples)
+    dataset = SpeechDataset(
+        keep_all([Utterance(tmp_path / "a.wav", 2.0, "a b")], Tokenizer.english()).examples
+    )
     monkeypatch.setattr(recogniser, "_spread", lambda: 1)
     words = (Word("a", 0.72, 0.8, 1.0), Word("b", 1.2, 1.4, 1.0))
     recogniser.decode = lambda emissions, tokenizer: [Hypothesis("a b", 0.0, words)]
@@ -110,8 +133,12 @@ def test_validation_finds_how_far_words_reach_beyond_their_tokens(recogniser, so
     assert recogniser.model.boundary_offsets.tail == pytest.approx(0.1, abs=0.05)
 
 
-def test_an_utterance_whose_labels_cannot_fit_is_named_and_leaves_the_loss_finite(recogniser, batch):
-    crowded = replace(batch, frames_needed=torch.tensor([10_000, *batch.frames_needed.tolist()[1:]]))
+def test_an_utterance_whose_labels_cannot_fit_is_named_and_leaves_the_loss_finite(
+    recogniser, batch
+):
+    crowded = replace(
+        batch, frames_needed=torch.tensor([10_000, *batch.frames_needed.tolist()[1:]])
+    )
     loss = recogniser._nats(crowded, recogniser.model(batch.waveforms, batch.lengths))
     loss.backward()
     assert loss.isfinite()
@@ -141,7 +168,9 @@ def test_intermediate_layers_have_their_share_of_the_loss(build, batch):
         for said in (emissions.log_probs, *emissions.intermediate)
     )
     assert len({said.item() for said in (last, first, second)}) == 3
-    torch.testing.assert_close(module.training_step(batch, 0), 0.7 * last + 0.3 * (first + second) / 2)
+    torch.testing.assert_close(
+        module.training_step(batch, 0), 0.7 * last + 0.3 * (first + second) / 2
+    )
 
 
 def test_with_consistency_a_step_sees_two_views_and_adds_their_disagreement(build, batch):

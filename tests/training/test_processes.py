@@ -21,13 +21,25 @@ from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
 from asr.training.module import CTCModule
 
-ENCODER = {"_target_": "asr.nn.encoder.Encoder", "channels": 4, "hidden_size": 12, "num_layers": 1, "dropout": 0.0}
+ENCODER = {
+    "_target_": "asr.nn.encoder.Encoder",
+    "channels": 4,
+    "hidden_size": 12,
+    "num_layers": 1,
+    "dropout": 0.0,
+}
 
 
 def recogniser() -> CTCModule:
     torch.manual_seed(0)
-    model = CTCModel(features={"_target_": "asr.nn.features.LogMel"}, encoder=ENCODER, tokenizer=Tokenizer.english())
-    module = CTCModule(model=model, optimizer=torch.optim.SGD, scheduler=torch.optim.lr_scheduler.LRScheduler)
+    model = CTCModel(
+        features={"_target_": "asr.nn.features.LogMel"},
+        encoder=ENCODER,
+        tokenizer=Tokenizer.english(),
+    )
+    module = CTCModule(
+        model=model, optimizer=torch.optim.SGD, scheduler=torch.optim.lr_scheduler.LRScheduler
+    )
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
     return module
 
@@ -36,7 +48,9 @@ def examples(utterances: list[Utterance]) -> SpeechDataset:
     return SpeechDataset(keep_all(utterances, Tokenizer.english()).examples)
 
 
-def trained(dataset: SpeechDataset, batches: list[list[list[int]]]) -> tuple[list[float], list[torch.Tensor]]:
+def trained(
+    dataset: SpeechDataset, batches: list[list[list[int]]]
+) -> tuple[list[float], list[torch.Tensor]]:
     """Losses and weights after a step of gradient descent for each of `batches`, of which a process takes its own."""
     module, losses = recogniser(), []
     parameters = list(module.model.parameters())
@@ -60,7 +74,9 @@ def trained(dataset: SpeechDataset, batches: list[list[list[int]]]) -> tuple[lis
     return losses, [p.detach() for p in parameters]
 
 
-def in_process(rank: int, port: int, dataset: SpeechDataset, batches: list[list[list[int]]], out: str) -> None:
+def in_process(
+    rank: int, port: int, dataset: SpeechDataset, batches: list[list[list[int]]], out: str
+) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     found = trained(dataset, batches)
@@ -109,11 +125,28 @@ def test_an_epoch_is_shared_out_whole_evenly_and_at_like_cost(world: int) -> Non
 
 def test_a_run_by_two_processes_scores_every_utterance_once(corpus: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "asr.train", f"data.root={corpus}", f"dir={folder}", "data.workers=0"]
-    command += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1", "data.limit=30"]
+    command = [
+        sys.executable,
+        "-m",
+        "asr.train",
+        f"data.root={corpus}",
+        f"dir={folder}",
+        "data.workers=0",
+    ]
+    command += [
+        "trainer=ddp",
+        "trainer.accelerator=cpu",
+        "trainer.devices=2",
+        "trainer.max_epochs=1",
+        "data.limit=30",
+    ]
     command += ["model.hidden_size=16", "model.num_layers=1", "callbacks.plots=null", "logger=csv"]
     finished = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count("M parameters") == 1
@@ -126,11 +159,27 @@ def test_a_run_by_two_processes_scores_every_utterance_once(corpus: Path, tmp_pa
 
 
 def test_a_process_that_dies_ends_the_run_with_a_line(corpus: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "asr.train", f"data.root={corpus}", f"dir={tmp_path / 'run'}", "data.workers=0"]
-    command += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1000"]
+    command = [
+        sys.executable,
+        "-m",
+        "asr.train",
+        f"data.root={corpus}",
+        f"dir={tmp_path / 'run'}",
+        "data.workers=0",
+    ]
+    command += [
+        "trainer=ddp",
+        "trainer.accelerator=cpu",
+        "trainer.devices=2",
+        "trainer.max_epochs=1000",
+    ]
     command += ["model.hidden_size=16", "model.num_layers=1", "callbacks.plots=null", "logger=csv"]
     run = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
     for _ in range(1200):
@@ -139,7 +188,9 @@ def test_a_process_that_dies_ends_the_run_with_a_line(corpus: Path, tmp_path: Pa
         time.sleep(0.1)
     assert checkpoint.exists()
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-    (other,) = [pid for pid in children if b"asr.train" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (other,) = [
+        pid for pid in children if b"asr.train" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     os.kill(int(other), signal.SIGKILL)
     complaint = run.communicate(timeout=60)[1]
     assert run.returncode == 2, complaint

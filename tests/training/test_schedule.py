@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from asr.training.schedule import noam, one_cycle, warmup_cosine
 
-SCHEDULES = [partial(one_cycle, warmup=0.2, start=0.1, end=0.01), partial(warmup_cosine, warmup_steps=20, end=0.01)]
+SCHEDULES = [
+    partial(one_cycle, warmup=0.2, start=0.1, end=0.01),
+    partial(warmup_cosine, warmup_steps=20, end=0.01),
+]
 
 
 def rates(make, steps, total):
