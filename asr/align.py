@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from asr.config import launch as quick
 from asr.errors import AsrError, AudioError, ConfigError, TextError
-from asr.validation import as_text, checked
+from asr.validation import check_number
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -64,9 +64,7 @@ def align(arguments: list[str]) -> None:
         )
     labels = _labels(recordings)
     targets = (
-        _targets(Path(as_text("out", cfg.out)), recordings, labels, form.suffix)
-        if cfg.out is not None
-        else None
+        _targets(Path(cfg.out), recordings, labels, form.suffix) if cfg.out is not None else None
     )
     for failure in failures:
         print(f"asr.align: {failure}", file=sys.stderr)
@@ -105,7 +103,7 @@ def _format(cfg: "DictConfig") -> "Format":
         raise ConfigError(
             "unit=characters makes no subtitles; ctm can list characters, textgrid and json have both"
         )
-    checked("min_score", cfg.min_score, least=0, most=1)
+    check_number("min_score", cfg.min_score, ge=0, le=1)
     if cfg.text is not None:  # +text=... and the like, which the command line takes to Hydra
         raise ConfigError("text must be given as text=...")
     return (
@@ -146,7 +144,7 @@ def _recordings(
             raise ConfigError(
                 "manifest names recordings and texts of its own; give either it or those"
             )
-        utterances = read_manifest(as_text("manifest", manifest))
+        utterances = read_manifest(manifest)
         return [
             AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration)
             for u in utterances

@@ -16,7 +16,7 @@ from asr.audio import SAMPLE_RATE
 from asr.config import app as cli
 from asr.data.manifest import read_manifests
 from asr.evaluation.plots import plot_features, save_figure
-from asr.validation import count
+from asr.validation import check_integer
 
 
 def preview(cfg: DictConfig) -> list[Path]:
@@ -25,7 +25,7 @@ def preview(cfg: DictConfig) -> list[Path]:
     Raises ConfigError for settings that make no sense, ManifestError and AudioError for data that cannot be read.
     """
     for name in ("count", "views"):
-        count(name, cfg[name], least=1)
+        check_integer(name, cfg[name], ge=1)
     cli.make_corpus(cfg.data)
     augment, masks = (
         cli.augmentation(cfg.augment),

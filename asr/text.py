@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from asr.errors import TextError
-from asr.validation import count
+from asr.validation import check_integer
 
 BLANK = 0  # index of CTC's blank; labels count from 1
 BAR = "|"  # the space in a language model of characters, for ARPA parts its entries by white space
@@ -107,7 +107,7 @@ class Tokenizer:
         """
         texts = [normalize(text) for text in texts]
         characters = cls.from_texts(texts).tokens
-        if size is not None and count("tokenizer.size", size, least=1) <= len(characters):
+        if size is not None and check_integer("size", size, ge=1) <= len(characters):
             raise TextError(
                 f"tokenizer.size is {size}; the {len(characters)} characters and the blank need more"
             )

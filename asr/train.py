@@ -32,7 +32,7 @@ from asr.training.callbacks import AtomicCheckpointIO
 from asr.training.data import SpeechData
 from asr.training.fit import fit
 from asr.training.module import SCORES, CTCModule
-from asr.validation import as_text, count
+from asr.validation import check_integer
 
 # Lightning's advice that does not apply: batches come whole from the workers, runs may be short, and go on in place,
 # in the middle of an epoch too; a batch of which nothing could be read is passed over; DDP keeps nodes of the graph;
@@ -118,10 +118,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _check_numbers(cfg: DictConfig) -> None:
-    count("seed", cfg.seed, least=0, most=2**32 - 1)
+    check_integer("seed", cfg.seed, ge=0, le=2**32 - 1)
     for name in ("max_epochs", "accumulate_grad_batches"):
         if cfg.trainer.get(name) is not None:
-            count(f"trainer.{name}", cfg.trainer[name], least=1)
+            check_integer(f"trainer.{name}", cfg.trainer[name], ge=1)
 
 
 def _quieten() -> None:
@@ -160,7 +160,7 @@ def _model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
         tokenizer = tokenizer(utterance.text for utterance in utterances)
     model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
     if cfg.init is not None:
-        path = Path(as_text("init", cfg.init))
+        path = Path(cfg.init)
         trained = CTCModel.load(path)
         try:
             model.init_from(trained)
@@ -254,7 +254,7 @@ def _trainer(cfg: DictConfig) -> Trainer:
             )
     for name, logger in cfg.logger.items():
         if isinstance(logger, DictConfig) and logger.get("name") is not None:
-            as_text(f"logger.{name}.name", logger.name)
+            logger.name
     loggers = [
         cli.instantiate(f"logger.{name}", one)
         for name, one in cfg.logger.items()

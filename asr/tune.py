@@ -31,7 +31,7 @@ from asr.evaluation.plots import plot_tuning_surface, save_figure
 from asr.evaluation.wer import ScoredUtterance, score_utterance, sum_scores, word_correctness
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
-from asr.validation import count, interval
+from asr.validation import check_integer, check_interval
 
 Point = tuple[float, float]  # lm_weight, word_score
 
@@ -91,8 +91,11 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     beam = cli.instantiate("decoder", cfg.decoder)
     if not isinstance(beam, BeamDecoder):
         raise ConfigError("decoder: only a beam search has weights to tune; take decoder=beam")
-    points, rounds = count("points", cfg.points, least=1), count("rounds", cfg.rounds, least=0)
-    bounds = [interval(name, cfg[name]) for name in ("lm_weight", "word_score")]
+    points, rounds = (
+        check_integer("points", cfg.points, ge=1),
+        check_integer("rounds", cfg.rounds, ge=0),
+    )
+    bounds = [check_interval(name, cfg[name]) for name in ("lm_weight", "word_score")]
     if beam.lm is None:
         bounds[0] = (0.0, 0.0)
     model = CTCModel.load(cfg.checkpoint, device=cfg.device)

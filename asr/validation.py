@@ -1,88 +1,77 @@
-"""Settings that are numbers, and the bounds that they must keep; settings that are text."""
+"""Check the arguments of constructors. Each function returns the value or raises ValueError."""
 
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from asr.errors import ConfigError
-
-N = TypeVar("N", int, float)
+Number = TypeVar("Number", int, float)
 
 
-def checked(
+def check_number(
     name: str,
-    value: N,
+    value: Number,
     *,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    most: float = math.inf,
-    below: float = math.inf,
-) -> N:
-    """The value of a setting. Raises ConfigError, naming it, for one out of bounds and for what is no number (NaN)."""
-    told = (("at least", least), ("above", above), ("at most", most), ("below", below))
-    wanted = (
-        " and ".join(f"{word} {bound:g}" for word, bound in told if math.isfinite(bound))
-        or "a number"
-    )
+    ge: float = -math.inf,
+    gt: float = -math.inf,
+    le: float = math.inf,
+    lt: float = math.inf,
+) -> Number:
+    """Return a finite number within bounds.
+
+    Raises:
+        ValueError: If the value is not a finite number or is out of bounds.
+    """
+    bounds = ((">=", ge), (">", gt), ("<=", le), ("<", lt))
+    wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if math.isfinite(bound))
     is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not (least <= value <= most and above < value < below):
-        raise ConfigError(f"{name} is {value!r}; it must be {wanted}")
+    if not is_number or not (ge <= value <= le and gt < value < lt):
+        raise ValueError(f"{name} must be {wanted or 'a number'}, got {value!r}")
     return value
 
 
-def count(name: str, value: int, *, least: int, most: float = math.inf) -> int:
-    """The value of a setting that is a whole number. Raises ConfigError as `checked`, and for a fraction."""
-    if not isinstance(checked(name, value, least=least, most=most), Integral):
-        raise ConfigError(f"{name} is {value!r}; it must be a whole number")
+def check_integer(name: str, value: int, *, ge: float, le: float = math.inf) -> int:
+    """Return an integer within bounds.
+
+    Raises:
+        ValueError: If the value is not an integer or is out of bounds.
+    """
+    if not isinstance(check_number(name, value, ge=ge, le=le), Integral):
+        raise ValueError(f"{name} must be an integer, got {value!r}")
     return value
 
 
-def numbers(
+def check_numbers(
     name: str,
     values: Sequence[float],
     *,
     size: int | None = None,
     wanted: str = "a list of numbers",
-    **bounds: float,
+    gt: float = -math.inf,
 ) -> tuple[float, ...]:
-    """The values of a setting that lists numbers, `size` of them if that is given, each within bounds.
+    """Return a tuple of finite numbers above a bound.
 
-    Raises ConfigError, which says what is `wanted`, for what is no such list, and as `checked` for one of its values.
+    Raises:
+        ValueError: If the values are not a list of `size` numbers; the message says what is `wanted`.
     """
     if (
-        not isinstance(values, Sequence)
-        or isinstance(values, str)
+        isinstance(values, str)
+        or not isinstance(values, Sequence)
         or size not in (None, len(values))
     ):
         shown = list(values) if isinstance(values, tuple) else values
-        raise ConfigError(f"{name} is {shown!r}; it must be {wanted}")
-    return tuple(checked(name, value, **bounds) for value in values)
+        raise ValueError(f"{name} must be {wanted}, got {shown!r}")
+    return tuple(check_number(name, value, gt=gt) for value in values)
 
 
-def interval(name: str, bounds: Sequence[float]) -> tuple[float, float]:
-    """Two numbers. Raises ConfigError, naming the setting, for others, and where the second is the lower one."""
-    wanted = "two numbers, the lower one first"
-    low, high = numbers(name, bounds, size=2, wanted=wanted)
+def check_interval(name: str, bounds: Sequence[float]) -> tuple[float, float]:
+    """Return two numbers in ascending order.
+
+    Raises:
+        ValueError: If there are not two numbers, or the second is smaller.
+    """
+    wanted = "two numbers in ascending order"
+    low, high = check_numbers(name, bounds, size=2, wanted=wanted)
     if low > high:
-        raise ConfigError(f"{name} is {[low, high]}; it must be {wanted}")
+        raise ValueError(f"{name} must be {wanted}, got {[low, high]}")
     return low, high
-
-
-def as_text(name: str, value: Any) -> str:
-    """A setting that is text. Raises ConfigError for what is read as something else, as 2026_11_26, a number."""
-    if isinstance(value, str | Path):
-        return str(value)
-    hint = (
-        f"; what looks like a number takes quotes in quotes: \"{name}='...'\""
-        if isinstance(value, Real)
-        else ""
-    )
-    raise ConfigError(f"{name} is {value!r}; it must be text{hint}")
-
-
-def as_texts(name: str, value: Any) -> list[str]:
-    """A setting that is a text or a list of them. Raises ConfigError as `as_text`."""
-    several = isinstance(value, Sequence) and not isinstance(value, str)
-    return [as_text(name, one) for one in value] if several else [as_text(name, value)]

@@ -10,7 +10,7 @@ from scipy import fft
 from asr import audio
 from asr.audio import SAMPLE_RATE
 from asr.errors import ConfigError
-from asr.validation import checked, interval, numbers
+from asr.validation import check_interval, check_number, check_numbers
 
 Augment = Callable[
     [np.ndarray, np.random.Generator], np.ndarray
@@ -39,7 +39,7 @@ class Speed:
     """Speed perturbation: play a waveform faster or slower, pitch and formants with it (Ko et al. 2015)."""
 
     def __init__(self, *, factors: Sequence[float] = (0.9, 1.0, 1.1)) -> None:
-        self.factors = numbers("augment.speed.factors", factors, above=0)
+        self.factors = check_numbers("factors", factors, gt=0)
         if not self.factors:
             raise ConfigError(
                 "augment.speed.factors is empty; augment.speed=null leaves speeds as they are"
@@ -98,7 +98,7 @@ class Noise:
         snr_db: tuple[float, float] = (0.0, 30.0),
     ) -> None:
         self.probability = _probability("noise", probability)
-        self.snr_db = interval("augment.noise.snr_db", snr_db)
+        self.snr_db = check_interval("snr_db", snr_db)
         self.files = _recordings("noise", folder) if folder is not None and probability else ()
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -150,7 +150,7 @@ class Gain:
 
     def __init__(self, *, probability: float, db: tuple[float, float] = (-12.0, 6.0)) -> None:
         self.probability = _probability("gain", probability)
-        self.db = interval("augment.gain.db", db)
+        self.db = check_interval("db", db)
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A waveform (S,) at another level, (S,)."""
@@ -178,7 +178,7 @@ class NarrowBand:
 
 
 def _probability(name: str, value: float) -> float:
-    return checked(f"augment.{name}.probability", value, least=0, most=1)
+    return check_number("probability", value, ge=0, le=1)
 
 
 def _recordings(name: str, folder: str | Path) -> tuple[tuple[Path, float], ...]:

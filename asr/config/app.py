@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from asr.errors import AsrError, ConfigError, PeerError
-from asr.validation import as_text, as_texts
 
 if TYPE_CHECKING:
     from asr.audio.augment import Chain
@@ -144,13 +143,12 @@ def instantiate(name: str, settings: Any, **others: Any) -> Any:
         )
     try:
         return instantiate(settings, **others)
-    except (
-        HydraException,
-        TypeError,
-    ) as error:  # a TypeError of Hydra's own: those of the class come in its exception
-        if isinstance(_user_error(error), AsrError):  # which says what it is about
+    except (HydraException, TypeError) as error:
+        if isinstance(_user_error(error), AsrError):
             raise
-        raise ConfigError(f"{name}: {error.__cause__ or error}") from error
+        cause = error.__cause__ or error
+        dot = "." if isinstance(cause, ValueError) else ": "  # a constructor names its own argument
+        raise ConfigError(f"{name}{dot}{cause}") from error
 
 
 def _with_files(overrides: list[str]) -> list[str]:
@@ -208,6 +206,24 @@ def _check_kind(name: str, value: Any, default: Any) -> None:
         raise ConfigError(f"{name} is {value!r}; it must be true or false")
     if isinstance(default, str):
         (as_texts if name in MANIFESTS else as_text)(name, value)
+
+
+def as_text(name: str, value: Any) -> str:
+    """Return a setting that is text. Raises ConfigError for a number, a list or a mapping."""
+    if isinstance(value, str | Path):
+        return str(value)
+    hint = (
+        f"; quote it twice if it is text: \"{name}='...'\""
+        if isinstance(value, int | float)
+        else ""
+    )
+    raise ConfigError(f"{name} must be text, got {value!r}{hint}")
+
+
+def as_texts(name: str, value: Any) -> list[str]:
+    """Return a setting that is a text or a list of texts."""
+    several = OmegaConf.is_list(value) or isinstance(value, list | tuple)
+    return [as_text(name, one) for one in value] if several else [as_text(name, value)]
 
 
 def _yaml(name: str) -> dict[str, Any]:

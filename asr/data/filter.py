@@ -11,7 +11,7 @@ from typing import Literal
 from asr.data.manifest import Utterance
 from asr.errors import TextError
 from asr.text import Tokenizer, normalize
-from asr.validation import checked
+from asr.validation import check_number
 
 OnUnknown = Literal["error", "drop"]
 
@@ -78,11 +78,11 @@ def filter_utterances(
     the tokenizer lacks: "error" raises TextError that names the utterance, "drop" leaves the character out and counts.
     Raises ConfigError for a bound that is neither None nor a number.
     """
-    shortest = 0.0 if min_seconds is None else checked("data.min_seconds", min_seconds)
+    shortest = 0.0 if min_seconds is None else check_number("min_seconds", min_seconds)
     longest = (
         math.inf
         if max_seconds is None or max_seconds == math.inf
-        else checked("data.max_seconds", max_seconds)
+        else check_number("max_seconds", max_seconds)
     )
     examples, left_out, dropped = [], [], Counter[str]()
     for utterance in utterances:

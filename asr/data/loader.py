@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from asr.data.dataset import Batch, SpeechDataset
 from asr.data.sampler import BucketSampler
 from asr.errors import WorkerError
-from asr.validation import count
+from asr.validation import check_integer
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ class Loader(DataLoader):
             dataset,
             batch_size=None,
             sampler=sampler,
-            num_workers=count("data.workers", workers, least=0),
+            num_workers=check_integer("workers", workers, ge=0),
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
             worker_init_fn=_leave_interrupts,

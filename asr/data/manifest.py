@@ -11,7 +11,7 @@ from typing import Any
 from asr.audio.remote import ByteRange, is_url, read_ranges
 from asr.errors import ManifestError
 from asr.files import atomic_write
-from asr.validation import count
+from asr.validation import check_integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def read_manifests(
     Raises ManifestError as `read_manifest` and where no manifest is named, ConfigError for a limit below 1.
     """
     if limit is not None:
-        count("data.limit", limit, least=1)
+        check_integer("limit", limit, ge=1)
     several = [paths] if isinstance(paths, str | Path) else list(paths or ())
     if not several:
         raise ManifestError("no manifest is named; give one, as data.train=path/to/train.jsonl")

@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from asr.errors import ConfigError
-from asr.validation import checked
+from asr.validation import check_number
 
 
 class BucketSampler(Sampler[list[tuple[int, int]]]):
@@ -32,7 +32,7 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         if not len(durations):
             raise ConfigError("there is no utterance to make batches of")
         self.durations = np.asarray(durations, dtype=np.float64)
-        self.batch_seconds = checked("data.batch_seconds", batch_seconds, above=0)
+        self.batch_seconds = check_number("batch_seconds", batch_seconds, gt=0)
         self.seed = seed
         self.shuffle = shuffle
         self.blur = blur if shuffle else 0.0

@@ -29,7 +29,7 @@ from asr.decode.timing import WordTimer
 from asr.errors import ConfigError
 from asr.nn.emissions import Calibration, Emissions
 from asr.text import BAR, BLANK, Tokenizer
-from asr.validation import as_text, checked, count, numbers
+from asr.validation import check_integer, check_number, check_numbers
 
 IMPOSSIBLE = -1e4  # nats
 WORD_BONUS = 2.0  # nats, beside a language model of words: each word makes a text less likely to it, long or short
@@ -70,27 +70,23 @@ class BeamDecoder:
             raise ConfigError(
                 f"decoder.lm_unit is {lm_unit!r}; it must be auto, words or characters"
             )
-        self.beam_size = count("decoder.beam_size", beam_size, least=1)
-        self.nbest = count("decoder.nbest", nbest, least=1)
-        self.beam_size_token = count("decoder.beam_size_token", beam_size_token, least=1)
-        self.beam_threshold = checked("decoder.beam_threshold", beam_threshold, above=0)
-        self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
-        self.lm = Path(as_text("decoder.lm", lm)) if lm is not None else None
-        self.lm_weight = checked("decoder.lm_weight", lm_weight) if lm is not None else 0.0
-        self.lexicon = (
-            _lexicon(Path(as_text("decoder.lexicon", lexicon))) if lexicon is not None else None
-        )
+        self.beam_size = check_integer("beam_size", beam_size, ge=1)
+        self.nbest = check_integer("nbest", nbest, ge=1)
+        self.beam_size_token = check_integer("beam_size_token", beam_size_token, ge=1)
+        self.beam_threshold = check_number("beam_threshold", beam_threshold, gt=0)
+        self.skip_blank = check_number("skip_blank", skip_blank, gt=0, le=1)
+        self.lm = Path(lm) if lm is not None else None
+        self.lm_weight = check_number("lm_weight", lm_weight) if lm is not None else 0.0
+        self.lexicon = _lexicon(Path(lexicon)) if lexicon is not None else None
         self.hotwords = read_hotwords(hotwords) if hotwords else {}
         if self.lexicon is not None:
             self.lexicon = list(dict.fromkeys([*self.lexicon, *" ".join(self.hotwords).split()]))
         wanted = "three numbers, from asr.tune"
         self.calibration = Calibration(
-            *numbers("decoder.calibration", calibration, size=3, wanted=wanted)
+            *check_numbers("calibration", calibration, size=3, wanted=wanted)
         )
         self.workers = (
-            count("decoder.workers", workers, least=1)
-            if workers is not None
-            else os.cpu_count() or 1
+            check_integer("workers", workers, ge=1) if workers is not None else os.cpu_count() or 1
         )
         self.lm_words = models.read_vocabulary(self.lm) if self.lm is not None else None
         self.lm_unit = (
@@ -113,7 +109,7 @@ class BeamDecoder:
             )
         if word_score is None:
             word_score = WORD_BONUS if self.lm is not None and self.lm_unit == "words" else 0.0
-        self.word_score = checked("decoder.word_score", word_score)
+        self.word_score = check_number("word_score", word_score)
         self._search: _Search | None = None
         self._parallel: Parallel[_Model, Hypothesis] | None = None
 

@@ -19,7 +19,7 @@ from asr.decode.greedy import hypothesis_from_path
 from asr.decode.hypothesis import Hypothesis
 from asr.nn.emissions import Emissions
 from asr.text import BLANK, Tokenizer
-from asr.validation import checked, count
+from asr.validation import check_integer, check_number
 
 WIDEST = 2000  # prefixes: each is compared with each, in every frame
 MIXER = -7046029254386353131  # an odd number whose products, modulo 2^64, tell prefixes apart
@@ -36,9 +36,9 @@ class CudaBeamDecoder:
 
     def __init__(self, *, beam_size: int = 10, nbest: int = 1, skip_blank: float = 0.95) -> None:
         """Raises ConfigError for a number out of range."""
-        self.beam_size = count("decoder.beam_size", beam_size, least=1, most=WIDEST)
-        self.nbest = count("decoder.nbest", nbest, least=1, most=beam_size)
-        self.skip_blank = checked("decoder.skip_blank", skip_blank, above=0, most=1)
+        self.beam_size = check_integer("beam_size", beam_size, ge=1, le=WIDEST)
+        self.nbest = check_integer("nbest", nbest, ge=1, le=beam_size)
+        self.skip_blank = check_number("skip_blank", skip_blank, gt=0, le=1)
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """The best hypothesis of each utterance."""

@@ -16,7 +16,6 @@ import numpy as np
 from asr.decode.ctc_path import read_lines
 from asr.errors import ConfigError
 from asr.text import Tokenizer, normalize
-from asr.validation import as_texts
 
 WEIGHT = 1.0  # nats for each letter, unless a phrase has its own
 
@@ -28,7 +27,7 @@ def read_hotwords(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
     weight that is no number above 0.
     """
     found = {}
-    for entry in as_texts("decoder.hotwords", hotwords):
+    for entry in [hotwords] if isinstance(hotwords, str | Path) else hotwords:
         path = Path(entry)
         for line in (
             read_lines(path, "decoder.hotwords")

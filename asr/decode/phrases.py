@@ -18,7 +18,7 @@ from asr.errors import ConfigError, TextError
 from asr.nn.emissions import Emissions
 from asr.nn.losses import ctc_loss
 from asr.text import Tokenizer, normalize
-from asr.validation import as_texts, checked
+from asr.validation import check_number
 
 AT_ONCE = 1 << 25  # log-probabilities that one call of the loss reads
 
@@ -39,17 +39,13 @@ class PhraseDecoder:
         """Raises ConfigError for a list that is empty, a file that cannot be read, a penalty that is no number."""
         if isinstance(phrases, str | Path):
             phrases = path.read_phrases(Path(phrases), "decoder.phrases")
-        self.phrases = tuple(
-            dict.fromkeys(filter(None, map(normalize, as_texts("decoder.phrases", phrases))))
-        )
+        self.phrases = tuple(dict.fromkeys(filter(None, map(normalize, phrases))))
         if not self.phrases:
             raise ConfigError(
                 "decoder.phrases is empty; give a list, or a file with a phrase on each line"
             )
         self.none_penalty = (
-            none_penalty
-            if none_penalty == math.inf
-            else checked("decoder.none_penalty", none_penalty)
+            none_penalty if none_penalty == math.inf else check_number("none_penalty", none_penalty)
         )
         self._greedy = GreedyDecoder()
 

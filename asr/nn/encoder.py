@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from asr.nn import padding as ln
 from asr.nn.gru import bidirectional_gru
-from asr.validation import checked, count, numbers
+from asr.validation import check_integer, check_number, check_numbers
 
 Cell = Literal["gru", "lstm", "rnn"]
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
@@ -143,8 +143,8 @@ class Encoder(nn.Module):
             ("hidden_size", hidden_size, 1),
             ("num_layers", num_layers, 0),
         ):
-            count(f"model.{name}", value, least=least)
-        if not set(numbers("model.intermediate", intermediate)) <= set(range(1, num_layers)):
+            check_integer(name, value, ge=least)
+        if not set(check_numbers("intermediate", intermediate)) <= set(range(1, num_layers)):
             raise ValueError(
                 f"intermediate is {list(intermediate)}; of {num_layers} layers it can name 1 to {num_layers - 1}"
             )
@@ -157,7 +157,7 @@ class Encoder(nn.Module):
             for _ in range(num_layers)
         )
         self.final_norm = nn.LayerNorm(self.output_dim)
-        self.dropout = nn.Dropout(checked("model.dropout", dropout, least=0, most=1))
+        self.dropout = nn.Dropout(check_number("dropout", dropout, ge=0, le=1))
 
     @property
     def subsampling_factor(self) -> int:

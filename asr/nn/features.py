@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from asr.audio import SAMPLE_RATE
 from asr.nn import padding as ln
-from asr.validation import checked, count
+from asr.validation import check_integer, check_number
 
 LOG_FLOOR = 1e-8  # added to mel energies: digital silence becomes -18.4 nats, below the noise of any microphone
 MIN_STD = 0.5  # nats: a band that varies less holds no speech (telephone speech above 4 kHz) and is not blown up
@@ -76,15 +76,15 @@ class LogMel(nn.Module):
         top_db: float | None = None,
     ) -> None:
         super().__init__()
-        self.n_mels = count("features.n_mels", n_mels, least=1)
-        self.n_fft = count("features.n_fft", n_fft, least=2)
+        self.n_mels = check_integer("n_mels", n_mels, ge=1)
+        self.n_fft = check_integer("n_fft", n_fft, ge=2)
         per_ms = SAMPLE_RATE / 1000
-        self.hop_length = round(checked("features.hop_ms", hop_ms, least=1 / per_ms) * per_ms)
+        self.hop_length = round(check_number("hop_ms", hop_ms, ge=1 / per_ms) * per_ms)
         length = round(
-            checked("features.window_ms", window_ms, least=1 / per_ms, most=n_fft / per_ms) * per_ms
+            check_number("window_ms", window_ms, ge=1 / per_ms, le=n_fft / per_ms) * per_ms
         )
         self.normalize = normalize
-        self.top_db = checked("features.top_db", top_db, above=0) if top_db is not None else None
+        self.top_db = check_number("top_db", top_db, gt=0) if top_db is not None else None
         self.register_buffer("window", torch.hann_window(length), persistent=False)
         self.register_buffer(
             "filterbank", torch.from_numpy(mel_filterbank(n_mels, n_fft)), persistent=False

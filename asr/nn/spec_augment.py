@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from asr.audio import SAMPLE_RATE
 from asr.nn.features import mel_edges
-from asr.validation import checked, count
+from asr.validation import check_integer, check_number
 
 BEND = 4_800  # Hz: above it vowels have little to tell
 
@@ -31,12 +31,12 @@ class SpecAugment(nn.Module):
         time_share: float = 0.2,
     ) -> None:
         super().__init__()
-        self.warp = checked("augment.spec.warp", warp, least=0, below=1)
-        self.frequency_masks = count("augment.spec.frequency_masks", frequency_masks, least=0)
-        self.frequency_width = count("augment.spec.frequency_width", frequency_width, least=0)
-        self.time_masks = count("augment.spec.time_masks", time_masks, least=0)
-        self.time_width = count("augment.spec.time_width", time_width, least=0)
-        self.time_share = checked("augment.spec.time_share", time_share, least=0, most=1)
+        self.warp = check_number("warp", warp, ge=0, lt=1)
+        self.frequency_masks = check_integer("frequency_masks", frequency_masks, ge=0)
+        self.frequency_width = check_integer("frequency_width", frequency_width, ge=0)
+        self.time_masks = check_integer("time_masks", time_masks, ge=0)
+        self.time_width = check_integer("time_width", time_width, ge=0)
+        self.time_share = check_number("time_share", time_share, ge=0, le=1)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Features (B, T, F), lengths (B,) to features of the same shape, warped and masked; padding is left alone."""

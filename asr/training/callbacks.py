@@ -25,7 +25,7 @@ from rich.progress import (
 from asr.evaluation import plots as picture
 from asr.files import atomic_write
 from asr.training.module import CTCModule
-from asr.validation import count
+from asr.validation import check_integer
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -53,7 +53,7 @@ class Checkpoints(ModelCheckpoint):
     def __init__(self, *, average: int = 1, **settings: Any) -> None:
         """Raises ConfigError for an `average` below 1. `settings` are ModelCheckpoint's."""
         super().__init__(
-            save_top_k=count("callbacks.checkpoints.average", average, least=1),
+            save_top_k=check_integer("average", average, ge=1),
             filename="best" if average == 1 else "best-{epoch}",
             save_on_train_epoch_end=True,  # when validation is over: a run goes on with the next epoch
             enable_version_counter=False,
@@ -218,7 +218,7 @@ class EmissionPlots(Callback):
     def __init__(self, *, folder: str, epochs: int = 5) -> None:
         """Raises ConfigError for `epochs` below 1."""
         self.folder = Path(folder)
-        self.epochs = count("callbacks.plots.epochs", epochs, least=1)
+        self.epochs = check_integer("epochs", epochs, ge=1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if (

@@ -28,7 +28,7 @@ from asr.nn.losses import consistency_loss, ctc_loss
 from asr.nn.padding import length_to_mask
 from asr.nn.spec_augment import SpecAugment
 from asr.text import BLANK
-from asr.validation import checked
+from asr.validation import check_number
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class CTCModule(LightningModule):
         self.model = model
         self.seed = seed
         self.spec_augment = spec_augment
-        self.consistency = checked("augment.consistency", consistency, least=0)
+        self.consistency = check_number("consistency", consistency, ge=0)
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
         self.num_samples = num_samples

@@ -5,7 +5,7 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from asr.validation import checked
+from asr.validation import check_number
 
 
 def one_cycle(
@@ -20,9 +20,9 @@ def one_cycle(
 
     Smith and Topin 2017, arXiv 1708.07120.
     """
-    top = max(1, round(checked("scheduler.warmup", warmup, least=0, most=1) * steps))
+    top = max(1, round(check_number("warmup", warmup, ge=0, le=1) * steps))
     for name, share in (("start", start), ("end", end)):
-        checked(f"scheduler.{name}", share, least=0)
+        check_number(name, share, ge=0)
 
     def factor(step: int) -> float:
         if step < top:
@@ -39,8 +39,8 @@ def warmup_cosine(
 
     Loshchilov and Hutter 2017, arXiv 1608.03983.
     """
-    top = min(checked("scheduler.warmup_steps", warmup_steps, least=0), steps)
-    checked("scheduler.end", end, least=0)
+    top = min(check_number("warmup_steps", warmup_steps, ge=0), steps)
+    check_number("end", end, ge=0)
 
     def factor(step: int) -> float:
         if step < top:
@@ -55,7 +55,7 @@ def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> Lambd
 
     Vaswani et al. 2017, arXiv 1706.03762, with the optimizer's rate as the highest.
     """
-    top = min(checked("scheduler.warmup_steps", warmup_steps, least=1), steps)
+    top = min(check_number("warmup_steps", warmup_steps, ge=1), steps)
     return LambdaLR(optimizer, lambda step: min((step + 1) / top, (top / (step + 1)) ** 0.5))
 
 
