@@ -1,45 +1,45 @@
-"""The one family of errors that a user can cause: each message is one line that says what, where and what to do."""
+"""Errors that a user can fix. Each message is one line with the problem, the place, and the fix."""
 
 
 class AsrError(Exception):
-    """Bad input or bad settings. Entry points print the message on one line and end with exit code 2."""
+    """Base class of all user errors. Entry points print the message and exit with code 2."""
 
 
 class AudioError(AsrError):
-    """A recording that cannot be read, or that holds no usable audio."""
+    """A recording cannot be read or contains no usable audio."""
 
 
 class StorageError(AsrError):
-    """A server or an object store that does not answer, or not with what it is asked for."""
+    """A server or object store does not answer, or answers with an error."""
 
 
 class TextError(AsrError):
-    """A transcript with characters that the model's alphabet lacks."""
+    """A transcript is unusable, for example because of characters outside the model's alphabet."""
 
 
 class ManifestError(AsrError):
-    """A manifest that is missing, empty or broken; the message names the file and the line."""
+    """A manifest is missing, empty, or malformed. The message names the file and the line."""
 
 
 class ModelError(AsrError):
-    """A file that is not a trained model, or one that does not fit what is asked of it."""
+    """A file is not a trained model, or the model does not fit its intended use."""
 
 
 class TrainingError(AsrError):
-    """A training that cannot go on: memory that ran out, or data of which nothing can be read."""
+    """Training cannot continue because memory ran out or no data can be read."""
 
 
 class PeerError(AsrError):
-    """A training of several processes that cannot go on, as another one is gone."""
+    """Distributed training cannot continue because another process ended."""
 
 
 class WorkerError(AsrError):
-    """Data that do not come: a process that reads them is gone."""
+    """Data loading cannot continue because a worker process ended."""
 
 
 class DecodingError(AsrError):
-    """Decoding that cannot go on: one of its processes is gone."""
+    """Decoding cannot continue because a decoding process ended."""
 
 
 class ConfigError(AsrError):
-    """A setting that does not exist, or whose value makes no sense; the message names the key."""
+    """A setting does not exist or has an invalid value. The message names the key."""

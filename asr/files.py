@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files atomically."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +8,22 @@ from uuid import uuid4
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Where to write what is to stand at `path` once it is whole, in the same folder, which is made if need be.
+    """Yield a temporary path in the same folder that atomically replaces `path` on success.
 
-    What stood there stays until then, and for good where writing fails; several processes may write at a time. Of an
-    OSError that does not say where, such as that of a full disk, `path` becomes the file.
+    Missing folders are created. On failure, `path` keeps its previous content. Several processes
+    may write the same path at once.
+
+    Raises:
+        OSError: If writing fails. The error names `path` if it named no file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:
-        yield partial
-        partial.replace(path)
+        yield temporary
+        temporary.replace(path)
     except OSError as error:
-        if error.errno is not None:  # one with a message alone would lose it
+        if error.errno is not None:  # an OSError without errno would lose its message
             error.filename = error.filename or str(path)
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

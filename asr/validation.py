@@ -51,14 +51,18 @@ def check_numbers(
 ) -> tuple[float, ...]:
     """Return a tuple of finite numbers above a bound.
 
+    Args:
+        name: Name of the argument in error messages.
+        values: Numbers to check.
+        size: Required length. None allows any length.
+        wanted: Description of valid values in error messages.
+        gt: Exclusive lower bound of each number.
+
     Raises:
-        ValueError: If the values are not a list of `size` numbers; the message says what is `wanted`.
+        ValueError: If the values are not a list of `size` finite numbers above the bound.
     """
-    if (
-        isinstance(values, str)
-        or not isinstance(values, Sequence)
-        or size not in (None, len(values))
-    ):
+    is_list = isinstance(values, Sequence) and not isinstance(values, str)
+    if not is_list or size not in (None, len(values)):
         shown = list(values) if isinstance(values, tuple) else values
         raise ValueError(f"{name} must be {wanted}, got {shown!r}")
     return tuple(check_number(name, value, gt=gt) for value in values)

@@ -1,4 +1,4 @@
-"""What is written beside its place, and moved there."""
+"""Atomic writing of files."""
 
 import errno
 import os
@@ -9,9 +9,7 @@ import pytest
 from asr.files import atomic_write
 
 
-def test_what_stood_there_stays_until_all_is_written_and_for_good_where_it_fails(
-    tmp_path: Path,
-) -> None:
+def test_the_file_changes_only_when_writing_succeeds(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     with atomic_write(path) as partial:
         partial.write_text("first")
@@ -30,9 +28,9 @@ def test_what_stood_there_stays_until_all_is_written_and_for_good_where_it_fails
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_two_may_write_at_a_time_and_each_file_is_of_one_of_them(tmp_path: Path) -> None:
+def test_two_writers_at_once_leave_the_file_of_one_of_them(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    with atomic_write(path) as one, atomic_write(path) as other:
-        one.write_text("one")
-        other.write_text("other")
-    assert path.read_text() == "one"
+    with atomic_write(path) as first, atomic_write(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"

@@ -1,4 +1,4 @@
-"""Normaliser and tokens."""
+"""Normalization and tokenizers."""
 
 import functools
 import io
@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from asr.errors import TextError
 from asr.text import BLANK, Tokenizer, normalize, split_written_words
 
-VERSE = """Half a league half a league half a league onward all in the valley of death rode the six hundred
-Forward the light brigade charge for the guns he said into the valley of death rode the six hundred"""
+VERSE = """\
+Half a league half a league half a league onward all in the valley of death rode the \
+six hundred
+Forward the light brigade charge for the guns he said into the valley of death rode the \
+six hundred"""
 
 TEXT = st.text() | st.text("aB'’ -_.,!?éİ̧̇ßŉ½２٣ÅΣς\n\t", max_size=12)
 
 
 @pytest.mark.parametrize(
-    ("text", "normalised"),
+    ("text", "normalized"),
     [
         ("Hello, World!", "hello world"),
         ("  many \t spaces\nand lines ", "many spaces and lines"),
@@ -40,21 +43,20 @@ TEXT = st.text() | st.text("aB'’ -_.,!?éİ̧̇ßŉ½２٣ÅΣς\n\t", max_siz
         ("", ""),
     ],
 )
-def test_normalise(text, normalised):
-    assert normalize(text) == normalised
+def test_normalize(text, normalized):
+    assert normalize(text) == normalized
 
 
 @given(TEXT)
 @example("İ\u0327")
 @example("´a")
 @example("ŉ ΑΣ' ΣΑΣ")
-def test_normalising_twice_changes_nothing(text):
+def test_normalizing_twice_changes_nothing(text):
     assert normalize(normalize(text)) == normalize(text)
 
 
-def test_pieces_are_the_text_as_written_each_with_its_words():
-    found = split_written_words("— Twenty-one, he said – “Don’t!” ...")
-    assert found == [
+def test_written_words_keep_their_signs_and_give_their_normalized_words():
+    assert split_written_words("— Twenty-one, he said – “Don’t!” ...") == [
         ("— Twenty-one,", ["twenty", "one"]),
         ("he", ["he"]),
         ("said –", ["said"]),
@@ -65,24 +67,24 @@ def test_pieces_are_the_text_as_written_each_with_its_words():
 
 @given(TEXT)
 @example("ŉ ΑΣ' ΣΑΣ ´a")
-def test_the_words_of_all_pieces_are_the_normalised_text(text):
+def test_written_words_together_give_the_normalized_text(text):
     assert [word for _, words in split_written_words(text) for word in words] == normalize(
         text
     ).split()
 
 
 @given(TEXT)
-def test_normalised_text_holds_words_of_letters_digits_and_inner_apostrophes_only(text):
-    normalised = normalize(text)
-    assert normalised == " ".join(normalised.split())
-    for word in normalised.split(" "):
+def test_normalized_text_has_words_of_letters_digits_and_inner_apostrophes_only(text):
+    normalized = normalize(text)
+    assert normalized == " ".join(normalized.split())
+    for word in normalized.split(" "):
         assert not word.startswith("'")
         assert not word.endswith("'")
         assert all(c == "'" or unicodedata.category(c)[0] in "LMN" for c in word)
 
 
 @given(st.text(st.characters(max_codepoint=127)))
-def test_english_has_a_label_for_all_that_is_left_of_ascii_but_digits(text):
+def test_english_has_labels_for_all_normalized_ascii_except_digits(text):
     assert all(c.isdigit() for c in Tokenizer.english().unknown(normalize(text)))
 
 
@@ -94,26 +96,26 @@ def test_decode_undoes_encode(text):
     assert all(BLANK < label < len(tokenizer) for label in labels)
 
 
-def test_english_has_29_tokens_and_the_blank_is_the_first():
+def test_english_has_29_tokens_and_the_blank_comes_first():
     tokenizer = Tokenizer.english()
     assert len(tokenizer) == 29
     assert tokenizer.encode(" 'az") == [1, 2, 3, 28]
     assert tokenizer.decode([BLANK, 3, BLANK, 3]) == "aa"
 
 
-def test_tokens_from_transcripts_are_the_characters_that_occur_and_the_space():
+def test_tokens_from_transcripts_are_their_characters_and_the_space():
     assert Tokenizer.from_texts(["Ça va?", "Oui!"]).tokens == (" ", "a", "i", "o", "u", "v", "ç")
     assert Tokenizer.from_texts(["oui"]).tokens == (" ", "i", "o", "u")
 
 
-def test_no_tokens_can_be_built_from_transcripts_without_characters():
+def test_transcripts_without_characters_raise_an_error():
     with pytest.raises(TextError, match="no characters in the training transcripts"):
         Tokenizer.from_texts(["", "?!"])
     with pytest.raises(TextError, match="no characters in the training transcripts"):
         Tokenizer.from_texts([])
 
 
-def test_unknown_characters_are_named_once_each_in_order():
+def test_unknown_characters_are_listed_once_in_order():
     tokenizer = Tokenizer.english()
     assert tokenizer.unknown("naïve 4 naïve 2") == ["ï", "4", "2"]
     assert tokenizer.unknown("known") == []
@@ -126,22 +128,22 @@ def verse() -> Tokenizer:
     return Tokenizer.bpe(VERSE.splitlines(), size=48)
 
 
-def test_byte_pairs_are_the_characters_and_pieces_without_a_space_as_many_as_asked_for(
+def test_bpe_has_the_characters_and_pieces_without_a_space_up_to_the_size(
     verse: Tokenizer,
 ) -> None:
     characters = Tokenizer.from_texts([VERSE]).tokens
     assert len(verse) == 48
     assert verse.tokens[: len(characters)] == characters
     assert all(len(piece) > 1 and " " not in piece for piece in verse.tokens[len(characters) :])
-    assert not verse.spells
-    assert Tokenizer.english().spells
+    assert not verse.is_character_level
+    assert Tokenizer.english().is_character_level
 
 
 @given(text=st.text("  aedfghlnortuvwy", max_size=30))
 @example(text="the valley of death")
 @example(text="hehehe aaaa")
-def test_byte_pairs_are_merged_as_sentencepiece_merges_them_and_decode_undoes_it(text: str) -> None:
-    verse, processor = _verse_both()
+def test_bpe_merges_like_sentencepiece_and_decode_undoes_encode(text: str) -> None:
+    verse, processor = _verse_and_reference()
     labels = verse.encode(text)
     assert [verse.decode([label]) for label in labels] == [
         piece.replace("▁", " ") for piece in processor.encode(text, out_type=str)
@@ -150,8 +152,8 @@ def test_byte_pairs_are_merged_as_sentencepiece_merges_them_and_decode_undoes_it
 
 
 @functools.cache
-def _verse_both() -> tuple[Tokenizer, sentencepiece.SentencePieceProcessor]:
-    """Tokens by byte pairs, and sentencepiece's own, trained in the same way."""
+def _verse_and_reference() -> tuple[Tokenizer, sentencepiece.SentencePieceProcessor]:
+    """Return our tokenizer and sentencepiece's own, trained in the same way."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(normalize(line) for line in VERSE.splitlines()),
@@ -173,18 +175,18 @@ def _verse_both() -> tuple[Tokenizer, sentencepiece.SentencePieceProcessor]:
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (10, "tokenizer.size is 10; the 21 characters and the blank need more"),
-        (5000, "tokenizer.size is 5000; these transcripts give [0-9]+ at most"),
+        (10, "size must be >= 23, got 10"),  # 21 characters, the blank, and one piece
+        (22, "size must be >= 23, got 22"),
+        (5000, "size must be <= [0-9]+ for these texts, got 5000"),
+        ("many", "size must be >= 23, got 'many'"),
     ],
 )
-def test_byte_pairs_for_which_there_are_too_few_tokens_or_texts_are_refused(
-    size: int, message: str
-) -> None:
-    with pytest.raises(TextError, match=message):
+def test_bpe_rejects_a_size_that_the_texts_do_not_fit(size: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
         Tokenizer.bpe(VERSE.splitlines(), size=size)
 
 
-def test_without_a_size_every_word_is_a_token_and_others_are_spelled() -> None:
+def test_without_a_size_every_training_word_is_one_token() -> None:
     words = Tokenizer.bpe(["yes no", "Counterrevolutionaries!", "no"], size=None)
     for word in ("yes", "no", "counterrevolutionaries"):
         assert words.decode(words.encode(word)) == word
@@ -194,7 +196,7 @@ def test_without_a_size_every_word_is_a_token_and_others_are_spelled() -> None:
     assert Tokenizer.bpe(["a b"], size=None).tokens == (" ", "a", "b")
 
 
-def test_a_character_that_no_piece_has_is_named(verse: Tokenizer) -> None:
+def test_bpe_names_an_unknown_character(verse: Tokenizer) -> None:
     assert verse.unknown("the zebra") == ["z"]
     with pytest.raises(TextError, match="no token for 'z'"):
         verse.encode("the zebra")
