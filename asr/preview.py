@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from asr import audio
 from asr.audio import SAMPLE_RATE
 from asr.config import app as cli
+from asr.config import build
 from asr.data.manifest import read_manifests
 from asr.evaluation.plots import plot_features, save_figure
 from asr.validation import check_integer
@@ -26,12 +27,12 @@ def preview(cfg: DictConfig) -> list[Path]:
     """
     for name in ("count", "views"):
         check_integer(name, cfg[name], ge=1)
-    cli.make_corpus(cfg.data)
+    build.ensure_corpus(cfg.data)
     augment, masks = (
-        cli.augmentation(cfg.augment),
-        cli.instantiate("augment.spec", cfg.augment.spec),
+        build.build_augmentation(cfg.augment),
+        build.instantiate("augment.spec", cfg.augment.spec),
     )
-    features = cli.instantiate("features", cfg.features, normalize="utterance")
+    features = build.instantiate("features", cfg.features, normalize="utterance")
     utterances = read_manifests(cfg.data.train, limit=cfg.data.limit)
     torch.manual_seed(cfg.seed)
     folder = Path(cfg.dir)

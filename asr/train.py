@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from asr.audio import SAMPLE_RATE
 from asr.config import app as cli
+from asr.config import build
 from asr.data.cache import cache_audio
 from asr.data.dataset import SpeechDataset
 from asr.data.filter import Selection, filter_utterances, keep_all
@@ -62,7 +63,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     leads = rank_zero_only.rank == 0  # of several processes the one that prints and writes
     checkpoint = _prepare_folder(folder, resume=cfg.resume, leads=leads)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    cli.make_corpus(cfg.data)
+    build.ensure_corpus(cfg.data)
     torch.set_float32_matmul_precision("high")
 
     utterances = {part: _utterances(cfg.data, part) for part in ("train", "validation")}
@@ -79,9 +80,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     module = CTCModule(
         model=model,
-        optimizer=cli.instantiate("optimizer", cfg.optimizer),
-        scheduler=cli.instantiate("scheduler", cfg.scheduler),
-        spec_augment=cli.instantiate("augment.spec", cfg.augment.spec),
+        optimizer=build.instantiate("optimizer", cfg.optimizer),
+        scheduler=build.instantiate("scheduler", cfg.scheduler),
+        spec_augment=build.instantiate("augment.spec", cfg.augment.spec),
         consistency=cfg.augment.consistency,
         seed=cfg.seed,
     )
@@ -155,7 +156,7 @@ def _prepare_folder(folder: Path, *, resume: bool, leads: bool) -> Path | None:
 
 def _model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
     """A model for what the training utterances are written in, as drawn or with the weights of `init`."""
-    tokenizer = cli.instantiate("tokenizer", cfg.tokenizer)
+    tokenizer = build.instantiate("tokenizer", cfg.tokenizer)
     if not isinstance(tokenizer, Tokenizer):  # one that is built from transcripts
         tokenizer = tokenizer(utterance.text for utterance in utterances)
     model = CTCModel(features=_plain(cfg.features), encoder=_plain(cfg.model), tokenizer=tokenizer)
@@ -203,7 +204,7 @@ def _utterances(data: DictConfig, part: str) -> list[Utterance]:
 
 
 def _data(cfg: DictConfig, model: CTCModel, utterances: dict[str, list[Utterance]]) -> SpeechData:
-    augment = cli.augmentation(cfg.augment)
+    augment = build.build_augmentation(cfg.augment)
 
     def frames(seconds: float) -> int:
         return int(model.output_lengths(torch.tensor(int(seconds / augment.fastest * SAMPLE_RATE))))
@@ -237,12 +238,12 @@ def _fit_features(model: CTCModel, selection: Selection, seed: int) -> None:
         :SAMPLED
     ]
     batch = SpeechDataset(selection.examples)[[(int(i), 0) for i in chosen]]
-    model.features.fit(batch.waveforms, batch.lengths)
+    model.features.fit_cmvn(batch.waveforms, batch.lengths)
 
 
 def _trainer(cfg: DictConfig) -> Trainer:
     callbacks = [
-        cli.instantiate(f"callbacks.{name}", one)
+        build.instantiate(f"callbacks.{name}", one)
         for name, one in cfg.callbacks.items()
         if one is not None
     ]
@@ -256,11 +257,11 @@ def _trainer(cfg: DictConfig) -> Trainer:
         if isinstance(logger, DictConfig) and logger.get("name") is not None:
             logger.name
     loggers = [
-        cli.instantiate(f"logger.{name}", one)
+        build.instantiate(f"logger.{name}", one)
         for name, one in cfg.logger.items()
         if one is not None
     ]
-    trainer: Trainer = cli.instantiate(
+    trainer: Trainer = build.instantiate(
         "trainer", cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()]
     )
     if not trainer.limit_val_batches:

@@ -25,6 +25,7 @@ def main() -> None:
 def transcribe(arguments: list[str]) -> None:
     """Transcribe what the arguments name. Raises ConfigError or ModelError before, SystemExit(2) after failures."""
     from asr.config import app as cli
+    from asr.config import build
 
     overrides = [argument for argument in arguments if _is_override(argument)]
     names = [argument for argument in arguments if not _is_override(argument)]
@@ -46,7 +47,7 @@ def transcribe(arguments: list[str]) -> None:
     from asr.inference.transcriber import Transcriber
 
     transcriber = Transcriber.load(
-        cfg.checkpoint, decoder=cli.instantiate("decoder", cfg.decoder), device=cfg.device
+        cfg.checkpoint, decoder=build.instantiate("decoder", cfg.decoder), device=cfg.device
     )
     gc.freeze()
     gc.enable()

@@ -19,16 +19,16 @@ from rich.table import Table
 
 from asr.data.manifest import read_manifest
 from asr.decode import BeamDecoder, GreedyDecoder
+from asr.evaluation.tuning import CorpusEmissions
 from asr.evaluation.wer import score_utterance, sum_scores
 from asr.nn.ctc import CTCModel
 from asr.text import normalize
-from asr.tune import Heard
 
 LEAST = 0.5  # seconds of each measurement
 
 
 def measure(
-    decoder: GreedyDecoder | BeamDecoder, heard: Heard, names: set[str]
+    decoder: GreedyDecoder | BeamDecoder, heard: CorpusEmissions, names: set[str]
 ) -> tuple[int, int, float, float]:
     """Occurrences of names heard and in all, WER where there is none, seconds of decoding."""
     times: list[float] = []
@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     model = CTCModel.load(options.checkpoint).eval()
     began = time.perf_counter()
-    heard = Heard.of(model, read_manifest(options.manifest))
+    heard = CorpusEmissions.compute(model, read_manifest(options.manifest))
     hearing = time.perf_counter() - began
     gc.freeze()  # or the collector walks through all that torch holds, in one measurement or another
     names = [

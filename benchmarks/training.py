@@ -25,6 +25,7 @@ from rich.table import Table
 
 from asr import audio
 from asr.config import app as cli
+from asr.config import build
 from asr.data.dataset import Batch
 from asr.data.manifest import Utterance, read_manifests, write_manifest
 from asr.data.shards import write_shards
@@ -177,7 +178,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
         cfg = cli.compose("train", overrides)
-        cli.make_corpus(cfg.data)
+        build.ensure_corpus(cfg.data)
         listed = manifests(read_manifests(cfg.data.train, limit=cfg.data.limit), folder)
         for name, store, settings in ROWS:
             keys = [*settings, *overrides]

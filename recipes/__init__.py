@@ -1,9 +1,13 @@
-"""Corpora: one module a corpus, which fetches, verifies and unpacks it and writes its manifests.
+"""Recipes that download or create a corpus and write its manifests, one module for each corpus.
 
 python -m recipes.an4 root=data             # CMU AN4, 50 minutes: letters, digits, names
-python -m recipes.librispeech parts=[...]   # LibriSpeech and Mini LibriSpeech
-python -m recipes.speechcommands            # one spoken word a clip
-python -m recipes.speechocean762            # read English, children and adults
-python -m recipes.fsdd                      # spoken digits
+python -m recipes.librispeech parts=[...]   # LibriSpeech and Mini LibriSpeech: audiobooks
+python -m recipes.speechcommands            # Speech Commands: one word in each clip
+python -m recipes.speechocean762            # English sentences read by adults and children
+python -m recipes.fsdd                      # Free Spoken Digit Dataset
+python -m recipes.synthetic hours=2         # sentences synthesized with eSpeak NG
 python -m recipes.folder audio=FOLDER       # your own recordings
+
+Three more recipes work on prepared text and audio: `lm` estimates a language model, `shard` packs
+a corpus into tar files, and `words` cuts sentences into single words. Run any of them with --help.
 """

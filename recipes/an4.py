@@ -6,8 +6,8 @@ from pathlib import Path
 
 import soundfile
 
+from asr.config.app import run_recipe
 from asr.files import atomic_write
-from recipes.cli import command
 from recipes.fetch import Archive, ensure_extracted
 from recipes.prepare import Recording, Splits, held_out, prepare, set_aside
 
@@ -63,4 +63,4 @@ def _audio(stem: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(command(an4))
+    sys.exit(run_recipe(an4))

@@ -1,92 +1,86 @@
-"""eSpeak NG through ctypes: text in, samples out, nothing played and nothing installed beside a wheel.
+"""Speech synthesis with eSpeak NG through ctypes. The library comes as a Python wheel.
 
-eSpeak NG is one synthesiser a process, not safe for threads, and goes on where it stopped: its noise and the
-flutter of its pitch depend on all that it has said before. What must come out the same every time is spoken
-by a process that starts with it, in a fixed order.
+eSpeak NG allows one synthesizer per process and is not thread-safe. It keeps its state between
+texts: noise and pitch flutter depend on everything synthesized before. For reproducible audio,
+start a new process and synthesize the texts in a fixed order.
 """
 
-import ctypes
+from ctypes import CDLL, CFUNCTYPE, c_char_p, c_int, c_long, c_size_t, c_uint, c_void_p, string_at
+from dataclasses import dataclass
 from functools import cache
-from types import SimpleNamespace
 
 import numpy as np
 
-from asr.errors import AsrError
+from recipes.errors import RecipeError, convert_errors
 
-# The values of speak_lib.h
+# Constants of speak_lib.h
 _RETRIEVAL = 2  # AUDIO_OUTPUT_SYNCHRONOUS
-_DO_NOT_EXIT = 0x8000  # a missing voice folder must not end the process
+_DO_NOT_EXIT = 0x8000  # otherwise a missing voice folder ends the process
 _RATE, _VOLUME, _PITCH = 1, 2, 3
 _CHARACTERS, _UTF8 = 1, 1
+_SYNTH_TYPES = (c_char_p, c_size_t, c_uint, c_int, c_uint, c_uint, c_void_p, c_void_p)
 
-LOUDNESS = 50  # of 100 by default: some variants would run into eSpeak's limiter there
-
-
-class EspeakError(AsrError):
-    """The synthesiser cannot be loaded here, or refuses a voice."""
+LOUDNESS = 50  # the default of 100 drives some variants into eSpeak's limiter
 
 
-def speak(text: str, voice: str, *, speed: int = 175, pitch: int = 50) -> tuple[np.ndarray, int]:
-    """What eSpeak NG says: int16 samples (S,) and their rate in Hz (22,050).
+@dataclass(frozen=True)
+class _Engine:
+    """The loaded library. Its callback appends int16 samples to `chunks`; `rate` is in Hz."""
 
-    `voice` is a language with a variant, as in "en-us+f3"; `speed` is in words a minute (80 to 450), `pitch`
-    0 to 99 within the variant's range. Raises EspeakError where the library does not load, or does not know
-    the voice.
+    library: CDLL
+    rate: int
+    chunks: list[bytes]
+    callback: object  # ctypes keeps no reference to it
+
+
+def synthesize(
+    text: str, voice: str, *, speed: int = 175, pitch: int = 50
+) -> tuple[np.ndarray, int]:
+    """Synthesize a text. Return int16 samples (S,) and their rate in Hz (22,050).
+
+    Args:
+        text: The text, in the language of the voice.
+        voice: Language and variant, such as "en-us+f3".
+        speed: Words per minute, from 80 to 450.
+        pitch: Pitch within the range of the variant, from 0 to 99.
+
+    Raises:
+        RecipeError: If the library does not load or does not know the voice.
     """
-    espeak = _load()
-    if espeak.library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise EspeakError(
-            f"eSpeak NG has no voice {voice!r}; languages and variants are listed by espeak-ng --voices"
-        )
+    engine = _load()
+    library = engine.library
+    if library.espeak_SetVoiceByName(voice.encode()) != 0:
+        raise RecipeError(f"eSpeak NG has no voice {voice!r}. List them with espeak-ng --voices.")
     for parameter, value in ((_RATE, speed), (_PITCH, pitch), (_VOLUME, LOUDNESS)):
-        espeak.library.espeak_SetParameter(parameter, value, 0)
-    espeak.pieces.clear()
+        library.espeak_SetParameter(parameter, value, 0)
+    engine.chunks.clear()
     data = text.encode() + b"\0"
-    failed = espeak.library.espeak_Synth(data, len(data), 0, _CHARACTERS, 0, _UTF8, None, None)
-    if failed:
-        raise EspeakError(f"eSpeak NG could not say {text!r} (its error {failed})")
-    return np.frombuffer(b"".join(espeak.pieces), dtype=np.int16), espeak.rate
+    error = library.espeak_Synth(data, len(data), 0, _CHARACTERS, 0, _UTF8, None, None)
+    if error:
+        raise RecipeError(f"eSpeak NG could not synthesize {text!r} (error {error}).")
+    return np.frombuffer(b"".join(engine.chunks), dtype=np.int16), engine.rate
 
 
 @cache
-def _load() -> SimpleNamespace:
-    """The library, the list that its callback fills, and the rate in Hz."""
-    try:
+def _load() -> _Engine:
+    with convert_errors(ImportError, fix="Run pip install espeakng-loader."):
         import espeakng_loader
-
+    with convert_errors(OSError, RuntimeError, problem="eSpeak NG does not load on this machine"):
         folder = espeakng_loader.get_data_path()
-        library = ctypes.CDLL(espeakng_loader.get_library_path())
-    except ImportError:
-        raise EspeakError("eSpeak NG is not installed: pip install espeakng-loader") from None
-    except (OSError, RuntimeError) as error:
-        raise EspeakError(f"eSpeak NG does not load on this machine: {error}") from None
-    library.espeak_Synth.argtypes = [
-        *(
-            ctypes.c_char_p,
-            ctypes.c_size_t,
-            ctypes.c_uint,
-            ctypes.c_int,
-            ctypes.c_uint,
-            ctypes.c_uint,
-        ),
-        *(ctypes.c_void_p, ctypes.c_void_p),
-    ]
-    library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
+        library = CDLL(espeakng_loader.get_library_path())
+    library.espeak_Synth.argtypes = _SYNTH_TYPES
+    library.espeak_ng_SetRandSeed.argtypes = [c_long]
     rate = library.espeak_Initialize(_RETRIEVAL, 0, str(folder).encode(), _DO_NOT_EXIT)
     if rate <= 0:
-        raise EspeakError(
-            f"eSpeak NG does not find its voices in {folder} (does the path have over 150 characters?)"
-        )
-    library.espeak_ng_SetRandSeed(0)  # seeded with the time by now
-    pieces: list[bytes] = []
+        raise RecipeError(f"{folder}: no eSpeak NG voices. The path must be under 150 characters.")
+    library.espeak_ng_SetRandSeed(0)  # espeak_Initialize seeds with the time
+    chunks: list[bytes] = []
 
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+    @CFUNCTYPE(c_int, c_void_p, c_int, c_void_p)
     def collect(samples: int | None, count: int, events: int | None) -> int:
         if samples and count > 0:
-            pieces.append(ctypes.string_at(samples, 2 * count))
-        return 0  # go on
+            chunks.append(string_at(samples, 2 * count))
+        return 0  # continue
 
     library.espeak_SetSynthCallback(collect)
-    return SimpleNamespace(
-        library=library, pieces=pieces, rate=rate, keep=collect
-    )  # ctypes holds no reference itself
+    return _Engine(library, rate, chunks, collect)

@@ -1,4 +1,4 @@
-"""From an address to a folder: download that goes on where it stopped, checksum, safe unpacking."""
+"""Resumable downloads, checksums, and safe extraction of archives."""
 
 import errno
 import hashlib
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -26,7 +26,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from asr.errors import AsrError
+from recipes.console import console
+from recipes.errors import RecipeError, convert_errors
 
 CHUNK = 1 << 20  # bytes
 DROPPED = (
@@ -36,23 +37,20 @@ DROPPED = (
     urllib.error.URLError,
     ssl.SSLError,
 )
+REJECTED = {*range(300, 500)} - {408, 429}  # without "request timeout" and "too many requests"
 DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, EOFError, zlib.error)
-
-console = Console(
-    stderr=True, highlight=False, soft_wrap=True
-)  # where recipes say what they are doing
-
-
-class RecipeError(AsrError):
-    """A corpus that cannot be fetched, verified, unpacked or understood."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A publisher's file: folder of its address, name, checksum, and the folder in it that holds the corpus.
+    """A file of a publisher.
 
-    `checksum` is "md5:..." or "sha256:...", or a function that looks it up once it is needed; None where the
-    publisher gives none, and then only the archive's own check sums tell a damaged copy.
+    Attributes:
+        base: URL of the folder that holds the file.
+        name: Name of the file.
+        checksum: "md5:..." or "sha256:...", or a function that returns it. If the publisher gives
+            no checksum, only the checks inside the archive detect damage.
+        tree: Folder in the archive that holds the corpus.
     """
 
     base: str
@@ -62,9 +60,10 @@ class Archive:
 
 
 def ensure_extracted(archive: Archive, root: Path, folder: Path) -> Path:
-    """The unpacked corpus at `folder`: as it lies there, else from the archive in `root`, else downloaded.
+    """Return `folder`. If it does not exist, download the archive to `root` and extract it.
 
-    Raises RecipeError as `download`, `verify` and `unpack` do.
+    Raises:
+        RecipeError: If the archive cannot be downloaded, verified, or extracted.
     """
     if not folder.is_dir():
         unpack(ensure_downloaded(archive, root), folder, tree=archive.tree)
@@ -72,18 +71,22 @@ def ensure_extracted(archive: Archive, root: Path, folder: Path) -> Path:
 
 
 def ensure_downloaded(archive: Archive, root: Path) -> Path:
-    """The publisher's file in `root`, verified: as it lies there, else downloaded; raises as those."""
+    """Return the verified archive in `root`. Download it if it does not exist.
+
+    Raises:
+        RecipeError: If the archive cannot be downloaded or verified.
+    """
     path = root / archive.name
     checksum = archive.checksum() if callable(archive.checksum) else archive.checksum
-    if path.exists():
-        verify(path, checksum)
-        return path
-    return download(f"{archive.base.rstrip('/')}/{archive.name}", path, checksum=checksum)
+    if not path.exists():
+        return download(f"{archive.base.rstrip('/')}/{archive.name}", path, checksum=checksum)
+    verify(path, checksum)
+    return path
 
 
-def recorded(dataset: str, url: str) -> str:
-    """The SHA-256 that torchaudio has on record for an archive of one of its data sets."""
-    # Imported here and by name, for it imports torch: seconds that only a download should cost.
+def torchaudio_checksum(dataset: str, url: str) -> str:
+    """Return the SHA-256 checksum that torchaudio records for an archive of a dataset."""
+    # Imported here because torchaudio imports torch, which takes seconds.
     return "sha256:" + importlib.import_module(f"torchaudio.datasets.{dataset}")._CHECKSUMS[url]
 
 
@@ -96,37 +99,38 @@ def download(
     timeout: float = 30.0,
     pause: float = 1.0,
 ) -> Path:
-    """Fetch `url` to `target`, by way of `target.partial`, from which a later call goes on.
+    """Download `url` to `target` and return `target`.
 
-    A dropped connection is taken up again until `tries` attempts in a row brought nothing; `timeout` is the
-    seconds that a server may stay silent, `pause` those before the first new attempt, doubled for each
-    further one. Raises RecipeError for an address that the server does not serve, no connection, a full disk,
-    a wrong checksum.
+    An interrupted download is kept in `target.partial`, and the next call resumes it.
+
+    Args:
+        url: Address of the file.
+        target: Path of the file.
+        checksum: "md5:..." or "sha256:...".
+        tries: Number of successive attempts without new data before giving up.
+        timeout: Seconds to wait for data.
+        pause: Seconds before the second attempt, doubled before each further one.
+
+    Raises:
+        RecipeError: If the server or the file is unavailable, the disk is full, or the checksum
+            is wrong.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    by_hand = (
-        f"run again to go on, set url= to a mirror, or get the file by hand and put it at {target}"
-    )
     failures = 0
     while True:
-        had = _size(partial)
+        size = _size(partial)
         try:
             if _transfer(url, partial, timeout):
                 break
-            reason = "the connection dropped"
-        except urllib.error.HTTPError as error:
-            reason = f"the server answers {error.code} {error.reason}"
-            if error.code < 500 and error.code not in (408, 429):
-                raise RecipeError(f"{url}: {reason}; {by_hand}") from None
-        except ValueError as error:
-            raise RecipeError(f"{url}: not an address ({error}); check url=") from None
+            reason, status = "the connection dropped", None
         except DROPPED as error:
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
-        failures = 1 if _size(partial) > had else failures + 1
-        if failures >= tries:
-            raise RecipeError(f"{url}: {reason} ({tries} attempts in a row); {by_hand}")
-        console.print(f"{url}: {reason}; trying again")
+            reason, status = _reason(error), getattr(error, "code", None)
+        failures = 1 if _size(partial) > size else failures + 1
+        if failures >= tries or status in REJECTED:
+            fix = f"Run again to resume, set url= to a mirror, or save the file as {target}."
+            raise RecipeError(f"{url}: {reason} (attempts without new data: {failures}). {fix}")
+        console.print(f"{url}: {reason}. Retrying.")
         time.sleep(pause * 2 ** (failures - 1))
     partial.replace(target)
     verify(target, checksum)
@@ -134,145 +138,145 @@ def download(
 
 
 def verify(path: Path, checksum: str | None) -> None:
-    """Raises RecipeError where a file has another checksum than "md5:..." or "sha256:..."; None: any."""
+    """Compare a file with a checksum, "md5:..." or "sha256:...". None accepts every file.
+
+    Raises:
+        RecipeError: If the checksum differs.
+    """
     if checksum is None:
         return
     algorithm, _, expected = checksum.partition(":")
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, algorithm).hexdigest()
-    if found != expected:
-        raise RecipeError(
-            f"{path}: wrong {algorithm} checksum: expected {expected}, got {found}: damaged or another file; "
-            "delete it and run again"
-        )
+        actual = hashlib.file_digest(file, algorithm).hexdigest()
+    if actual != expected:
+        problem = f"wrong {algorithm} checksum (expected {expected}, got {actual})"
+        raise RecipeError(f"{path}: {problem}. The file is damaged. Delete it and run again.")
 
 
 def unpack(archive: Path, folder: Path, *, tree: str = ".") -> Path:
-    """Unpack a tar (any compression) or zip; its folder `tree` becomes `folder`, whole or not at all.
+    """Extract a tar (any compression) or zip archive and move its folder `tree` to `folder`.
 
-    Raises RecipeError for a damaged archive, a full disk, and a member that would land outside: nothing is
-    written there.
+    On failure, `folder` does not exist and nothing else is left.
+
+    Raises:
+        RecipeError: If the archive is damaged, the disk is full, a member would be written
+            outside, or `folder` exists.
     """
     if folder.exists():
-        raise RecipeError(f"{folder}: is there already; delete it to unpack {archive} again")
+        raise RecipeError(f"{folder} exists. Delete it to extract {archive} again.")
     scratch = folder.with_name(f".{folder.name}.unpacking")
-    shutil.rmtree(scratch, ignore_errors=True)  # what an interrupted run left
+    shutil.rmtree(scratch, ignore_errors=True)  # left by an interrupted run
     scratch.mkdir(parents=True)
-    console.print(f"unpacking {archive.name} to {folder}")
+    console.print(f"extracting {archive.name} to {folder}")
+    purpose = f"extract {archive} ({decimal(archive.stat().st_size)} compressed)"
+    damaged = f"{archive} is damaged or incomplete"
     try:
-        with _full_disk_named(
-            folder.parent, f"unpack {archive} ({_human(archive.stat().st_size)} packed)"
+        with (
+            convert_errors(*DAMAGED, problem=damaged, fix="Delete it and run again."),
+            _explain_full_disk(folder.parent, purpose),
         ):
-            (_unzip if zipfile.is_zipfile(archive) else _untar)(archive, scratch)
+            extract = _extract_zip if zipfile.is_zipfile(archive) else _extract_tar
+            extract(archive, scratch)
         if not (scratch / tree).is_dir():
-            held = ", ".join(sorted(path.name for path in scratch.iterdir())[:5]) or "nothing"
-            raise RecipeError(
-                f"{archive}: holds no folder {tree!r}, but {held}; is it the right archive?"
-            )
+            names = ", ".join(sorted(path.name for path in scratch.iterdir())[:5])
+            problem = f"{archive} has no folder {tree!r} (found: {names or 'nothing'})"
+            raise RecipeError(f"{problem}. Check that it is the right archive.")
         (scratch / tree).rename(folder)
-    except DAMAGED as error:
-        why = str(error).partition(":\n")[0]  # what follows are the compressions that were tried
-        raise RecipeError(
-            f"{archive}: damaged or cut off ({why}); delete it and run again"
-        ) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 
 def _transfer(url: str, partial: Path, timeout: float) -> bool:
-    """One connection's worth of a file, added to what is there; whether the file is now whole."""
-    have = _size(partial)
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    """Continue a download over one connection and return whether the file is complete."""
+    start = _size(partial)
+    headers = {"Range": f"bytes={start}-"} if start else {}
     try:
-        response = urllib.request.urlopen(request, timeout=timeout)
+        with convert_errors(ValueError, problem=f"{url} is not a valid URL", fix="Check url=."):
+            request = urllib.request.Request(url, headers=headers)
+            response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # "range not satisfiable": there is nothing after what is there
+        if error.code != 416:  # range not satisfiable
             raise
-        if error.headers.get("Content-Range") == f"bytes */{have}":
+        if error.headers.get("Content-Range") == f"bytes */{start}":
             return True
-        partial.unlink()  # longer than the server's file: of another one
+        partial.unlink()  # longer than the server's file, so it belongs to another file
         return False
     with response:
-        if response.status != 206:  # the server knows no ranges: from the start
-            have = 0
+        if response.status != 206:
+            start = 0  # the server ignores ranges and sends the file from the beginning
         length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        with _full_disk_named(partial, f"hold {url.rpartition('/')[2]}", total):
-            free = shutil.disk_usage(partial.parent).free
-            if total and total - have > free:
-                raise OSError(errno.ENOSPC, "not enough room")
-            with (
-                partial.open("ab" if have else "wb") as out,
-                _progress(url, have, total) as advance,
-            ):
-                while chunk := response.read(CHUNK):
-                    out.write(chunk)
-                    advance(len(chunk))
+        total = start + int(length) if length else None
+        with _explain_full_disk(partial, f"store {url.rpartition('/')[2]}", total):
+            _save(response, partial, url, start, total)
     return total is None or _size(partial) == total
 
 
-@contextmanager
-def _progress(url: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    size = f" ({_human(total)})" if total else ""
+def _save(
+    response: http.client.HTTPResponse, partial: Path, url: str, start: int, total: int | None
+) -> None:
+    if total and total - start > shutil.disk_usage(partial.parent).free:
+        raise OSError(errno.ENOSPC, "not enough space")
     if not console.is_terminal:
-        console.print(f"fetching {url}{size}" + (f", from {_human(have)} on" if have else ""))
-        yield lambda count: None
-        return
+        size = f" ({decimal(total)})" if total else ""
+        resumed = f", resuming at {decimal(start)}" if start else ""
+        console.print(f"downloading {url}{size}{resumed}")
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress("{task.description}", *columns, console=console) as bar:
-        task = bar.add_task(url.rpartition("/")[2], total=total, completed=have)
-        yield lambda count: bar.advance(task, count)
+    bar = Progress("{task.description}", *columns, console=console, disable=not console.is_terminal)
+    with partial.open("ab" if start else "wb") as file, bar:
+        task = bar.add_task(partial.stem, total=total, completed=start)
+        while chunk := response.read(CHUNK):
+            file.write(chunk)
+            bar.advance(task, len(chunk))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP status {error.code} {error.reason}"
+    return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 @contextmanager
-def _full_disk_named(path: Path, what: str, total: int | None = None) -> Iterator[None]:
-    """Turns "no space left" into a message that says where, and how much is needed; what is there is kept."""
+def _explain_full_disk(path: Path, purpose: str, total: int | None = None) -> Iterator[None]:
+    """Replace "no space left on device" by a message with the folder and the sizes in it."""
     try:
         yield
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        where = path if path.is_dir() else path.parent
-        need = f"; {_human(total)} needed, {_human(_size(path))} there" if total else ""
-        free = _human(shutil.disk_usage(where).free)
-        raise RecipeError(
-            f"{where}: disk full: no room to {what}{need}, {free} free; make room and run again, or set root="
-        ) from None
+        folder = path if path.is_dir() else path.parent
+        sizes = f"{decimal(shutil.disk_usage(folder).free)} free"
+        if total:
+            sizes = f"{decimal(total)} needed, {decimal(_size(path))} stored, {sizes}"
+        fix = "Free some space and run again, or set root= to another disk."
+        raise RecipeError(f"{folder}: disk full, cannot {purpose} ({sizes}). {fix}") from None
 
 
-def _untar(archive: Path, folder: Path) -> None:
+def _extract_tar(archive: Path, folder: Path) -> None:
     with tarfile.open(archive) as tar:
         for member in tar:
-            _check_inside(archive, member.name)
-            try:
+            with _refuse_unsafe(archive, member.name):
                 tar.extract(member, folder, filter="data")
-            except tarfile.FilterError as error:
-                raise _unsafe(archive, member.name, str(error)) from None
 
 
-def _unzip(archive: Path, folder: Path) -> None:
-    with zipfile.ZipFile(archive) as packed:
-        for name in packed.namelist():
-            _check_inside(archive, name)
-            packed.extract(name, folder)
+def _extract_zip(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as zipped:
+        for name in zipped.namelist():
+            with _refuse_unsafe(archive, name):
+                zipped.extract(name, folder)
 
 
-def _check_inside(archive: Path, name: str) -> None:
+@contextmanager
+def _refuse_unsafe(archive: Path, name: str) -> Iterator[None]:
+    """Check the name of a member, which libraries silently correct, and convert their refusals."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]:  # C: is a drive
-        raise _unsafe(archive, name, "it leads out of the folder")
-
-
-def _unsafe(archive: Path, member: str, why: str) -> RecipeError:
-    return RecipeError(
-        f"{archive}: unsafe member {member!r}: {why}; nothing was unpacked, get another copy"
-    )
+    has_drive = ":" in name.partition("/")[0]  # C:
+    problem, fix = f"{archive}: unsafe member {name!r}", "Nothing was extracted. Get another copy."
+    if path.is_absolute() or ".." in path.parts or has_drive:
+        raise RecipeError(f"{problem}: its path leads outside. {fix}")
+    with convert_errors(tarfile.FilterError, problem=problem, fix=fix):
+        yield
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _human(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

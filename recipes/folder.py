@@ -1,31 +1,31 @@
-"""Your own recordings: audio with a .txt beside each, or a table, as of LJSpeech and Common Voice."""
+"""Your own recordings, with a text file next to each one or with a table of transcripts."""
 
 import csv
-import math
 import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from asr import audio as recordings
+from asr.config.app import run_recipe
 from asr.data.manifest import parse_json
-from recipes.cli import command
-from recipes.fetch import RecipeError, console
-from recipes.prepare import Recording, by_hash, prepare
+from asr.validation import check_number
+from recipes.console import console
+from recipes.errors import RecipeError, convert_errors
+from recipes.prepare import Recording, prepare, sort_by_hash
 
-# Names of columns; where several are there the first one wins.
+# Names of columns in the order of preference
 AUDIO = ("audio_filepath", "audio", "path", "file", "filename", "file_name", "wav")
 TEXT = ("text", "sentence", "transcript", "transcription")
 SPEAKER = ("speaker", "client_id", "speaker_id")
-ALIASES = {"training": "train"} | dict.fromkeys(("dev", "valid", "val"), "validation")  # of splits
-NEAR = (
-    "",
-    "wavs",
-    "clips",
-)  # folders beside a table where audio lies: anywhere, LJSpeech's, Common Voice's
+SPLIT_NAMES = {"training": "train"} | dict.fromkeys(("dev", "valid", "val"), "validation")
+AUDIO_FOLDERS = ("", "wavs", "clips")  # beside a table: general, LJSpeech, Common Voice
+NAME = re.compile(r"\w[\w.-]*")
 
-Row = tuple[Recording, str]  # with the split that the table names, or ""
+Row = tuple[str, Mapping[str, object]]  # its place in error messages, its fields by column
+Labeled = tuple[Recording, str]  # with the name of its split, or ""
 
 
 def folder(
@@ -37,203 +37,208 @@ def folder(
     validation: float = 0.1,
     test: float = 0.1,
 ) -> Path:
-    """Write manifests for your own recordings to root/manifests/NAME; that folder. Made anew each time.
+    """Write manifests for your own recordings to ROOT/manifests/NAME.
 
-    audio=FOLDER
-        every recording in it with a .txt of the same name beside it; the folders in it are the speakers
-    table=FILE
-        CSV, TSV or JSON lines with a column for the audio (path, file, audio_filepath, ...) and one for the
-        text (text, sentence, transcript, ...), perhaps speaker or client_id, split, offset and duration in
-        seconds; or id|text|normalised text without a header, as LJSpeech's metadata.csv. Paths are relative
-        to the table, or to audio= where both are given.
+    Pass audio=, table=, or both. The manifests are written again in each run. Without a split
+    column, shares of the recordings go to validation and test. All recordings of a speaker go to
+    the same split, unless there are too few speakers.
 
-    Without a column `split`, shares of `validation` and `test` are drawn, whole speakers where they are told.
+    Args:
+        audio: Folder of recordings. Each one needs a .txt file of the same name next to it.
+            Folders inside it are speakers. With table=, the folder of the table's relative paths.
+        table: CSV, TSV, or JSON-lines file with a column for the audio (path, file,
+            audio_filepath, ...) and one for the text (text, sentence, transcript, ...). Columns
+            for the speaker (speaker, client_id), split, offset, and duration (seconds) are
+            optional. Also accepted: id|text|normalized text without a header, as in LJSpeech.
+            Paths are relative to the table.
+        root: Folder of all corpora.
+        name: Name of the corpus.
+        validation: Share for validation, from 0 to 1.
+        test: Share for test, from 0 to 1.
+
+    Returns:
+        The folder of the manifests.
+
+    Raises:
+        RecipeError: If a setting or the table is invalid, or there are no usable recordings.
     """
-    if validation < 0 or test < 0 or validation + test >= 1:
-        raise RecipeError(
-            f"validation={validation} test={test}: shares must be 0 or more and leave some to train"
-        )
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise RecipeError(
-            f"name={name}: letters, digits, '.', '-' and '_' only; it becomes a folder"
-        )
+    with convert_errors(ValueError):
+        check_number("validation", validation, ge=0)
+        check_number("test", test, ge=0)
+        check_number("validation + test", validation + test, lt=1)
+    if not NAME.fullmatch(name):
+        raise RecipeError(f"name must consist of letters, digits, '.', '-', and '_', got {name!r}.")
     if audio is not None and not audio.is_dir():
-        raise RecipeError(f"audio={audio}: no such folder")
+        raise RecipeError(f"audio={audio}: no such folder.")
     if table is not None:
-        rows = list(_from_table(table, audio))
+        labeled = list(_recordings_of_table(table, audio))
     elif audio is not None:
-        rows = [(recording, "") for recording in _from_folder(audio)]
+        labeled = [(recording, "") for recording in _recordings_of_folder(audio)]
     else:
-        raise RecipeError("give audio=FOLDER, table=FILE or both")
-    if not rows:
-        raise RecipeError(f"{table or audio}: no recordings in it")
-    splits = _named(rows) if any(split for _, split in rows) else _drawn(rows, validation, test)
-    # What lies in a folder of one's own changes from run to run: there is no point in asking whether it has.
+        raise RecipeError("Pass audio=FOLDER, table=FILE, or both.")
+    if not labeled:
+        raise RecipeError(f"{table or audio}: no recordings.")
+    has_splits = any(split for _, split in labeled)
+    splits = _named_splits(labeled) if has_splits else _random_splits(labeled, validation, test)
+    # The recordings may have changed since the last run.
     return prepare(name, lambda: splits, root=root, again=True)
 
 
-def _from_folder(folder: Path) -> Iterator[Recording]:
-    found = recordings.find_recordings(folder)
-    for path in found:
-        inside = path.relative_to(folder).parts
-        speaker = inside[0] if len(inside) > 1 else ""
+def _recordings_of_folder(folder: Path) -> Iterator[Recording]:
+    paths = recordings.find_recordings(folder)
+    for path in paths:
+        folders = path.relative_to(folder).parts[:-1]
+        text, reason = "", ""
         try:
             text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
         except FileNotFoundError:
-            yield Recording(path, "", speaker, flaw="no transcript")
+            reason = "no transcript"
         except UnicodeDecodeError:
-            yield Recording(path, "", speaker, flaw="transcript not UTF-8")
-        else:
-            yield Recording(path, text, speaker)
-    stems = {path.with_suffix("") for path in found}
+            reason = "transcript not UTF-8"
+        yield Recording(path, text, folders[0] if folders else "", skip_reason=reason)
+    stems = {path.with_suffix("") for path in paths}
     for path in sorted(folder.rglob("*.txt")):
         if path.with_suffix("") not in stems:
-            yield Recording(path, "", flaw="no recording")
+            yield Recording(path, "", skip_reason="no recording")
 
 
-def _from_table(table: Path, folder: Path | None) -> Iterator[Row]:
-    rows = list(_rows(table))
+def _recordings_of_table(table: Path, folder: Path | None) -> Iterator[Labeled]:
+    rows = list(_read_table(table))
     columns = list(dict.fromkeys(column for _, row in rows for column in row))
-    audio, text = (
-        _column(table, columns, what, names) for what, names in (("audio", AUDIO), ("text", TEXT))
-    )
+    audio = _find_column(table, "audio", AUDIO, columns)
+    text = _find_column(table, "text", TEXT, columns)
     speaker = next((column for column in SPEAKER if column in columns), "")
-    near = [folder] if folder is not None else [table.parent / inside for inside in NEAR]
-    for where, row in rows:
-        split = str(row.get("split") or "").strip().lower()
-        if not re.fullmatch(r"(\w[\w.-]*)?", split):  # it becomes a file
-            raise RecipeError(f"{where}: split {split!r}: letters, digits, '.', '-' and '_' only")
+    folders = [folder] if folder is not None else [table.parent / name for name in AUDIO_FOLDERS]
+    for place, row in rows:
+        fields = {column: str(value or "") for column, value in row.items()}
+        split = fields.get("split", "").strip().lower()
+        if split and not NAME.fullmatch(split):
+            raise RecipeError(f"{place}: split {split!r} must be a name such as train.")
         recording = Recording(
-            _find(str(row.get(audio) or ""), near),
-            str(row.get(text) or ""),
-            speaker=str(row.get(speaker) or ""),
-            offset=_seconds(where, row, "offset") or 0.0,
-            duration=_seconds(where, row, "duration"),
-            flaw="" if row.get(text) else "no transcript",
+            _find_audio(fields.get(audio, ""), folders),
+            fields.get(text, ""),
+            speaker=fields.get(speaker, ""),
+            offset=_seconds(place, row, "offset") or 0.0,
+            duration=_seconds(place, row, "duration"),
+            skip_reason="" if fields.get(text) else "no transcript",
         )
-        yield recording, ALIASES.get(split, split)
+        yield recording, SPLIT_NAMES.get(split, split)
 
 
-def _rows(table: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Where each row stands, and its fields by the names of the columns, in lower case."""
-    try:
+def _read_table(table: Path) -> Iterator[Row]:
+    """Yield the rows of a table. Column names are in lower case."""
+    with convert_errors(OSError, UnicodeDecodeError, problem=f"table={table} cannot be read"):
         text = table.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"table={table}: cannot be read ({getattr(error, 'strerror', None) or error})"
-        ) from None
-    lines = text.splitlines()
-    head = lines[0] if lines else ""
-    if head.lstrip().startswith("{"):
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield f"{table}, line {number}", _object(f"{table}, line {number}", line)
-        return
-    delimiter = max("\t|,;", key=head.count)
-    # Commas and semicolons occur in transcripts, which quotes then protect; elsewhere a quote is a quote.
-    quoted = delimiter in ",;"
-    reader = csv.reader(
-        text.splitlines(keepends=True),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-        strict=True,  # else a quote that nothing closes would take in all the rows behind it
-    )
-    header = [column.strip().lower() for column in head.split(delimiter)]
-    first = 1
-    try:
-        if set(header) & {*AUDIO, *TEXT} or delimiter != "|":
-            header = [column.strip().lower() for column in next(reader, [])]
-        else:
-            header = ["audio", "spelt", "text"] if len(header) > 2 else ["audio", "text"]
-        first = reader.line_num + 1
-        for fields in reader:
-            if any(fields):
-                yield f"{table}, line {reader.line_num}", dict(zip(header, fields, strict=False))
-            first = reader.line_num + 1
-    except csv.Error as error:
-        hint = "what begins with a quote must end with one, and quotes inside it be doubled"
-        raise RecipeError(f"{table}, line {first}: {error}; {hint}") from None
+    if text.lstrip().startswith("{"):
+        yield from _read_json_lines(table, text)
+    else:
+        yield from _read_csv(table, text)
 
 
-def _object(where: str, line: str) -> Mapping[str, object]:
-    try:
-        row = parse_json(line)
-    except ValueError as error:
-        raise RecipeError(f"{where}: {error}") from None
-    if not isinstance(row, dict):
-        raise RecipeError(f'{where}: not an object such as {{"audio": ..., "text": ...}}')
-    return {key.lower(): value for key, value in row.items()}
+def _read_json_lines(table: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            place = f"{table}, line {number}"
+            with convert_errors(ValueError, problem=place):
+                row = parse_json(line)
+            if not isinstance(row, dict):
+                raise RecipeError(f'{place}: not an object such as {{"audio": ..., "text": ...}}.')
+            yield place, {column.lower(): value for column, value in row.items()}
 
 
-def _column(table: Path, columns: Sequence[str], what: str, names: Sequence[str]) -> str:
-    for name in names:
-        if name in columns:
-            return name
-    found = ", ".join(filter(None, columns)) or "none"
-    raise RecipeError(
-        f"{table}: no column for the {what} ({', '.join(names)}); its columns: {found}"
-    )
+def _read_csv(table: Path, text: str) -> Iterator[Row]:
+    lines = text.splitlines(keepends=True)
+    header = lines[0] if lines else ""
+    delimiter = max("\t|,;", key=header.count)
+    # Commas and semicolons occur in transcripts, which are then quoted. In other formats, a quote
+    # is an ordinary character.
+    quoting = csv.QUOTE_MINIMAL if delimiter in ",;" else csv.QUOTE_NONE
+    # Without `strict`, a quote that is never closed would swallow all rows after it.
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+    columns = _lower(header.split(delimiter))
+    if set(columns) & {*AUDIO, *TEXT} or delimiter != "|":
+        columns = _lower(_next_row(table, reader) or [])
+    else:  # LJSpeech
+        columns = ["audio", "original", "text"] if len(columns) > 2 else ["audio", "text"]
+    while (fields := _next_row(table, reader)) is not None:
+        if any(fields):
+            row = dict(zip(columns, fields, strict=False))
+            yield f"{table}, line {reader.line_num}", row
 
 
-def _find(name: str, folders: Sequence[Path]) -> Path:
-    """The file of that name, ending left out or not, in the first folder that has it."""
-    endings = ("", *sorted(recordings.EXTENSIONS))
-    candidates = [folder / f"{name}{ending}" for folder in folders for ending in endings]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+def _next_row(table: Path, reader: Any) -> list[str] | None:
+    place = f"{table}, line {reader.line_num + 1}"
+    fix = "A field that starts with a quote must end with one. Double the quotes inside it."
+    with convert_errors(csv.Error, problem=place, fix=fix):
+        return next(reader, None)
 
 
-def _seconds(where: str, row: Mapping[str, object], column: str) -> float | None:
+def _lower(columns: Iterable[str]) -> list[str]:
+    return [column.strip().lower() for column in columns]
+
+
+def _find_column(table: Path, role: str, names: Sequence[str], columns: Sequence[str]) -> str:
+    name = next((name for name in names if name in columns), None)
+    if name is None:
+        existing = ", ".join(filter(None, columns)) or "none"
+        raise RecipeError(f"{table}: no {role} column ({', '.join(names)}). Columns: {existing}.")
+    return name
+
+
+def _find_audio(name: str, folders: Sequence[Path]) -> Path:
+    """Return the recording in the first folder that has it. The name may lack an extension."""
+    extensions = ("", *sorted(recordings.EXTENSIONS))
+    paths = [folder / f"{name}{extension}" for folder in folders for extension in extensions]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def _seconds(place: str, row: Mapping[str, object], column: str) -> float | None:
     value = row.get(column)
     if value is None or value == "":
         return None
-    try:
-        seconds = float(str(value))
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise RecipeError(f"{where}: {column} {value!r} is not a number of seconds")
-    return seconds
+    with convert_errors(ValueError, problem=f"{place}, column {column}"):
+        return check_number("seconds", float(str(value)), ge=0)
 
 
-def _named(rows: Sequence[Row]) -> dict[str, list[Recording]]:
-    """As the table says; what it leaves open is for training."""
+def _named_splits(labeled: Sequence[Labeled]) -> dict[str, list[Recording]]:
+    """Return the splits that a table names. Rows without a split go to train."""
     splits: dict[str, list[Recording]] = defaultdict(list)
-    for recording, split in rows:
+    for recording, split in labeled:
         splits[split or "train"].append(recording)
     return splits
 
 
-def _drawn(rows: Sequence[Row], validation: float, test: float) -> dict[str, list[Recording]]:
-    """Test, validation and training by the hash of the speaker or, where there are too few, of the file."""
-    shares = {
-        split: share for split, share in (("test", test), ("validation", validation)) if share
-    }
-    sound = [recording for recording, _ in rows if not recording.flaw]
-    groups = _grouped(sound, lambda recording: recording.speaker or recording.audio.name)
+def _random_splits(
+    labeled: Sequence[Labeled], validation: float, test: float
+) -> dict[str, list[Recording]]:
+    """Choose test, validation, and train by a hash of the speaker, or of the file if few speak."""
+    skipped = [recording for recording, _ in labeled if recording.skip_reason]
+    usable = [recording for recording, _ in labeled if not recording.skip_reason]
+    shares = {name: share for name, share in (("test", test), ("validation", validation)) if share}
+    groups = _group(usable, lambda recording: recording.speaker or recording.audio.name)
     if len(groups) <= len(shares):
-        console.print(f"speakers: {len(groups)}, too few to part them; the splits share speakers")
-        groups = _grouped(sound, lambda recording: recording.audio.name)
-    waiting = by_hash(groups)
+        console.print(f"The splits share speakers because there are only {len(groups)}.")
+        groups = _group(usable, lambda recording: recording.audio.name)
+    remaining = sort_by_hash(groups)
     splits: dict[str, list[Recording]] = {}
     for split, share in shares.items():
-        splits[split] = []
-        while len(waiting) > 1 and len(splits[split]) < share * len(sound):
-            splits[split] += groups[waiting.pop()]
-    train = [recording for group in waiting for recording in groups[group]]
-    flawed = [
-        recording for recording, _ in rows if recording.flaw
-    ]  # to be named, wherever they would have gone
-    return {"train": train + flawed, **{split: found for split, found in splits.items() if found}}
+        chosen: list[Recording] = []
+        while len(remaining) > 1 and len(chosen) < share * len(usable):
+            chosen += groups[remaining.pop()]
+        if chosen:
+            splits[split] = chosen
+    train = [recording for group in remaining for recording in groups[group]]
+    return {"train": train + skipped, **splits}
 
 
-def _grouped(
-    sound: Iterable[Recording], key: Callable[[Recording], str]
+def _group(
+    recordings: Iterable[Recording], key: Callable[[Recording], str]
 ) -> dict[str, list[Recording]]:
     groups: dict[str, list[Recording]] = defaultdict(list)
-    for recording in sound:
+    for recording in recordings:
         groups[key(recording)].append(recording)
     return groups
 
 
 if __name__ == "__main__":
-    sys.exit(command(folder))
+    sys.exit(run_recipe(folder))

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipes.cli import command
+from asr.config.app import run_recipe
 from recipes.fetch import Archive, RecipeError, ensure_extracted
 from recipes.prepare import Recording, Splits, part_by_speaker, prepare
 
@@ -61,4 +61,4 @@ def _take(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command(fsdd))
+    sys.exit(run_recipe(fsdd))

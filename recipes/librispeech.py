@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from recipes.cli import command
+from asr.config.app import run_recipe
 from recipes.fetch import Archive, RecipeError, ensure_extracted, recorded
 from recipes.prepare import Recording, Splits, part_by_speaker, prepare
 
@@ -98,4 +98,4 @@ def _once(recordings: Iterator[Recording], seen: set[str]) -> list[Recording]:
 
 
 if __name__ == "__main__":
-    sys.exit(command(librispeech))
+    sys.exit(run_recipe(librispeech))

@@ -16,10 +16,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from asr.config.app import run_recipe
 from asr.data.manifest import read_manifest
 from asr.files import atomic_write
 from asr.text import BAR, normalize
-from recipes.cli import command
 from recipes.fetch import Archive, RecipeError, console, ensure_downloaded
 from recipes.ngram import NGramModel, estimate
 
@@ -152,4 +152,4 @@ def _print_table(
 
 
 if __name__ == "__main__":
-    sys.exit(command(lm))
+    sys.exit(run_recipe(lm))

@@ -1,40 +1,44 @@
-"""From a corpus on disk to manifests: durations, normalised texts, a list of what was left out, a table."""
+"""Manifests from the recordings of a corpus, with a list of skipped recordings and a table."""
 
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rich import box
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from asr.audio import ROUNDING, AudioInfo, info
 from asr.data.manifest import Utterance, write_manifest
 from asr.errors import AudioError
 from asr.text import normalize
-from recipes.fetch import RecipeError, console
+from recipes.console import console, print_table, track
+from recipes.errors import RecipeError
 
-RECORD = "prepared.json"  # beside the manifests: from which options they came and what they hold
+RECORD = "prepared.json"  # options and summary of the last complete run
 LEFT_OUT = "left_out.txt"
-THREADS = 8  # reading headers is waiting, for the disk
+THREADS = 8  # for reading headers, which is bound by the disk
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a corpus says of one utterance, its audio not yet looked at; `offset` and `duration` in seconds.
+    """An utterance as its corpus describes it. The audio has not been read.
 
-    Without a duration it goes on to the end of the file. `silent`: nothing is said, and that is no mistake.
-    `flaw`: why it is to be left out, in a word or two.
+    Attributes:
+        audio: Path of the recording.
+        text: Transcript as published.
+        speaker: Name of the speaker, or "".
+        offset: Start in seconds.
+        duration: Length in seconds. None extends to the end of the file.
+        silent: Whether an empty transcript is correct.
+        skip_reason: Reason in one or two words to leave the recording out, or "".
     """
 
     audio: Path
@@ -43,179 +47,182 @@ class Recording:
     offset: float = 0.0
     duration: float | None = None
     silent: bool = False
-    flaw: str = ""
+    skip_reason: str = ""
 
 
 Splits = Mapping[str, Sequence[Recording]]
 
 
-@dataclass
-class Summary:
-    """What one split holds: the row of the table; `left_out` counts by reason."""
+class Skipped(NamedTuple):
+    """The reason to leave out a recording: a label for the table, and details for the list."""
 
-    utterances: int = 0
-    hours: float = 0.0
-    speakers: int = 0
-    words: int = 0
-    distinct_words: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
+    reason: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A row of the table. `left_out` counts the skipped recordings by reason."""
+
+    utterances: int
+    hours: float
+    speakers: int
+    words: int
+    distinct_words: int
+    left_out: dict[str, int]
 
 
 def prepare(
     name: str, splits: Callable[[], Splits], *, root: Path, again: bool, **options: object
 ) -> Path:
-    """Write `root/manifests/name/SPLIT.jsonl`, print the table, return that folder.
+    """Write ROOT/manifests/NAME/SPLIT.jsonl, print a table, and return that folder.
 
-    `splits` is called only where the manifests are not there yet, came from other options, or are wanted
-    `again`.
-    The folder holds the manifests of one run only, so that its splits never share a speaker by accident.
-    Raises RecipeError where nothing of a split can be used.
+    The folder holds the manifests of one run only, so that splits of different runs never share
+    speakers. If the last run had the same options, only the table is printed.
+
+    Args:
+        name: Name of the corpus.
+        splits: Function that returns the recordings of each split. It is called only if needed.
+        root: Folder of all corpora.
+        again: Whether to write the manifests even if the options have not changed.
+        options: Options that determine the manifests.
+
+    Raises:
+        RecipeError: If a split has no usable recordings.
     """
     folder = root / "manifests" / name
-    wanted: dict[str, object] = json.loads(json.dumps(options, default=str))
-    known, summaries = _read_record(folder)
-    if (
-        known == wanted
-        and not again
-        and all((folder / f"{split}.jsonl").exists() for split in summaries)
-    ):
-        console.print(
-            f"{folder}: prepared already with these options; again=true writes the manifests anew"
-        )
+    options = json.loads(json.dumps(options, default=str))
+    last_options, summaries = _read_record(folder)
+    complete = all((folder / f"{split}.jsonl").exists() for split in summaries)
+    if last_options == options and complete and not again:
+        console.print(f"{folder} is up to date. Pass again=true to write the manifests again.")
     else:
         recordings = splits()
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECORD).unlink(
-            missing_ok=True
-        )  # an interrupted run is not to be taken for a whole one
+        (folder / RECORD).unlink(missing_ok=True)  # an interrupted run must not look complete
         for split in summaries.keys() - recordings.keys():
             (folder / f"{split}.jsonl").unlink(missing_ok=True)
-            console.print(f"{folder}: {split}.jsonl of an earlier run with other options removed")
+            console.print(f"{folder}: removed {split}.jsonl, which had other options")
         summaries = _write(folder, recordings)
-        rows = {split: asdict(summary) for split, summary in summaries.items()}
-        record = {"options": wanted, "splits": rows}
+        record = {"options": options, "splits": {s: asdict(row) for s, row in summaries.items()}}
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    _print_table(folder, summaries)
+    _print_summaries(folder, summaries)
     return folder
 
 
-def by_hash(items: Iterable[T], key: Callable[[T], str] = str) -> list[T]:
-    """The items in an order that looks random and is the same everywhere: by SHA-256 of `key(item)`."""
+def sort_by_hash(items: Iterable[T], key: Callable[[T], str] = str) -> list[T]:
+    """Sort items by the SHA-256 of `key(item)`: an order that looks random but never changes."""
     return sorted(items, key=lambda item: hashlib.sha256(key(item).encode()).digest())
 
 
-def set_aside(
+def choose_speakers(
     recordings: Iterable[Recording], count: int, *, group: Callable[[str], str] = lambda speaker: ""
 ) -> set[str]:
-    """`count` speakers to validate with, drawn by hash, in turn from each `group(speaker)` that there is.
+    """Choose `count` validation speakers by hash, from each `group(speaker)` in turn.
 
-    Raises RecipeError where no speaker would be left to train on.
+    Raises:
+        RecipeError: If no speaker would be left for training.
     """
     speakers = sorted({recording.speaker for recording in recordings})
     if not 0 <= count < len(speakers):
-        raise RecipeError(
-            f"validation_speakers={count}: of {len(speakers)} training speakers at least one must stay"
-        )
-    drawn = (
-        by_hash(s for s in speakers if group(s) == g) for g in sorted({group(s) for s in speakers})
-    )
-    in_turn = [
-        speaker for speaker in chain.from_iterable(zip_longest(*drawn)) if speaker is not None
-    ]
+        limit = f"at least 0 and below {len(speakers)}, the number of training speakers"
+        raise RecipeError(f"validation_speakers must be {limit}, got {count}.")
+    groups = sorted({group(speaker) for speaker in speakers})
+    members = [sort_by_hash(s for s in speakers if group(s) == name) for name in groups]
+    in_turn = [s for s in chain.from_iterable(zip_longest(*members)) if s is not None]
     return set(in_turn[:count])
 
 
-def part_by_speaker(
+def split_by_speaker(
     recordings: Sequence[Recording], speakers: Collection[str]
 ) -> tuple[list[Recording], list[Recording]]:
-    """The recordings of everybody else, and those of `speakers`."""
+    """Return the recordings of all other speakers, and those of `speakers`."""
     others = [recording for recording in recordings if recording.speaker not in speakers]
     return others, [recording for recording in recordings if recording.speaker in speakers]
 
 
-def held_out(train: Sequence[Recording], speakers: Collection[str]) -> dict[str, list[Recording]]:
-    """`train` without some speakers and, where there are any, `validation` with them."""
-    rest, aside = part_by_speaker(train, speakers)
-    return {"train": rest, "validation": aside} if aside else {"train": rest}
+def hold_out(train: Sequence[Recording], speakers: Collection[str]) -> dict[str, list[Recording]]:
+    """Split `train` into train and validation, which has the recordings of `speakers`, if any."""
+    train, validation = split_by_speaker(train, speakers)
+    return {"train": train, "validation": validation} if validation else {"train": train}
+
+
+def check_speakers(
+    setting: str, speakers: Collection[str], recordings: Sequence[Recording]
+) -> None:
+    """Check that each of the speakers that a setting names has recordings.
+
+    Raises:
+        RecipeError: If a speaker has none.
+    """
+    missing = sorted(set(speakers) - {recording.speaker for recording in recordings})
+    if missing:
+        raise RecipeError(f"{setting}: no recordings of {', '.join(missing)}.")
 
 
 def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
-    probes = _probe_all(
-        {r.audio for recordings in splits.values() for r in recordings if not r.flaw}
-    )
-    used: dict[str, list[Utterance]] = {}
+    """Write the manifests and the list of skipped recordings."""
+    wanted = [r for recordings in splits.values() for r in recordings if not r.skip_reason]
+    headers = _read_headers({recording.audio for recording in wanted})
+    utterances: dict[str, list[Utterance]] = {}
     summaries, lines = {}, []
     for split, recordings in splits.items():
-        used[split], flaws = [], Counter[str]()
+        utterances[split], reasons = [], Counter[str]()
         for recording in recordings:
-            outcome = _utterance(recording, probes)
+            outcome = _utterance(recording, headers)
             if isinstance(outcome, Utterance):
-                used[split].append(outcome)
+                utterances[split].append(outcome)
             else:
-                flaws[outcome[0]] += 1
-                why = ": ".join(filter(None, outcome))
-                lines.append(f"{split}\t{recording.audio}\t{why}\n")
-        summaries[split] = _summary(used[split], flaws)
+                reasons[outcome.reason] += 1
+                lines.append(f"{split}\t{recording.audio}\t{': '.join(filter(None, outcome))}\n")
+        summaries[split] = _summarize(utterances[split], reasons)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / LEFT_OUT).unlink(missing_ok=True)
     if lines:
         (folder / LEFT_OUT).write_text("".join(lines), encoding="utf-8")
-    for split, utterances in used.items():
-        if not utterances:
-            found = len(splits[split])
-            why = (
-                f"all {found} were left out, see {folder / LEFT_OUT}"
-                if found
-                else "none found; is the corpus whole?"
-            )
-            raise RecipeError(f"{split}: no utterances: {why}")
-    for split, utterances in used.items():
-        write_manifest(folder / f"{split}.jsonl", utterances)
+    for split in splits:
+        if not utterances[split]:
+            fix = f"See {folder / LEFT_OUT}." if splits[split] else "Is the corpus complete?"
+            raise RecipeError(f"{split}: no usable recordings among {len(splits[split])}. {fix}")
+    for split in splits:
+        write_manifest(folder / f"{split}.jsonl", utterances[split])
     return summaries
 
 
 def _utterance(
-    recording: Recording, probes: Mapping[Path, AudioInfo | str]
-) -> Utterance | tuple[str, str]:
-    """The manifest's entry, or why there is none: in a word for the table, and in full."""
-    if recording.flaw:
-        return recording.flaw, ""
-    found = probes[recording.audio]
-    if isinstance(found, str):
-        return "unreadable", found
+    recording: Recording, headers: Mapping[Path, AudioInfo | Skipped]
+) -> Utterance | Skipped:
+    """Return the manifest entry of a recording, or the reason to skip it."""
+    if recording.skip_reason:
+        return Skipped(recording.skip_reason)
+    header = headers[recording.audio]
+    if isinstance(header, Skipped):
+        return header
     text = normalize(recording.text)
     if not (text or recording.silent):
-        return "empty transcript", repr(recording.text) if recording.text else ""
-    rest = found.duration - recording.offset
-    duration = rest if recording.duration is None else recording.duration
-    if not 0 < duration <= rest + ROUNDING:
-        end = recording.offset + duration
-        return "no such piece", f"{recording.offset:.2f} s to {end:.2f} s of {found.duration:.2f} s"
-    return Utterance(
-        recording.audio, min(duration, rest), text, recording.offset, recording.speaker
-    )
+        return Skipped("empty transcript", repr(recording.text) if recording.text else "")
+    offset, total = recording.offset, header.duration
+    available = total - offset
+    duration = available if recording.duration is None else recording.duration
+    if not 0 < duration <= available + ROUNDING:
+        span = f"{offset:.2f} s to {offset + duration:.2f} s of {total:.2f} s"
+        return Skipped("outside of the recording", span)
+    return Utterance(recording.audio, min(duration, available), text, offset, recording.speaker)
 
 
-def _probe_all(paths: Collection[Path]) -> dict[Path, AudioInfo | str]:
-    def look(path: Path) -> AudioInfo | str:
+def _read_headers(paths: Collection[Path]) -> dict[Path, AudioInfo | Skipped]:
+    def read(path: Path) -> AudioInfo | Skipped:
         try:
             return info(path)
         except AudioError as error:
-            return str(error).removeprefix(f"{path}: ")
+            return Skipped("unreadable", str(error).removeprefix(f"{path}: "))
 
-    ordered = sorted(paths)
+    paths = sorted(paths)
     with ThreadPoolExecutor(THREADS) as pool:
-        looked = track(
-            pool.map(look, ordered),
-            "reading headers",
-            total=len(ordered),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        return dict(zip(ordered, looked, strict=True))
+        headers = track(pool.map(read, paths), "reading headers", len(paths))
+        return dict(zip(paths, headers, strict=True))
 
 
-def _summary(utterances: Sequence[Utterance], left_out: Mapping[str, int]) -> Summary:
+def _summarize(utterances: Sequence[Utterance], left_out: Mapping[str, int]) -> Summary:
     words = [word for utterance in utterances for word in utterance.text.split()]
     return Summary(
         utterances=len(utterances),
@@ -232,28 +239,23 @@ def _read_record(folder: Path) -> tuple[dict[str, object] | None, dict[str, Summ
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         return record["options"], {split: Summary(**row) for split, row in record["splits"].items()}
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-        return None, {}  # never prepared, or by another version: to be done anew
+        return None, {}  # never prepared, or by another version
 
 
-def _print_table(folder: Path, summaries: Mapping[str, Summary]) -> None:
+def _print_summaries(folder: Path, summaries: Mapping[str, Summary]) -> None:
     table = Table(title=str(folder), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("split", no_wrap=True)
     for heading in ("utterances", "hours", "speakers", "words", "distinct"):
         table.add_column(heading, justify="right")
     table.add_column("left out")
     for split, summary in summaries.items():
-        figures = (
-            summary.utterances,
-            summary.speakers or "-",
-            summary.words,
-            summary.distinct_words,
-        )
-        utterances, speakers, words, distinct = (
-            f"{x:,}" if isinstance(x, int) else x for x in figures
-        )
-        why = ", ".join(f"{count:,} {reason}" for reason, count in summary.left_out.items())
         table.add_row(
-            split, utterances, f"{summary.hours:.2f}", speakers, words, distinct, why or "-"
+            split,
+            f"{summary.utterances:,}",
+            f"{summary.hours:.2f}",
+            f"{summary.speakers:,}" if summary.speakers else "-",
+            f"{summary.words:,}",
+            f"{summary.distinct_words:,}",
+            ", ".join(f"{count:,} {reason}" for reason, count in summary.left_out.items()) or "-",
         )
-    width = None if sys.stdout.isatty() else 110  # a file has none of its own
-    Console(highlight=False, width=width).print(table)
+    print_table(table)

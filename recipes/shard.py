@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr.audio.remote import is_url
+from asr.config.app import run_recipe
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.shards import Failure, Form, index_shard, write_shards
-from recipes.cli import command
 from recipes.fetch import RecipeError, console
 from recipes.prepare import by_hash
 
@@ -69,4 +69,4 @@ def shard(
 
 
 if __name__ == "__main__":
-    sys.exit(command(shard))
+    sys.exit(run_recipe(shard))

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from asr.audio import info
-from recipes.cli import command
+from asr.config.app import run_recipe
 from recipes.fetch import Archive, ensure_extracted, recorded
 from recipes.prepare import Recording, Splits, by_hash, prepare
 
@@ -99,4 +99,4 @@ def _silences(tree: Path, split: str, count: int) -> list[Recording]:
 
 
 if __name__ == "__main__":
-    sys.exit(command(speechcommands))
+    sys.exit(run_recipe(speechcommands))

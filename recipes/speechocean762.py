@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from recipes.cli import command
+from asr.config.app import run_recipe
 from recipes.fetch import Archive, ensure_extracted
 from recipes.prepare import Recording, Splits, held_out, prepare, set_aside
 
@@ -53,4 +53,4 @@ def _table(path: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(command(speechocean762))
+    sys.exit(run_recipe(speechocean762))

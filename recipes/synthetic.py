@@ -25,9 +25,9 @@ import soundfile
 from rich.progress import Progress
 
 from asr import audio
+from asr.config.app import run_recipe
 from asr.errors import AsrError
 from recipes import espeak
-from recipes.cli import command
 from recipes.fetch import RecipeError, console
 from recipes.prepare import RECORD, Recording, Splits
 from recipes.prepare import prepare as write_manifests
@@ -291,4 +291,4 @@ def _shard_main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command(synthetic))
+    sys.exit(run_recipe(synthetic))

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from rich.progress import track
 
+from asr.config.app import run_recipe
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
 from asr.inference.aligner import Aligner
 from asr.inference.timeline import AlignmentRequest
 from asr.text import normalize
-from recipes.cli import command
 from recipes.fetch import RecipeError, console
 
 
@@ -107,4 +107,4 @@ def _told(left_out: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(command(words))
+    sys.exit(run_recipe(words))

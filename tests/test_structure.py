@@ -137,7 +137,8 @@ def loaded(code: str, *names: str) -> set[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is looked at through /proc")
 def test_large_arrays_do_not_ask_for_huge_pages(monkeypatch):
     monkeypatch.delenv("NUMPY_MADVISE_HUGEPAGE", raising=False)  # which this process has set
-    code = "import asr, numpy\nkept = numpy.ones(2**22)\n"
+    code = "from asr.config.environment import set_library_defaults\nset_library_defaults()\n"
+    code += "import numpy\nkept = numpy.ones(2**22)\n"
     code += "print(*[line for line in open('/proc/self/smaps') if line.startswith('VmFlags')])"
     assert "hg" not in printed(code)
 

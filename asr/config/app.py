@@ -6,20 +6,18 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from asr.config.environment import set_library_defaults
 from asr.errors import AsrError, ConfigError, PeerError
-
-if TYPE_CHECKING:
-    from asr.audio.augment import Chain
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = (
@@ -108,6 +106,13 @@ def _settle(cfg: DictConfig, asked: Collection[str]) -> None:
     )
 
 
+def run_recipe(recipe: Callable[..., object], arguments: Sequence[str] | None = None) -> int:
+    """Run a recipe with the settings of the command line and return the exit code."""
+    from asr.config.recipe import command
+
+    return command(recipe, arguments)
+
+
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
     """The configuration without Hydra's own command line. Raises ConfigError for one that cannot be composed."""
     import hydra
@@ -116,39 +121,6 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
         cfg = hydra.compose(config_name, _with_files(overrides))
     _check(cfg, config_name)
     return cfg
-
-
-def augmentation(augment: DictConfig) -> "Chain":
-    """What the group `augment` does to waveforms, in its order."""
-    from asr.audio.augment import Chain
-
-    order = ("speed", "reverb", "equalizer", "noise", "gain", "narrow_band")
-    return Chain(*(instantiate(f"augment.{name}", augment[name]) for name in order))
-
-
-def instantiate(name: str, settings: Any, **others: Any) -> Any:
-    """The object of a group of settings, None for none; `others` are arguments of its class that no setting gives.
-
-    Raises ConfigError, naming the group, for what is neither, and for settings that its class does not take.
-    """
-    from hydra.utils import instantiate
-
-    if not isinstance(settings, DictConfig | None):
-        raise ConfigError(
-            f"{name} is {settings!r}; it is a group of settings, or null for none of it"
-        )
-    if settings is not None and "_target_" not in settings:
-        raise ConfigError(
-            f"{name} has no _target_, a class to build it of; was it null until these settings?"
-        )
-    try:
-        return instantiate(settings, **others)
-    except (HydraException, TypeError) as error:
-        if isinstance(_user_error(error), AsrError):
-            raise
-        cause = error.__cause__ or error
-        dot = "." if isinstance(cause, ValueError) else ": "  # a constructor names its own argument
-        raise ConfigError(f"{name}{dot}{cause}") from error
 
 
 def _with_files(overrides: list[str]) -> list[str]:
@@ -168,12 +140,6 @@ def _with_files(overrides: list[str]) -> list[str]:
             override = f"{group}={path.stem}"
         found.append(override)
     return [*found, f"hydra.searchpath=[{','.join(places)}]"] if places else found
-
-
-def make_corpus(data: DictConfig) -> None:
-    """Call the recipe of a corpus that can make itself, where its manifests are not there yet."""
-    if data.recipe is not None and not Path(data.manifests).is_dir():
-        instantiate("data.recipe", data.recipe)
 
 
 def _check(cfg: DictConfig, config_name: str) -> None:
@@ -316,6 +282,7 @@ def report_user_errors(function: Callable[[], Any], name: str) -> None:
 
     With `-v` on the command line the traceback comes first.
     """
+    set_library_defaults()
     verbose = "-v" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "-v"]
     try:
@@ -325,7 +292,7 @@ def report_user_errors(function: Callable[[], Any], name: str) -> None:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        cause = _user_error(error)
+        cause = user_error(error)
         if cause is None:
             raise
         _leave(
@@ -333,7 +300,7 @@ def report_user_errors(function: Callable[[], Any], name: str) -> None:
         )
 
 
-def _user_error(error: BaseException | None) -> BaseException | None:
+def user_error(error: BaseException | None) -> BaseException | None:
     """The error, or the one that it was raised from, that a user can mend; None for faults of the program."""
     shown: BaseException | None = None
     while error is not None:

@@ -4,6 +4,8 @@ import gc
 import sys
 from collections.abc import Callable
 
+from asr.config.environment import set_library_defaults
+
 USAGE = 2  # exit code
 
 
@@ -13,6 +15,7 @@ def run(usage: str, function: Callable[[list[str]], None], name: str) -> None:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(usage)
         raise SystemExit(0 if arguments else USAGE)
+    set_library_defaults()
     gc.disable()  # what the imports make stays until the end: looking for garbage among it costs half a second
     try:
         from asr.config import app as cli

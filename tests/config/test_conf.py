@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from asr.config import app as cli
+from asr.config import build
 from asr.data.manifest import Utterance, write_manifest
 from asr.errors import ConfigError
 from asr.nn.ctc import CTCModel
@@ -129,7 +130,7 @@ def test_what_an_object_cannot_be_built_of_is_told_in_a_line(
 ) -> None:
     with pytest.raises(SystemExit) as left:
         cli.report_user_errors(
-            lambda: cli.instantiate("decoder", OmegaConf.create({"decoder": settings}).decoder), "x"
+            lambda: build.instantiate("decoder", OmegaConf.create({"decoder": settings}).decoder), "x"
         )
     assert left.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()

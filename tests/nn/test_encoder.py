@@ -207,6 +207,8 @@ def test_on_a_gpu_the_packed_form_gives_the_numbers_of_the_cpu(cell, exact_gpu):
 def test_kernels_for_shapes_gone_by_are_not_kept():
     """Eighty lengths, then twice as many again: 90 MB more where torch keeps its kernels for them all."""
     code = """
+from asr.config.environment import set_library_defaults
+set_library_defaults()
 import psutil, torch
 from asr.nn.encoder import Encoder
 

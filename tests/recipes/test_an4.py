@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from asr import audio
+from asr.config.app import run_recipe
 from recipes.an4 import an4
-from recipes.cli import command
 
 TRAIN = ("fash", "fbbh", "mblb", "mcel")
 
@@ -91,9 +91,9 @@ def test_an_archive_at_hand_is_unpacked_and_one_that_is_not_is_fetched(
         server.files["/an4/an4_sphere.tar.gz"] = (tmp_path / archive).read_bytes()
         (tmp_path / archive).unlink()
     arguments = [f"root={tmp_path}", f"url={server.url}/an4", "validation_speakers=1"]
-    assert command(an4, arguments) == 0
+    assert run_recipe(an4, arguments) == 0
     first = capsys.readouterr()
-    assert command(an4, arguments) == 0
+    assert run_recipe(an4, arguments) == 0
     assert capsys.readouterr().out == first.out
     assert len(server.asked) == (archive == "an4_sphere.tar.gz")
 

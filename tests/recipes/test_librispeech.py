@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from recipes.cli import command
+from asr.config.app import run_recipe
 from recipes.fetch import RecipeError
 from recipes.librispeech import MINI, PARTS, _recorded, librispeech
 
@@ -68,7 +68,7 @@ def test_an_unknown_speaker_or_part_is_named(root):
 
 def test_a_part_that_is_not_there_is_fetched_and_another_file_is_refused(tmp_path, server, capsys):
     server.files["/31/dev-clean-2.tar.gz"] = b"something else"
-    assert command(librispeech, [f"root={tmp_path}", f"url={server.url}", "parts=dev-clean-2"]) == 2
+    assert run_recipe(librispeech, [f"root={tmp_path}", f"url={server.url}", "parts=dev-clean-2"]) == 2
     assert server.asked == [("/31/dev-clean-2.tar.gz", None)]
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith(

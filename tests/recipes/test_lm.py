@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from asr.config.app import run_recipe
 from recipes import lm as recipe
-from recipes.cli import command
 from recipes.lm import lm
 
 TEXT = "The cat sat.\nThe dog sat, too!\n\nA cat's dog\n" * 10
@@ -92,7 +92,7 @@ def test_librispeechs_models_are_fetched_verified_and_lowered(server, tmp_path, 
 
 def test_another_file_than_the_published_one_is_refused(server, tmp_path, capsys):
     server.files["/3-gram.arpa.gz"] = gzip.compress(ARPA.encode())
-    assert command(lm, ["fetch=3-gram", f"root={tmp_path}", f"url={server.url}"]) == 2
+    assert run_recipe(lm, ["fetch=3-gram", f"root={tmp_path}", f"url={server.url}"]) == 2
     assert "wrong sha256 checksum" in capsys.readouterr().err
     assert not (tmp_path / "lm").exists()
 
@@ -118,7 +118,7 @@ def test_bad_input_is_one_line_and_writes_nothing(arguments, why, tmp_path, monk
     (tmp_path / "empty.txt").write_text("!\n")
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(TEXT.encode())[:-12])
-    assert command(lm, arguments) == 2
+    assert run_recipe(lm, arguments) == 2
     said = capsys.readouterr().err
     assert why in said
     assert said.count("\n") == 1

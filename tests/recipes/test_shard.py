@@ -3,8 +3,8 @@
 import pytest
 
 from asr import audio
+from asr.config.app import run_recipe
 from asr.data.manifest import read_manifest, write_manifest
-from recipes.cli import command
 from recipes.fetch import RecipeError
 from recipes.shard import shard
 
@@ -19,7 +19,7 @@ def test_a_manifest_becomes_shards_with_a_manifest_in_another_order(
     listed, utterances, tmp_path, capsys
 ):
     assert (
-        command(shard, [f"manifest={listed}", f"out={tmp_path / 'out'}", f"hours={2 / 3600}"]) == 0
+        run_recipe(shard, [f"manifest={listed}", f"out={tmp_path / 'out'}", f"hours={2 / 3600}"]) == 0
     )
     assert "6 utterances, 0.00 h in 3 shards, 0 left out" in capsys.readouterr().out
     found = read_manifest(tmp_path / "out" / "dev.jsonl")
@@ -51,9 +51,9 @@ def test_bad_input_gets_one_line(listed, utterances, tmp_path, capsys):
         shard(out=tmp_path)
     with pytest.raises(RecipeError, match="hours=0"):
         shard(manifest=listed, out=tmp_path, hours=0)
-    assert command(shard, [f"tars={tmp_path / 'none.tar'}", f"out={tmp_path}"]) == 2
+    assert run_recipe(shard, [f"tars={tmp_path / 'none.tar'}", f"out={tmp_path}"]) == 2
     assert "none.tar: cannot be read as a shard" in capsys.readouterr().err
     for utterance in utterances:
         utterance.audio.write_text("no sound")
-    assert command(shard, [f"manifest={listed}", f"out={tmp_path / 'out'}"]) == 2
+    assert run_recipe(shard, [f"manifest={listed}", f"out={tmp_path / 'out'}"]) == 2
     assert "not one clip can be used" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from recipes.cli import command
+from asr.config.app import run_recipe
 from recipes.speechcommands import COMMANDS, NOISE, _recorded, speechcommands
 
 OTHERS = ("bed", "zero")
@@ -74,7 +74,7 @@ def test_a_clip_of_the_list_that_is_not_there_is_named(root, manifest):
 
 
 def test_only_versions_that_exist_are_taken(capsys):
-    assert command(speechcommands, ["version=v0.03"]) == 2
+    assert run_recipe(speechcommands, ["version=v0.03"]) == 2
     assert "must be one of v0.02, v0.01" in capsys.readouterr().err
 
 

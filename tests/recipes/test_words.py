@@ -5,10 +5,10 @@ import soundfile
 import torch
 
 from asr import audio
+from asr.config.app import run_recipe
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.inference import aligner
 from asr.nn.emissions import Emissions
-from recipes.cli import command
 from recipes.words import words
 
 
@@ -59,7 +59,7 @@ def test_each_word_becomes_a_piece_of_the_recording(sentence, model, tmp_path, c
         "margin=0.02",
         "min_score=0.05",
     ]
-    assert command(words, arguments) == 0
+    assert run_recipe(words, arguments) == 0
     found = read_manifest(tmp_path / "manifests" / "talk_words" / "train.jsonl")
     assert [(u.text, u.offset, u.duration, u.speaker) for u in found] == [
         ("yes", pytest.approx(0.68), pytest.approx(0.16), "ann"),
@@ -82,12 +82,12 @@ def test_words_that_are_not_wanted_not_sure_or_too_short_are_left_out(
         "only=[yes]",
         "name=agreed",
     ]
-    assert command(words, arguments) == 0
+    assert run_recipe(words, arguments) == 0
     assert "1 words, 1 distinct, 1 speakers, 0.00 h; 1 not sure:" in capsys.readouterr().out
     assert [u.text for u in read_manifest(tmp_path / "manifests" / "agreed" / "train.jsonl")] == [
         "yes"
     ]
-    assert command(words, [*arguments, "min_seconds=0.5"]) == 2
+    assert run_recipe(words, [*arguments, "min_seconds=0.5"]) == 2
     assert "no word of it was found (2 too short)" in capsys.readouterr().err
 
 
@@ -101,7 +101,7 @@ def test_bad_input_gets_one_line(sentence, model, capsys):
             "no word of it was found",
         ),
     ):
-        assert command(words, arguments) == 2
+        assert run_recipe(words, arguments) == 2
         error = capsys.readouterr().err
         assert said in error
         assert error.count("\n") == 1

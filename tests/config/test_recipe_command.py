@@ -10,8 +10,8 @@ from typing import Literal
 
 import pytest
 
+from asr.config.app import run_recipe
 from asr.errors import AsrError
-from recipes.cli import command
 
 RECIPES = ("an4", "folder", "fsdd", "librispeech", "speechcommands", "speechocean762")
 
@@ -44,7 +44,7 @@ class Recipe:
 
 def run(capsys, *arguments, error=None):
     recipe = Recipe(error)
-    code = command(recipe.function, arguments)
+    code = run_recipe(recipe.function, arguments)
     return recipe.called, code, capsys.readouterr()
 
 
@@ -151,11 +151,11 @@ def test_help_shows_the_docstring_and_every_key_with_its_default(capsys, flag):
 def test_every_recipe_is_a_command_that_starts_without_torch():
     script = (
         "import importlib, sys\n"
-        "from recipes.cli import command\n"
+        "from asr.config.app import run_recipe\n"
         f"for name in {RECIPES}:\n"
         "    module = importlib.import_module(f'recipes.{name}')\n"
-        "    assert command(getattr(module, name), ['--help']) == 0\n"
-        "    assert command(getattr(module, name), ['nonsense=1']) == 2\n"
+        "    assert run_recipe(getattr(module, name), ['--help']) == 0\n"
+        "    assert run_recipe(getattr(module, name), ['nonsense=1']) == 2\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )
     done = subprocess.run(

@@ -1,0 +1,60 @@
+"""Build objects from the groups of a configuration."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from asr.errors import AsrError, ConfigError
+
+if TYPE_CHECKING:
+    from asr.audio.augment import Chain
+
+AUGMENTATIONS = ("speed", "reverb", "equalizer", "noise", "gain", "narrow_band")  # in this order
+
+
+def instantiate(group: str, settings: Any, **others: Any) -> Any:
+    """Build the object that a group of settings describes, or return None for null.
+
+    Args:
+        group: Name of the group in error messages, such as "decoder".
+        settings: Group of the configuration, with the class in `_target_`.
+        others: Arguments of the class that are not settings.
+
+    Raises:
+        ConfigError: If the settings are not a group or the class rejects them.
+    """
+    from hydra.errors import HydraException
+    from hydra.utils import instantiate
+
+    from asr.config.app import user_error
+
+    if not isinstance(settings, DictConfig | None):
+        raise ConfigError(f"{group} must be a group of settings or null, got {settings!r}")
+    if settings is not None and "_target_" not in settings:
+        raise ConfigError(f"{group} has no _target_, so it was null before these settings")
+    try:
+        return instantiate(settings, **others)
+    except (HydraException, TypeError) as error:
+        if isinstance(user_error(error), AsrError):
+            raise
+        cause = error.__cause__ or error
+        dot = "." if isinstance(cause, ValueError) else ": "  # a ValueError names the argument
+        raise ConfigError(f"{group}{dot}{cause}") from error
+
+
+def build_augmentation(augment: DictConfig) -> "Chain":
+    """Build the waveform augmentations of the group `augment`.
+
+    Raises:
+        ConfigError: If a class rejects its settings.
+    """
+    from asr.audio.augment import Chain
+
+    return Chain(*(instantiate(f"augment.{name}", augment[name]) for name in AUGMENTATIONS))
+
+
+def ensure_corpus(data: DictConfig) -> None:
+    """Run the recipe of a corpus if the corpus has one and its manifests do not exist yet."""
+    if data.recipe is not None and not Path(data.manifests).is_dir():
+        instantiate("data.recipe", data.recipe)

@@ -1,0 +1,123 @@
+"""Comparison of training runs: the settings that differ and the word error rates."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from asr.errors import ConfigError
+from asr.evaluation.plots import plot_runs, save_figure
+
+CONSOLE_WIDTH = 200  # characters, if the output is not a terminal
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: name of its folder, settings by dotted name, and validation scores."""
+
+    name: str
+    settings: dict[str, Any]
+    wer: float
+    epochs: int
+    minutes: float
+
+    @classmethod
+    def read(cls, path: Path) -> "Run":
+        """Read a `summary.json`.
+
+        Raises:
+            ConfigError: If the file is not the summary of a training run.
+        """
+        try:
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            wer, epochs = summary["val_wer"], summary["epochs"]
+            settings = _comparable_settings(summary["config"])
+            return cls(path.parent.name, settings, wer, epochs, summary["seconds"] / 60)
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"{path}: not the summary of a training run ({reason})") from None
+
+
+def compare_runs(folder: Path) -> list[Run]:
+    """Compare the runs in a folder and return them, best first.
+
+    Prints a table, writes `compare.csv`, and plots the runs to `compare.png` if settings differ.
+
+    Raises:
+        ConfigError: If no run in the folder has finished.
+    """
+    runs = [Run.read(path) for path in folder.glob("*/summary.json")]
+    if not runs:
+        raise ConfigError(f"{folder}: no finished run; each finished run has a summary.json")
+    runs.sort(key=lambda run: (run.wer, run.name))
+    names = differing_settings(runs)
+    _print_table(runs, names)
+    _write_csv(runs, names, folder / "compare.csv")
+    message = f"best: {folder / runs[0].name}, WER {runs[0].wer:.2%}, of {len(runs)} runs"
+    started = [path.parent for path in folder.glob("*/config.yaml")]
+    unfinished = sum(not (run / "summary.json").exists() for run in started)
+    if unfinished:
+        message += f"; {unfinished} more have not finished"
+    if names:
+        plot = folder / "compare.png"
+        columns = {name: [run.settings.get(name) for run in runs] for name in names}
+        save_figure(plot_runs(columns, [run.wer for run in runs]), plot)
+        message += f"; see {plot}"
+    print(message)
+    return runs
+
+
+def differing_settings(runs: Sequence[Run]) -> list[str]:
+    """Return the names of the settings that are not equal in all runs."""
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    first = runs[0].settings
+    return [n for n in names if any(run.settings.get(n) != first.get(n) for run in runs)]
+
+
+def _comparable_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings except those that differ by nature, such as paths in the run's folder."""
+    folder = Path(config["dir"])
+    settings = dict(_flatten(config))
+    settings.pop("resume", None)
+    return {
+        name: value
+        for name, value in settings.items()
+        if not (isinstance(value, str) and Path(value).is_relative_to(folder))
+    }
+
+
+def _flatten(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(node, dict):
+        return [(prefix, json.dumps(node) if isinstance(node, list) else node)]
+    leaves: list[tuple[str, Any]] = []
+    for key, value in node.items():
+        leaves += _flatten(value, f"{prefix}.{key}" if prefix else key)
+    return leaves
+
+
+def _print_table(runs: Sequence[Run], names: Sequence[str]) -> None:
+    table = Table("run", *names, "WER", "minutes")
+    for run in runs:
+        values = [_format_value(run.settings.get(name)) for name in names]
+        table.add_row(run.name, *values, f"{run.wer:.2%}", f"{run.minutes:.1f}")
+    Console(width=None if Console().is_terminal else CONSOLE_WIDTH).print(table)
+
+
+def _format_value(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _write_csv(runs: Sequence[Run], names: Sequence[str], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["run", *names, "val_wer", "epochs", "minutes"])
+        for run in runs:
+            values = [run.settings.get(name) for name in names]
+            writer.writerow([run.name, *values, run.wer, run.epochs, round(run.minutes, 2)])

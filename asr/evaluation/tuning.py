@@ -1,0 +1,172 @@
+"""Search for the weights of a beam search that give the lowest word error rate."""
+
+import csv
+import itertools
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from asr.data.dataset import OnError, SpeechDataset
+from asr.data.filter import keep_all
+from asr.data.loader import Loader
+from asr.data.manifest import Utterance
+from asr.data.sampler import BucketSampler
+from asr.decode import BeamDecoder, Hypothesis
+from asr.decode.confidence import Reliability, fit_calibration
+from asr.errors import ConfigError
+from asr.evaluation.wer import (
+    Score,
+    ScoredUtterance,
+    score_utterance,
+    sum_scores,
+    word_correctness,
+)
+from asr.nn.ctc import CTCModel
+from asr.nn.emissions import Calibration, Emissions
+
+Point = tuple[float, float]  # lm_weight, word_score
+
+
+@dataclass(frozen=True)
+class CorpusEmissions:
+    """Emissions of a corpus in batches, computed once for many decodings."""
+
+    model: CTCModel
+    batches: tuple[tuple[tuple[Utterance, ...], Emissions], ...]
+
+    @classmethod
+    @torch.inference_mode()
+    def compute(
+        cls,
+        model: CTCModel,
+        utterances: Sequence[Utterance],
+        *,
+        batch_seconds: float = 60.0,
+        workers: int = 0,
+        on_error: OnError = "skip",
+    ) -> "CorpusEmissions":
+        """Run the model on utterances and move the emissions to the CPU.
+
+        Raises:
+            ConfigError: If no utterance can be read.
+        """
+        examples = keep_all(utterances, model.tokenizer).examples
+        durations = [example.utterance.duration for example in examples]
+        sampler = BucketSampler(durations, batch_seconds=batch_seconds, shuffle=False)
+        dataset = SpeechDataset(examples, on_error=on_error)
+        batches = []
+        for batch in Loader(dataset, sampler, workers=workers):
+            if len(batch):
+                emissions = model(batch.waveforms.to(model.device), batch.lengths.to(model.device))
+                on_cpu = replace(emissions, log_probs=emissions.log_probs.cpu())
+                batches.append((batch.utterances, on_cpu))
+        if not batches:
+            raise ConfigError("no utterance could be read; python -m asr.evaluate lists the errors")
+        return cls(model, tuple(batches))
+
+    def decode(self, decoder: BeamDecoder) -> list[tuple[Hypothesis, ScoredUtterance]]:
+        """Decode the utterances and score them against their references."""
+        results = []
+        for utterances, emissions in self.batches:
+            hypotheses = decoder(emissions, self.model.tokenizer)
+            for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
+                scored = score_utterance(utterance.text, hypothesis.text)
+                results.append((hypothesis, scored))
+        return results
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The scores of all points, the best point, and the calibration of confidence at that point.
+
+    `before` and `after` compare confidence with correctness without and with the calibration.
+    """
+
+    scores: Mapping[Point, Score]
+    best: Point
+    calibration: Calibration
+    before: Reliability
+    after: Reliability
+
+    @property
+    def wer(self) -> dict[Point, float]:
+        """Return the word error rate of each point."""
+        return {point: score.wer for point, score in self.scores.items()}
+
+    def write_points(self, path: Path) -> None:
+        """Write the points with their error rates as CSV."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("lm_weight", "word_score", "wer", "cer"))
+            for point, score in sorted(self.scores.items(), key=lambda item: item[0]):
+                writer.writerow((*point, score.wer, score.cer))
+
+
+def tune_decoder(
+    decoder: BeamDecoder,
+    emissions: CorpusEmissions,
+    intervals: Sequence[tuple[float, float]],
+    *,
+    points: int,
+    rounds: int,
+) -> Tuning:
+    """Search the weights of a decoder on a grid, refine the grid, and fit the calibration.
+
+    Args:
+        decoder: Decoder whose other settings are kept.
+        emissions: Emissions of the validation set.
+        intervals: Bounds of `lm_weight` and `word_score` in the first grid.
+        points: Points along each side of the first grid.
+        rounds: Number of finer grids around the best point.
+    """
+    decoder(emissions.batches[0][1], emissions.model.tokenizer)  # loads the language model once
+    scores: dict[Point, Score] = {}
+    for grid in _grids(intervals, points, rounds, scores):
+        description = f"{len(scores)} points so far"
+        hidden = not sys.stderr.isatty()
+        for point in track(grid, description=description, transient=True, disable=hidden):
+            results = emissions.decode(_reweight(decoder, point))
+            scores[point] = sum_scores(scored for _, scored in results)
+    best = _best(scores)
+
+    words: list[tuple[float, bool]] = []
+    for hypothesis, scored in emissions.decode(_reweight(decoder, best)):
+        words += word_correctness(hypothesis, scored)
+    calibration = fit_calibration(words)
+    calibrated = [(calibration(confidence), correct) for confidence, correct in words]
+    before, after = Reliability.of(words), Reliability.of(calibrated)
+    return Tuning(scores, best, calibration, before, after)
+
+
+def _reweight(decoder: BeamDecoder, point: Point) -> BeamDecoder:
+    return decoder.reweighted(lm_weight=point[0], word_score=point[1])
+
+
+def _best(scores: Mapping[Point, Score]) -> Point:
+    """Return the point with the lowest WER, and among equal ones with the lowest CER."""
+    return min(scores, key=lambda point: (scores[point].wer, scores[point].cer))
+
+
+def _grids(
+    intervals: Sequence[tuple[float, float]],
+    points: int,
+    rounds: int,
+    scores: Mapping[Point, Score],
+) -> Iterator[list[Point]]:
+    """Yield new points: a grid over the intervals, then ever finer ones around the best point."""
+    axes: list[np.ndarray] = [
+        np.linspace(low, high, points if low < high else 1) for low, high in intervals
+    ]
+    steps = [axis[1] - axis[0] if len(axis) > 1 else 0.0 for axis in axes]
+    for _ in range(1 + rounds):
+        grid = [(round(float(x), 4), round(float(y), 4)) for x, y in itertools.product(*axes)]
+        yield [point for point in dict.fromkeys(grid) if point not in scores]
+        steps = [step / 2 for step in steps]
+        center = zip(_best(scores), steps, strict=True)
+        axes = [value + step * np.arange(-1, 2) for value, step in center]
+        axes[0] = axes[0][axes[0] >= 0]
