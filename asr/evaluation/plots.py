@@ -1,15 +1,24 @@
-"""Pictures for people: features above emissions over time, confidence against truth, errors over weights."""
+"""Plots of features, emissions, confidence, and error rates."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import librosa.display
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from asr.audio import SAMPLE_RATE
 from asr.decode.confidence import Reliability
 from asr.text import BLANK, Tokenizer
+
+FEATURE_RANGE = (-2.0, 3.0)  # standard deviations from the mean; limits of the color scale
+MIN_PROBABILITY = 0.1  # a token that never exceeds it has no row
+MAX_WIDTH = 16.0  # inches
+MAX_LABEL = 20  # characters in a line of a tick label
 
 
 def plot_emissions(
@@ -17,145 +26,144 @@ def plot_emissions(
     log_probs: Tensor,
     tokenizer: Tokenizer,
     *,
-    seconds: float,
+    seconds_per_frame: float,
     reference: str = "",
     hypothesis: str = "",
 ) -> Figure:
-    """Log-mel features (T, F) above the probability of each token over time (U, V); the time axis is `seconds` long.
+    """Plot normalized log-mel features (T, F) above token probabilities (U, V) over time.
 
-    Tokens stay unlabelled where none ever exceeds one in ten, so that the axis names what the model said.
+    Only the blank and tokens that exceed MIN_PROBABILITY in some frame have a row.
+    `seconds_per_frame` refers to the feature frames.
     """
-    figure = Figure(figsize=(min(16.0, 4 + 1.6 * seconds), 6.4), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
-    frame, bands = float(seconds), features.shape[1]
-    above.imshow(
-        features.T.numpy(),
+    seconds = len(features) * seconds_per_frame
+    figure = _wide_figure(seconds, height=6.4)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
+    _show_features(upper, features, seconds_per_frame)
+    title = f"reference   {reference or '(empty)'}\nhypothesis  {hypothesis or '(empty)'}"
+    _set_title(upper, title, family="monospace")
+
+    probabilities = log_probs.exp().numpy()  # (U, V)
+    is_likely = probabilities.max(axis=0) > MIN_PROBABILITY
+    labels = [label for label in np.flatnonzero(is_likely)[::-1] if label != BLANK] or [1]
+    lower.imshow(
+        probabilities[:, [*labels, BLANK]].T,
         origin="lower",
         aspect="auto",
-        cmap="magma",
-        extent=(0, frame, 0, bands),
-        vmin=-2,
-        vmax=3,
-    )
-    above.set_ylabel("mel band")
-    above.set_title(
-        f"said   {reference or '(nothing)'}\nheard  {hypothesis or '(nothing)'}",
-        loc="left",
-        family="monospace",
-    )
-    probabilities = log_probs.exp().numpy()
-    said = [
-        i for i in range(probabilities.shape[1]) if i != BLANK and probabilities[:, i].max() > 0.1
-    ]
-    said = said[::-1] or [1]
-    rows = np.concatenate((probabilities[:, said], probabilities[:, [BLANK]]), axis=1).T
-    below.imshow(
-        rows,
-        origin="lower",
-        aspect="auto",
+        interpolation="nearest",
+        extent=(0, seconds, -0.5, len(labels) + 0.5),
         cmap="Blues",
-        extent=(0, frame, -0.5, len(rows) - 0.5),
         vmin=0,
         vmax=1,
-        interpolation="nearest",
     )
-    names = [tokenizer.tokens[i - 1].replace(" ", "space") for i in said]
-    below.set_yticks(range(len(rows)), [*names, "blank"], family="monospace", fontsize=8)
-    below.set_ylabel("token")
-    below.set_xlabel("seconds")
+    names = [tokenizer.tokens[label - 1].replace(" ", "space") for label in labels]
+    lower.set_yticks(range(len(names) + 1), [*names, "blank"], family="monospace", fontsize=8)
+    lower.set(xlabel="time (s)", ylabel="token")
     return figure
 
 
 def plot_features(rows: Sequence[tuple[str, Tensor]], *, seconds_per_frame: float) -> Figure:
-    """Log-mel features (T, F), one below the other on one axis of time, each with its title."""
-    longest = max(len(features) for _, features in rows) * seconds_per_frame
-    figure = Figure(figsize=(min(16.0, 4 + 1.6 * longest), 1.9 * len(rows)), layout="constrained")
-    for axes, (title, features) in zip(
-        figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0], rows, strict=True
-    ):
-        end, bands = len(features) * seconds_per_frame, features.shape[1]
-        axes.imshow(
-            features.T.numpy(),
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            extent=(0, end, 0, bands),
-            vmin=-2,
-            vmax=3,
-        )
-        axes.set_xlim(0, longest)
-        axes.set_ylabel("mel band")
-        axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel("seconds")
+    """Plot (title, normalized log-mel features (T, F)) pairs below each other on one time axis."""
+    seconds = max(len(features) for _, features in rows) * seconds_per_frame
+    figure = _wide_figure(seconds, height=1.9 * len(rows))
+    axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
+    for ax, (title, features) in zip(axes, rows, strict=True):
+        _show_features(ax, features, seconds_per_frame)
+        _set_title(ax, title)
+    ax.set(xlim=(0, seconds), xlabel="time (s)")
     return figure
 
 
 def plot_reliability(reliability: Reliability) -> Figure:
-    """Share of words that are right against their confidence, with the words in each bin; the grey line is right."""
+    """Plot the share of correct words against confidence, with the number of words in each bin."""
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    axes.plot(reliability.confidence, reliability.right, marker="o", color="tab:blue")
-    for x, y, count in zip(
-        reliability.confidence, reliability.right, reliability.count.tolist(), strict=True
-    ):
-        axes.annotate(f"{count}", (x, y), xytext=(5, -11), textcoords="offset points", fontsize=8)
-    axes.set(
-        xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of the words that are right"
-    )
-    axes.set_title(f"expected calibration error {reliability.error:.3f}", loc="left", fontsize=10)
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=1, label="perfect calibration")
+    axes.plot(reliability.confidence, reliability.right, marker="o", label="words")
+    points = zip(reliability.confidence, reliability.right, strict=True)
+    for point, count in zip(points, reliability.count, strict=True):
+        axes.annotate(count, point, xytext=(5, -11), textcoords="offset points", fontsize=8)
+    limits = (-0.06, 1.12)  # leave room for the numbers
+    axes.set(xlim=limits, ylim=limits, xlabel="confidence", ylabel="share of correct words")
+    _set_title(axes, f"expected calibration error {reliability.error:.3f}")
+    axes.legend(loc="upper left")
     return figure
 
 
 def plot_tuning_surface(
     wer: Mapping[tuple[float, float], float], best: tuple[float, float]
 ) -> Figure:
-    """Word error rate at points of (lm_weight, word_score); the best has a ring, the worst quarter one colour."""
+    """Plot the word error rate at points (lm_weight, word_score), with a ring around the best.
+
+    The worst quarter of the points shares one color.
+    """
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     x, y = np.array(list(wer)).T
-    values = 100 * np.array(list(wer.values()))
-    drawn = axes.scatter(x, y, c=values, cmap="viridis_r", s=70, vmax=np.quantile(values, 0.75))
-    axes.scatter(*best, s=220, facecolors="none", edgecolors="tab:red", linewidths=2)
-    axes.set(xlabel="lm_weight", ylabel="word_score")
-    axes.set_title(
-        f"WER {100 * wer[best]:.2f} % at {best[0]:g}, {best[1]:g}", loc="left", fontsize=10
-    )
-    figure.colorbar(drawn, label="WER, %")
+    percent = 100 * np.array(list(wer.values()))
+    points = axes.scatter(x, y, c=percent, cmap="viridis_r", s=70, vmax=np.quantile(percent, 0.75))
+    _draw_ring(axes, *best)
+    axes.set(xlabel="lm_weight", ylabel="word_score (nats)")
+    title = "lowest WER {:.2f} % at lm_weight={:g}, word_score={:g}"
+    _set_title(axes, title.format(100 * wer[best], *best))
+    figure.colorbar(points, label="WER (%)", extend="max")
     return figure
 
 
 def plot_runs(settings: Mapping[str, Sequence[Any]], wer: Sequence[float]) -> Figure:
-    """Word error rate of runs against each of their settings, side by side; the best run has a ring.
+    """Plot the word error rate of runs against each setting, with a ring around the best run.
 
-    A setting whose values span more than a factor of ten is drawn by its logarithm, one that is not a number by name.
+    The axis of positive numbers that span more than a factor of ten is logarithmic.
     """
-    columns = min(4, len(settings))
-    rows = -(-len(settings) // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.6, 3.2 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    figure = Figure(figsize=(0.6 + 3.6 * len(settings), 3.6), layout="constrained")
+    columns = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     percent = 100 * np.array(wer)
     best = int(percent.argmin())
-    for axes in grid.flat[len(settings) :]:
-        axes.remove()
-    for axes, (name, values) in zip(grid.flat, settings.items(), strict=False):
-        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        x: list[Any] = (
-            list(values) if len(numbers) == len(values) else [str(value) for value in values]
-        )
-        axes.scatter(x, percent, color="tab:blue", s=30, alpha=0.7)
-        axes.scatter(
-            x[best], percent[best], s=160, facecolors="none", edgecolors="tab:red", linewidths=2
-        )
-        if len(numbers) == len(values) and min(numbers) > 0 and max(numbers) > 10 * min(numbers):
+    for axes, (name, values) in zip(columns, settings.items(), strict=True):
+        is_numeric = all(type(value) in (int, float) for value in values)
+        x = values if is_numeric else [textwrap.fill(str(value), MAX_LABEL) for value in values]
+        axes.scatter(x, percent, s=30, alpha=0.7)
+        _draw_ring(axes, x[best], percent[best])
+        if not is_numeric:
+            axes.tick_params(axis="x", rotation=90, labelsize=8)
+        elif 0 < 10 * min(values) < max(values):
             axes.set_xscale("log")
+            axes.tick_params(axis="x", which="minor", labelbottom=False)
         axes.set_xlabel(name, fontsize=9)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("WER, %")
+    columns[0].set_ylabel("WER (%)")
     return figure
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, making the folder where it is missing."""
+    """Write a figure as PNG and create its folder if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
+
+
+def _wide_figure(seconds: float, height: float) -> Figure:
+    return Figure(figsize=(min(MAX_WIDTH, 4 + 1.6 * seconds), height), layout="constrained")
+
+
+def _show_features(axes: Axes, features: Tensor, seconds_per_frame: float) -> None:
+    low, high = FEATURE_RANGE
+    librosa.display.specshow(
+        features.T.numpy(),  # (F, T)
+        x_axis="s",
+        y_axis="mel",
+        sr=SAMPLE_RATE,
+        hop_length=round(seconds_per_frame * SAMPLE_RATE),
+        fmin=0,
+        fmax=SAMPLE_RATE / 2,
+        cmap="magma",
+        vmin=low,
+        vmax=high,
+        ax=axes,
+    )
+    axes.set(xlim=(0, len(features) * seconds_per_frame), xlabel="", ylabel="frequency (Hz)")
+
+
+def _set_title(axes: Axes, title: str, **style: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, wrap=True, **style)
+
+
+def _draw_ring(axes: Axes, x: Any, y: float) -> None:
+    axes.scatter(x, y, s=200, facecolors="none", edgecolors="tab:red", linewidths=2)

@@ -1,9 +1,9 @@
-"""What an evaluation says: utterances worst first, scores by speaker and by length, confused words, speed."""
+"""Evaluation results: files, summary, and tables."""
 
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,35 +22,33 @@ from asr.evaluation.wer import (
     word_correctness,
 )
 
-LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds at which lengths are parted
+LENGTH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; bounds between groups of utterances
+MAX_CONFUSIONS = 50  # in summary.json
 
 
 @dataclass(frozen=True)
 class Result:
-    """One utterance with what was heard and how it compares."""
+    """An utterance with its hypothesis and its errors."""
 
     utterance: Utterance
     hypothesis: Hypothesis
-    pair: ScoredUtterance
+    scored: ScoredUtterance
 
-    def entry(self) -> dict[str, Any]:
-        """The result as a JSON object."""
-        utterance, words = self.utterance, self.pair.score.words
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
+        utterance, scored, words = self.utterance, self.scored, self.scored.score.words
         return {
             "audio_filepath": str(utterance.audio),
             "offset": utterance.offset,
             "duration": utterance.duration,
             "speaker": utterance.speaker,
-            "reference": self.pair.reference,
-            "hypothesis": self.pair.hypothesis,
+            "reference": scored.reference,
+            "hypothesis": scored.hypothesis,
             "errors": words.errors,
-            "hits": words.hits,
-            "substitutions": words.substitutions,
-            "deletions": words.deletions,
-            "insertions": words.insertions,
+            **asdict(words),
             "wer": round(words.rate, 4),
-            "cer": round(self.pair.score.cer, 4),
-            "alignment": self.pair.alignment,
+            "cer": round(scored.score.cer, 4),
+            "alignment": scored.alignment,
             "score": round(self.hypothesis.score, 4),
             "words": [word._asdict() for word in self.hypothesis.words],
         }
@@ -58,101 +56,104 @@ class Result:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The results of a corpus, seconds spent, and the utterances that could not be read, with the reason."""
+    """Results of a corpus, processing time, and unreadable utterances as (name, reason)."""
 
     results: Sequence[Result]
     seconds: float
     failures: Sequence[tuple[str, str]] = ()
 
     @property
+    def scored(self) -> list[ScoredUtterance]:
+        """Return the errors of each utterance."""
+        return [result.scored for result in self.results]
+
+    @property
     def score(self) -> Score:
-        """Errors over the corpus."""
-        return sum_scores(result.pair for result in self.results)
+        """Return the errors of the corpus."""
+        return sum_scores(self.scored)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Bounds of the word error rate, at 95 %."""
-        return bootstrap_wer_interval([result.pair for result in self.results])
+        """Return the 95 % confidence interval of the word error rate."""
+        return bootstrap_wer_interval(self.scored)
 
     @property
     def reliability(self) -> Reliability:
-        """How the confidence of words compares with how often they are right."""
-        return Reliability.of(
-            [
-                word
-                for result in self.results
-                for word in word_correctness(result.hypothesis, result.pair)
-            ]
-        )
+        """Compare the confidence of words with the share of correct words."""
+        words: list[tuple[float, bool]] = []
+        for result in self.results:
+            words += word_correctness(result.hypothesis, result.scored)
+        return Reliability.of(words)
 
     @property
     def audio_seconds(self) -> float:
-        """Audio that was recognised."""
+        """Return the duration of the recognized audio."""
         return sum(result.utterance.duration for result in self.results)
 
     @property
     def rtf(self) -> float:
-        """Real-time factor: seconds of work, reading included, for each second of audio."""
+        """Return the real-time factor: seconds of processing and reading per second of audio."""
         return self.seconds / max(self.audio_seconds, 1e-9)
 
-    def by(self, key: Callable[[Result], str]) -> dict[str, Score]:
-        """Scores of the groups that a key makes, in the order of the keys."""
+    def group_scores(self, key: Callable[[Result], str]) -> dict[str, Score]:
+        """Return the score of each group of results that have the same key, sorted by key."""
         groups = defaultdict(list)
         for result in self.results:
-            groups[key(result)].append(result.pair)
-        return {name: sum_scores(pairs) for name, pairs in sorted(groups.items())}
+            groups[key(result)].append(result.scored)
+        return {name: sum_scores(scored) for name, scored in sorted(groups.items())}
 
     def summary(self) -> dict[str, Any]:
-        """Everything but the utterances, for a JSON file."""
+        """Return the scores of the corpus and of its groups as a JSON object."""
+        speakers, lengths = self.group_scores(_speaker), self.group_scores(_length)
+        confused = confusions(self.scored).most_common(MAX_CONFUSIONS)
         return {
-            **_counts(self.score),
+            **_score_to_json(self.score),
             "wer_interval": [round(bound, 5) for bound in self.interval],
             "calibration_error": round(self.reliability.error, 5),
             "audio_seconds": round(self.audio_seconds, 2),
             "seconds": round(self.seconds, 2),
             "rtf": round(self.rtf, 5),
             "failed": len(self.failures),
-            "speakers": {name: _counts(score) for name, score in self.by(_speaker).items()},
-            "lengths": {name: _counts(score) for name, score in self.by(_length).items()},
-            "confusions": [
-                [*pair, n] for pair, n in confusions(r.pair for r in self.results).most_common(50)
-            ],
+            "speakers": {name: _score_to_json(score) for name, score in speakers.items()},
+            "lengths": {name: _score_to_json(score) for name, score in lengths.items()},
+            "confusions": [[*pair, count] for pair, count in confused],
         }
 
     def write(self, folder: Path) -> None:
-        """Write `utterances.jsonl` (worst first), `summary.json`, and `failed.txt` where there were failures."""
+        """Write `utterances.jsonl` (worst first), `summary.json`, and `failed.txt` if necessary."""
         folder.mkdir(parents=True, exist_ok=True)
         worst_first = sorted(
-            self.results, key=lambda r: (-r.pair.score.words.errors, -r.pair.score.wer)
+            self.results, key=lambda r: (-r.scored.score.words.errors, -r.scored.score.wer)
         )
-        with (folder / "utterances.jsonl").open("w", encoding="utf-8") as out:
+        with (folder / "utterances.jsonl").open("w", encoding="utf-8") as file:
             for result in worst_first:
-                out.write(json.dumps(result.entry(), ensure_ascii=False) + "\n")
-        (folder / "summary.json").write_text(
-            json.dumps(self.summary(), indent=2, ensure_ascii=False) + "\n", "utf-8"
-        )
-        (folder / "failed.txt").unlink(missing_ok=True)
+                file.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
+        summary = json.dumps(self.summary(), indent=2, ensure_ascii=False)
+        (folder / "summary.json").write_text(summary + "\n", "utf-8")
+        failed = folder / "failed.txt"
+        failed.unlink(missing_ok=True)
         if self.failures:
-            (folder / "failed.txt").write_text(
-                "".join(f"{n}\t{reason}\n" for n, reason in self.failures), "utf-8"
-            )
+            lines = [f"{name}\t{reason}\n" for name, reason in self.failures]
+            failed.write_text("".join(lines), "utf-8")
 
     def show(self, file: TextIO, *, rows: int = 10) -> None:
-        """Print the tables: speakers (the worst `rows`), lengths, confused words."""
-        console = Console(file=file, width=100, markup=False)  # names may hold brackets
-        speakers = sorted(self.by(_speaker).items(), key=lambda item: -item[1].wer)
+        """Print the scores of the worst speakers and of each length, and the most confused words.
+
+        The tables of speakers and of words have up to `rows` rows.
+        """
+        console = Console(file=file, width=100, markup=False)  # names may contain brackets
+        speakers = self.group_scores(_speaker)
         if len(speakers) > 1:
-            title = (
-                f"worst {rows} of {len(speakers)} speakers" if len(speakers) > rows else "speakers"
-            )
-            console.print(_table(title, speakers[:rows]))
-        console.print(_table("length", self.by(_length).items()))
-        confused = Table("said", "heard", "times", title="most confused words")
-        for (said, heard), count in confusions(result.pair for result in self.results).most_common(
-            rows
-        ):
-            confused.add_row(said or "-", heard or "-", str(count))
-        console.print(confused)
+            worst = sorted(speakers.items(), key=lambda item: -item[1].wer)[:rows]
+            hidden = len(speakers) > rows
+            title = f"worst {rows} of {len(speakers)} speakers" if hidden else "speakers"
+            console.print(_score_table(title, "speaker", worst))
+        lengths = self.group_scores(_length).items()
+        console.print(_score_table("length", "length", lengths))
+        table = Table("reference", "hypothesis", "count", title="most confused words")
+        for pair, count in confusions(self.scored).most_common(rows):
+            table.add_row(*(word or "-" for word in pair), str(count))
+        console.print(table)
 
 
 def _speaker(result: Result) -> str:
@@ -160,11 +161,13 @@ def _speaker(result: Result) -> str:
 
 
 def _length(result: Result) -> str:
-    bound = next((limit for limit in LENGTHS if result.utterance.duration < limit), None)
-    return f"below {bound:4.0f} s" if bound else f"from  {LENGTHS[-1]:4.0f} s"
+    for bound in LENGTH_BOUNDS:
+        if result.utterance.duration < bound:
+            return f"below {bound:4.0f} s"
+    return f"from  {LENGTH_BOUNDS[-1]:4.0f} s"
 
 
-def _counts(score: Score) -> dict[str, Any]:
+def _score_to_json(score: Score) -> dict[str, Any]:
     words = score.words
     return {
         "wer": round(score.wer, 5),
@@ -178,11 +181,11 @@ def _counts(score: Score) -> dict[str, Any]:
     }
 
 
-def _table(title: str, rows: Iterable[tuple[str, Score]]) -> Table:
-    table = Table(title=title)
-    for heading in (title.split()[-1], "utterances", "words", "WER", "CER", "sub", "del", "ins"):
-        table.add_column(heading, justify="left" if heading == title.split()[-1] else "right")
-    for name, score in rows:
+def _score_table(title: str, heading: str, scores: Iterable[tuple[str, Score]]) -> Table:
+    table = Table(heading, title=title)
+    for column in ("utterances", "words", "WER", "CER", "sub", "del", "ins"):
+        table.add_column(column, justify="right")
+    for name, score in scores:
         words = score.words
         edits = (words.substitutions, words.deletions, words.insertions)
         rates = (f"{score.wer:.1%}", f"{score.cer:.1%}")

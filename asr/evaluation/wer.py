@@ -1,4 +1,4 @@
-"""Error rates: how many words and characters of the references were heard right. The counting is jiwer's."""
+"""Word and character error rates. jiwer aligns the texts and counts the errors."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from asr.text import normalize
 
 @dataclass(frozen=True)
 class EditCounts:
-    """Counts of an alignment between references and hypotheses, in words or in characters."""
+    """Edits that turn references into hypotheses, counted in words or in characters."""
 
     hits: int = 0
     substitutions: int = 0
@@ -21,6 +21,7 @@ class EditCounts:
     insertions: int = 0
 
     def __add__(self, other: "EditCounts") -> "EditCounts":
+        """Add the counts of two texts."""
         return EditCounts(
             self.hits + other.hits,
             self.substitutions + other.substitutions,
@@ -30,23 +31,26 @@ class EditCounts:
 
     @property
     def errors(self) -> int:
-        """Substitutions, deletions and insertions."""
+        """Return the number of substitutions, deletions, and insertions."""
         return self.substitutions + self.deletions + self.insertions
 
     @property
     def length(self) -> int:
-        """Units in the references."""
+        """Return the number of words or characters in the references."""
         return self.hits + self.substitutions + self.deletions
 
     @property
     def rate(self) -> float:
-        """Errors over the references' length, which insertions can lift above 1; of an empty reference, 0 or 1 each."""
+        """Return errors per reference word or character.
+
+        Insertions can raise the rate above 1. An empty reference counts as one word.
+        """
         return self.errors / self.length if self.length else float(self.errors)
 
 
 @dataclass(frozen=True)
 class Score:
-    """Errors of one utterance or summed over many."""
+    """Errors of one utterance or the sum over many; `exact` counts utterances without an error."""
 
     words: EditCounts = EditCounts()
     characters: EditCounts = EditCounts()
@@ -54,6 +58,7 @@ class Score:
     exact: int = 0
 
     def __add__(self, other: "Score") -> "Score":
+        """Add the errors of two sets of utterances."""
         return Score(
             self.words + other.words,
             self.characters + other.characters,
@@ -63,19 +68,22 @@ class Score:
 
     @property
     def wer(self) -> float:
-        """Word error rate of the corpus: errors summed over all utterances, divided once."""
+        """Return the word error rate: errors summed over all utterances and divided once."""
         return self.words.rate
 
     @property
     def cer(self) -> float:
-        """Character error rate of the corpus, spaces included."""
+        """Return the character error rate, spaces included."""
         return self.characters.rate
 
 
 @dataclass(frozen=True)
 class ScoredUtterance:
-    """A reference and a hypothesis, normalised alike and aligned; `alignment` holds (reference word, heard word),
-    with an empty string where a word was inserted or deleted."""
+    """A normalized reference and hypothesis with their errors and their alignment.
+
+    `alignment` holds pairs (reference word, hypothesis word). An insertion has "" as its reference
+    word, a deletion has "" as its hypothesis word.
+    """
 
     reference: str
     hypothesis: str
@@ -84,66 +92,77 @@ class ScoredUtterance:
 
 
 def score_utterance(reference: str, hypothesis: str) -> ScoredUtterance:
-    """Normalise both texts alike, align them, count the errors."""
+    """Normalize both texts in the same way, align them, and count the errors."""
     reference, hypothesis = normalize(reference), normalize(hypothesis)
     words = jiwer.process_words(reference, hypothesis)
     characters = jiwer.process_characters(reference, hypothesis)
-    score = Score(_edits(words), _edits(characters), 1, int(reference == hypothesis))
-    return ScoredUtterance(reference, hypothesis, score, tuple(_aligned(words)))
+    is_exact = int(reference == hypothesis)
+    score = Score(_count_edits(words), _count_edits(characters), 1, is_exact)
+    return ScoredUtterance(reference, hypothesis, score, tuple(_pair_words(words)))
 
 
-def sum_scores(pairs: Iterable[ScoredUtterance]) -> Score:
-    """The sum over a corpus; of no pairs at all, zeros."""
-    return sum((pair.score for pair in pairs), Score())
+def sum_scores(utterances: Iterable[ScoredUtterance]) -> Score:
+    """Return the sum over a corpus. The sum over no utterances is zero."""
+    return sum((utterance.score for utterance in utterances), Score())
 
 
 def bootstrap_wer_interval(
-    pairs: Sequence[ScoredUtterance], *, level: float = 0.95, draws: int = 1_000
+    utterances: Sequence[ScoredUtterance], *, level: float = 0.95, draws: int = 1_000
 ) -> tuple[float, float]:
-    """Bounds between which the corpus's word error rate lies: percentiles over corpora drawn from its utterances.
+    """Return the bounds of a confidence interval of the word error rate.
 
-    The bootstrap of Bisani and Ney (ICASSP 2004). The draws are the same every time.
+    The bounds are percentiles over corpora that are drawn from the utterances with replacement
+    (Bisani and Ney, ICASSP 2004). The random seed is fixed, so the result is reproducible.
     """
-    counts = np.array(
-        [(pair.score.words.errors, pair.score.words.length) for pair in pairs]
-    ).reshape(-1, 2)
+    if not utterances:
+        return 0.0, 0.0
+    words = [utterance.score.words for utterance in utterances]
+    counts = np.array([(count.errors, count.length) for count in words])
     rng = np.random.default_rng(0)
     rates = []
     for _ in range(draws):
-        errors, length = (
-            counts[rng.integers(len(counts), size=len(counts))].sum(0) if len(counts) else (0, 0)
-        )
+        errors, length = counts[rng.integers(len(counts), size=len(counts))].sum(0)
         rates.append(errors / max(1, length))
     low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def score_corpus(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
-    """Errors of hypotheses against references, one for one, summed over the corpus."""
-    return sum_scores(score_utterance(r, h) for r, h in zip(references, hypotheses, strict=True))
+    """Return the errors of hypotheses against the references in the same order, summed.
+
+    Raises:
+        ValueError: If there are not as many hypotheses as references.
+    """
+    pairs = zip(references, hypotheses, strict=True)
+    return sum_scores(score_utterance(*pair) for pair in pairs)
 
 
-def word_correctness(hypothesis: Hypothesis, pair: ScoredUtterance) -> list[tuple[float, bool]]:
-    """The confidence of each word of a hypothesis, and whether the alignment found it to be right."""
-    right = [said == heard for said, heard in pair.alignment if heard]
-    if len(right) != len(hypothesis.words):  # normalised away: a lone apostrophe is no word
+def word_correctness(hypothesis: Hypothesis, scored: ScoredUtterance) -> list[tuple[float, bool]]:
+    """Return (confidence, correct) for each word of a hypothesis.
+
+    The list is empty if normalization removes a word, for example a lone apostrophe.
+    """
+    correct = [reference == word for reference, word in scored.alignment if word]
+    if len(correct) != len(hypothesis.words):
         return []
-    return [(word.confidence, hit) for word, hit in zip(hypothesis.words, right, strict=True)]
+    confidences = [word.confidence for word in hypothesis.words]
+    return list(zip(confidences, correct, strict=True))
 
 
-def confusions(pairs: Iterable[ScoredUtterance]) -> Counter[tuple[str, str]]:
-    """How often a reference word was heard as another; "" stands for nothing (a deletion or an insertion)."""
-    return Counter(step for pair in pairs for step in pair.alignment if step[0] != step[1])
+def confusions(utterances: Iterable[ScoredUtterance]) -> Counter[tuple[str, str]]:
+    """Count the errors (reference word, hypothesis word). "" marks an insertion or a deletion."""
+    pairs = (pair for utterance in utterances for pair in utterance.alignment)
+    return Counter(pair for pair in pairs if pair[0] != pair[1])
 
 
-def _edits(output: jiwer.WordOutput | jiwer.CharacterOutput) -> EditCounts:
+def _count_edits(output: jiwer.WordOutput | jiwer.CharacterOutput) -> EditCounts:
     return EditCounts(output.hits, output.substitutions, output.deletions, output.insertions)
 
 
-def _aligned(output: jiwer.WordOutput) -> Iterable[tuple[str, str]]:
-    reference, hypothesis = output.references[0], output.hypotheses[0]
+def _pair_words(output: jiwer.WordOutput) -> Iterable[tuple[str, str]]:
+    """Yield aligned pairs (reference word, hypothesis word), with "" for a missing word."""
     for chunk in output.alignments[0]:
-        heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
-        said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
-        longer = max(len(said), len(heard))
-        yield from zip(said or [""] * longer, heard or [""] * longer, strict=True)
+        reference = output.references[0][chunk.ref_start_idx : chunk.ref_end_idx]
+        hypothesis = output.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx]
+        size = max(len(reference), len(hypothesis))
+        yield from zip(reference or [""] * size, hypothesis or [""] * size, strict=True)

@@ -249,7 +249,7 @@ class EmissionPlots(Callback):
                 heard.features,
                 heard.log_probs,
                 model.tokenizer,
-                seconds=len(heard.features) * seconds_per_frame,
+                seconds_per_frame=seconds_per_frame,
                 reference=heard.pair.reference,
                 hypothesis=heard.pair.hypothesis,
             )
