@@ -1,0 +1,337 @@
+"""Write the reference pages from conf/, recipes/ and asr/ while MkDocs builds the site.
+
+MkDocs loads this file as a hook (see mkdocs.yml). `on_files` adds the generated pages, so that they
+always match the code. `on_page_content` turns TeX formulas into MathML, which browsers draw themselves.
+"""
+
+import ast
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from latex2mathml.converter import convert
+
+ROOT = Path(__file__).resolve().parents[1]
+CONF = ROOT / "conf"
+PACKAGES = ("audio", "nn", "data", "decode", "inference", "evaluation", "training", "config")
+NOT_SETTINGS = {"defaults", "hydra", "_target_", "_partial_"}
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the generated pages to the files of the site."""
+    from mkdocs.structure.files import File
+
+    for path, text in generate_pages().items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Replace each TeX formula in a page by MathML."""
+    return FORMULA.sub(_to_mathml, content)
+
+
+def _to_mathml(match: re.Match[str]) -> str:
+    display = "block" if match[1] == "div" else "inline"
+    return convert(html.unescape(match[2]).strip(), display=display)
+
+
+def generate_pages() -> dict[str, str]:
+    """Return the text of every generated page by its path in the site."""
+    return {
+        "reference/commands.md": commands_page(),
+        "reference/settings.md": settings_page(),
+        "reference/experiments.md": experiments_page(),
+        "reference/recipes.md": recipes_page(),
+        "reference/api/asr.md": api_page("asr", top_level_modules()),
+        **{f"reference/api/{name}.md": api_page(f"asr.{name}") for name in PACKAGES},
+        "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+    }
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of a YAML file with its default and its comment."""
+
+    key: str
+    default: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Option:
+    """One YAML file: the comment at its top, its base options, its settings, and its text."""
+
+    name: str
+    description: str
+    bases: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    text: str
+
+
+def read_option(path: Path) -> Option:
+    """Read a YAML file together with its comments."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    size = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    header = [line.lstrip("# ").rstrip() for line in lines[:size]]
+    description = " ".join(line for line in header if not line.startswith("@package"))
+    root = yaml.compose(text)
+    defaults = (yaml.safe_load(text) or {}).get("defaults", [])
+    bases = tuple(entry for entry in defaults if isinstance(entry, str) and entry != "_self_")
+    settings = tuple(_walk(root, lines, "")) if root is not None else ()
+    return Option(path.stem, description, bases, settings, "\n".join(lines[size:]).strip())
+
+
+def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Setting]:
+    """Yield the settings of a YAML mapping, nested keys with dots."""
+    for key, value in node.value:
+        if key.value in NOT_SETTINGS and not prefix:
+            continue
+        name = f"{prefix}{key.value}"
+        comment = _comment(lines, key, value)
+        if isinstance(value, yaml.MappingNode) and not value.flow_style:
+            target = next((v.value for k, v in value.value if k.value == "_target_"), "")
+            yield Setting(name, target and f"`{target}`", comment)
+            yield from _walk(value, lines, f"{name}.")
+        elif key.value not in NOT_SETTINGS:
+            default = " ".join(_source(lines, value).split())
+            yield Setting(name, f"`{default}`", comment)
+
+
+def _source(lines: list[str], node: yaml.Node) -> str:
+    """Return the text of a YAML node as it is in the file."""
+    first, last = node.start_mark, node.end_mark
+    if first.line == last.line:
+        return lines[first.line][first.column : last.column]
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style:  # a block list
+        return yaml.safe_dump(_plain(node), default_flow_style=True, width=1000).strip()
+    middle = lines[first.line + 1 : last.line]
+    return " ".join([lines[first.line][first.column :], *middle, lines[last.line][: last.column]])
+
+
+def _plain(node: yaml.Node) -> Any:
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(child) for child in node.value]
+    return node.value
+
+
+def _comment(lines: list[str], key: yaml.Node, value: yaml.Node) -> str:
+    """Return the comment of a key: the lines above it, the end of its line, and the lines below."""
+    indent, line = key.start_mark.column, key.start_mark.line
+    above: list[str] = []
+    while line > 0 and re.match(rf" {{{indent}}}#", lines[line - 1]):
+        line -= 1
+        above.insert(0, lines[line])
+    if line == 0:  # the comment at the top of the file describes the file
+        above = []
+    is_block = isinstance(value, yaml.CollectionNode) and not value.flow_style
+    end = key.end_mark if is_block else value.end_mark
+    _, _, after = lines[end.line][end.column :].partition("#")
+    below = []
+    for text in lines[end.line + 1 :] if after else []:
+        if not re.match(rf" {{{indent + 1},}}#", text):
+            break
+        below.append(text)
+    parts = [*above, after, *below]
+    return " ".join(text.strip().lstrip("#").strip() for text in parts).strip()
+
+
+def commands_page() -> str:
+    """Return the page of every command in asr/ with its own settings."""
+    parts = [
+        "# Commands\n",
+        "Every command takes settings as `key=value`. `--help` prints its groups and settings, and "
+        "`--cfg job` (except for `asr.transcribe` and `asr.align`) prints the composed configuration. "
+        "`-v` adds the traceback to an error. Exit codes: 0 for success, 2 for bad input or settings, "
+        "130 after Ctrl-C.\n",
+        "[Settings](settings.md) lists the options of each group.\n",
+    ]
+    for path in sorted(CONF.glob("*.yaml"), key=_command_order):
+        option = read_option(path)
+        parts += [f"## asr.{path.stem}\n", _docstring(ROOT / "asr" / f"{path.stem}.py")]
+        groups = [
+            f"| `{group}` | {f'`{default}`' if default else 'none'} | {_options(group)} |"
+            for group, default in _groups(path)
+        ]
+        if groups:
+            parts.append("\n".join(["| Group | Default | Options |", "| --- | --- | --- |", *groups]))
+            parts.append("")
+        parts += [_table(option.settings), ""]
+    return "\n".join(parts)
+
+
+def _command_order(path: Path) -> int:
+    order = ("train", "evaluate", "transcribe", "align", "tune", "preview", "compare")
+    return order.index(path.stem) if path.stem in order else len(order)
+
+
+def _groups(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield the groups of a command and the option of each that is used by default."""
+    for entry in yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", []):
+        if isinstance(entry, dict):
+            group, default = next(iter(entry.items()))
+            if not group.startswith("override"):
+                yield group, default
+
+
+def _options(group: str) -> str:
+    page = "experiments.md" if group == "experiment" else "settings.md"
+    names = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return ", ".join(f"[{name}]({page}#{_anchor(group, name)})" for name in names)
+
+
+def _anchor(group: str, name: str) -> str:
+    return f"{group}-{name}"
+
+
+def settings_page() -> str:
+    """Return the page of every option of every group, except the experiments."""
+    parts = [
+        "# Settings\n",
+        "Choose an option of a group with `group=option` and change a key with `group.key=value`. "
+        "`null` switches a part off. The defaults and descriptions below come from the files in `conf/`.\n",
+    ]
+    for folder in sorted(path for path in CONF.iterdir() if path.is_dir()):
+        if folder.name == "experiment":
+            continue
+        parts.append(f"## {folder.name}\n")
+        for path in sorted(folder.glob("*.yaml")):
+            option = read_option(path)
+            parts.append(f"### {folder.name}={path.stem} {{ #{_anchor(folder.name, path.stem)} }}\n")
+            if option.description:
+                parts.append(f"{_escape(option.description)}\n")
+            target = re.search(r"^_target_: (\S+)", option.text, re.MULTILINE)
+            if target:
+                parts.append(f"Builds {_link(target[1])}.\n")
+            if option.bases:
+                bases = ", ".join(_base_link(folder.name, base) for base in option.bases)
+                parts.append(f"Starts from {bases}.\n")
+            prefix = "" if "@package _global_" in path.read_text("utf-8") else f"{folder.name}."
+            parts += [_table(option.settings, prefix), ""]
+    return "\n".join(parts)
+
+
+def _base_link(group: str, base: str) -> str:
+    name = base.split()[-1]
+    return f"[{name}](#{_anchor(group, name)})" if " " not in base else f"`{base}`"
+
+
+def _link(target: str) -> str:
+    """Return a link to the reference of a class of this project, or its name for other classes."""
+    return f"[`{target}`][{target}]" if target.startswith("asr.") else f"`{target}`"
+
+
+def experiments_page() -> str:
+    """Return the page of every experiment: its description and its file."""
+    parts = [
+        "# Experiments\n",
+        "An experiment is a complete training recipe: `python -m asr.train experiment=NAME`. "
+        "Later settings on the command line override it.\n",
+    ]
+    for path in sorted((CONF / "experiment").glob("*.yaml")):
+        option = read_option(path)
+        parts.append(f"## {path.stem} {{ #{_anchor('experiment', path.stem)} }}\n")
+        parts.append(f"{_escape(option.description)}\n")
+        parts.append(f"```yaml title=\"conf/experiment/{path.name}\"\n{option.text}\n```\n")
+    return "\n".join(parts)
+
+
+def recipes_page() -> str:
+    """Return the page of every recipe with its arguments."""
+    parts = [
+        "# Recipes\n",
+        "A recipe prepares a corpus or a language model. Run it with `python -m recipes.NAME "
+        "[key=value ...]`; `--help` prints what this page shows.\n",
+    ]
+    for path in sorted((ROOT / "recipes").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        function = _recipe_function(tree)
+        if function is None:
+            continue
+        parts += [f"## recipes.{path.stem}\n", f"{_first_paragraph(ast.get_docstring(tree))}\n"]
+        parts.append(f"```text\n{ast.get_docstring(function)}\n```\n")
+        arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+        rows = [
+            f"| `{argument.arg}` | `{_show(default)}` | `{_escape(ast.unparse(argument.annotation))}` |"
+            for argument, default in arguments
+            if argument.annotation is not None
+        ]
+        parts += ["\n".join(["| Key | Default | Type |", "| --- | --- | --- |", *rows]), ""]
+    return "\n".join(parts)
+
+
+def _recipe_function(tree: ast.Module) -> ast.FunctionDef | None:
+    """Return the function that a recipe's file runs as a command."""
+    calls = [
+        node.args[0].id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "command"
+        and isinstance(node.args[0], ast.Name)
+    ]
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return functions[calls[0]] if calls else None
+
+
+def _show(default: ast.expr | None) -> str:
+    if default is None:
+        return "required"
+    if isinstance(default, ast.Call):  # Path("data")
+        return str(ast.literal_eval(default.args[0]))
+    text = ast.unparse(default)
+    return {"None": "null", "True": "true", "False": "false", "()": "[]", "''": "null"}.get(text, text)
+
+
+def top_level_modules() -> list[str]:
+    """Return the modules directly in asr/, the package itself first."""
+    names = sorted(path.stem for path in (ROOT / "asr").glob("*.py") if path.stem != "__init__")
+    return ["asr", *(f"asr.{name}" for name in names)]
+
+
+def api_page(package: str, modules: list[str] | None = None) -> str:
+    """Return the reference page of a package: every public module with its public names."""
+    folder = ROOT / package.replace(".", "/")
+    if modules is None:
+        names = (path.stem for path in sorted(folder.glob("*.py")))
+        modules = [f"{package}.{name}" for name in names if not name.startswith("_")]
+    parts = [f"# {package}\n", f"{ast.get_docstring(_parse(folder / '__init__.py')) or ''}\n"]
+    if package == "asr":
+        parts[1] = "The top-level package, the modules that all packages share, and the commands.\n"
+    return "\n".join([*parts, *(f"::: {module}\n" for module in modules)])
+
+
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _docstring(path: Path) -> str:
+    """Return the docstring of a file, as a code block if it is laid out as a table."""
+    text = ast.get_docstring(_parse(path)) or ""
+    laid_out = any(line.startswith("  ") for line in text.splitlines())
+    return f"```text\n{text}\n```\n" if laid_out else f"{text}\n"
+
+
+def _first_paragraph(text: str | None) -> str:
+    return (text or "").partition("\n\n")[0]
+
+
+def _table(settings: tuple[Setting, ...], prefix: str = "") -> str:
+    if not settings:
+        return ""
+    rows = []
+    for setting in settings:
+        target = setting.default.strip("`")
+        default = _link(target) if re.fullmatch(r"asr(\.\w+)+", target) else setting.default
+        rows.append(f"| `{prefix}{setting.key}` | {default} | {_escape(setting.comment)} |")
+    return "\n".join(["| Key | Default | Meaning |", "| --- | --- | --- |", *rows])
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
