@@ -1,1 +1,1 @@
-"""From a manifest to batches of waveforms and labels."""
+"""Read manifests and turn them into batches of waveforms and labels."""

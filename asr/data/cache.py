@@ -1,4 +1,4 @@
-"""Audio that is decoded once and kept: for corpora that fit, where decoding would hold up a fast device."""
+"""Decode a corpus once, for devices that train faster than recordings decode."""
 
 import hashlib
 import shutil
@@ -12,40 +12,45 @@ from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.shards import write_shards
 from asr.errors import ConfigError
 
-BYTES = 2  # of a sample
+BYTES_PER_SAMPLE = 2
 
 
 def cache_audio(utterances: Sequence[Utterance], folder: Path) -> list[Utterance]:
-    """The same utterances, their audio decoded to 16 bits at 16 kHz in shards in `folder`, made where they are not yet.
+    """Return the utterances with their audio in shards of 16-bit samples at 16 kHz in `folder`.
 
-    Recordings that change, by size or date, and another list of utterances, make other shards. What cannot be read
-    stays as it is. Raises ConfigError where the disk has no room.
+    The first call writes the shards. Other utterances, or a recording with another size or date,
+    get new shards. An utterance that cannot be read keeps its own recording.
+
+    Raises:
+        ConfigError: If the disk has too little free space.
     """
-    key = _key(utterances)
-    listed = folder / f"{key}.jsonl"
-    if not listed.exists():
+    key = _cache_key(utterances)
+    manifest = folder / f"{key}.jsonl"
+    if not manifest.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        needed = sum(utterance.duration for utterance in utterances) * SAMPLE_RATE * BYTES / 1e9
+        seconds = sum(utterance.duration for utterance in utterances)
+        needed = seconds * SAMPLE_RATE * BYTES_PER_SAMPLE / 1e9
         free = shutil.disk_usage(folder).free / 1e9
         if needed > free:
             raise ConfigError(
-                f"{folder}: data.cache=pcm needs {needed:.1f} GB there, {free:.1f} are free"
+                f"{folder}: the decoded audio needs {needed:.1f} GB, only {free:.1f} GB are free; "
+                "free some space or turn the cache off"
             )
-        print(
-            f"decoding {len(utterances):,} utterances once, {needed:.1f} GB, into {folder}",
-            flush=True,
-        )
-        write_manifest(listed, write_shards(utterances, folder, key, form="wav")[0])
-    kept = {
-        int(u.audio.name[:8]): u for u in read_manifest(listed) if isinstance(u.audio, ByteRange)
+        count = len(utterances)
+        print(f"decoding {count:,} utterances once ({needed:.1f} GB) into {folder}", flush=True)
+        write_manifest(manifest, write_shards(utterances, folder, key, form="wav")[0])
+    cached = {
+        int(utterance.audio.name[:8]): utterance.audio  # names begin with the position
+        for utterance in read_manifest(manifest)
+        if isinstance(utterance.audio, ByteRange)
     }
     return [
-        replace(utterance, audio=kept[at].audio, offset=0.0) if at in kept else utterance
-        for at, utterance in enumerate(utterances)
+        replace(utterance, audio=cached[i], offset=0.0) if i in cached else utterance
+        for i, utterance in enumerate(utterances)
     ]
 
 
-def _key(utterances: Sequence[Utterance]) -> str:
+def _cache_key(utterances: Sequence[Utterance]) -> str:
     digest = hashlib.sha256()
     for utterance in utterances:
         digest.update(f"{utterance.name} {utterance.duration}\n".encode())

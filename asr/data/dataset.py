@@ -1,4 +1,4 @@
-"""Batches of waveforms and labels, read and decoded where they are asked for: in worker processes."""
+"""Batches of waveforms and labels, read and decoded in worker processes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from asr import audio
-from asr.audio import remote as storage
 from asr.audio.augment import Augment
+from asr.audio.remote import read_ranges
 from asr.data.filter import Example
 from asr.data.manifest import Utterance
 from asr.errors import AudioError
@@ -21,10 +21,18 @@ OnError = Literal["skip", "raise"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Waveforms (B, S) with lengths (B,), labels (B, L) with lengths (B,), and whose they are.
+    """Waveforms and labels of several utterances, padded with zeros.
 
-    `frames_needed` (B,) is the least U that can emit the labels. `failures` holds (utterance, reason) of those that
-    could not be read; a batch may be left with none at all.
+    A batch has no utterances if none of its recordings could be read.
+
+    Attributes:
+        waveforms: Samples (B, S).
+        lengths: Valid samples of each waveform (B,).
+        targets: Labels (B, L).
+        target_lengths: Valid labels of each utterance (B,).
+        frames_needed: Least number of encoder frames U that can emit the labels (B,).
+        utterances: The utterances, in the order of the rows.
+        failures: (utterance, reason) of each recording that could not be read.
     """
 
     waveforms: Tensor
@@ -39,91 +47,83 @@ class Batch:
         return len(self.utterances)
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
-        """The batch with its tensors on a device."""
+        """Return the batch with its tensors on a device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
-        """The batch in page-locked memory, from which a GPU copies without waiting."""
-        return self._map(lambda tensor: tensor.pin_memory())
+        """Return the batch in page-locked memory, from which a GPU copies asynchronously."""
+        return self._map(Tensor.pin_memory)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """From a worker the waveforms come through shared memory, and what is small with the message itself.
+        """Send only the waveforms through shared memory when a worker returns the batch.
 
-        Each tensor of shared memory is asked for by a connection of its own, which the step of training waits for.
+        The receiver opens a connection for each tensor in shared memory, which delays the
+        training step. Small tensors are quicker inside the message.
         """
         small = (self.lengths, self.targets, self.target_lengths, self.frames_needed)
-        return _received, (
-            self.waveforms,
-            [tensor.numpy() for tensor in small],
-            self.utterances,
-            self.failures,
-        )
+        arrays = [tensor.numpy() for tensor in small]
+        return _rebuild_batch, (self.waveforms, arrays, self.utterances, self.failures)
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        return replace(
-            self,
-            waveforms=change(self.waveforms),
-            lengths=change(self.lengths),
-            targets=change(self.targets),
-            target_lengths=change(self.target_lengths),
-            frames_needed=change(self.frames_needed),
-        )
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        fields = vars(self).items()
+        tensors: Any = {name: function(x) for name, x in fields if isinstance(x, Tensor)}
+        return replace(self, **tensors)
 
 
-def _received(waveforms: Tensor, small: list[np.ndarray], utterances: Any, failures: Any) -> Batch:
-    lengths, targets, target_lengths, frames_needed = map(torch.from_numpy, small)
-    return Batch(waveforms, lengths, targets, target_lengths, frames_needed, utterances, failures)
+def _rebuild_batch(waveforms: Tensor, arrays: list[np.ndarray], *others: Any) -> Batch:
+    tensors: Any = map(torch.from_numpy, arrays)
+    return Batch(waveforms, *tensors, *others)
 
 
+@dataclass(eq=False)
 class SpeechDataset(Dataset[Batch]):
-    """Examples by the batch: an item is a list of (index, epoch), as the sampler gives it.
+    """Examples that are read a batch at a time.
 
-    `augment` changes waveforms, with a generator that depends on seed, epoch and utterance alone, so that the numbers
-    are the same whatever the number of workers. `on_error` says what an unreadable file does: "skip" puts it among the
-    batch's failures, "raise" raises its AudioError.
+    An item is a list of (index, epoch) pairs, as `BucketSampler` yields them.
+
+    Attributes:
+        augment: Changes each waveform. Its random generator depends only on seed, epoch, and
+            index, so the number of workers does not change the results.
+        on_error: "skip" lists an unreadable recording in the batch's failures, "raise" raises
+            its AudioError.
     """
 
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        *,
-        augment: Augment | None = None,
-        seed: int = 0,
-        on_error: OnError = "skip",
-    ) -> None:
-        self.examples = examples
-        self.augment = augment
-        self.seed = seed
-        self.on_error = on_error
+    examples: Sequence[Example]
+    augment: Augment | None = None
+    seed: int = 0
+    on_error: OnError = "skip"
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, items: list[tuple[int, int]]) -> Batch:
-        read, waveforms, failures = [], [], []
-        sources = storage.read_ranges([self.examples[index].utterance.audio for index, _ in items])
+        examples, waveforms, failures = [], [], []
+        sources = read_ranges([self.examples[index].utterance.audio for index, _ in items])
         for (index, epoch), source in zip(items, sources, strict=True):
             example = self.examples[index]
-            utterance = example.utterance
             try:
-                if isinstance(source, AudioError):
-                    raise source
-                waveform = audio.load(
-                    source,
-                    offset=utterance.offset,
-                    duration=utterance.duration,
-                    name=str(utterance.audio),
-                )
+                waveform = _load(example.utterance, source)
             except AudioError as error:
                 if self.on_error == "raise":
                     raise
-                failures.append((utterance.name, str(error)))
+                failures.append((example.utterance.name, str(error)))
                 continue
             if self.augment is not None:
                 waveform = self.augment(waveform, np.random.default_rng((self.seed, epoch, index)))
-            read.append(example)
+            examples.append(example)
             waveforms.append(waveform)
-        return collate(read, waveforms, failures)
+        return collate(examples, waveforms, failures)
+
+
+def _load(utterance: Utterance, source: audio.Source | AudioError) -> np.ndarray:
+    if isinstance(source, AudioError):
+        raise source
+    return audio.load(
+        source,
+        offset=utterance.offset,
+        duration=utterance.duration,
+        name=str(utterance.audio),
+    )
 
 
 def collate(
@@ -131,19 +131,24 @@ def collate(
     waveforms: Sequence[np.ndarray],
     failures: Sequence[tuple[str, str]] = (),
 ) -> Batch:
-    """Pad waveforms and labels with zeros to the longest."""
-    lengths = torch.tensor([len(w) for w in waveforms], dtype=torch.int64)
-    padded = torch.zeros(len(waveforms), max((len(w) for w in waveforms), default=0))
-    for row, waveform in zip(padded, waveforms, strict=True):
-        row[: len(waveform)] = torch.from_numpy(waveform)
-    target_lengths = torch.tensor([len(e.labels) for e in examples], dtype=torch.int64)
-    targets = torch.zeros(
-        len(examples), max((len(e.labels) for e in examples), default=0), dtype=torch.int64
-    )
-    for row, example in zip(targets, examples, strict=True):
-        row[: len(example.labels)] = torch.tensor(example.labels, dtype=torch.int64)
-    frames_needed = torch.tensor([e.frames_needed for e in examples], dtype=torch.int64)
-    utterances = tuple(e.utterance for e in examples)
+    """Return a batch of examples and their waveforms (S,)."""
+    padded, lengths = _pad(waveforms, torch.float32)  # (B, S), (B,)
+    targets, target_lengths = _pad([e.labels for e in examples], torch.int64)  # (B, L), (B,)
     return Batch(
-        padded, lengths, targets, target_lengths, frames_needed, utterances, tuple(failures)
+        padded,
+        lengths,
+        targets,
+        target_lengths,
+        torch.tensor([example.frames_needed for example in examples], dtype=torch.int64),
+        tuple(example.utterance for example in examples),
+        tuple(failures),
     )
+
+
+def _pad(rows: Sequence[Any], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return rows (N,) as one tensor (B, N) padded with zeros, and their lengths (B,)."""
+    lengths = [len(row) for row in rows]
+    padded = torch.zeros(len(rows), max(lengths, default=0), dtype=dtype)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = torch.as_tensor(row, dtype=dtype)
+    return padded, torch.tensor(lengths, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Which utterances of a manifest a model can learn from, and which are left out, and why."""
+"""Select the utterances that a model can learn from and report why the others are left out."""
 
 import math
 from collections import Counter
@@ -18,20 +18,29 @@ OnUnknown = Literal["error", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An utterance with the labels (L,) of its normalised transcript."""
+    """An utterance with the labels (L,) of its normalized transcript."""
 
     utterance: Utterance
     labels: tuple[int, ...]
 
     @property
     def frames_needed(self) -> int:
-        """The least U that can emit the labels: one frame each, and a blank between two that are equal."""
+        """Least number of encoder frames U that can emit the labels.
+
+        CTC needs one frame for each label, and a blank between two equal labels.
+        """
         return len(self.labels) + sum(map(eq, self.labels, self.labels[1:]))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is used, what is not and why as (utterance, reason), and how often each unknown character was dropped."""
+    """The result of filtering a manifest.
+
+    Attributes:
+        examples: Utterances to use.
+        left_out: (utterance, reason) of each utterance that is not used.
+        dropped_characters: (character, count) of each unknown character, the most frequent first.
+    """
 
     examples: tuple[Example, ...]
     left_out: tuple[tuple[str, str], ...] = ()
@@ -39,86 +48,96 @@ class Selection:
 
     @property
     def hours(self) -> float:
-        """Hours of audio that are used."""
+        """Hours of audio in the examples."""
         return sum(example.utterance.duration for example in self.examples) / 3600
 
     def summary(self) -> str:
-        """One line: how many utterances and hours, how many were left out for which reason."""
+        """Return one line with the number of utterances, hours, and reasons for leaving out."""
         line = f"{len(self.examples):,} utterances, {self.hours:.2f} h"
         reasons = Counter(reason.split(" (")[0] for _, reason in self.left_out)
         if reasons:
-            line += "; left out: " + ", ".join(
-                f"{count} {reason}" for reason, count in reasons.most_common()
-            )
+            counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            line += f"; left out: {counts}"
         if self.dropped_characters:
-            dropped = ", ".join(f"{c!r} x{count}" for c, count in self.dropped_characters)
-            line += f"; characters dropped from transcripts: {dropped}"
+            counts = ", ".join(f"{c!r} x{count}" for c, count in self.dropped_characters)
+            line += f"; characters dropped from transcripts: {counts}"
         return line
 
     def write(self, path: Path) -> None:
-        """Name every utterance that was left out, one a line with the reason; no file where there is none."""
+        """Write each utterance that is left out and the reason, or no file if all are used."""
         if self.left_out:
-            path.write_text(
-                "".join(f"{name}\t{reason}\n" for name, reason in self.left_out), encoding="utf-8"
-            )
+            lines = [f"{name}\t{reason}\n" for name, reason in self.left_out]
+            path.write_text("".join(lines), encoding="utf-8")
 
 
 def filter_utterances(
     utterances: Sequence[Utterance],
     tokenizer: Tokenizer,
     *,
-    frames: Callable[[float], int],
+    output_length: Callable[[float], int],
     min_seconds: float | None = None,
     max_seconds: float | None = None,
     on_unknown: OnUnknown = "error",
 ) -> Selection:
-    """Utterances whose length lies within bounds and whose labels fit into the frames that the model makes of them.
+    """Select utterances with a duration within bounds and enough encoder frames for their labels.
 
-    `frames` tells U for a duration in seconds. `on_unknown` says what becomes of a transcript with a character that
-    the tokenizer lacks: "error" raises TextError that names the utterance, "drop" leaves the character out and counts.
-    Raises ConfigError for a bound that is neither None nor a number.
+    Args:
+        output_length: Returns the number of encoder frames U for a duration in seconds.
+        on_unknown: "error" refuses a transcript with a character that has no token, "drop"
+            removes the character and counts it.
+
+    Raises:
+        TextError: If a transcript has an unknown character and `on_unknown` is "error".
+        ValueError: If a bound is neither None nor a number.
     """
     shortest = 0.0 if min_seconds is None else check_number("min_seconds", min_seconds)
-    longest = (
-        math.inf
-        if max_seconds is None or max_seconds == math.inf
-        else check_number("max_seconds", max_seconds)
-    )
+    longest = math.inf
+    if max_seconds not in (None, math.inf):
+        longest = check_number("max_seconds", max_seconds)
     examples, left_out, dropped = [], [], Counter[str]()
     for utterance in utterances:
-        if not shortest <= utterance.duration <= longest:
-            bound = (
-                f"shorter than {shortest:g}"
-                if utterance.duration < shortest
-                else f"longer than {longest:g}"
-            )
-            left_out.append((utterance.name, f"{bound} s ({utterance.duration:.2f} s)"))
+        seconds = utterance.duration
+        if not shortest <= seconds <= longest:
+            short = seconds < shortest
+            bound = f"shorter than {shortest:g}" if short else f"longer than {longest:g}"
+            left_out.append((utterance.name, f"{bound} s ({seconds:.2f} s)"))
             continue
-        text = normalize(utterance.text)
-        unknown = set(tokenizer.unknown(text))
-        if unknown and on_unknown == "error":
-            listed = " ".join(map(repr, sorted(unknown)))
-            raise TextError(
-                f"{utterance.name}: the transcript has {listed}, for which there is no token; "
-                "use tokenizer=manifest, or data.on_unknown=drop"
-            )
-        if unknown:
-            dropped.update(c for c in text if c in unknown)
-            text = normalize("".join(c for c in text if c not in unknown))
-        example = Example(utterance, tuple(tokenizer.encode(text)))
-        if example.frames_needed > frames(utterance.duration):
-            reason = f"too short for its transcript ({utterance.duration:.2f} s, {len(example.labels)} tokens)"
-            left_out.append((utterance.name, reason))
-            continue
-        examples.append(example)
+        example = _encode(utterance, tokenizer, on_unknown, dropped)
+        if example.frames_needed > output_length(seconds):
+            size = f"{seconds:.2f} s, {len(example.labels)} tokens"
+            left_out.append((utterance.name, f"too short for its transcript ({size})"))
+        else:
+            examples.append(example)
     return Selection(tuple(examples), tuple(left_out), tuple(dropped.most_common()))
 
 
+def _encode(
+    utterance: Utterance, tokenizer: Tokenizer, on_unknown: OnUnknown, dropped: Counter[str]
+) -> Example:
+    """Return an utterance with its labels, and count the characters dropped from it."""
+    text = normalize(utterance.text)
+    unknown = tokenizer.unknown(text)
+    if unknown and on_unknown == "error":
+        characters = " ".join(map(repr, sorted(unknown)))
+        raise TextError(
+            f"{utterance.name}: the transcript has {characters} without a token; build the "
+            "tokenizer from the training transcripts or set on_unknown=drop"
+        )
+    if unknown:
+        dropped.update(character for character in text if character in unknown)
+        text = normalize(_remove(text, unknown))
+    return Example(utterance, tuple(tokenizer.encode(text)))
+
+
 def keep_all(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Selection:
-    """Every utterance, for scoring: nothing is left out, and labels hold the characters that the tokenizer has."""
+    """Select every utterance, for scoring. Labels omit characters that have no token."""
+    examples = []
+    for utterance in utterances:
+        text = normalize(utterance.text)
+        labels = tokenizer.encode(_remove(text, tokenizer.unknown(text)))
+        examples.append(Example(utterance, tuple(labels)))
+    return Selection(tuple(examples))
 
-    def labels(text: str) -> tuple[int, ...]:
-        unknown = set(tokenizer.unknown(text))
-        return tuple(tokenizer.encode("".join(c for c in text if c not in unknown)))
 
-    return Selection(tuple(Example(u, labels(normalize(u.text))) for u in utterances))
+def _remove(text: str, characters: Sequence[str]) -> str:
+    return "".join(character for character in text if character not in characters)

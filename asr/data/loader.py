@@ -1,4 +1,4 @@
-"""Worker processes that read batches ahead, and what is said when one of them is gone."""
+"""Worker processes that read batches ahead, and the error when a worker is killed."""
 
 import signal
 import threading
@@ -17,9 +17,15 @@ Result = TypeVar("Result")
 
 
 class Loader(DataLoader):
-    """Batches of a dataset, read, decoded and padded whole in worker processes, which stay from epoch to epoch.
+    """Batches of a dataset, read by worker processes that persist from epoch to epoch.
 
-    Raises ConfigError for less than none of them; WorkerError where one is gone, and only where a batch is waited for.
+    Iterating raises WorkerError if a worker was killed, but only when the caller waits for a batch.
+
+    Args:
+        workers: Number of processes; 0 reads in the calling process.
+
+    Raises:
+        ValueError: If `workers` is negative.
     """
 
     def __init__(
@@ -32,69 +38,82 @@ class Loader(DataLoader):
     ) -> None:
         super().__init__(
             dataset,
-            batch_size=None,
+            batch_size=None,  # the sampler already yields batches
             sampler=sampler,
             num_workers=check_integer("workers", workers, ge=0),
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
-            worker_init_fn=_leave_interrupts,
+            worker_init_fn=_ignore_interrupts,
         )
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if not self.num_workers:
             return super().__iter__()
-        batches = _awaited(
-            super().__iter__
-        )  # now: the workers begin before the first batch is asked for
+        batches = _wait(super().__iter__)  # start the workers before the first batch is requested
         handler = signal.getsignal(signal.SIGCHLD)
-        in_main = (
-            threading.current_thread() is threading.main_thread()
-        )  # nowhere else can handlers be set
-        if in_main and callable(handler) and not isinstance(handler, _WhileAwaited):
-            signal.signal(signal.SIGCHLD, _WhileAwaited(handler))
-        return iter(lambda: _awaited(lambda: next(batches, None)), None)
+        # Python can set signal handlers only in the main thread.
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and callable(handler) and not isinstance(handler, _HandlerWhileWaiting):
+            signal.signal(signal.SIGCHLD, _HandlerWhileWaiting(handler))
+        return iter(lambda: _wait(lambda: next(batches, None)), None)
 
 
-class _WhileAwaited:
-    """torch's handler for a worker's end, at work only while a batch is waited for, and until it has told of one.
+class _HandlerWhileWaiting:
+    """Signal handler that calls torch's SIGCHLD handler only while a thread waits for a batch.
 
-    By itself it raises wherever Python is, even in what cannot raise, and again until the workers' DataLoader is gone.
-    Without it a wait for the rest of what a killed worker had begun to send would last for ever.
+    When a worker is killed, torch's handler raises RuntimeError in whatever code Python runs at
+    that moment, even in code that must not raise. It raises again at every SIGCHLD until the
+    DataLoader is deleted. Therefore torch's handler is ignored outside a wait, and after it has
+    raised once in a wait.
+
+    Removing torch's handler is no solution. If a worker is killed while it sends a batch, the
+    receiver waits for the rest of the message forever.
+
+    `test_a_killed_worker_raises_only_while_a_batch_is_awaited` fails without this class.
     """
 
-    thread: int | None = None  # that waits
+    waiting_thread: int | None = None  # shared by all handlers
 
     def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
         self.handler = handler
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        here = threading.get_ident()
-        if _WhileAwaited.thread == here:
-            _WhileAwaited.thread = None
+        current = threading.get_ident()
+        if _HandlerWhileWaiting.waiting_thread == current:
+            _HandlerWhileWaiting.waiting_thread = None
             self.handler(number, frame)
-            _WhileAwaited.thread = here
+            _HandlerWhileWaiting.waiting_thread = current  # skipped if the handler raised
 
 
-def _awaited(ask: Callable[[], Result]) -> Result:
-    """What a function returns that waits for workers; the end of one of them, also an earlier one, is a WorkerError."""
-    _WhileAwaited.thread = threading.get_ident()
+def _wait(receive: Callable[[], Result]) -> Result:
+    """Return the result of a function that waits for workers.
+
+    Raises:
+        WorkerError: If a worker was killed during the wait or earlier.
+    """
+    _HandlerWhileWaiting.waiting_thread = threading.get_ident()
     try:
-        signal.raise_signal(signal.SIGCHLD)  # for one that ended since the last wait
-        return ask()
+        signal.raise_signal(signal.SIGCHLD)  # detect a worker killed since the last wait
+        return receive()
     except (RuntimeError, ConnectionError, EOFError) as error:
-        _WhileAwaited.thread = None
-        said = str(error)
-        lost = not isinstance(error, RuntimeError) or said.startswith("DataLoader worker (pid")
-        if not lost or said.startswith("Caught "):  # by a worker, which lives
+        _HandlerWhileWaiting.waiting_thread = None
+        message = str(error)
+        killed = not isinstance(error, RuntimeError) or message.startswith("DataLoader worker (pid")
+        # "Caught ..." is an error that a living worker raised while it read a batch.
+        if not killed or message.startswith("Caught "):
             raise
         raise WorkerError(
-            "a data worker was killed, perhaps for want of memory or of room in /dev/shm; lower data.workers or "
-            "data.batch_seconds"
+            "a data worker was killed, perhaps because memory or /dev/shm is full; "
+            "use fewer workers or a smaller batch_seconds"
         ) from error
     finally:
-        _WhileAwaited.thread = None
+        _HandlerWhileWaiting.waiting_thread = None
 
 
-def _leave_interrupts(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that trains says when to stop, and needs data until then."""
+def _ignore_interrupts(_: int) -> None:
+    """Ignore Ctrl-C in a worker.
+
+    The terminal sends SIGINT to all processes, but the training process decides when to stop and
+    needs batches until then.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Manifests: one utterance a line as JSON, in the form that NeMo and others read."""
+"""Manifests: one utterance per line as a JSON object, in the format of NeMo."""
 
 import json
 import math
@@ -16,7 +16,15 @@ from asr.validation import check_integer
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A stretch of speech and what was said: where the audio is, start and length in seconds, transcript, speaker."""
+    """A stretch of speech and its transcript.
+
+    Attributes:
+        audio: Recording that contains the speech, or the bytes of a shard that hold it.
+        duration: Length in seconds.
+        text: Transcript.
+        offset: Start within the recording in seconds.
+        speaker: Name of the speaker, empty if unknown.
+    """
 
     audio: Path | ByteRange
     duration: float
@@ -26,24 +34,29 @@ class Utterance:
 
     @property
     def name(self) -> str:
-        """How messages and reports call it: the file, with the piece of it where it is not the whole."""
+        """Name in messages and reports: the recording, and the segment if it has an offset."""
         return f"{self.audio}@{self.offset:g}+{self.duration:g}" if self.offset else str(self.audio)
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
-    """The utterances of a JSON-lines manifest; `audio_filepath` is taken relative to the manifest's folder.
+    """Return the utterances of a manifest, a file or a URL.
 
-    Keys: `audio_filepath`, `duration` (seconds), `text`; optional `offset` (seconds), `speaker` and, where the audio
-    lies in a shard, `member`, `first_byte` and `bytes`; others are passed over. Manifest and shards may lie behind an
-    address. Raises ManifestError that names the file and the line.
+    Each line has the keys `audio_filepath` (relative to the manifest's folder), `duration`
+    (seconds), and `text`, and optionally `offset` (seconds) and `speaker`. A clip inside a shard
+    also has `member`, `first_byte`, and `bytes`. Other keys are ignored.
+
+    Raises:
+        ManifestError: If the manifest cannot be read, is empty, or has an invalid line.
     """
-    lines = _read(path).split("\n")  # splitlines would part texts at U+2028 and its like
-    base = str(path).rpartition("/")[0] if is_url(path) else Path(path).parent
-    utterances = [
-        _utterance(line, base, f"{path}, line {number}")
-        for number, line in enumerate(lines, 1)
-        if line.strip()
-    ]
+    lines = _read(path).split("\n")  # splitlines would also split texts at U+2028
+    folder = str(path).rpartition("/")[0] if is_url(path) else Path(path).parent
+    utterances = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                utterances.append(_utterance(parse_json(line), folder))
+            except ValueError as error:
+                raise ManifestError(f"{path}, line {number}: {error}") from None
     if not utterances:
         raise ManifestError(f"{path}: the manifest is empty; prepare the corpus again")
     return utterances
@@ -52,51 +65,59 @@ def read_manifest(path: str | Path) -> list[Utterance]:
 def read_manifests(
     paths: str | Path | Iterable[str | Path] | None, *, limit: int | None = None
 ) -> list[Utterance]:
-    """The utterances of one manifest or of several, one after the other, the first `limit` of them.
+    """Return the utterances of one or more manifests in order, at most `limit` of them.
 
-    Raises ManifestError as `read_manifest` and where no manifest is named, ConfigError for a limit below 1.
+    Raises:
+        ManifestError: If there is no manifest, or one of them is invalid.
+        ValueError: If `limit` is below 1.
     """
     if limit is not None:
         check_integer("limit", limit, ge=1)
-    several = [paths] if isinstance(paths, str | Path) else list(paths or ())
-    if not several:
-        raise ManifestError("no manifest is named; give one, as data.train=path/to/train.jsonl")
-    return [utterance for path in several for utterance in read_manifest(path)][:limit]
+    manifests = [paths] if isinstance(paths, str | Path) else list(paths or ())
+    if not manifests:
+        raise ManifestError("no manifest given; pass the path of at least one manifest")
+    return [utterance for path in manifests for utterance in read_manifest(path)][:limit]
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest, whole or not at all, with paths relative to its folder."""
+    """Write a manifest with paths relative to its folder, replacing the old one on success."""
     path = Path(path)
-    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as out:
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
         for utterance in utterances:
-            audio = utterance.audio
-            place = audio.place if isinstance(audio, ByteRange) else audio
-            entry: dict[str, object] = {
-                "audio_filepath": place
-                if is_url(place)
-                else Path(os.path.relpath(place, path.parent)).as_posix(),
-                "duration": round(utterance.duration, 4),
-                "text": utterance.text,
-            }
-            if isinstance(audio, ByteRange) and audio.size is not None:
-                entry |= {"member": audio.member, "first_byte": audio.first, "bytes": audio.size}
-            if utterance.offset:
-                entry["offset"] = round(utterance.offset, 4)
-            if utterance.speaker:
-                entry["speaker"] = utterance.speaker
-            out.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            entry = _entry(utterance, path.parent)
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def _entry(utterance: Utterance, folder: Path) -> dict[str, object]:
+    audio = utterance.audio
+    path = audio.path if isinstance(audio, ByteRange) else audio
+    if not is_url(path):
+        path = Path(os.path.relpath(path, folder)).as_posix()
+    entry: dict[str, object] = {
+        "audio_filepath": path,
+        "duration": round(utterance.duration, 4),
+        "text": utterance.text,
+    }
+    if isinstance(audio, ByteRange) and audio.size is not None:
+        entry |= {"member": audio.member, "first_byte": audio.offset, "bytes": audio.size}
+    if utterance.offset:
+        entry["offset"] = round(utterance.offset, 4)
+    if utterance.speaker:
+        entry["speaker"] = utterance.speaker
+    return entry
 
 
 def parse_json(line: str) -> Any:
-    """What a line of JSON says. Raises ValueError, whose text tells where, for one that is none."""
+    """Return the value of one line of JSON.
+
+    Raises:
+        ValueError: If the line is not valid JSON. The message gives the column.
+    """
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a number of thousands of digits, brackets without end
+    except (ValueError, RecursionError) as error:  # a huge number, deeply nested brackets
         raise ValueError(f"not JSON that can be read ({error})") from None
 
 
@@ -107,7 +128,7 @@ def _read(path: str | Path) -> str:
             if not isinstance(body, bytes):
                 raise FileNotFoundError
             return body.decode("utf-8-sig")
-        return Path(path).read_text(encoding="utf-8-sig")  # some editors put a mark in front
+        return Path(path).read_text(encoding="utf-8-sig")  # drops a byte order mark
     except FileNotFoundError:
         raise ManifestError(
             f"{path}: no such manifest; prepare the corpus first (python -m recipes.NAME)"
@@ -116,50 +137,44 @@ def _read(path: str | Path) -> str:
         raise ManifestError(f"{path}: cannot be read as a manifest ({error})") from None
 
 
-def _utterance(line: str, base: str | Path, where: str) -> Utterance:
-    try:
-        entry = parse_json(line)
-    except ValueError as error:
-        raise ManifestError(f"{where}: {error}") from None
+def _utterance(entry: Any, folder: str | Path) -> Utterance:
+    """Return the utterance of an entry. Raises ValueError if a value is missing or invalid."""
     if not isinstance(entry, dict):
-        raise ManifestError(
-            f'{where}: a line must be an object such as {{"audio_filepath": ..., "text": ...}}'
-        )
+        raise ValueError('a line must be an object such as {"audio_filepath": ..., "text": ...}')
     missing = [key for key in ("audio_filepath", "duration", "text") if key not in entry]
     if missing:
-        raise ManifestError(f"{where}: lacks {', '.join(missing)}")
-    try:
-        duration, offset = _seconds(entry["duration"]), _seconds(entry.get("offset") or 0.0)
-    except (TypeError, ValueError, OverflowError):
-        raise ManifestError(f"{where}: duration and offset must be numbers of seconds") from None
-    if not (math.isfinite(duration) and duration > 0 and math.isfinite(offset) and offset >= 0):
-        raise ManifestError(f"{where}: duration must be above 0 and offset at least 0, in seconds")
+        raise ValueError(f"lacks {', '.join(missing)}")
+    duration, offset = _seconds(entry["duration"]), _seconds(entry.get("offset") or 0.0)
+    if not (0 < duration < math.inf and 0 <= offset < math.inf):
+        raise ValueError("duration must be above 0 and offset at least 0, in seconds")
     if not isinstance(entry["text"], str) or not isinstance(entry["audio_filepath"], str):
-        raise ManifestError(f"{where}: audio_filepath and text must be strings")
+        raise ValueError("audio_filepath and text must be strings")
+    speaker = entry.get("speaker")
     return Utterance(
-        audio=_audio(entry, base, where),
+        audio=_audio(entry, folder),
         duration=duration,
         text=entry["text"],
         offset=offset,
-        speaker="" if entry.get("speaker") is None else str(entry["speaker"]),
+        speaker="" if speaker is None else str(speaker),
     )
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, bool):
-        raise TypeError
-    return float(value)
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("duration and offset must be numbers of seconds") from None
 
 
-def _audio(entry: Mapping[str, Any], base: str | Path, where: str) -> Path | ByteRange:
-    place = entry["audio_filepath"]
-    if not is_url(place):
-        place = f"{base}/{place}" if is_url(base) else base / place
+def _audio(entry: Mapping[str, Any], folder: str | Path) -> Path | ByteRange:
+    path = entry["audio_filepath"]
+    if not is_url(path):
+        path = f"{folder}/{path}" if isinstance(folder, str) else folder / path
     if "member" not in entry:
-        return ByteRange(place) if is_url(place) else place
+        return ByteRange(path) if is_url(path) else path
     first, size = entry.get("first_byte"), entry.get("bytes")
     if not (isinstance(first, int) and isinstance(size, int) and first >= 0 and size > 0):
-        raise ManifestError(
-            f"{where}: a member of a shard needs first_byte and bytes, whole numbers"
-        )
-    return ByteRange(str(place), str(entry["member"]), first, size)
+        raise ValueError("a member of a shard needs first_byte and bytes as integers")
+    return ByteRange(str(path), str(entry["member"]), first, size)

@@ -1,19 +1,20 @@
-"""Shards: tar files of many clips each, in WebDataset's form, written from utterances and read into utterances.
+"""Shards: tar files with many clips each, in the format of WebDataset.
 
-Behind `KEY.flac` stands `KEY.json` with text, duration and speaker. The manifest beside them says at which byte each
-clip lies, so that any one can be read alone, from a disk or by a range request: the order of training, its batches and
-its resuming are those of plain files.
+`KEY.flac` is followed by `KEY.json` with text, duration, and speaker. The manifest beside the
+shards gives the first byte of each clip. A clip can therefore be read alone, from a disk or with a
+range request, and training uses the same order, batches, and resume points as with plain files.
 """
 
 import io
 import json
+import math
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import count, repeat
-from pathlib import Path, PurePosixPath
+from itertools import count, repeat, takewhile
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -26,10 +27,10 @@ from asr.data.manifest import Utterance
 from asr.errors import AudioError, StorageError
 from asr.files import atomic_write
 
-THREADS = 4  # that read and decode; both release Python's lock
-KEY = re.compile(r"[^\w-]+")  # what is not left in the key of a clip
+THREADS = 4  # reading and decoding release Python's lock
+UNSAFE = re.compile(r"[^\w-]+")  # characters that a key does not contain
 
-Failure = tuple[str, str]  # name of an utterance, reason
+Failure = tuple[str, str]  # name of an utterance or a clip, reason
 Form = Literal["flac", "wav"]
 
 
@@ -41,143 +42,144 @@ def write_shards(
     hours: float = 1.0,
     form: Form = "flac",
 ) -> tuple[list[Utterance], list[Failure]]:
-    """Write `folder/NAME-00000.tar` and so on, `hours` of audio each; the utterances there, and what cannot be read.
+    """Write `folder/NAME-00000.tar` and so on with `hours` of audio each.
 
-    With `form` "flac" a recording that an utterance has to itself goes in byte for byte, a piece of one as FLAC of 16
-    bits at 16 kHz; with "wav" all are decoded, to 16 bits at 16 kHz. Every shard is written whole or not at all; those
-    of the same name that an earlier and longer call left are deleted. Clips are called by their place in `utterances`,
-    eight digits, and the name of the recording.
+    Each shard replaces an older file only when it is complete. Further shards of the same name
+    from an earlier, longer call are deleted. The key of a clip is its index in `utterances` with
+    eight digits and the name of its recording.
+
+    Args:
+        form: "flac" copies the file of an utterance that fills its recording and encodes other
+            utterances as 16-bit FLAC at 16 kHz. "wav" decodes all of them to 16 bits at 16 kHz.
+
+    Returns:
+        The utterances with their audio in the shards, and the recordings that cannot be read.
     """
-    stored: list[Utterance] = []
-    failures: list[Failure] = []
-    shards = list(_parted(utterances, hours * 3600))
+    stored, failures = [], []
+    paths = (folder / f"{name}-{number:05d}.tar" for number in count())
     with ThreadPoolExecutor(THREADS) as pool:
-        for number, shard in enumerate(shards):
-            path = folder / f"{name}-{number:05d}.tar"
+        for shard, path in zip(_split(utterances, hours * 3600), paths):  # noqa: B905
             with atomic_write(path) as partial, tarfile.open(partial, "w") as tar:
-                clips = pool.map(_clip, (utterance for _, utterance in shard), repeat(form))
-                for (at, utterance), clip in zip(shard, clips, strict=True):
+                clips = pool.map(_encode, (utterance for _, utterance in shard), repeat(form))
+                for (index, utterance), clip in zip(shard, clips, strict=True):
                     if isinstance(clip, AudioError):
                         failures.append((utterance.name, str(clip)))
-                        continue
-                    body, ending = clip
-                    key = f"{at:08d}-{KEY.sub('_', utterance.audio.stem)[:60]}"
-                    first = _add(tar, key + ending, body)
-                    said = {
-                        "text": utterance.text,
-                        "duration": utterance.duration,
-                        "speaker": utterance.speaker,
-                    }
-                    _add(tar, f"{key}.json", json.dumps(said, ensure_ascii=False).encode())
-                    there = ByteRange(str(path), key + ending, first, len(body))
-                    stored.append(replace(utterance, audio=there, offset=0.0))
-    for number in count(len(shards)):
-        if not (left := folder / f"{name}-{number:05d}.tar").exists():
-            break
-        left.unlink()
+                    else:
+                        member, offset = _add_clip(tar, index, utterance, *clip)
+                        source = ByteRange(str(path), member, offset, len(clip[0]))
+                        stored.append(replace(utterance, audio=source, offset=0.0))
+    for path in takewhile(Path.exists, paths):
+        path.unlink()
     return stored, failures
 
 
-def index_shard(place: str | Path) -> tuple[list[Utterance], list[Failure]]:
-    """The utterances of a shard that WebDataset or its like has written, on a disk or behind an address, read once.
+def index_shard(path: str | Path) -> tuple[list[Utterance], list[Failure]]:
+    """Read a shard in WebDataset's format, a file or a URL, and return its utterances.
 
-    A clip has its text in a .json of the same key (`text`, perhaps `speaker`) or in a .txt. What comes behind damage is
-    named as one failure. Raises StorageError for a shard that cannot be opened.
+    The text of a clip is in a .json file with the same key (`text`, optionally `speaker`) or in a
+    .txt file. If the shard is damaged, the clips after the damage count as one failure.
+
+    Raises:
+        StorageError: If the shard cannot be opened.
     """
-    utterances: list[Utterance] = []
-    failures: list[Failure] = []
-    sound: dict[str, ByteRange] = {}
-    lengths: dict[str, float] = {}
-    texts: dict[str, dict[str, Any]] = {}
+    utterances, failures = [], []
+    clips: dict[str, tuple[ByteRange, float]] = {}  # source and duration by key
+    metadata: dict[str, Any] = {}
     try:
-        for member, first, body in _members(place):
-            path = PurePosixPath(member)
-            key, _, ending = path.name.partition(".")
-            key = str(path.with_name(key))
-            there = ByteRange(str(place), member, first, len(body))
+        for member, offset, body in _members(path):
+            suffix = member.rpartition("/")[2].partition(".")[2]
+            key = member.removesuffix(f".{suffix}")
+            source = ByteRange(str(path), member, offset, len(body))
             try:
-                if f".{ending.lower()}" in EXTENSIONS:
-                    lengths[key] = audio.info(body).duration
-                    sound[key] = there
-                elif ending == "json":
-                    texts[key] = json.loads(body)
-                elif ending == "txt":
-                    texts.setdefault(key, {"text": body.decode("utf-8-sig")})
+                if f".{suffix.lower()}" in EXTENSIONS:
+                    clips[key] = source, audio.info(body).duration
+                elif suffix == "json":
+                    metadata[key] = json.loads(body)
+                elif suffix == "txt":
+                    metadata.setdefault(key, {"text": body.decode("utf-8-sig")})
             except AudioError as error:
-                failures.append((str(there), str(error).partition(": ")[2]))
+                failures.append((str(source), str(error).partition(": ")[2]))
             except ValueError as error:
-                failures.append((str(there), f"cannot be understood ({error})"))
+                failures.append((str(source), f"cannot be parsed ({error})"))
     except (tarfile.ReadError, EOFError) as error:
-        failures.append((str(place), f"damaged or cut off ({error}); what comes behind is lost"))
-    for key, there in sound.items():
-        said = texts.get(key)
-        if not isinstance(said, dict) or not isinstance(said.get("text"), str):
-            failures.append((str(there), "no text beside it"))
-            continue
-        utterances.append(
-            Utterance(there, lengths[key], said["text"], speaker=str(said.get("speaker") or ""))
-        )
+        failures.append((str(path), f"damaged or cut off ({error}); the rest of it is lost"))
+    for key, (source, duration) in clips.items():
+        entry = metadata.get(key)
+        if isinstance(entry, dict) and isinstance(entry.get("text"), str):
+            speaker = str(entry.get("speaker") or "")
+            utterances.append(Utterance(source, duration, entry["text"], speaker=speaker))
+        else:
+            failures.append((str(source), "no text beside it"))
     return utterances, failures
 
 
-def _parted(
+def _split(
     utterances: Sequence[Utterance], seconds: float
 ) -> Iterator[list[tuple[int, Utterance]]]:
+    """Yield lists of (index, utterance) with at most that much audio, or one longer utterance."""
     shard: list[tuple[int, Utterance]] = []
-    held = 0.0
-    for item in enumerate(utterances):
-        if shard and held + item[1].duration > seconds:
+    total = 0.0
+    for index, utterance in enumerate(utterances):
+        if shard and total + utterance.duration > seconds:
             yield shard
-            shard, held = [], 0.0
-        shard.append(item)
-        held += item[1].duration
+            shard, total = [], 0.0
+        shard.append((index, utterance))
+        total += utterance.duration
     if shard:
         yield shard
 
 
-def _clip(utterance: Utterance, form: Form) -> tuple[bytes, str] | AudioError:
-    """The bytes of a clip and the ending of its name."""
+def _encode(utterance: Utterance, form: Form) -> tuple[bytes, str] | AudioError:
+    """Return the bytes of a clip and the suffix of its name."""
     source = utterance.audio
     try:
         if form == "flac" and isinstance(source, Path) and not utterance.offset:
-            ending = source.suffix.lower()
-            if (
-                ending in EXTENSIONS
-                and audio.info(source).duration <= utterance.duration + ROUNDING
-            ):
-                return source.read_bytes(), ending
+            suffix = source.suffix.lower()
+            longest = utterance.duration + ROUNDING
+            if suffix in EXTENSIONS and audio.info(source).duration <= longest:
+                return source.read_bytes(), suffix
         waveform = audio.load(source, offset=utterance.offset, duration=utterance.duration)
     except AudioError as error:
         return error
-    samples = (
-        np.round(waveform * 32768.0).clip(-32768, 32767).astype(np.int16)
-    )  # full scale as libsndfile reads it
+    samples = np.round(waveform * 32768.0).clip(-32768, 32767)  # libsndfile's full scale
     body = io.BytesIO()
-    soundfile.write(body, samples, SAMPLE_RATE, format=form.upper(), subtype="PCM_16")
+    soundfile.write(
+        body, samples.astype(np.int16), SAMPLE_RATE, format=form.upper(), subtype="PCM_16"
+    )
     return body.getvalue(), f".{form}"
 
 
+def _add_clip(
+    tar: tarfile.TarFile, index: int, utterance: Utterance, body: bytes, suffix: str
+) -> tuple[str, int]:
+    """Add a clip and its metadata, and return the clip's name and first byte."""
+    key = f"{index:08d}-{UNSAFE.sub('_', utterance.audio.stem)[:60]}"
+    first = _add(tar, key + suffix, body)
+    metadata = {name: getattr(utterance, name) for name in ("text", "duration", "speaker")}
+    _add(tar, f"{key}.json", json.dumps(metadata, ensure_ascii=False).encode())
+    return key + suffix, first
+
+
 def _add(tar: tarfile.TarFile, name: str, body: bytes) -> int:
-    """Put a member into a tar; the byte at which it begins."""
+    """Add a file to a tar and return the position of its first byte."""
     info = tarfile.TarInfo(name)
     info.size = len(body)
     tar.addfile(info, io.BytesIO(body))
-    return tar.offset - -(-len(body) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    return tar.offset - math.ceil(len(body) / tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
-def _members(place: str | Path) -> Iterator[tuple[str, int, bytes]]:
-    """Name, first byte and bytes of every file in a tar, read from front to back."""
+def _members(path: str | Path) -> Iterator[tuple[str, int, bytes]]:
+    """Yield name, first byte, and content of every file in a tar, in one pass."""
     import fsspec
 
     try:
-        with fsspec.open(str(place), "rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+        with fsspec.open(str(path), "rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
             for member in tar:
-                held = tar.extractfile(member) if member.isfile() else None
-                if held is not None:
-                    yield member.name, member.offset_data, held.read()
+                if member.isfile():
+                    body = tar.extractfile(member).read()  # type: ignore[union-attr]
+                    yield member.name, member.offset_data, body
     except (tarfile.ReadError, EOFError):
         raise
-    except Exception as error:  # every protocol has its own
-        raise StorageError(
-            f"{place}: cannot be read as a shard ({error or type(error).__name__})"
-        ) from None
+    except Exception as error:  # each protocol of fsspec has its own errors
+        reason = str(error) or type(error).__name__
+        raise StorageError(f"{path}: cannot be read as a shard ({reason})") from None

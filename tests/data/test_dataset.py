@@ -1,4 +1,4 @@
-"""Batches as they are read: padding, failures, augmentation, workers."""
+"""Reading batches: padding, failures, augmentation, and worker processes."""
 
 import gc
 import signal
@@ -36,21 +36,21 @@ def items(*indices, epoch=0):
     return [(index, epoch) for index in indices]
 
 
-def same(one, other):
-    return one.utterances == other.utterances and all(
-        torch.equal(getattr(one, name), getattr(other, name)) for name in TENSORS
+def equal(left, right):
+    return left.utterances == right.utterances and all(
+        torch.equal(getattr(left, name), getattr(right, name)) for name in TENSORS
     )
 
 
-def test_a_batch_holds_waveforms_and_labels_padded_with_zeros(examples):
+def test_a_batch_has_waveforms_and_labels_padded_with_zeros(examples):
     batch = SpeechDataset(examples)[items(1, 2, 0)]
     assert batch.lengths.tolist() == [12_960, 5_280, 8_000]
     assert batch.waveforms.shape == (3, 12_960)
-    for row, n, utterance in zip(
+    for row, length, utterance in zip(
         batch.waveforms, batch.lengths.tolist(), batch.utterances, strict=True
     ):
-        assert np.array_equal(row[:n].numpy(), audio.load(utterance.audio))
-        assert not row[n:].any()
+        assert np.array_equal(row[:length].numpy(), audio.load(utterance.audio))
+        assert not row[length:].any()
     assert batch.target_lengths.tolist() == [9, 0, 3]
     assert batch.targets.shape == (3, 9)
     assert Tokenizer.english().decode(batch.targets[0].tolist()) == "two three"
@@ -59,13 +59,13 @@ def test_a_batch_holds_waveforms_and_labels_padded_with_zeros(examples):
     assert len(batch) == 3
 
 
-def test_a_piece_of_a_file_is_read_as_its_utterance_says(examples):
-    piece = replace(examples[4].utterance, offset=0.25, duration=0.5)
-    batch = SpeechDataset([Example(piece, ())])[items(0)]
-    assert np.array_equal(batch.waveforms[0].numpy(), audio.load(piece.audio)[4_000:12_000])
+def test_a_segment_of_a_file_is_read_from_offset_and_duration(examples):
+    segment = replace(examples[4].utterance, offset=0.25, duration=0.5)
+    batch = SpeechDataset([Example(segment, ())])[items(0)]
+    assert np.array_equal(batch.waveforms[0].numpy(), audio.load(segment.audio)[4_000:12_000])
 
 
-def test_an_unreadable_file_is_skipped_and_named(examples):
+def test_an_unreadable_file_is_skipped_and_listed(examples):
     examples[1].utterance.audio.write_text("no recording")
     examples[3].utterance.audio.unlink()
     batch = SpeechDataset(examples)[items(0, 1, 2, 3)]
@@ -78,20 +78,20 @@ def test_an_unreadable_file_is_skipped_and_named(examples):
     assert "no such file" in batch.failures[1][1]
 
 
-def test_an_unreadable_file_can_be_an_error(examples):
+def test_on_error_raise_raises_for_an_unreadable_file(examples):
     examples[1].utterance.audio.unlink()
     with pytest.raises(AudioError, match="no such file"):
         SpeechDataset(examples, on_error="raise")[items(0, 1)]
 
 
-def test_the_error_of_a_worker_process_names_the_file_too(examples):
+def test_an_error_in_a_worker_process_names_the_file(examples):
     for example in examples:
         example.utterance.audio.unlink()
     with pytest.raises(AudioError, match="no such file"):
         list(Loader(SpeechDataset(examples, on_error="raise"), sampler(examples), workers=1))
 
 
-def test_a_batch_can_be_left_with_no_utterance_at_all(examples):
+def test_a_batch_of_unreadable_files_has_no_utterances(examples):
     missing = [Example(replace(e.utterance, audio=Path("none.wav")), e.labels) for e in examples]
     batch = SpeechDataset(missing)[items(0, 1)]
     assert len(batch) == 0
@@ -101,44 +101,44 @@ def test_a_batch_can_be_left_with_no_utterance_at_all(examples):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_numbers_are_the_same_whatever_the_number_of_workers(examples, workers):
+def test_batches_do_not_depend_on_the_number_of_workers(examples, workers):
     dataset = SpeechDataset(examples, augment=Speed(), seed=3)
-    alone = list(Loader(dataset, sampler(examples)))
-    spread = list(Loader(dataset, sampler(examples), workers=workers))
-    assert len(alone) == len(spread) > 2
-    assert all(map(same, alone, spread))
-    assert [name for name in TENSORS if getattr(spread[0], name).is_shared()] == ["waveforms"]
+    expected = list(Loader(dataset, sampler(examples)))
+    batches = list(Loader(dataset, sampler(examples), workers=workers))
+    assert len(expected) == len(batches) > 2
+    assert all(map(equal, expected, batches))
+    assert [name for name in TENSORS if getattr(batches[0], name).is_shared()] == ["waveforms"]
 
 
-def test_a_killed_worker_is_told_where_a_batch_is_waited_for_and_nowhere_else(examples):
-    batches = Loader(SpeechDataset(examples), sampler(examples), workers=1)
-    others = psutil.Process().children()
-    first = list(batches)
-    (worker,) = set(psutil.Process().children()) - set(others)
+def test_a_killed_worker_raises_only_while_a_batch_is_awaited(examples):
+    loader = Loader(SpeechDataset(examples), sampler(examples), workers=1)
+    other_processes = psutil.Process().children()
+    batches = list(loader)
+    (worker,) = set(psutil.Process().children()) - set(other_processes)
     worker.kill()
     while worker.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
     signal.raise_signal(signal.SIGCHLD)
-    assert len(list(Loader(SpeechDataset(examples), sampler(examples)))) == len(first)
-    with pytest.raises(WorkerError, match=r"a data worker was killed, .*; lower data\.workers"):
-        list(batches)
-    del batches
-    gc.collect()  # torch remembers the worker as long as the loader is there
+    assert len(list(Loader(SpeechDataset(examples), sampler(examples)))) == len(batches)
+    with pytest.raises(WorkerError, match=r"a data worker was killed, .*; use fewer workers"):
+        list(loader)
+    del loader
+    gc.collect()  # torch remembers the worker until the loader is deleted
 
 
-def test_persistent_workers_learn_of_the_next_epoch(examples):
-    dataset, order = SpeechDataset(examples, augment=Speed(), seed=3), sampler(examples)
-    batches = Loader(dataset, order, workers=1)
-    first = list(batches)
-    order.set_epoch(1)
-    second = list(batches)
-    assert all(map(same, second, Loader(dataset, order)))
+def test_persistent_workers_follow_set_epoch(examples):
+    dataset, shared = SpeechDataset(examples, augment=Speed(), seed=3), sampler(examples)
+    loader = Loader(dataset, shared, workers=1)
+    first = list(loader)
+    shared.set_epoch(1)
+    second = list(loader)
+    assert all(map(equal, second, Loader(dataset, shared)))
     assert {u for batch in first for u in batch.utterances} == {
         u for batch in second for u in batch.utterances
     }
 
 
-def test_augmentation_depends_on_seed_epoch_and_utterance_alone(examples):
+def test_augmentation_depends_only_on_seed_epoch_and_index(examples):
     dataset = SpeechDataset(examples, augment=Speed(), seed=3)
     lengths = dataset[items(0, 1, 2, 3, 4, 5)].lengths
     assert torch.equal(dataset[items(5, 4, 3, 2, 1, 0)].lengths.flip(0), lengths)
@@ -147,30 +147,30 @@ def test_augmentation_depends_on_seed_epoch_and_utterance_alone(examples):
     assert not torch.equal(other[items(0, 1, 2, 3, 4, 5)].lengths, lengths)
 
 
-def test_without_augmentation_nothing_is_random(examples):
+def test_batches_without_augmentation_are_not_random(examples):
     dataset = SpeechDataset(examples)
-    assert same(dataset[items(0, 1, epoch=0)], dataset[items(0, 1, epoch=5)])
+    assert equal(dataset[items(0, 1, epoch=0)], dataset[items(0, 1, epoch=5)])
 
 
-def test_to_moves_every_tensor_and_keeps_the_rest(examples):
+def test_to_moves_every_tensor_and_keeps_the_utterances(examples):
     batch = SpeechDataset(examples)[items(0, 1)]
     moved = batch.to("meta")
     assert all(getattr(moved, name).device.type == "meta" for name in TENSORS)
     assert moved.utterances == batch.utterances
-    assert same(batch.to("cpu"), batch)
+    assert equal(batch.to("cpu"), batch)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_pinned_memory_holds_every_tensor(examples):
+def test_pin_memory_pins_every_tensor(examples):
     batch = SpeechDataset(examples)[items(0, 1)].pin_memory()
     assert all(getattr(batch, name).is_pinned() for name in TENSORS)
     assert all(
-        b.waveforms.is_pinned()
-        for b in Loader(SpeechDataset(examples), sampler(examples), pin_memory=True)
+        loaded.waveforms.is_pinned()
+        for loaded in Loader(SpeechDataset(examples), sampler(examples), pin_memory=True)
     )
 
 
-def test_collate_of_nothing_is_an_empty_batch():
+def test_collate_without_examples_returns_an_empty_batch():
     batch = collate([], [], [("a.wav", "missing")])
     assert len(batch) == 0
     assert batch.failures == (("a.wav", "missing"),)

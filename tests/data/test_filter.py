@@ -1,4 +1,4 @@
-"""Which utterances are used, and that every one that is not is counted and named."""
+"""Filtering keeps usable utterances and lists every utterance that it leaves out."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from asr.data.filter import Example, filter_utterances, keep_all
 from asr.data.manifest import Utterance
-from asr.errors import ConfigError, TextError
+from asr.errors import TextError
 from asr.text import Tokenizer
 
 TOKENIZER = Tokenizer.english()
 
 
-def frames(seconds):
+def output_length(seconds):
     return int(25 * seconds)
 
 
@@ -26,10 +26,10 @@ def names(selection):
     return [example.utterance.name for example in selection.examples]
 
 
-def test_utterances_outside_the_bounds_are_left_out_and_named():
-    given_utterances = [utterance(f"{s}.wav", s, "a") for s in (0.05, 0.1, 5.0, 20.0, 20.01)]
+def test_utterances_outside_the_bounds_are_left_out_and_listed():
+    utterances = [utterance(f"{s}.wav", s, "a") for s in (0.05, 0.1, 5.0, 20.0, 20.01)]
     selection = filter_utterances(
-        given_utterances, TOKENIZER, frames=frames, min_seconds=0.1, max_seconds=20
+        utterances, TOKENIZER, output_length=output_length, min_seconds=0.1, max_seconds=20
     )
     assert names(selection) == ["0.1.wav", "5.0.wav", "20.0.wav"]
     assert selection.left_out == (
@@ -38,30 +38,33 @@ def test_utterances_outside_the_bounds_are_left_out_and_named():
     )
 
 
-def test_an_unknown_character_is_an_error_that_names_utterance_and_characters():
-    with pytest.raises(
-        TextError, match=r"^b\.wav: the transcript has '4' 'ï', for which there is no token"
-    ):
-        filter_utterances([utterance("b.wav", 3.0, "naïve 4")], TOKENIZER, frames=frames)
+def test_an_unknown_character_raises_an_error_with_utterance_and_characters():
+    message = r"^b\.wav: the transcript has '4' 'ï' without a token"
+    with pytest.raises(TextError, match=message):
+        filter_utterances(
+            [utterance("b.wav", 3.0, "naïve 4")], TOKENIZER, output_length=output_length
+        )
 
 
-def test_unknown_characters_can_be_dropped_and_are_counted():
-    given_utterances = [utterance("a.wav", 3.0, "naïve ï 4 you"), utterance("b.wav", 3.0, "4 4")]
-    selection = filter_utterances(given_utterances, TOKENIZER, frames=frames, on_unknown="drop")
+def test_on_unknown_drop_removes_and_counts_characters():
+    utterances = [utterance("a.wav", 3.0, "naïve ï 4 you"), utterance("b.wav", 3.0, "4 4")]
+    selection = filter_utterances(
+        utterances, TOKENIZER, output_length=output_length, on_unknown="drop"
+    )
     assert [TOKENIZER.decode(example.labels) for example in selection.examples] == ["nave you", ""]
     assert dict(selection.dropped_characters) == {"4": 3, "ï": 2}
     assert "characters dropped from transcripts: '4' x3, 'ï' x2" in selection.summary()
 
 
-def test_what_is_too_short_for_its_transcript_is_left_out_and_named():
+def test_an_utterance_too_short_for_its_transcript_is_left_out_and_listed():
     fits, too_short = utterance("a.wav", 0.2, "abcde"), utterance("b.wav", 0.2, "abbcd")
-    selection = filter_utterances([fits, too_short], TOKENIZER, frames=frames)
+    selection = filter_utterances([fits, too_short], TOKENIZER, output_length=output_length)
     assert names(selection) == ["a.wav"]
     assert selection.left_out == (("b.wav", "too short for its transcript (0.20 s, 5 tokens)"),)
 
 
 @given(st.text("ab ", max_size=12))
-def test_frames_needed_are_one_a_label_and_a_blank_between_equal_ones(text):
+def test_frames_needed_is_one_per_label_and_one_blank_between_equal_labels(text):
     example = Example(utterance("a.wav", 1.0, text), tuple(TOKENIZER.encode(text)))
     path = []
     for label in example.labels:
@@ -69,31 +72,35 @@ def test_frames_needed_are_one_a_label_and_a_blank_between_equal_ones(text):
     assert example.frames_needed == len(path)
 
 
-def test_an_empty_transcript_is_used():
-    selection = filter_utterances([utterance("a.wav", 1.0, "?!")], TOKENIZER, frames=frames)
+def test_an_empty_transcript_is_kept():
+    selection = filter_utterances(
+        [utterance("a.wav", 1.0, "?!")], TOKENIZER, output_length=output_length
+    )
     assert selection.examples[0].labels == ()
     assert selection.left_out == ()
 
 
-def test_the_summary_is_one_line_of_counts():
-    given_utterances = [utterance(f"{i}.wav", 1800.0, "a") for i in range(3)]
-    given_utterances += [
+def test_summary_is_one_line_of_counts():
+    utterances = [utterance(f"{i}.wav", 1800.0, "a") for i in range(3)]
+    utterances += [
         utterance("x.wav", 0.01, "a"),
         utterance("y.wav", 0.02, "a"),
         utterance("z.wav", 1.0, "a" * 30),
     ]
-    selection = filter_utterances(given_utterances, TOKENIZER, frames=frames, min_seconds=0.1)
+    selection = filter_utterances(
+        utterances, TOKENIZER, output_length=output_length, min_seconds=0.1
+    )
     assert selection.hours == 1.5
     assert selection.summary() == (
         "3 utterances, 1.50 h; left out: 2 shorter than 0.1 s, 1 too short for its transcript"
     )
 
 
-def test_those_left_out_are_written_one_a_line_and_no_file_where_there_are_none(tmp_path):
+def test_write_lists_the_utterances_left_out_and_writes_no_file_if_all_are_used(tmp_path):
     selection = filter_utterances(
         [utterance("a.wav", 9.0, "a"), utterance("b.wav", 1.0, "b")],
         TOKENIZER,
-        frames=frames,
+        output_length=output_length,
         max_seconds=2,
     )
     selection.write(tmp_path / "left_out.txt")
@@ -102,12 +109,12 @@ def test_those_left_out_are_written_one_a_line_and_no_file_where_there_are_none(
     assert not (tmp_path / "none.txt").exists()
 
 
-def test_for_scoring_nothing_is_left_out():
-    given_utterances = [
+def test_keep_all_leaves_nothing_out():
+    utterances = [
         utterance("a.wav", 0.001, "much too long"),
         utterance("b.wav", 99.0, "naïve 4"),
     ]
-    selection = keep_all(given_utterances, TOKENIZER)
+    selection = keep_all(utterances, TOKENIZER)
     assert names(selection) == ["a.wav", "b.wav"]
     assert selection.left_out == ()
 
@@ -115,13 +122,13 @@ def test_for_scoring_nothing_is_left_out():
 @pytest.mark.parametrize(
     "bounds", [{}, {"min_seconds": None, "max_seconds": None}, {"max_seconds": float("inf")}]
 )
-def test_without_bounds_no_utterance_is_too_long(bounds):
+def test_no_utterance_is_too_long_without_bounds(bounds):
     selection = filter_utterances(
-        [utterance("a.wav", 9000.0, "a")], TOKENIZER, frames=frames, **bounds
+        [utterance("a.wav", 9000.0, "a")], TOKENIZER, output_length=output_length, **bounds
     )
     assert len(selection.examples) == 1
 
 
-def test_a_bound_that_is_no_number_is_named():
-    with pytest.raises(ConfigError, match=r"data\.max_seconds is 'ten'; it must be a number"):
-        filter_utterances([], TOKENIZER, frames=frames, max_seconds="ten")
+def test_a_bound_that_is_not_a_number_raises_value_error():
+    with pytest.raises(ValueError, match=r"max_seconds must be a number, got 'ten'"):
+        filter_utterances([], TOKENIZER, output_length=output_length, max_seconds="ten")

@@ -1,4 +1,4 @@
-"""Manifests: what is written is read, and what is broken is named with its line."""
+"""Manifests: reading returns what was written, and errors give file and line."""
 
 import json
 import os
@@ -22,12 +22,13 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("manifests")
 
 
-def written(path: Path, *entries):
+def write_lines(path: Path, *entries):
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
     return path
 
 
-def refused(path):
+def read_error(path):
+    """Return the message of the error that reading raises."""
     with pytest.raises(ManifestError) as caught:
         read_manifest(path)
     assert str(caught.value).startswith(str(path))
@@ -38,7 +39,7 @@ def refused(path):
 @given(
     st.lists(st.tuples(NAMES, SECONDS, TEXT, st.just(0.0) | SECONDS, TEXT), min_size=1, max_size=5)
 )
-def test_what_is_written_is_read(folder, rows):
+def test_reading_returns_what_was_written(folder, rows):
     utterances = [Utterance(folder / name, *rest) for name, *rest in rows]
     write_manifest(folder / "sub" / "m.jsonl", utterances)
     read = read_manifest(folder / "sub" / "m.jsonl")
@@ -53,7 +54,7 @@ def test_what_is_written_is_read(folder, rows):
     assert [path.name for path in (folder / "sub").iterdir()] == ["m.jsonl"]
 
 
-def test_paths_are_relative_to_the_manifests_folder_so_that_a_corpus_can_move(tmp_path):
+def test_paths_are_relative_to_the_manifest_so_that_a_corpus_can_move(tmp_path):
     write_manifest(
         tmp_path / "here/manifests/m.jsonl", [Utterance(tmp_path / "here/audio/a.wav", 1.0, "one")]
     )
@@ -64,14 +65,14 @@ def test_paths_are_relative_to_the_manifests_folder_so_that_a_corpus_can_move(tm
     assert utterance.audio.resolve() == (tmp_path / "there/audio/a.wav").resolve()
 
 
-def test_absolute_paths_stay_as_they_are(tmp_path):
+def test_absolute_paths_are_kept(tmp_path):
     (utterance,) = read_manifest(
-        written(tmp_path / "m.jsonl", {**ENTRY, "audio_filepath": "/corpus/a.wav"})
+        write_lines(tmp_path / "m.jsonl", {**ENTRY, "audio_filepath": "/corpus/a.wav"})
     )
     assert utterance.audio == Path("/corpus/a.wav")
 
 
-def test_manifests_of_nemo_are_read(tmp_path):
+def test_nemo_manifests_are_read(tmp_path):
     entry = {
         **ENTRY,
         "offset": 2.25,
@@ -80,7 +81,7 @@ def test_manifests_of_nemo_are_read(tmp_path):
         "pred_text": "x",
         "lang": "en",
     }
-    path = written(
+    path = write_lines(
         tmp_path / "m.jsonl",
         entry,
         {**ENTRY, "offset": None, "speaker": None},
@@ -92,7 +93,7 @@ def test_manifests_of_nemo_are_read(tmp_path):
     assert third.speaker == "0"
 
 
-def test_blank_lines_and_line_ends_of_windows_are_passed_over(tmp_path):
+def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_ignored(tmp_path):
     (tmp_path / "m.jsonl").write_bytes(
         f"\ufeff{json.dumps(ENTRY)}\r\n\r\n{json.dumps(ENTRY)}\r\n\n".encode()
     )
@@ -100,7 +101,7 @@ def test_blank_lines_and_line_ends_of_windows_are_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ('{"audio_filepath": "a.wav", "dur', "not JSON"),
         ("a.wav one", "not JSON"),
@@ -121,42 +122,42 @@ def test_blank_lines_and_line_ends_of_windows_are_passed_over(tmp_path):
         (json.dumps({**ENTRY, "audio_filepath": None}), "must be strings"),
     ],
 )
-def test_a_broken_line_is_named_by_its_number(tmp_path, line, said):
+def test_an_invalid_line_raises_an_error_with_its_number(tmp_path, line, expected):
     path = tmp_path / "m.jsonl"
     path.write_text(f"{json.dumps(ENTRY)}\n\n{line}\n{json.dumps(ENTRY)}\n", encoding="utf-8")
-    message = refused(path)
+    message = read_error(path)
     assert f"{path}, line 3: " in message
-    assert said in message
+    assert expected in message
 
 
-def test_a_missing_an_empty_and_a_binary_manifest_are_named(tmp_path):
-    assert "no such manifest; prepare the corpus first" in refused(tmp_path / "none.jsonl")
+def test_errors_for_missing_empty_and_binary_manifests(tmp_path):
+    assert "no such manifest; prepare the corpus first" in read_error(tmp_path / "none.jsonl")
     (tmp_path / "empty.jsonl").write_text("\n\n")
-    assert "the manifest is empty" in refused(tmp_path / "empty.jsonl")
+    assert "the manifest is empty" in read_error(tmp_path / "empty.jsonl")
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
-    assert "cannot be read as a manifest" in refused(tmp_path / "binary.jsonl")
-    assert "cannot be read as a manifest" in refused(tmp_path)
+    assert "cannot be read as a manifest" in read_error(tmp_path / "binary.jsonl")
+    assert "cannot be read as a manifest" in read_error(tmp_path)
 
 
-def test_several_manifests_follow_one_another(tmp_path):
-    one = written(tmp_path / "1.jsonl", ENTRY)
-    two = written(tmp_path / "2.jsonl", {**ENTRY, "text": "two"}, {**ENTRY, "text": "three"})
-    assert [u.text for u in read_manifests([two, str(one)])] == ["two", "three", "one"]
-    assert read_manifests(str(one)) == read_manifests([one]) == read_manifest(one)
+def test_several_manifests_are_concatenated(tmp_path):
+    first = write_lines(tmp_path / "1.jsonl", ENTRY)
+    second = write_lines(tmp_path / "2.jsonl", {**ENTRY, "text": "two"}, {**ENTRY, "text": "three"})
+    assert [u.text for u in read_manifests([second, str(first)])] == ["two", "three", "one"]
+    assert read_manifests(str(first)) == read_manifests([first]) == read_manifest(first)
 
 
-def test_a_manifest_that_cannot_be_written_whole_leaves_the_old_one(tmp_path):
-    path = written(tmp_path / "m.jsonl", ENTRY)
+def test_a_failed_write_keeps_the_old_manifest(tmp_path):
+    path = write_lines(tmp_path / "m.jsonl", ENTRY)
 
-    def broken():
+    def failing():
         yield Utterance(tmp_path / "b.wav", 1.0, "two")
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        write_manifest(path, broken())
+        write_manifest(path, failing())
     assert [u.text for u in read_manifest(path)] == ["one"]
 
 
-def test_a_piece_is_called_by_its_place_in_the_file():
+def test_the_name_of_a_segment_has_offset_and_duration():
     assert Utterance(Path("a.wav"), 2.0, "x").name == "a.wav"
     assert Utterance(Path("a.wav"), 2.0, "x", offset=1.5).name == "a.wav@1.5+2"
