@@ -1,0 +1,157 @@
+"""Measure how silence, faint noise, level, and bandwidth change the word error rate of a model.
+
+    python benchmarks/robustness.py outputs/an4/model.safetensors data/manifests/an4/test.jsonl
+
+Each row changes every clip of the manifest in one way. Levels are relative to full scale, noise is
+white, and a stretch in the middle is inserted where the clip is quietest. The last rows count the
+words in five seconds without speech.
+"""
+
+import argparse
+import io
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from asr import audio
+from asr.audio import SAMPLE_RATE
+from asr.data.manifest import read_manifest
+from asr.decode import GreedyDecoder
+from asr.evaluation.wer import score_corpus
+from asr.inference.longform import compute_batch_emissions
+from asr.inference.transcriber import Transcriber
+
+LEVELS = {"zeros": None, "noise -60 dB": -60.0, "noise -45 dB": -45.0}  # dB relative to full scale
+SECONDS = (0.25, 1.0, 5.0)
+PLACES = ("before", "after", "both", "middle")
+JOINED, GAP = 10, 0.25  # clips, seconds between them
+BATCH = 16  # clips
+ALONE = 5.0  # seconds without speech
+
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def main() -> None:
+    """Print the table for the model and the manifest on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--limit", type=int, help="use only the first clips")
+    options = parser.parse_args()
+    transcriber = Transcriber.load(options.model)
+    utterances = read_manifest(options.manifest)[: options.limit]
+    clips = [audio.load(u.audio, offset=u.offset, duration=u.duration) for u in utterances]
+    references = [u.text for u in utterances]
+
+    original = wer(transcriber, clips, references)
+    table = Table("change", "WER", "difference", title=f"{options.model}, {len(clips)} clips")
+    table.add_row("none", f"{original:.2%}", "")
+    for name, change in changes():
+        changed = [change(clip, np.random.default_rng(i)) for i, clip in enumerate(clips)]
+        rate = wer(transcriber, changed, references)
+        table.add_row(name, f"{rate:.2%}", f"{100 * (rate - original):+.2f}")
+    rate = joined_wer(transcriber, clips, references)
+    table.add_row(f"{JOINED} clips joined", f"{rate:.2%}", f"{100 * (rate - original):+.2f}")
+    for name, level in LEVELS.items():
+        sound = stretch(ALONE, level, np.random.default_rng(0))
+        words = transcribe(transcriber, [sound])[0].split()
+        table.add_row(f"{name} alone, {ALONE:g} s", f"{len(words)} words", "")
+    Console(width=80).print(table)
+
+
+def changes() -> Iterator[tuple[str, Change]]:
+    """Yield the name of each change and the function that makes it."""
+    for (name, level), seconds, place in product(LEVELS.items(), SECONDS, PLACES):
+        yield f"{name}, {seconds:g} s {place}", inserting(level, seconds, place)
+    for gain in (-30.0, 12.0):
+        yield f"gain {gain:+g} dB", lambda clip, _, gain=gain: clip * np.float32(10 ** (gain / 20))
+    yield "telephone band", lambda clip, _: narrow_band(clip)
+    for snr in (20.0, 10.0):
+        yield f"noise at {snr:g} dB SNR", lambda clip, rng, snr=snr: with_noise(clip, snr, rng)
+
+
+def inserting(level: float | None, seconds: float, place: str) -> Change:
+    """Return a change that adds a stretch without speech before, after, or inside a clip."""
+
+    def change(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        position = {"before": 0, "after": len(clip), "middle": quietest(clip), "both": 0}[place]
+        parts = [clip[:position], stretch(seconds, level, rng), clip[position:]]
+        if place == "both":
+            parts.append(stretch(seconds, level, rng))
+        return np.concatenate(parts)
+
+    return change
+
+
+def stretch(seconds: float, level: float | None, rng: np.random.Generator) -> np.ndarray:
+    """Return digital silence, or white noise at a level in dB relative to full scale."""
+    size = round(seconds * SAMPLE_RATE)
+    if level is None:
+        return np.zeros(size, dtype=np.float32)
+    return (10 ** (level / 20) * rng.standard_normal(size)).astype(np.float32)
+
+
+def quietest(clip: np.ndarray, window: int = SAMPLE_RATE // 20) -> int:
+    """Return the sample in the middle half around which 50 ms have the least energy."""
+    sums = np.cumsum(np.square(clip, dtype=np.float64))
+    energy = sums[window:] - sums[:-window]
+    first, last = len(energy) // 4, max(len(energy) // 4 + 1, 3 * len(energy) // 4)
+    return first + int(energy[first:last].argmin()) + window // 2
+
+
+def narrow_band(clip: np.ndarray) -> np.ndarray:
+    """Return the clip without the frequencies above 4 kHz."""
+    return audio.resample(audio.resample(clip, SAMPLE_RATE, 8_000), 8_000, SAMPLE_RATE)
+
+
+def with_noise(clip: np.ndarray, snr: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the clip with white noise at a signal-to-noise ratio in dB."""
+    power = np.mean(np.square(clip, dtype=np.float64)) * 10 ** (-snr / 10)
+    return (clip + np.sqrt(power) * rng.standard_normal(len(clip))).astype(np.float32)
+
+
+def wer(transcriber: Transcriber, clips: Sequence[np.ndarray], references: Sequence[str]) -> float:
+    """Return the word error rate of greedy decoding over clips."""
+    return score_corpus(references, transcribe(transcriber, clips)).wer
+
+
+def transcribe(transcriber: Transcriber, clips: Sequence[np.ndarray]) -> list[str]:
+    """Return the text of each clip, computed in batches of clips of similar length."""
+    model, decoder = transcriber.model, GreedyDecoder()
+    texts = [""] * len(clips)
+    for rows in groups(sorted(range(len(clips)), key=lambda i: len(clips[i])), BATCH):
+        waveforms = [torch.from_numpy(clips[i]).to(model.device) for i in rows]
+        emissions = compute_batch_emissions(model, waveforms)
+        for i, hypothesis in zip(rows, decoder(emissions, model.tokenizer), strict=True):
+            texts[i] = hypothesis.text
+    return texts
+
+
+def joined_wer(
+    transcriber: Transcriber, clips: Sequence[np.ndarray], references: Sequence[str]
+) -> float:
+    """Return the word error rate of groups of clips, transcribed as one recording each."""
+    gap = np.zeros(round(GAP * SAMPLE_RATE), dtype=np.float32)
+    hypotheses, texts = [], []
+    for rows in groups(range(len(clips)), JOINED):
+        recording = np.concatenate([part for i in rows for part in (clips[i], gap)])
+        file = io.BytesIO()
+        soundfile.write(file, recording, SAMPLE_RATE, format="WAV", subtype="FLOAT")
+        hypotheses.append(transcriber.transcribe(file.getvalue()).text)
+        texts.append(" ".join(references[i] for i in rows))
+    return score_corpus(texts, hypotheses).wer
+
+
+def groups(indices: Sequence[int], size: int) -> list[Sequence[int]]:
+    """Split indices into groups of `size`; the last group may be smaller."""
+    return [indices[i : i + size] for i in range(0, len(indices), size)]
+
+
+if __name__ == "__main__":
+    main()
