@@ -23,9 +23,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         ModelError: If the checkpoint is not a model.
         AudioError: If no utterance can be read.
     """
-    from asr.data.filter import keep_all
     from asr.data.manifest import read_manifests
-    from asr.evaluation.evaluator import evaluate_examples
+    from asr.evaluation.evaluator import evaluate_corpus, load_batches
     from asr.evaluation.plots import plot_reliability, save_figure
     from asr.inference.transcriber import Transcriber
 
@@ -33,13 +32,14 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     transcriber = Transcriber.load(cfg.checkpoint, decoder=decoder, device=cfg.device)
     ensure_corpus(cfg.data)
     utterances = read_manifests(cfg.data[cfg.split], limit=cfg.data.limit)
-    evaluation = evaluate_examples(
-        transcriber,
-        keep_all(utterances, transcriber.model.tokenizer).examples,
+    batches = load_batches(
+        utterances,
+        transcriber.model.tokenizer,
         batch_seconds=cfg.data.batch_seconds,
         workers=cfg.data.workers,
         on_error=cfg.data.on_error,
     )
+    evaluation = evaluate_corpus(transcriber, batches)
     folder = Path(cfg.dir)
     evaluation.write(folder)
     evaluation.show(sys.stdout)

@@ -27,6 +27,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     """
     from asr.data.manifest import read_manifests
     from asr.decode import BeamDecoder
+    from asr.evaluation.evaluator import load_batches
     from asr.evaluation.plots import plot_tuning_surface, save_figure
     from asr.evaluation.tuning import CorpusEmissions, tune_decoder
     from asr.nn.ctc import CTCModel
@@ -37,13 +38,14 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     lm_weights = (0.0, 0.0) if decoder.lm is None else tuple(cfg.lm_weight)
     model = CTCModel.load(cfg.checkpoint, device=cfg.device)
     ensure_corpus(cfg.data)
-    emissions = CorpusEmissions.compute(
-        model,
+    batches = load_batches(
         read_manifests(cfg.data[cfg.split], limit=cfg.data.limit),
+        model.tokenizer,
         batch_seconds=cfg.data.batch_seconds,
         workers=cfg.data.workers,
         on_error=cfg.data.on_error,
     )
+    emissions = CorpusEmissions.compute(model, batches)
     intervals = (lm_weights, tuple(cfg.word_score))
     tuning = tune_decoder(decoder, emissions, intervals, points=cfg.points, rounds=cfg.rounds)
 

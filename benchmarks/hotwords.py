@@ -19,6 +19,7 @@ from rich.table import Table
 
 from asr.data.manifest import read_manifest
 from asr.decode import BeamDecoder, GreedyDecoder
+from asr.evaluation.evaluator import load_batches
 from asr.evaluation.tuning import CorpusEmissions
 from asr.evaluation.wer import score_utterance, sum_scores
 from asr.nn.ctc import CTCModel
@@ -61,7 +62,8 @@ def main() -> None:
     options = parser.parse_args()
     model = CTCModel.load(options.checkpoint).eval()
     began = time.perf_counter()
-    heard = CorpusEmissions.compute(model, read_manifest(options.manifest))
+    batches = load_batches(read_manifest(options.manifest), model.tokenizer)
+    heard = CorpusEmissions.compute(model, batches)
     hearing = time.perf_counter() - began
     gc.freeze()  # or the collector walks through all that torch holds, in one measurement or another
     names = [

@@ -4,35 +4,42 @@ import time
 from collections.abc import Sequence
 
 from asr.data.dataset import OnError, SpeechDataset
-from asr.data.filter import Example
+from asr.data.filter import keep_all
 from asr.data.loader import Loader
+from asr.data.manifest import Utterance
 from asr.data.sampler import BucketSampler
 from asr.errors import AudioError
 from asr.evaluation.report import Evaluation, Result
 from asr.evaluation.wer import score_utterance
 from asr.inference.transcriber import Transcriber
+from asr.text import Tokenizer
 
 
-def evaluate_examples(
-    transcriber: Transcriber,
-    examples: Sequence[Example],
+def load_batches(
+    utterances: Sequence[Utterance],
+    tokenizer: Tokenizer,
     *,
-    batch_seconds: float,
+    batch_seconds: float = 60.0,
     workers: int = 0,
     on_error: OnError = "skip",
-) -> Evaluation:
-    """Recognize examples in batches of similar length and score them against their references.
+) -> Loader:
+    """Return batches of all utterances, with utterances of similar length in each batch."""
+    examples = keep_all(utterances, tokenizer).examples
+    durations = [utterance.duration for utterance in utterances]
+    sampler = BucketSampler(durations, batch_seconds=batch_seconds, shuffle=False)
+    return Loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers)
+
+
+def evaluate_corpus(transcriber: Transcriber, batches: Loader) -> Evaluation:
+    """Recognize the utterances of a corpus and score them against their references.
 
     Raises:
         AudioError: If no utterance can be read.
     """
-    durations = [example.utterance.duration for example in examples]
-    sampler = BucketSampler(durations, batch_seconds=batch_seconds, shuffle=False)
-    dataset = SpeechDataset(examples, on_error=on_error)
     results: list[Result] = []
     failures: list[tuple[str, str]] = []
     start = time.monotonic()
-    for batch in Loader(dataset, sampler, workers=workers):
+    for batch in batches:
         failures += batch.failures
         hypotheses = transcriber.transcribe_batch(batch)
         for utterance, hypothesis in zip(batch.utterances, hypotheses, strict=True):

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import librosa.display
 import numpy as np
+from librosa.display import specshow
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -78,8 +78,8 @@ def plot_reliability(reliability: Reliability) -> Figure:
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="gray", linewidth=1, label="perfect calibration")
-    axes.plot(reliability.confidence, reliability.right, marker="o", label="words")
-    points = zip(reliability.confidence, reliability.right, strict=True)
+    axes.plot(reliability.confidence, reliability.accuracy, marker="o", label="words")
+    points = zip(reliability.confidence, reliability.accuracy, strict=True)
     for point, count in zip(points, reliability.count, strict=True):
         axes.annotate(count, point, xytext=(5, -11), textcoords="offset points", fontsize=8)
     limits = (-0.06, 1.12)  # leave room for the numbers
@@ -145,7 +145,7 @@ def _wide_figure(seconds: float, height: float) -> Figure:
 
 def _show_features(axes: Axes, features: Tensor, seconds_per_frame: float) -> None:
     low, high = FEATURE_RANGE
-    librosa.display.specshow(
+    specshow(
         features.T.numpy(),  # (F, T)
         x_axis="s",
         y_axis="mel",
@@ -161,7 +161,7 @@ def _show_features(axes: Axes, features: Tensor, seconds_per_frame: float) -> No
     axes.set(xlim=(0, len(features) * seconds_per_frame), xlabel="", ylabel="frequency (Hz)")
 
 
-def _set_title(axes: Axes, title: str, **style: str) -> None:
+def _set_title(axes: Axes, title: str, **style: Any) -> None:
     axes.set_title(title, loc="left", fontsize=10, wrap=True, **style)
 
 

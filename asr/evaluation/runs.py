@@ -55,34 +55,26 @@ def compare_runs(folder: Path) -> list[Run]:
     if not runs:
         raise ConfigError(f"{folder}: no finished run; each finished run has a summary.json")
     runs.sort(key=lambda run: (run.wer, run.name))
-    names = differing_settings(runs)
-    _print_table(runs, names)
-    _write_csv(runs, names, folder / "compare.csv")
+    settings = _differing_settings(runs)
+    _print_table(runs, settings)
+    _write_csv(runs, settings, folder / "compare.csv")
     message = f"best: {folder / runs[0].name}, WER {runs[0].wer:.2%}, of {len(runs)} runs"
     started = [path.parent for path in folder.glob("*/config.yaml")]
     unfinished = sum(not (run / "summary.json").exists() for run in started)
     if unfinished:
         message += f"; {unfinished} more have not finished"
-    if names:
+    if settings:
         plot = folder / "compare.png"
-        columns = {name: [run.settings.get(name) for run in runs] for name in names}
-        save_figure(plot_runs(columns, [run.wer for run in runs]), plot)
+        save_figure(plot_runs(settings, [run.wer for run in runs]), plot)
         message += f"; see {plot}"
     print(message)
     return runs
 
 
-def differing_settings(runs: Sequence[Run]) -> list[str]:
-    """Return the names of the settings that are not equal in all runs."""
-    names = dict.fromkeys(name for run in runs for name in run.settings)
-    first = runs[0].settings
-    return [n for n in names if any(run.settings.get(n) != first.get(n) for run in runs)]
-
-
 def _comparable_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings except those that differ by nature, such as paths in the run's folder."""
+    """Return the settings except `resume` and paths in the run's own folder."""
     folder = Path(config["dir"])
-    settings = dict(_flatten(config))
+    settings = _flatten(config)
     settings.pop("resume", None)
     return {
         name: value
@@ -91,19 +83,27 @@ def _comparable_settings(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _flatten(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if not isinstance(node, dict):
-        return [(prefix, json.dumps(node) if isinstance(node, list) else node)]
-    leaves: list[tuple[str, Any]] = []
-    for key, value in node.items():
-        leaves += _flatten(value, f"{prefix}.{key}" if prefix else key)
-    return leaves
+def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            settings |= _flatten(value, f"{prefix}{key}.")
+        else:
+            settings[prefix + key] = json.dumps(value) if isinstance(value, list) else value
+    return settings
 
 
-def _print_table(runs: Sequence[Run], names: Sequence[str]) -> None:
-    table = Table("run", *names, "WER", "minutes")
+def _differing_settings(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """Return the values in each run for the settings that differ between runs."""
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    columns = {name: [run.settings.get(name) for run in runs] for name in names}
+    return {name: values for name, values in columns.items() if values.count(values[0]) < len(runs)}
+
+
+def _print_table(runs: Sequence[Run], settings: dict[str, list[Any]]) -> None:
+    table = Table("run", *settings, "WER", "minutes")
     for run in runs:
-        values = [_format_value(run.settings.get(name)) for name in names]
+        values = [_format_value(run.settings.get(name)) for name in settings]
         table.add_row(run.name, *values, f"{run.wer:.2%}", f"{run.minutes:.1f}")
     Console(width=None if Console().is_terminal else CONSOLE_WIDTH).print(table)
 
@@ -114,10 +114,10 @@ def _format_value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _write_csv(runs: Sequence[Run], names: Sequence[str], path: Path) -> None:
+def _write_csv(runs: Sequence[Run], settings: dict[str, list[Any]], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["run", *names, "val_wer", "epochs", "minutes"])
+        writer.writerow(["run", *settings, "val_wer", "epochs", "minutes"])
         for run in runs:
-            values = [run.settings.get(name) for name in names]
+            values = [run.settings.get(name) for name in settings]
             writer.writerow([run.name, *values, run.wer, run.epochs, round(run.minutes, 2)])

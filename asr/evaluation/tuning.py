@@ -11,11 +11,8 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from asr.data.dataset import OnError, SpeechDataset
-from asr.data.filter import keep_all
 from asr.data.loader import Loader
 from asr.data.manifest import Utterance
-from asr.data.sampler import BucketSampler
 from asr.decode import BeamDecoder, Hypothesis
 from asr.decode.confidence import Reliability, fit_calibration
 from asr.errors import ConfigError
@@ -41,33 +38,21 @@ class CorpusEmissions:
 
     @classmethod
     @torch.inference_mode()
-    def compute(
-        cls,
-        model: CTCModel,
-        utterances: Sequence[Utterance],
-        *,
-        batch_seconds: float = 60.0,
-        workers: int = 0,
-        on_error: OnError = "skip",
-    ) -> "CorpusEmissions":
-        """Run the model on utterances and move the emissions to the CPU.
+    def compute(cls, model: CTCModel, batches: Loader) -> "CorpusEmissions":
+        """Run the model on batches and move the emissions to the CPU.
 
         Raises:
             ConfigError: If no utterance can be read.
         """
-        examples = keep_all(utterances, model.tokenizer).examples
-        durations = [example.utterance.duration for example in examples]
-        sampler = BucketSampler(durations, batch_seconds=batch_seconds, shuffle=False)
-        dataset = SpeechDataset(examples, on_error=on_error)
-        batches = []
-        for batch in Loader(dataset, sampler, workers=workers):
+        results = []
+        for batch in batches:
             if len(batch):
                 emissions = model(batch.waveforms.to(model.device), batch.lengths.to(model.device))
                 on_cpu = replace(emissions, log_probs=emissions.log_probs.cpu())
-                batches.append((batch.utterances, on_cpu))
-        if not batches:
+                results.append((batch.utterances, on_cpu))
+        if not results:
             raise ConfigError("no utterance could be read; python -m asr.evaluate lists the errors")
-        return cls(model, tuple(batches))
+        return cls(model, tuple(results))
 
     def decode(self, decoder: BeamDecoder) -> list[tuple[Hypothesis, ScoredUtterance]]:
         """Decode the utterances and score them against their references."""
@@ -75,16 +60,15 @@ class CorpusEmissions:
         for utterances, emissions in self.batches:
             hypotheses = decoder(emissions, self.model.tokenizer)
             for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
-                scored = score_utterance(utterance.text, hypothesis.text)
-                results.append((hypothesis, scored))
+                results.append((hypothesis, score_utterance(utterance.text, hypothesis.text)))
         return results
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The scores of all points, the best point, and the calibration of confidence at that point.
+    """Scores of all points, the best point, and the calibration of confidence at that point.
 
-    `before` and `after` compare confidence with correctness without and with the calibration.
+    `before` and `after` are the reliability of the confidence without and with the calibration.
     """
 
     scores: Mapping[Point, Score]
@@ -99,12 +83,12 @@ class Tuning:
         return {point: score.wer for point, score in self.scores.items()}
 
     def write_points(self, path: Path) -> None:
-        """Write the points with their error rates as CSV."""
+        """Write the points and their error rates as CSV."""
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(("lm_weight", "word_score", "wer", "cer"))
-            for point, score in sorted(self.scores.items(), key=lambda item: item[0]):
-                writer.writerow((*point, score.wer, score.cer))
+            for point in sorted(self.scores):
+                writer.writerow((*point, self.scores[point].wer, self.scores[point].cer))
 
 
 def tune_decoder(
@@ -125,26 +109,27 @@ def tune_decoder(
         rounds: Number of finer grids around the best point.
     """
     decoder(emissions.batches[0][1], emissions.model.tokenizer)  # loads the language model once
+
+    def decode(point: Point) -> list[tuple[Hypothesis, ScoredUtterance]]:
+        lm_weight, word_score = point
+        return emissions.decode(decoder.reweighted(lm_weight=lm_weight, word_score=word_score))
+
     scores: dict[Point, Score] = {}
+    hidden = not sys.stderr.isatty()
     for grid in _grids(intervals, points, rounds, scores):
         description = f"{len(scores)} points so far"
-        hidden = not sys.stderr.isatty()
         for point in track(grid, description=description, transient=True, disable=hidden):
-            results = emissions.decode(_reweight(decoder, point))
-            scores[point] = sum_scores(scored for _, scored in results)
+            scores[point] = sum_scores(scored for _, scored in decode(point))
     best = _best(scores)
 
     words: list[tuple[float, bool]] = []
-    for hypothesis, scored in emissions.decode(_reweight(decoder, best)):
+    for hypothesis, scored in decode(best):
         words += word_correctness(hypothesis, scored)
     calibration = fit_calibration(words)
     calibrated = [(calibration(confidence), correct) for confidence, correct in words]
-    before, after = Reliability.of(words), Reliability.of(calibrated)
-    return Tuning(scores, best, calibration, before, after)
-
-
-def _reweight(decoder: BeamDecoder, point: Point) -> BeamDecoder:
-    return decoder.reweighted(lm_weight=point[0], word_score=point[1])
+    return Tuning(
+        scores, best, calibration, before=Reliability.of(words), after=Reliability.of(calibrated)
+    )
 
 
 def _best(scores: Mapping[Point, Score]) -> Point:
@@ -158,7 +143,7 @@ def _grids(
     rounds: int,
     scores: Mapping[Point, Score],
 ) -> Iterator[list[Point]]:
-    """Yield new points: a grid over the intervals, then ever finer ones around the best point."""
+    """Yield new points: a grid over the intervals, then finer grids around the best point."""
     axes: list[np.ndarray] = [
         np.linspace(low, high, points if low < high else 1) for low, high in intervals
     ]
