@@ -1,13 +1,14 @@
 """Write the reference pages from conf/, recipes/ and asr/ while MkDocs builds the site.
 
 MkDocs loads this file as a hook (see mkdocs.yml). `on_files` adds the generated pages, so that they
-always match the code. `on_page_content` turns TeX formulas into MathML, which browsers draw themselves.
+always match the code. `on_page_content` turns TeX formulas into MathML, which browsers draw without
+scripts. `on_post_page` makes sure that pages load nothing from other hosts.
 """
 
 import ast
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,25 @@ from latex2mathml.converter import convert
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 PACKAGES = ("audio", "nn", "data", "decode", "inference", "evaluation", "training", "config")
+YAML_VALUES = {"None": "null", "True": "true", "False": "false", "()": "[]", "''": "null"}
 NOT_SETTINGS = {"defaults", "hydra", "_target_", "_partial_"}
+EXTERNAL = re.compile(r'<(script|link|img|iframe|source)\b[^>]*?(src|href)="?(https?:)?//[^>]*>')
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+
+COMMANDS_INTRODUCTION = """\
+# Commands
+
+Every command takes settings as `key=value`. `--help` prints its usage. For commands with groups,
+`--cfg job` prints the complete configuration. `-v` adds the traceback to an error. The exit code is
+0 for success, 2 for bad input or settings, and 130 after Ctrl-C. [Settings](settings.md) lists the
+options of each group.
+"""
+SETTINGS_INTRODUCTION = """\
+# Settings
+
+Choose an option of a group with `group=option`, and change one of its keys with `group.key=value`.
+`null` switches a part off. Defaults and descriptions come from the files in `conf/`.
+"""
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -34,6 +52,20 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_content(content: str, **_: Any) -> str:
     """Replace each TeX formula in a page by MathML."""
     return FORMULA.sub(_to_mathml, content)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Return a finished page unchanged.
+
+    Raises:
+        PluginError: If the page loads a script, style, font or image from another host.
+    """
+    from mkdocs.exceptions import PluginError
+
+    external = EXTERNAL.search(output)
+    if external:
+        raise PluginError(f"{page.file.src_path} loads a file from another host: {external[0]}")
+    return output
 
 
 def _to_mathml(match: re.Match[str]) -> str:
@@ -145,14 +177,7 @@ def _comment(lines: list[str], key: yaml.Node, value: yaml.Node) -> str:
 
 def commands_page() -> str:
     """Return the page of every command in asr/ with its own settings."""
-    parts = [
-        "# Commands\n",
-        "Every command takes settings as `key=value`. `--help` prints its groups and settings, and "
-        "`--cfg job` (except for `asr.transcribe` and `asr.align`) prints the composed configuration. "
-        "`-v` adds the traceback to an error. Exit codes: 0 for success, 2 for bad input or settings, "
-        "130 after Ctrl-C.\n",
-        "[Settings](settings.md) lists the options of each group.\n",
-    ]
+    parts = [COMMANDS_INTRODUCTION]
     for path in sorted(CONF.glob("*.yaml"), key=_command_order):
         option = read_option(path)
         parts += [f"## asr.{path.stem}\n", _docstring(ROOT / "asr" / f"{path.stem}.py")]
@@ -161,8 +186,7 @@ def commands_page() -> str:
             for group, default in _groups(path)
         ]
         if groups:
-            parts.append("\n".join(["| Group | Default | Options |", "| --- | --- | --- |", *groups]))
-            parts.append("")
+            parts += [_rows("Group | Default | Options", groups), ""]
         parts += [_table(option.settings), ""]
     return "\n".join(parts)
 
@@ -193,18 +217,15 @@ def _anchor(group: str, name: str) -> str:
 
 def settings_page() -> str:
     """Return the page of every option of every group, except the experiments."""
-    parts = [
-        "# Settings\n",
-        "Choose an option of a group with `group=option` and change a key with `group.key=value`. "
-        "`null` switches a part off. The defaults and descriptions below come from the files in `conf/`.\n",
-    ]
+    parts = [SETTINGS_INTRODUCTION]
     for folder in sorted(path for path in CONF.iterdir() if path.is_dir()):
         if folder.name == "experiment":
             continue
         parts.append(f"## {folder.name}\n")
         for path in sorted(folder.glob("*.yaml")):
             option = read_option(path)
-            parts.append(f"### {folder.name}={path.stem} {{ #{_anchor(folder.name, path.stem)} }}\n")
+            anchor = _anchor(folder.name, path.stem)
+            parts.append(f"### {folder.name}={path.stem} {{ #{anchor} }}\n")
             if option.description:
                 parts.append(f"{_escape(option.description)}\n")
             target = re.search(r"^_target_: (\S+)", option.text, re.MULTILINE)
@@ -239,7 +260,7 @@ def experiments_page() -> str:
         option = read_option(path)
         parts.append(f"## {path.stem} {{ #{_anchor('experiment', path.stem)} }}\n")
         parts.append(f"{_escape(option.description)}\n")
-        parts.append(f"```yaml title=\"conf/experiment/{path.name}\"\n{option.text}\n```\n")
+        parts.append(f'```yaml title="conf/experiment/{path.name}"\n{option.text}\n```\n')
     return "\n".join(parts)
 
 
@@ -252,32 +273,35 @@ def recipes_page() -> str:
     ]
     for path in sorted((ROOT / "recipes").glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        function = _recipe_function(tree)
+        function = find_recipe(tree)
         if function is None:
             continue
         parts += [f"## recipes.{path.stem}\n", f"{_first_paragraph(ast.get_docstring(tree))}\n"]
         parts.append(f"```text\n{ast.get_docstring(function)}\n```\n")
         arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
         rows = [
-            f"| `{argument.arg}` | `{_show(default)}` | `{_escape(ast.unparse(argument.annotation))}` |"
+            f"| `{argument.arg}` | `{_show(default)}` | `{_type(argument)}` |"
             for argument, default in arguments
-            if argument.annotation is not None
         ]
-        parts += ["\n".join(["| Key | Default | Type |", "| --- | --- | --- |", *rows]), ""]
+        parts += [_rows("Key | Default | Type", rows), ""]
     return "\n".join(parts)
 
 
-def _recipe_function(tree: ast.Module) -> ast.FunctionDef | None:
+def find_recipe(tree: ast.Module) -> ast.FunctionDef | None:
     """Return the function that a recipe's file runs as a command."""
     calls = [
         node.args[0].id
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") == "command"
+        and getattr(node.func, "id", "") == "run_recipe"
         and isinstance(node.args[0], ast.Name)
     ]
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     return functions[calls[0]] if calls else None
+
+
+def _type(argument: ast.arg) -> str:
+    return _escape(ast.unparse(argument.annotation)) if argument.annotation else ""
 
 
 def _show(default: ast.expr | None) -> str:
@@ -286,7 +310,7 @@ def _show(default: ast.expr | None) -> str:
     if isinstance(default, ast.Call):  # Path("data")
         return str(ast.literal_eval(default.args[0]))
     text = ast.unparse(default)
-    return {"None": "null", "True": "true", "False": "false", "()": "[]", "''": "null"}.get(text, text)
+    return YAML_VALUES.get(text, text.replace("(", "[").replace(")", "]").replace("'", ""))
 
 
 def top_level_modules() -> list[str]:
@@ -330,7 +354,12 @@ def _table(settings: tuple[Setting, ...], prefix: str = "") -> str:
         target = setting.default.strip("`")
         default = _link(target) if re.fullmatch(r"asr(\.\w+)+", target) else setting.default
         rows.append(f"| `{prefix}{setting.key}` | {default} | {_escape(setting.comment)} |")
-    return "\n".join(["| Key | Default | Meaning |", "| --- | --- | --- |", *rows])
+    return _rows("Key | Default | Meaning", rows)
+
+
+def _rows(header: str, rows: Iterable[str]) -> str:
+    """Return a Markdown table with three columns."""
+    return "\n".join([f"| {header} |", "| --- | --- | --- |", *rows])
 
 
 def _escape(text: str) -> str:

@@ -1,0 +1,11 @@
+"""Transcribe a recording: python examples/transcribe.py MODEL RECORDING."""
+
+import sys
+
+import asr
+
+model, recording = sys.argv[1:]
+hypothesis = asr.load(model).transcribe(recording)
+print(hypothesis.text)
+for word in hypothesis.words:
+    print(f"{word.start:7.2f} {word.end:7.2f}  {word.confidence:4.2f}  {word.text}")
