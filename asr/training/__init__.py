@@ -1,1 +1,1 @@
-"""Training with Lightning; the only package that imports it, beside the entry point `asr.train`."""
+"""Train models with Lightning. Only this package and `asr.train` import it."""

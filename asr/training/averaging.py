@@ -1,15 +1,15 @@
-"""The weights that a run ends with: of its best checkpoint, or the mean of its best ones.
+"""Choose the final weights of a run: the average of its best checkpoints, or the best one.
 
-The best one's score has gained by the choice, the mean's has not. So the mean is taken where it does no worse on
-validation than the worst of those that it is of.
+Selection makes the best checkpoint's score optimistic, so prefer the average unless it is worse
+than all its members.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from asr.training.data import SpeechData
@@ -17,36 +17,48 @@ from asr.training.module import CTCModule
 
 
 def load_final_weights(trainer: Trainer, module: CTCModule, data: SpeechData) -> list[str]:
-    """Load a run's last weights into the module, with the score and the calibration that validation gives them.
+    """Load the final weights of a run into the module, with their score and calibration.
 
-    Returns the checkpoints that they are of, none where none are kept. It is called after training, in all of its
-    processes; the trainer loses its callbacks and loggers, which have had their say.
+    Call it in every process after training. It may remove the trainer's callbacks and loggers.
+
+    Returns:
+        The checkpoints that the weights come from; empty if the run keeps none.
     """
     keeper = trainer.checkpoint_callback
-    if not isinstance(keeper, ModelCheckpoint) or not keeper.best_model_path:
-        if not module.validated:  # training ended before these weights were
+    if keeper is None or not keeper.best_model_path:
+        if not module.validated:
             _validate(trainer, module, data)
         return []
-    several = sorted(keeper.best_k_models)
-    if len(several) > 1:
-        weights = average_checkpoints(several) if trainer.is_global_zero else None
+    checkpoints = sorted(keeper.best_k_models)
+    if len(checkpoints) > 1:
+        weights = average_checkpoints(checkpoints) if trainer.is_global_zero else None
         module.load_state_dict(trainer.strategy.broadcast(weights))
         _validate(trainer, module, data)
+        average = float(trainer.callback_metrics[keeper.monitor])
         scores = [float(score) for score in keeper.best_k_models.values()]
-        mean_score = float(trainer.callback_metrics[keeper.monitor])
         if trainer.is_global_zero:
-            those = f"those of {min(scores):.4f} to {max(scores):.4f}"
             print(
-                f"{keeper.monitor} {mean_score:.4f} with the mean of the {len(several)} best checkpoints, {those}"
+                f"{keeper.monitor} {average:.4f} with the average of the {len(scores)} best "
+                f"checkpoints, {min(scores):.4f} to {max(scores):.4f} with each of them"
             )
-        good = mean_score <= max(scores) if keeper.mode == "min" else mean_score >= min(scores)
-        if good:
-            return several
+        if average <= max(scores) if keeper.mode == "min" else average >= min(scores):
+            return checkpoints
     if trainer.is_global_zero:
-        state = torch.load(keeper.best_model_path, map_location="cpu", weights_only=False)
-        module.load_state_dict(state["state_dict"])
-        module.score = state["score"]
+        checkpoint = _load(keeper.best_model_path)
+        module.load_state_dict(checkpoint["state_dict"])
+        module.score = checkpoint["score"]
     return [keeper.best_model_path]
+
+
+def average_checkpoints(checkpoints: Sequence[str | Path]) -> dict[str, Tensor]:
+    """Return the mean of the checkpoints' weights. Integers, such as counts, are the last ones."""
+    states = [_load(path)["state_dict"] for path in checkpoints]
+    average = dict(states[-1])
+    for name, value in average.items():
+        if value.is_floating_point():
+            mean = sum(state[name].double() for state in states) / len(states)
+            average[name] = mean.to(value.dtype)
+    return average
 
 
 def _validate(trainer: Trainer, module: CTCModule, data: SpeechData) -> None:
@@ -54,19 +66,5 @@ def _validate(trainer: Trainer, module: CTCModule, data: SpeechData) -> None:
     trainer.validate(module, data, verbose=False)
 
 
-def average_checkpoints(checkpoints: Iterable[str | Path]) -> dict[str, Tensor]:
-    """The mean of the weights of checkpoints; of what is not a fraction, as a count, that of the last one."""
-    sums: dict[str, Tensor] = {}
-    states = [
-        torch.load(path, map_location="cpu", weights_only=False, mmap=True)["state_dict"]
-        for path in checkpoints
-    ]
-    for state in states:
-        for name, value in state.items():
-            sums[name] = sums.get(name, 0) + value.double() if value.is_floating_point() else value
-    return {
-        name: (value / len(states)).to(states[-1][name].dtype)
-        if value.is_floating_point()
-        else value
-        for name, value in sums.items()
-    }
+def _load(path: str | Path) -> dict[str, Any]:
+    return torch.load(path, map_location="cpu", weights_only=False, mmap=True)

@@ -1,4 +1,4 @@
-"""The data of a run: manifests in, loaders out."""
+"""The data of a training run: selected utterances in, data loaders out."""
 
 import torch
 from lightning import LightningDataModule
@@ -8,12 +8,22 @@ from asr.data.dataset import OnError, SpeechDataset
 from asr.data.filter import Selection
 from asr.data.loader import Loader
 from asr.data.sampler import BucketSampler
+from asr.nn.ctc import CTCModel
+from asr.training.lightning_workarounds import training_position
+from asr.validation import check_integer
+
+CMVN_UTTERANCES = 200  # sample that corpus statistics are computed from
 
 
 class SpeechData(LightningDataModule):
-    """Loaders for selections of utterances: training in a random order and augmented, validation plain.
+    """Data loaders of a run. Training data are shuffled and augmented, validation data are not.
 
-    `batch_seconds` is the audio in one batch with its padding, `workers` the processes that read and decode.
+    Args:
+        batch_seconds: Audio in one batch, including padding.
+        workers: Number of processes that read audio, for each loader.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
 
     def __init__(
@@ -29,74 +39,73 @@ class SpeechData(LightningDataModule):
     ) -> None:
         super().__init__()
         self.selections = {"train": train, "validation": validation}
-        self.workers = workers
-        self.seed = seed
-        self.augment = augment
-        self.on_error = on_error
-        self._validation: Loader | None = None
+        self.workers = check_integer("workers", workers, ge=0)
+        self.datasets = {
+            "train": SpeechDataset(train.examples, augment, seed, on_error),
+            "validation": SpeechDataset(validation.examples, on_error=on_error),
+        }
         self.samplers = {
-            name: BucketSampler(
-                [example.utterance.duration for example in selection.examples],
+            split: BucketSampler(
+                [example.utterance.duration for example in dataset.examples],
                 batch_seconds=batch_seconds,
                 seed=seed,
-                shuffle=name == "train",
+                shuffle=split == "train",
             )
-            for name, selection in self.selections.items()
+            for split, dataset in self.datasets.items()
         }
+        self.loaders: dict[str, Loader] = {}
 
     def setup(self, stage: str) -> None:
-        """Start validation's processes. Forked in mid-training they would hold what a step takes, until the end."""
-        if self._validation is None:
-            self._validation, sampler = (
-                self._loader("validation", None),
-                self.samplers["validation"],
+        """Build the loaders and start the validation workers.
+
+        Workers that are forked later would keep the memory of a training step.
+        """
+        if self.loaders:
+            return
+        for split, sampler in self.samplers.items():
+            sampler.shard(self.trainer.global_rank, self.trainer.world_size)
+            self.loaders[split] = Loader(
+                self.datasets[split],
+                sampler,
+                workers=self.workers,
+                pin_memory=torch.cuda.is_available(),
             )
-            if self.workers:
-                sampler.resume(0, len(sampler))  # they have nothing to do yet
-                iter(self._validation)  # the loader keeps it, and them
-                sampler.resume(0, 0)
+        if self.workers:
+            sampler = self.samplers["validation"]
+            sampler.resume(0, len(sampler))  # start the workers without reading a batch
+            iter(self.loaders["validation"])
+            sampler.resume(0, 0)
 
     def train_dataloader(self) -> Loader:
-        return self._loader("train", self.augment)
+        """Return the loader of training batches."""
+        return self.loaders["train"]
 
     def val_dataloader(self) -> Loader:
-        assert self._validation is not None
-        return self._validation
+        """Return the loader of validation batches."""
+        return self.loaders["validation"]
 
-    def state_dict(self) -> dict[str, float]:
-        """Where training is: the epoch, and how many of its batches this process has had; and of what it is made."""
-        assert self.trainer is not None
-        loop = self.trainer.fit_loop
-        epoch = loop.epoch_progress.current
-        begun = (
-            epoch.processed == epoch.completed
-        )  # else it is over, and what is kept is where the next one begins
-        batches = loop.epoch_loop.batch_progress.current.processed if begun else 0
-        return {"epoch": epoch.processed, "batches": batches, **self._made_of()}
+    def state_dict(self) -> dict[str, int | str]:
+        """Return the position in training and a description of the data."""
+        epoch, batches = training_position(self.trainer)
+        return {"epoch": epoch, "batches": batches, "data": self._describe()}
 
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Go on from there; Lightning asks for the first batches before it says which epoch it is."""
+    def load_state_dict(self, state_dict: dict[str, int | str]) -> None:
+        """Resume at a position, and print a warning if the data have changed."""
+        # Lightning reads the first batches before it sets the epoch of the sampler
         self.samplers["train"].resume(int(state_dict["epoch"]), int(state_dict["batches"]))
-        now = self._made_of()
-        then = {name: state_dict.get(name, now[name]) for name in now}
-        if then != now and self.trainer is not None and self.trainer.is_global_zero:
-            had, has = (
-                f"{of['utterances']:,} utterances in batches of {of['batch_seconds']:g} s"
-                for of in (then, now)
-            )
-            print(
-                f"resume=true: an epoch had {had} and has {has}; an interrupted one is not gone on with exactly"
-            )
+        old, new = state_dict.get("data"), self._describe()
+        if old not in (None, new) and self.trainer.is_global_zero:
+            print(f"resume=true: an epoch had {old} and now has {new}, so it resumes inexactly")
 
-    def _made_of(self) -> dict[str, float]:
+    def _describe(self) -> str:
         sampler = self.samplers["train"]
-        return {"utterances": len(sampler.durations), "batch_seconds": sampler.batch_seconds}
+        count, seconds = len(sampler.durations), sampler.batch_seconds
+        return f"{count:,} utterances in batches of {seconds:g} s"
 
-    def _loader(self, part: str, augment: Augment | None) -> Loader:
-        if self.trainer is not None:
-            self.samplers[part].shard(self.trainer.global_rank, self.trainer.world_size)
-        dataset = SpeechDataset(
-            self.selections[part].examples, augment=augment, seed=self.seed, on_error=self.on_error
-        )
-        pin = torch.cuda.is_available()
-        return Loader(dataset, self.samplers[part], workers=self.workers, pin_memory=pin)
+
+def fit_cmvn(model: CTCModel, selection: Selection, seed: int) -> None:
+    """Fit the feature normalization to a random sample of the utterances, not augmented."""
+    generator = torch.Generator().manual_seed(seed)
+    sample = torch.randperm(len(selection.examples), generator=generator)[:CMVN_UTTERANCES]
+    batch = SpeechDataset(selection.examples)[[(index, 0) for index in sample.tolist()]]
+    model.features.fit_cmvn(batch.waveforms, batch.lengths)

@@ -1,76 +1,82 @@
-"""A training from its first step to its last, and what there is to say when it ends before."""
+"""Run a training from its first step to its last, and explain how it can fail."""
 
 import gc
-import traceback
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from asr.errors import ConfigError, PeerError, StorageError, TrainingError, WorkerError
-from asr.evaluation.wer import Score
 from asr.training.averaging import load_final_weights
 from asr.training.data import SpeechData
+from asr.training.lightning_workarounds import raised_by_lightning
 from asr.training.module import CTCModule
+from asr.training.run_folder import latest_checkpoint
 
 
 def fit(
     trainer: Trainer, module: CTCModule, data: SpeechData, checkpoint: Path | None, folder: Path
-) -> tuple[Score, list[str]]:
-    """Train: the score of the last epoch, and the checkpoints that the module's weights are of in the end.
+) -> dict[str, Any]:
+    """Train, resuming from a checkpoint if given, and load the final weights into the module.
 
-    Goes on from a checkpoint where one is given. Raises TrainingError for memory that runs out, PeerError for a
-    process of the training that is gone, WorkerError for one that reads data, StorageError for data that cannot be
-    fetched, KeyboardInterrupt, all with how to go on in `folder`; ConfigError for what the Trainer refuses only now.
+    Returns:
+        The validation scores of the last epoch, and the checkpoints of the final weights.
+
+    Raises:
+        TrainingError: If memory runs out or no utterance can be read.
+        PeerError: If another process of the training has ended.
+        WorkerError: If a process that reads data has ended.
+        StorageError: If data cannot be downloaded.
+        ConfigError: If Lightning rejects a setting of the Trainer.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM. The message explains how to resume in `folder`.
     """
     gc.collect()
-    gc.freeze()  # data workers share what is there by now, until a search for garbage writes to all of it
+    gc.freeze()  # data workers share these objects only until a garbage collection writes to them
     try:
-        # Lightning's checkpoints hold more than weights; only those that this program wrote are read
+        # a checkpoint holds more than weights; the folder has only checkpoints of this program
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
-        return module.score, load_final_weights(trainer, module, data)
-    except SystemExit:  # how Lightning ends after Ctrl-C
-        kept = (folder / "checkpoints" / "last.ckpt").is_file()
-        then = (
-            f"keeps what was learnt, resume=true dir={folder} goes on"
-            if kept
-            else "keeps nothing yet"
-        )
-        raise KeyboardInterrupt(f"interrupted; {folder} {then}") from None
-    except (StorageError, WorkerError) as error:
-        raise type(error)(
-            f"{str(error).rstrip()}; resume=true dir={folder} goes on from the last epoch"
-        ) from None
-    except torch.OutOfMemoryError:
-        raise TrainingError(
-            f"the memory of {trainer.strategy.root_device} ran out in a batch of {module.batch_description}; lower "
-            "data.batch_seconds (and raise trainer.accumulate_grad_batches instead), or data.max_seconds where one "
-            "utterance is too long"
-        ) from None
-    except (
-        RuntimeError,
-        ValueError,
-        TypeError,
-        ArithmeticError,
-        MisconfigurationException,
-    ) as error:
-        lost = isinstance(error, torch.distributed.DistError) or "onnection" in str(
-            error
-        )  # as NCCL or gloo say it
-        if trainer.world_size > 1 and isinstance(error, RuntimeError) and lost:
-            raise PeerError(
-                "another process of this training has ended, what it said itself tells why; "
-                f"resume=true dir={folder} goes on from the last epoch"
-            ) from error
-        if _raised_by_lightning(error):
-            raise ConfigError(f"trainer: {str(error).strip()}") from error
-        raise
+        return {
+            "final_val_wer": module.score.wer,
+            "final_val_cer": module.score.cer,
+            "best_checkpoints": load_final_weights(trainer, module, data),  # changes the score
+        }
+    except (SystemExit, KeyboardInterrupt):  # Lightning exits after Ctrl-C
+        if latest_checkpoint(folder).is_file():
+            raise KeyboardInterrupt(f"interrupted. {_resume_hint(folder)}") from None
+        raise KeyboardInterrupt(f"interrupted; {folder} has no checkpoint yet") from None
+    except Exception as error:
+        explained = _explain(error, trainer, module, folder)
+        if explained is None:
+            raise
+        raise explained from error
     finally:
         gc.unfreeze()
 
 
-def _raised_by_lightning(error: BaseException) -> bool:
-    """Whether an error comes from Lightning's own lines, which look at some of the Trainer's settings only there."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__")).startswith("lightning.")
+def _explain(
+    error: Exception, trainer: Trainer, module: CTCModule, folder: Path
+) -> Exception | None:
+    """Return an error that states the cause and the fix, or None if they are unknown."""
+    if isinstance(error, StorageError | WorkerError):
+        return type(error)(f"{str(error).rstrip()}. {_resume_hint(folder)}")
+    if isinstance(error, torch.OutOfMemoryError):
+        return TrainingError(
+            f"{trainer.strategy.root_device} ran out of memory in a batch of "
+            f"{module.batch_description}. Lower data.batch_seconds and raise "
+            "trainer.accumulate_grad_batches, or lower data.max_seconds if an utterance is too long"
+        )
+    is_network_error = isinstance(error, RuntimeError) and (
+        isinstance(error, torch.distributed.DistError)
+        or "onnection" in str(error)  # of NCCL or gloo
+    )
+    if is_network_error and trainer.world_size > 1:
+        cause = "another process of this training has ended; its own message gives the reason"
+        return PeerError(f"{cause}. {_resume_hint(folder)}")
+    if raised_by_lightning(error):
+        return ConfigError(f"trainer: {str(error).strip()}")
+    return None
+
+
+def _resume_hint(folder: Path) -> str:
+    return f"Continue from the last checkpoint with resume=true dir={folder}"

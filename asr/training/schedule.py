@@ -1,4 +1,4 @@
-"""Learning rates over a run, as factors of the optimizer's rate."""
+"""Learning rate schedules. Each returns factors of the optimizer's learning rate."""
 
 import math
 
@@ -16,18 +16,21 @@ def one_cycle(
     start: float = 0.04,
     end: float = 0.001,
 ) -> LambdaLR:
-    """Half a cosine up from `start` over the share `warmup` of the run, half a cosine down to `end`, where it stays.
+    """Build a schedule that rises from `start` to 1 and falls to `end`, each along half a cosine.
 
-    Smith and Topin 2017, arXiv 1708.07120.
+    It rises for the share `warmup` of the steps (Smith and Topin 2017, arXiv 1708.07120).
+
+    Raises:
+        ValueError: If a number is out of range.
     """
-    top = max(1, round(check_number("warmup", warmup, ge=0, le=1) * steps))
-    for name, share in (("start", start), ("end", end)):
-        check_number(name, share, ge=0)
+    peak = max(1, round(check_number("warmup", warmup, ge=0, le=1) * steps))
+    check_number("start", start, ge=0)
+    check_number("end", end, ge=0)
 
     def factor(step: int) -> float:
-        if step < top:
-            return _cosine(start, 1.0, step / top)
-        return _cosine(1.0, end, (step - top) / max(1, steps - top))
+        if step < peak:
+            return _cosine(start, 1.0, step / peak)
+        return _cosine(1.0, end, (step - peak) / max(1, steps - peak))
 
     return LambdaLR(optimizer, factor)
 
@@ -35,29 +38,37 @@ def one_cycle(
 def warmup_cosine(
     optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000, end: float = 0.01
 ) -> LambdaLR:
-    """A straight line up over `warmup_steps`, then half a cosine down to `end`, where it stays.
+    """Build a schedule that rises linearly for `warmup_steps` and falls along half a cosine.
 
     Loshchilov and Hutter 2017, arXiv 1608.03983.
+
+    Raises:
+        ValueError: If a number is out of range.
     """
-    top = min(check_number("warmup_steps", warmup_steps, ge=0), steps)
+    peak = min(check_number("warmup_steps", warmup_steps, ge=0), steps)
     check_number("end", end, ge=0)
 
     def factor(step: int) -> float:
-        if step < top:
-            return (step + 1) / top
-        return _cosine(1.0, end, (step - top) / max(1, steps - top))
+        if step < peak:
+            return (step + 1) / peak
+        return _cosine(1.0, end, (step - peak) / max(1, steps - peak))
 
     return LambdaLR(optimizer, factor)
 
 
 def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> LambdaLR:
-    """A straight line up over `warmup_steps`, then down with the inverse root of the step, however many `steps` follow.
+    """Build a schedule that rises linearly and falls with the inverse square root of the step.
 
-    Vaswani et al. 2017, arXiv 1706.03762, with the optimizer's rate as the highest.
+    It peaks after `warmup_steps` at a factor of 1, and the fall does not depend on `steps` (Vaswani
+    et al. 2017, arXiv 1706.03762).
+
+    Raises:
+        ValueError: If `warmup_steps` is below 1.
     """
-    top = min(check_number("warmup_steps", warmup_steps, ge=1), steps)
-    return LambdaLR(optimizer, lambda step: min((step + 1) / top, (top / (step + 1)) ** 0.5))
+    peak = min(check_number("warmup_steps", warmup_steps, ge=1), steps)
+    return LambdaLR(optimizer, lambda step: min((step + 1) / peak, (peak / (step + 1)) ** 0.5))
 
 
 def _cosine(first: float, last: float, share: float) -> float:
+    """Interpolate between two values along half a cosine; the last value persists beyond 1."""
     return last + (first - last) * (1 + math.cos(math.pi * min(1.0, share))) / 2

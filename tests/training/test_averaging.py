@@ -1,18 +1,17 @@
-"""The weights that a run ends with."""
+"""The final weights of a run."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from asr.errors import ConfigError
 from asr.training.averaging import average_checkpoints, load_final_weights
-from asr.training.callbacks import Checkpoints
+from asr.training.lightning_workarounds import Checkpoints
 
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    """Three, of a weight of 1, 2 and 6 and a count of as much; the second one is the best."""
+    """Return three checkpoints with a weight and a count of 1, 2, and 6. The second is the best."""
     paths = [str(tmp_path / f"best-epoch={i}.ckpt") for i in range(3)]
     for i, (path, value) in enumerate(zip(paths, (1, 2, 6), strict=True)):
         state = {"weight": torch.full((2,), float(value)), "count": torch.tensor(value)}
@@ -28,20 +27,19 @@ class Module(torch.nn.Module):
         self.score, self.validated = None, True
 
 
-def ended(checkpoints, *, scores, mean, mode="min"):
-    """A trainer whose checkpoints had those scores, and by whose validation the mean of their weights has its own."""
+def finished_trainer(checkpoints, *, scores, average_score, mode="min"):
+    """Return a trainer whose checkpoints and whose average of checkpoints have the given scores."""
     keeper = Checkpoints(average=len(scores), monitor="val/wer", mode=mode)
     keeper.best_k_models = dict(zip(checkpoints, map(torch.tensor, scores), strict=False))
-    best = (min if mode == "min" else max)(
-        keeper.best_k_models, key=keeper.best_k_models.get, default=""
-    )
+    choose = min if mode == "min" else max
+    best = choose(keeper.best_k_models, key=keeper.best_k_models.get, default="")
     keeper.best_model_path, keeper.best_model_score = best, keeper.best_k_models.get(best)
 
     def validate(module, data, verbose):
         assert not trainer.callbacks
         assert not trainer.loggers
         module.score = "by validation"
-        trainer.callback_metrics["val/wer"] = torch.tensor(mean)
+        trainer.callback_metrics["val/wer"] = torch.tensor(average_score)
 
     trainer = SimpleNamespace(
         checkpoint_callback=keeper,
@@ -56,48 +54,47 @@ def ended(checkpoints, *, scores, mean, mode="min"):
 
 
 @pytest.mark.parametrize(
-    ("mode", "mean"), [("min", 0.19), ("min", 0.4), ("max", 0.41), ("max", 0.2)]
+    ("mode", "average_score"), [("min", 0.19), ("min", 0.4), ("max", 0.41), ("max", 0.2)]
 )
-def test_the_mean_of_the_best_is_the_model_unless_validation_finds_it_worse_than_each(
-    checkpoints, capsys, mode, mean
+def test_the_final_model_is_the_average_unless_all_members_score_better(
+    checkpoints, capsys, mode, average_score
 ):
     module = Module()
-    found = load_final_weights(
-        ended(checkpoints, scores=[0.3, 0.2, 0.4], mean=mean, mode=mode), module, None
+    trainer = finished_trainer(
+        checkpoints, scores=[0.3, 0.2, 0.4], average_score=average_score, mode=mode
     )
-    assert found == checkpoints
+    assert load_final_weights(trainer, module, None) == checkpoints
     assert module.weight.tolist() == [3.0, 3.0]
     assert module.count == 6
     assert module.score == "by validation"
-    assert (
-        f"val/wer {mean:.4f} with the mean of the 3 best checkpoints, those of 0."
-        in capsys.readouterr().out
-    )
+    line = f"val/wer {average_score:.4f} with the average of the 3 best checkpoints, 0."
+    assert line in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("scores", "mode", "mean", "best"),
+    ("scores", "mode", "average_score", "best"),
     [([0.3, 0.2, 0.4], "min", 0.41, 1), ([0.3, 0.2], "min", 0.5, 1), ([0.3, 0.2], "max", 0.1, 0)],
 )
-def test_where_it_does_the_best_one_is(checkpoints, scores, mode, mean, best):
+def test_the_final_model_is_the_best_checkpoint_if_the_average_is_worse_than_all(
+    checkpoints, scores, mode, average_score, best
+):
     module = Module()
-    assert load_final_weights(
-        ended(checkpoints, scores=scores, mean=mean, mode=mode), module, None
-    ) == [checkpoints[best]]
+    trainer = finished_trainer(checkpoints, scores=scores, average_score=average_score, mode=mode)
+    assert load_final_weights(trainer, module, None) == [checkpoints[best]]
     assert module.weight.tolist() == [best + 1.0] * 2
     assert module.score == f"of checkpoint {best}"
 
 
-def test_a_single_one_is_not_validated_again(checkpoints):
-    trainer, module = ended(checkpoints, scores=[0.3], mean=0.0), Module()
+def test_a_single_checkpoint_is_not_validated_again(checkpoints):
+    trainer, module = finished_trainer(checkpoints, scores=[0.3], average_score=0.0), Module()
     assert load_final_weights(trainer, module, None) == [checkpoints[0]]
     assert module.weight.tolist() == [1.0, 1.0]
     assert trainer.loggers == ["csv"]
 
 
-def test_without_checkpoints_the_weights_stay():
+def test_without_checkpoints_the_weights_stay_and_are_validated():
     module = Module()
-    trainer = ended([], scores=[0.3], mean=0.0)
+    trainer = finished_trainer([], scores=[0.3], average_score=0.0)
     assert load_final_weights(trainer, module, None) == []
     trainer.checkpoint_callback = None
     assert load_final_weights(trainer, module, None) == []
@@ -108,15 +105,13 @@ def test_without_checkpoints_the_weights_stay():
     assert module.score == "by validation"
 
 
-def test_a_mean_is_taken_in_the_precision_of_the_weights(checkpoints):
-    mean = average_checkpoints(checkpoints[:2])
-    assert mean["weight"].dtype == torch.float32
-    assert mean["weight"].tolist() == [1.5, 1.5]
-    assert mean["count"] == 2
+def test_the_average_has_the_precision_of_the_weights(checkpoints):
+    average = average_checkpoints(checkpoints[:2])
+    assert average["weight"].dtype == torch.float32
+    assert average["weight"].tolist() == [1.5, 1.5]
+    assert average["count"] == 2
 
 
-def test_no_checkpoint_at_all_is_no_number_to_average():
-    with pytest.raises(
-        ConfigError, match=r"callbacks\.checkpoints\.average is 0; it must be at least 1"
-    ):
+def test_the_number_of_checkpoints_to_average_must_be_positive():
+    with pytest.raises(ValueError, match=r"average must be >= 1, got 0"):
         Checkpoints(average=0)

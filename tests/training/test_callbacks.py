@@ -1,13 +1,12 @@
-"""What a person sees of a run, on a terminal and elsewhere."""
+"""The progress report of a run, on a terminal and elsewhere."""
 
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from asr.training.callbacks import AtomicCheckpointIO, ProgressReport
+from asr.training.callbacks import ProgressReport
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def trainer():
     )
 
 
-def test_without_a_terminal_each_validation_is_a_line_that_says_how_long_is_left(trainer, capsys):
+def test_without_a_terminal_each_validation_prints_a_line_with_the_remaining_time(trainer, capsys):
     report = ProgressReport()
     trainer.global_step = 0
     report.on_train_start(trainer, None)
@@ -40,7 +39,7 @@ def test_without_a_terminal_each_validation_is_a_line_that_says_how_long_is_left
     )
 
 
-def test_on_a_terminal_a_bar_follows_the_steps_and_goes_with_the_run(trainer, monkeypatch):
+def test_on_a_terminal_a_bar_follows_the_steps_until_the_run_ends(trainer, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     report = ProgressReport()
     report.on_train_start(trainer, None)
@@ -50,17 +49,3 @@ def test_on_a_terminal_a_bar_follows_the_steps_and_goes_with_the_run(trainer, mo
     report.on_validation_end(trainer, None)
     report.on_exception(trainer, None, KeyboardInterrupt())
     assert report.bar is None
-
-
-def test_a_checkpoint_that_cannot_be_finished_leaves_the_former_one(tmp_path: Path, monkeypatch):
-    path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
-
-    def fail(checkpoint, target, *_, **__):
-        Path(target).write_bytes(b"half")
-        raise OSError("full")
-
-    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", fail)
-    with pytest.raises(OSError, match="full"):
-        AtomicCheckpointIO().save_checkpoint({"step": 2}, path)
-    assert torch.load(path)["step"] == 1

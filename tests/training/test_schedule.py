@@ -1,4 +1,4 @@
-"""Learning rates over a run."""
+"""Learning rate schedules."""
 
 from functools import partial
 
@@ -16,37 +16,38 @@ SCHEDULES = [
 
 
 def rates(make, steps, total):
+    """Return the learning rates of the first `steps` steps of a run of `total` steps."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler = make(optimizer, steps=total)
-    seen = []
+    values = []
     for _ in range(steps):
-        seen.append(scheduler.get_last_lr()[0])
+        values.append(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()
-    return seen
+    return values
 
 
 @pytest.mark.parametrize("make", SCHEDULES)
-def test_the_rate_rises_to_the_optimizers_own_and_falls_to_its_end(make):
-    seen = rates(make, 101, 100)
-    top = seen.index(max(seen))
-    assert max(seen) == pytest.approx(1.0)
-    assert 15 <= top <= 25
-    assert seen[: top + 1] == sorted(seen[: top + 1])
-    assert seen[top:] == sorted(seen[top:], reverse=True)
-    assert seen[-1] == pytest.approx(0.01)
+def test_the_rate_rises_to_that_of_the_optimizer_and_falls_to_its_end(make):
+    values = rates(make, 101, 100)
+    peak = values.index(max(values))
+    assert max(values) == pytest.approx(1.0)
+    assert 15 <= peak <= 25
+    assert values[: peak + 1] == sorted(values[: peak + 1])
+    assert values[peak:] == sorted(values[peak:], reverse=True)
+    assert values[-1] == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("make", SCHEDULES)
-def test_past_the_last_step_the_rate_stays(make):
+def test_the_rate_stays_constant_after_the_last_step(make):
     assert rates(make, 60, 40)[45:] == pytest.approx([0.01] * 15)
 
 
-def test_noams_rate_falls_with_the_root_of_the_step():
-    seen = rates(partial(noam, warmup_steps=20), 100, 60)
-    assert seen.index(max(seen)) == 19
-    assert seen[:20] == pytest.approx([step / 20 for step in range(1, 21)])
-    assert seen[20:] == pytest.approx([(20 / step) ** 0.5 for step in range(21, 101)])
+def test_the_noam_rate_falls_with_the_square_root_of_the_step():
+    values = rates(partial(noam, warmup_steps=20), 100, 60)
+    assert values.index(max(values)) == 19
+    assert values[:20] == pytest.approx([step / 20 for step in range(1, 21)])
+    assert values[20:] == pytest.approx([(20 / step) ** 0.5 for step in range(21, 101)])
 
 
 @given(st.integers(1, 30))

@@ -1,0 +1,74 @@
+"""The results of a run: the model, the skipped utterances, and a summary."""
+
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+
+from asr.nn.ctc import CTCModel
+from asr.training.data import SpeechData
+from asr.training.module import CTCModule
+
+PACKAGES = ("asr", "torch", "torchaudio", "lightning", "soundfile", "jiwer")
+
+
+def summarize(
+    trainer: Trainer, module: CTCModule, data: SpeechData, results: dict[str, Any], config: Any
+) -> dict[str, Any]:
+    """Return the results of `fit` with the circumstances and the configuration of the run."""
+    selections = data.selections.items()
+    return {
+        "val_wer": module.score.wer,
+        **results,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": round(module.seconds, 3),
+        "hours": {split: round(selection.hours, 4) for split, selection in selections},
+        "left_out": {split: len(selection.left_out) for split, selection in selections},
+        "skipped": len(module.skipped),
+        "parameters": count_parameters(module.model),
+        "seed": module.seed,
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
+        f"{trainer.strategy.root_device}",
+        "config": config,
+    }
+
+
+def save_results(folder: Path, module: CTCModule, summary: dict[str, Any]) -> None:
+    """Write the model, the skipped utterances, and the summary, and print the score."""
+    model_path = folder / "model.safetensors"
+    module.model.save(model_path, scores={"val_wer": module.score.wer})
+    if module.skipped:
+        path = folder / "skipped.txt"
+        lines = [f"{name}\t{reason}\n" for name, reason in module.skipped.items()]
+        path.write_text("".join(lines), encoding="utf-8")
+        print(f"skipped {len(lines)} unreadable or too short utterances, listed in {path}")
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    print(
+        f"WER {module.score.wer:.2%} on {module.score.utterances} validation utterances "
+        f"after {summary['epochs']} epochs and {module.seconds / 60:.1f} minutes; "
+        f"model in {model_path}",
+        flush=True,
+    )
+
+
+def count_parameters(model: CTCModel) -> int:
+    """Return the number of parameters of a model."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def _commit() -> str | None:
+    """Return the commit of this clone, with a + if files have changed, or None without a clone."""
+    command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+    try:
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except OSError:  # git is not installed
+        return None
+    return git.stdout.strip() or None
