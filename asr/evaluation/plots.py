@@ -15,7 +15,7 @@ from asr.audio import SAMPLE_RATE
 from asr.decode.confidence import Reliability
 from asr.text import BLANK, Tokenizer
 
-FEATURE_RANGE = (-2.0, 3.0)  # standard deviations from the mean; limits of the color scale
+MIN_FEATURE, MAX_FEATURE = -2.0, 3.0  # limits of the color scale, in standard deviations
 MIN_PROBABILITY = 0.1  # a token that never exceeds it has no row
 MAX_WIDTH = 16.0  # inches
 MAX_LABEL = 20  # characters in a line of a tick label
@@ -144,7 +144,6 @@ def _wide_figure(seconds: float, height: float) -> Figure:
 
 
 def _show_features(axes: Axes, features: Tensor, seconds_per_frame: float) -> None:
-    low, high = FEATURE_RANGE
     specshow(
         features.T.numpy(),  # (F, T)
         x_axis="s",
@@ -154,8 +153,8 @@ def _show_features(axes: Axes, features: Tensor, seconds_per_frame: float) -> No
         fmin=0,
         fmax=SAMPLE_RATE / 2,
         cmap="magma",
-        vmin=low,
-        vmax=high,
+        vmin=MIN_FEATURE,
+        vmax=MAX_FEATURE,
         ax=axes,
     )
     axes.set(xlim=(0, len(features) * seconds_per_frame), xlabel="", ylabel="frequency (Hz)")
