@@ -1,74 +1,78 @@
-"""Hear and see what augmentation does: `python -m asr.preview data=an4 augment.noise.probability=1 [key=value ...]`.
+"""Preview augmentation: `python -m asr.preview data=an4 augment.noise.probability=1`.
 
-Writes a few utterances of the training part as WAV files, as they are and as training would have them, and a picture
-of each: its log-mel features, those of every view, masks included.
+Writes a few training utterances as WAV files, original and augmented, and one plot per utterance
+with the log-mel features of all its views, masks included.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import soundfile
-import torch
 from omegaconf import DictConfig
 
-from asr import audio
-from asr.audio import SAMPLE_RATE
-from asr.config import app as cli
-from asr.config import build
-from asr.data.manifest import read_manifests
-from asr.evaluation.plots import plot_features, save_figure
-from asr.validation import check_integer
+from asr.config.app import run
+from asr.config.build import build_augmentation, ensure_corpus, instantiate
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
-def preview(cfg: DictConfig) -> list[Path]:
-    """Write the clips and pictures, print where they are; the pictures' paths.
+def preview(cfg: DictConfig) -> None:
+    """Write the clips and plots and print their folder.
 
-    Raises ConfigError for settings that make no sense, ManifestError and AudioError for data that cannot be read.
+    Raises:
+        ConfigError: If a setting is wrong.
+        ManifestError: If the manifest cannot be read.
+        AudioError: If a recording cannot be read.
     """
-    for name in ("count", "views"):
-        check_integer(name, cfg[name], ge=1)
-    build.ensure_corpus(cfg.data)
-    augment, masks = (
-        build.build_augmentation(cfg.augment),
-        build.instantiate("augment.spec", cfg.augment.spec),
-    )
-    features = build.instantiate("features", cfg.features, normalize="utterance")
+    import numpy as np
+    import torch
+
+    from asr import audio
+    from asr.data.manifest import read_manifests
+
+    ensure_corpus(cfg.data)
+    augment = build_augmentation(cfg.augment)
+    masks = instantiate("augment.spec", cfg.augment.spec)
+    features = instantiate("features", cfg.features, normalize="utterance")
     utterances = read_manifests(cfg.data.train, limit=cfg.data.limit)
     torch.manual_seed(cfg.seed)
     folder = Path(cfg.dir)
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = []
-    for at, utterance in enumerate(
-        utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count], 1
-    ):
-        name = f"{at}-{utterance.audio.stem}"  # several utterances may be pieces of one recording
+    chosen = utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count]
+    for number, utterance in enumerate(chosen, 1):  # utterances may share a recording
         waveform = audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
-        views = [
-            waveform,
-            *(
-                augment(waveform, np.random.default_rng((cfg.seed, view)))
-                for view in range(cfg.views)
-            ),
-        ]
-        rows = []
-        for number, view in enumerate(views):
-            clip = folder / f"{name}-{number}.wav"
-            soundfile.write(clip, view / max(1.0, float(np.abs(view).max())), SAMPLE_RATE)
-            x, lengths = features(torch.from_numpy(view)[None], torch.tensor([len(view)]))
-            if number and masks is not None:
-                x = masks(x, lengths)
-            rows.append((clip.name if number else f"{clip.name}, as it is: {utterance.text}", x[0]))
-        pictures.append(folder / f"{name}.png")
-        save_figure(plot_features(rows, seconds_per_frame=features.seconds_per_frame), pictures[-1])
-    print(
-        f"{len(pictures)} utterances, each as it is and in {cfg.views} views, with pictures: {folder}"
-    )
-    return pictures
+        rngs = [np.random.default_rng((cfg.seed, view)) for view in range(cfg.views)]
+        views = [waveform, *(augment(waveform, rng) for rng in rngs)]
+        path = folder / f"{number}-{utterance.audio.stem}"
+        _write_views(path, utterance.text, views, features, masks)
+    print(f"{len(chosen)} utterances with {cfg.views} augmented views each and plots in {folder}")
+
+
+def _write_views(
+    path: Path, text: str, views: list["np.ndarray"], features: Any, masks: Any
+) -> None:
+    """Write PATH-0.wav, the original, PATH-1.wav, ... and the plot PATH.png."""
+    import soundfile
+    import torch
+
+    from asr.audio import SAMPLE_RATE
+    from asr.evaluation.plots import plot_features, save_figure
+
+    rows = []
+    for number, view in enumerate(views):
+        clip = path.with_name(f"{path.name}-{number}.wav")
+        soundfile.write(clip, view / max(1.0, float(abs(view).max())), SAMPLE_RATE)
+        x, lengths = features(torch.from_numpy(view)[None], torch.tensor([len(view)]))  # (1, T, F)
+        if number and masks is not None:
+            x = masks(x, lengths)
+        rows.append((clip.name if number else f"{clip.name}, original: {text}", x[0]))
+    figure = plot_features(rows, seconds_per_frame=features.seconds_per_frame)
+    save_figure(figure, path.with_name(f"{path.name}.png"))
 
 
 def main() -> None:
-    """Entry point."""
-    cli.run("preview", preview)
+    """Run the command line."""
+    run("preview", preview)
 
 
 if __name__ == "__main__":

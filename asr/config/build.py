@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from asr.config.reporting import find_user_error
 from asr.errors import AsrError, ConfigError
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ def instantiate(group: str, settings: Any, **others: Any) -> Any:
     from hydra.errors import HydraException
     from hydra.utils import instantiate
 
-    from asr.config.app import user_error
-
     if not isinstance(settings, DictConfig | None):
         raise ConfigError(f"{group} must be a group of settings or null, got {settings!r}")
     if settings is not None and "_target_" not in settings:
@@ -36,7 +35,7 @@ def instantiate(group: str, settings: Any, **others: Any) -> Any:
     try:
         return instantiate(settings, **others)
     except (HydraException, TypeError) as error:
-        if isinstance(user_error(error), AsrError):
+        if isinstance(find_user_error(error), AsrError):
             raise
         cause = error.__cause__ or error
         dot = "." if isinstance(cause, ValueError) else ": "  # a ValueError names the argument

@@ -1,22 +1,27 @@
-"""Every file under conf/ is composed with its entry point and becomes the object that it describes."""
+"""Every file under conf/ composes with its entry point and describes an object that can be built."""
 
 import errno
 import os
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from asr.config import app as cli
 from asr.config import build
+from asr.config.app import CONF, compose
+from asr.config.hints import explain_hydra_errors
+from asr.config.reporting import report_user_errors
+from asr.config.schema import AlignSettings, TranscribeSettings
 from asr.data.manifest import Utterance, write_manifest
 from asr.errors import ConfigError
+from asr.inference.formats import TIMELINE_FORMATS, TRANSCRIPT_FORMATS
 from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
 
-GROUPS = sorted(path.relative_to(cli.CONF).with_suffix("") for path in cli.CONF.glob("*/*.yaml"))
+GROUPS = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml"))
 OBJECTS = {
     "augment",
     "callbacks",
@@ -29,49 +34,49 @@ OBJECTS = {
     "tokenizer",
     "trainer",
 }
-NEEDS = {  # what an option must be given, here or on a machine without the device
+REQUIRED = {  # settings without a default, and settings for a machine without the device
     "trainer/gpu": ["trainer.accelerator=cpu"],
     "decoder/closed": ["decoder.phrases=[yes,no]"],
     "data/base": ["data.name=mine"],
 }
 
 
-def _entry(group: str) -> str:
+def entry_point(group: str) -> str:
     return "evaluate" if group == "decoder" else "train"
 
 
 @pytest.mark.parametrize("option", GROUPS, ids=str)
 def test_every_option_composes_and_resolves(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
-    cfg = cli.compose(
-        _entry(group), [f"{group}={name}", f"dir={tmp_path}", *NEEDS.get(str(option), [])]
+    cfg = compose(
+        entry_point(group), [f"{group}={name}", f"dir={tmp_path}", *REQUIRED.get(str(option), [])]
     )
     assert OmegaConf.to_container(cfg, resolve=True)
 
 
 @pytest.mark.parametrize("option", [o for o in GROUPS if o.parts[0] in OBJECTS], ids=str)
-def test_every_option_becomes_an_object(option: Path, tmp_path: Path) -> None:
+def test_every_option_builds_an_object(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
-    cfg = cli.compose(
-        _entry(group), [f"{group}={name}", f"dir={tmp_path}", *NEEDS.get(str(option), [])]
+    cfg = compose(
+        entry_point(group), [f"{group}={name}", f"dir={tmp_path}", *REQUIRED.get(str(option), [])]
     )
-    made = instantiate(cfg[group])
+    built = instantiate(cfg[group])
     if group == "scheduler":
-        made = made(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), steps=10)
-        assert made.get_last_lr()[0] <= 1.0
+        built = built(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), steps=10)
+        assert built.get_last_lr()[0] <= 1.0
     elif group == "optimizer":
-        assert made([torch.zeros(1, requires_grad=True)]).param_groups
+        assert built([torch.zeros(1, requires_grad=True)]).param_groups
     elif name != "none":
-        assert made is not None
+        assert built is not None
 
 
 @pytest.mark.parametrize(
-    "experiment", sorted(p.stem for p in (cli.CONF / "experiment").glob("*.yaml"))
+    "experiment", sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 )
-def test_every_experiment_becomes_a_model_with_its_optimizer(
+def test_every_experiment_builds_a_model_and_its_optimizer(
     experiment: str, tmp_path: Path
 ) -> None:
-    cfg = cli.compose("train", [f"experiment={experiment}", f"dir={tmp_path}"])
+    cfg = compose("train", [f"experiment={experiment}", f"dir={tmp_path}"])
     plain = OmegaConf.to_container(cfg, resolve=True)
     model = CTCModel(
         features=plain["features"], encoder=plain["model"], tokenizer=Tokenizer.english()
@@ -86,37 +91,37 @@ def test_every_experiment_becomes_a_model_with_its_optimizer(
     "entry", ["train", "evaluate", "transcribe", "tune", "preview", "align", "compare"]
 )
 def test_every_entry_point_composes_without_overrides(entry: str) -> None:
-    assert cli.compose(entry, [])
+    assert compose(entry, [])
 
 
-def test_a_manifest_tokenizer_is_built_from_transcripts(tmp_path: Path) -> None:
+def test_the_manifest_tokenizer_is_built_from_transcripts(tmp_path: Path) -> None:
     write_manifest(tmp_path / "m.jsonl", [Utterance(tmp_path / "a.wav", 1.0, "Ça va")])
-    cfg = cli.compose("train", ["tokenizer=manifest"])
+    cfg = compose("train", ["tokenizer=manifest"])
     assert instantiate(cfg.tokenizer)(["Ça va"]).tokens == (" ", "a", "v", "ç")
 
 
-def test_a_fault_in_a_run_of_a_sweep_is_not_taken_for_a_bad_setting() -> None:
-    with pytest.raises(ValueError, match="a fault"), cli._explaining("train"):
+def test_a_value_error_in_a_sweep_is_not_reported_as_a_wrong_setting() -> None:
+    with pytest.raises(ValueError, match="a fault"), explain_hydra_errors("train"):
         raise ValueError("a fault")
-    with pytest.raises(ConfigError, match="a group, as model or experiment"):
-        cli.compose("train", ["model=null"])
+    with pytest.raises(ConfigError, match="a group such as model or experiment"):
+        compose("train", ["model=null"])
 
 
-def full(path: str) -> None:
+def raise_disk_full(path: str) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
-        ({"_target_": f"{__name__}.full", "path": "a.flac"}, "x: a.flac: No space left on device"),
+        ({"_target_": f"{__name__}.raise_disk_full", "path": "a.flac"}, "x: a.flac: No space left on device"),
         (
             {"_target_": "asr.decode.BeamDecoder", "beam_size": 0},
-            "x: decoder.beam_size is 0; it must be at least 1",
+            "x: decoder.beam_size must be >= 1, got 0",
         ),
         (
             {"_target_": "asr.decode.BeamDecoder", "beam_size": "???"},
-            "x: decoder.beam_size: give it a value",
+            "x: decoder.beam_size has no value; pass decoder.beam_size=...",
         ),
         (
             {"_target_": "asr.decode.BeamDecoder", "size": 3},
@@ -125,13 +130,41 @@ def full(path: str) -> None:
         ({"beam_size": 3}, "x: decoder has no _target_"),
     ],
 )
-def test_what_an_object_cannot_be_built_of_is_told_in_a_line(
-    settings: dict, said: str, capsys: pytest.CaptureFixture[str]
+def test_settings_that_a_class_rejects_are_reported_in_one_line(
+    settings: dict, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as left:
-        cli.report_user_errors(
-            lambda: build.instantiate("decoder", OmegaConf.create({"decoder": settings}).decoder), "x"
-        )
-    assert left.value.code == 2
+    cfg = OmegaConf.create({"decoder": settings})
+    assert report_user_errors("x", lambda: build.instantiate("decoder", cfg.decoder)) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(said)
+    assert line.startswith(message)
+
+
+def test_the_schemas_list_every_output_format() -> None:
+    for schema, formats in (
+        (TranscribeSettings, TRANSCRIPT_FORMATS),
+        (AlignSettings, TIMELINE_FORMATS),
+    ):
+        assert get_args(get_type_hints(schema)["format"]) == tuple(formats)
+
+
+def test_settings_may_refer_to_other_settings() -> None:
+    cfg = compose("evaluate", ["data.workers=3", "data.batch_seconds=${data.workers}", "dir=${split}"])
+    assert (cfg.data.batch_seconds, cfg.dir) == (3, "test")
+    with pytest.raises(ConfigError, match=r"^data\.batch_seconds must be > 0, got 0$"):
+        compose("evaluate", ["data.workers=0", "data.batch_seconds=${data.workers}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.batch_seconds=-3", "data.batch_seconds must be > 0, got -3"),
+        ("data.max_seconds=long", "data.max_seconds must be a number or null, got 'long'"),
+        ("data.on_error=ignore", "data.on_error must be one of skip, raise, got 'ignore'"),
+        ("data.train=[a.jsonl,7]", "data.train must be text, got 7"),
+        ("resume=yes", "resume must be true or false, got 'yes'"),
+    ],
+)
+def test_a_wrong_value_is_reported_with_the_name_of_the_setting(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        compose("train", [override])
+    assert str(error.value).startswith(message)

@@ -1,4 +1,4 @@
-"""A recipe's command line: settings by name and type, one line for an error, exit codes."""
+"""The command line of a recipe: typed settings, one line per error, and exit codes."""
 
 import errno
 import os
@@ -17,13 +17,13 @@ RECIPES = ("an4", "folder", "fsdd", "librispeech", "speechcommands", "speechocea
 
 
 class Recipe:
-    """Records what it was called with, or raises."""
+    """Function that records its arguments, or raises an error."""
 
     def __init__(self, error: BaseException | None = None) -> None:
-        self.called: dict[str, object] | None = None
-        self.function = self._function(error)
+        self.arguments: dict[str, object] | None = None
+        self.function = self._make_function(error)
 
-    def _function(self, error):
+    def _make_function(self, error):
         def toy(
             *,
             root: Path = Path("data"),
@@ -35,7 +35,7 @@ class Recipe:
             again: bool = False,
         ) -> None:
             """Prepare a toy."""
-            self.called = {k: v for k, v in locals().items() if k not in ("self", "error")}
+            self.arguments = {k: v for k, v in locals().items() if k not in ("self", "error")}
             if error:
                 raise error
 
@@ -44,8 +44,11 @@ class Recipe:
 
 def run(capsys, *arguments, error=None):
     recipe = Recipe(error)
-    code = run_recipe(recipe.function, arguments)
-    return recipe.called, code, capsys.readouterr()
+    try:
+        code = run_recipe(recipe.function, arguments)
+    except SystemExit as exit_request:  # --help
+        code = exit_request.code
+    return recipe.arguments, code, capsys.readouterr()
 
 
 @pytest.mark.parametrize(
@@ -69,33 +72,33 @@ def run(capsys, *arguments, error=None):
         ("again=true", True),
     ],
 )
-def test_a_setting_arrives_as_its_annotation_says(capsys, argument, value):
-    called, code, _ = run(capsys, argument)
+def test_a_setting_has_the_type_of_its_annotation(capsys, argument, value):
+    received, code, _ = run(capsys, argument)
     assert code == 0
-    assert called[argument.partition("=")[0]] == value
+    assert received[argument.partition("=")[0]] == value
 
 
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
         ("cuont=3", "no setting 'cuont'; did you mean count?"),
-        ("zzz=3", "no setting 'zzz'; there are root, parts, count, share, words, table, again"),
+        ("zzz=3", "no setting 'zzz'; the settings are root, parts, count, share, words, table, again"),
         ("--root=data", "no setting '--root'; did you mean root?"),
-        ("again", "again: give it a value, as in again=..."),
-        ("count=many", "count=many: must be a whole number"),
-        ("count=1.5", "count=1.5: must be a whole number"),
-        ("count=true", "count=true: must be a whole number"),
-        ("share=[1]", "share=[1]: must be a number"),
-        ("again=3", "again=3: must be true or false"),
-        ("root=[a]", "root=[a]: must be a path"),
-        ("words=some", "words=some: must be one of all, few"),
-        ("parts=[a", "parts=[a: cannot be read; put quotes around the value"),
-        ("root=${nope}", "root=${nope}: cannot be read; put quotes around the value"),
+        ("again", "again has no value; pass again=..."),
+        ("count=many", "count must be an integer, got 'many'"),
+        ("count=1.5", "count must be an integer, got 1.5"),
+        ("count=true", "count must be an integer, got True"),
+        ("share=[1]", "share must be a number, got [1]"),
+        ("again=3", "again must be true or false, got 3"),
+        ("root=[a]", "root must be a path, got ['a']"),
+        ("words=some", "words must be one of all, few, got 'some'"),
+        ("parts=[a", "parts=[a: syntax error; quote the value"),
+        ("root=${nope}", "root=${nope}: syntax error; quote the value"),
     ],
 )
-def test_a_wrong_setting_is_one_line_and_exit_code_2(capsys, argument, message):
-    called, code, output = run(capsys, argument)
-    assert called is None
+def test_a_wrong_setting_gives_one_line_and_exit_code_2(capsys, argument, message):
+    received, code, output = run(capsys, argument)
+    assert received is None
     assert code == 2
     assert output.err == f"recipes.toy: {message}\n"
 
@@ -106,13 +109,13 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(capsys, argument, message):
         (AsrError("bad\n  corpus"), "bad corpus"),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.wav"),
-            "x.wav: No space left on device",
+            "x.wav: No space left on device; free space there or use another folder",
         ),
-        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "x"), "x: Permission denied"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "x"), "x: Permission denied; free space there or use another folder"),
         (OSError("odd"), "odd"),
     ],
 )
-def test_an_error_is_one_line_and_the_traceback_comes_on_v(capsys, error, message):
+def test_an_error_gives_one_line_and_v_adds_the_traceback(capsys, error, message):
     _, code, output = run(capsys, error=error)
     assert (code, output.err) == (2, f"recipes.toy: {message}\n")
     _, code, output = run(capsys, "-v", error=error)
@@ -121,20 +124,20 @@ def test_an_error_is_one_line_and_the_traceback_comes_on_v(capsys, error, messag
     assert output.err.endswith(f"recipes.toy: {message}\n")
 
 
-def test_an_interruption_is_one_line_and_exit_code_130(capsys):
+def test_an_interruption_gives_one_line_and_exit_code_130(capsys):
     _, code, output = run(capsys, error=KeyboardInterrupt())
-    assert (code, output.err) == (130, "recipes.toy: stopped; run it again to go on\n")
+    assert (code, output.err) == (130, "recipes.toy: interrupted; run the command again to resume\n")
 
 
-def test_a_mistake_in_the_code_keeps_its_traceback(capsys):
+def test_a_fault_of_the_program_keeps_its_traceback(capsys):
     with pytest.raises(ZeroDivisionError):
         run(capsys, error=ZeroDivisionError())
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_shows_the_docstring_and_every_key_with_its_default(capsys, flag):
-    called, code, output = run(capsys, "count=3", flag)
-    assert (called, code) == (None, 0)
+    received, code, output = run(capsys, "count=3", flag)
+    assert (received, code) == (None, 0)
     assert "Prepare a toy." in output.out
     rows = dict(
         line.split(maxsplit=1) for line in output.out.partition("defaults:\n")[2].splitlines()
@@ -148,14 +151,16 @@ def test_help_shows_the_docstring_and_every_key_with_its_default(capsys, flag):
     )
 
 
-def test_every_recipe_is_a_command_that_starts_without_torch():
+def test_every_recipe_is_a_command_that_does_not_import_torch():
     script = (
         "import importlib, sys\n"
         "from asr.config.app import run_recipe\n"
         f"for name in {RECIPES}:\n"
         "    module = importlib.import_module(f'recipes.{name}')\n"
-        "    assert run_recipe(getattr(module, name), ['--help']) == 0\n"
-        "    assert run_recipe(getattr(module, name), ['nonsense=1']) == 2\n"
+        "    recipe = getattr(module, name)\n"
+        "    try: run_recipe(recipe, ['--help'])\n"
+        "    except SystemExit as exit_request: assert exit_request.code == 0\n"
+        "    assert run_recipe(recipe, ['nonsense=1']) == 2\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )
     done = subprocess.run(
@@ -165,9 +170,9 @@ def test_every_recipe_is_a_command_that_starts_without_torch():
     assert done.stdout.count("keys and their defaults") == len(RECIPES)
 
 
-def test_a_module_run_as_a_command_ends_with_the_exit_code():
+def test_a_recipe_module_ends_with_the_exit_code():
     done = subprocess.run(
         [sys.executable, "-m", "recipes.folder"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "recipes.folder: give audio=FOLDER, table=FILE or both\n"
+    assert done.stderr == "recipes.folder: Pass audio=FOLDER, table=FILE, or both.\n"

@@ -1,0 +1,130 @@
+"""Inputs and output files of `asr.align`."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from asr.config.app import compose
+from asr.config.inputs import STDIN, expand_folders, read_source
+from asr.data.manifest import read_manifest
+from asr.errors import AsrError, AudioError, ConfigError, TextError
+from asr.inference.timeline import AlignmentRequest
+
+TEXT = "text="  # not parsed by Hydra, whose grammar rejects the punctuation of sentences
+
+
+def compose_align(overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration of `asr.align`, with the value of text= as it is."""
+    cfg = compose("align", [override for override in overrides if not override.startswith(TEXT)])
+    for override in overrides:
+        if override.startswith(TEXT):
+            cfg.text = override.removeprefix(TEXT)
+    return cfg
+
+
+def collect_requests(
+    files: Sequence[str], text: str | None, manifest: str | None
+) -> tuple[list[AlignmentRequest], list[AsrError]]:
+    """Return a request for each recording, and the errors of recordings that have no text.
+
+    Args:
+        files: Recordings, folders, and "-" for standard input.
+        text: Words or the path of a text file; None for the text file beside each recording.
+        manifest: Manifest that replaces both.
+
+    Raises:
+        ConfigError: If no recording is given, or recordings and a manifest.
+        ManifestError: If the manifest cannot be read.
+    """
+    if manifest is not None:
+        if files or text is not None:
+            raise ConfigError("manifest=FILE has recordings and texts; omit the others")
+        return [
+            AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration)
+            for u in read_manifest(manifest)
+        ], []
+    if not files:
+        raise ConfigError(
+            "no recording; pass files, folders, - for standard input, or manifest=FILE"
+        )
+    if text is None and STDIN in files:
+        raise ConfigError("standard input has no text beside it; pass text=...")
+    words = None if text is None else _parse_text(text)
+    requests: list[AlignmentRequest] = []
+    errors: list[AsrError] = []
+    for path in expand_folders(files):
+        try:
+            source = read_source(path)
+            own_words = _read_text_beside(path) if words is None else words
+            requests.append(AlignmentRequest(str(path), source, own_words))
+        except AsrError as error:
+            errors.append(error)
+    return requests, errors
+
+
+def _parse_text(value: str) -> str:
+    """Return the content of a text file if the value is its path, otherwise the value."""
+    if os.path.isfile(value):  # noqa: PTH113  # pathlib raises for a long sentence
+        return _read_text(Path(value))
+    looks_like_path = value.endswith(".txt") or value.startswith(("/", "./", "../"))
+    if len(value.split()) == 1 and looks_like_path:
+        raise ConfigError(f"text={value}: no such file; pass a path or the words themselves")
+    return value
+
+
+def _read_text_beside(recording: Path) -> str:
+    """Return the content of the text file beside a recording."""
+    path = recording.with_suffix(".txt")
+    if not recording.exists():
+        raise AudioError(f"{recording}: no such file; check the path")
+    if not path.exists():
+        raise TextError(f"{recording}: no {path.name} beside it; write one or pass text=...")
+    return _read_text(path)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise TextError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise TextError(f"{path}: not UTF-8 text") from None
+
+
+def label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
+    """Return the path of each recording below their common folder, without its extension."""
+    paths = [_absolute_path(request) for request in requests]
+    folders = [path.parent for path in paths if path.is_absolute()]
+    base = os.path.commonpath(folders) if folders else "."
+    relative = [path.relative_to(base) if path.is_absolute() else path for path in paths]
+    return [path.with_suffix("").as_posix() for path in relative]
+
+
+def _absolute_path(request: AlignmentRequest) -> Path:
+    if isinstance(request.source, bytes):
+        return Path("stdin")
+    return Path(os.path.normpath(Path(str(request.source)).absolute()))
+
+
+def plan_files(
+    folder: str, requests: Sequence[AlignmentRequest], labels: Sequence[str], suffix: str
+) -> list[Path]:
+    """Create the output folder and return the file of each recording.
+
+    Raises:
+        ConfigError: If two recordings have the same file or the folder cannot be created.
+    """
+    names: dict[Path, str] = {}
+    for request, label in zip(requests, labels, strict=True):
+        offset = f"@{request.offset:g}" if request.offset else ""
+        path = Path(folder) / f"{label}{offset}{suffix}"
+        if path in names:
+            raise ConfigError(f"{path} is the output of both {names[path]} and {request.name}")
+        names[path] = request.name
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"out={folder} cannot be created: {error.strerror}") from None
+    return list(names)

@@ -1,0 +1,74 @@
+"""Explanations of Hydra's errors in one line."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from asr.config.values import did_you_mean
+from asr.errors import ConfigError
+
+QUOTES = "[]'\" "  # characters around the words of a value
+
+
+@contextmanager
+def explain_hydra_errors(config_name: str) -> Iterator[None]:
+    """Turn Hydra's errors into a ConfigError of one line; let other errors pass."""
+    try:
+        yield
+    except OverrideParseException as error:
+        raise ConfigError(_explain_syntax(error.override)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        message = " ".join(str(error).split()).split(" Config search path:")[0]
+        misspelled = re.match(r"Could not override '([^']+)'", message)
+        if misspelled:
+            message = _explain_key(misspelled[1], config_name)
+        raise ConfigError(message) from error
+    except ValueError as error:
+        if not str(error).startswith("Config group override must be"):
+            raise
+        message = "a group such as model or experiment must be one of its options; see --help"
+        raise ConfigError(message) from error
+
+
+def _explain_key(key: str, config_name: str) -> str:
+    """Return why a setting cannot be overridden."""
+    from asr.config.app import compose
+
+    cfg = compose(config_name, [])
+    keys = _dotted_keys(OmegaConf.to_container(cfg, resolve=False))
+    group, _, name = key.rpartition(".")
+    if key in keys:
+        return f"{key}: the chosen option of {group} has no such setting or is null; see --cfg job"
+    if _accepts(OmegaConf.select(cfg, f"{group}._target_"), name):
+        return f"no setting {key!r} yet; +{key}=... adds it"
+    return f"no setting {key!r}{did_you_mean(key, keys)}; --cfg job shows all"
+
+
+def _accepts(target: str | None, name: str) -> bool:
+    """Return whether the class of a group has an argument of that name."""
+    from hydra.utils import get_object
+
+    return target is not None and name in inspect.signature(get_object(target)).parameters
+
+
+def _explain_syntax(override: str) -> str:
+    """Return why Hydra cannot parse an override. Names with accents are the usual cause."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        return f"{override}: not a setting; pass KEY=VALUE"
+    words = ",".join(f"'{word.strip(QUOTES)}'" for word in value.split(","))
+    quoted = f"[{words}]" if value.startswith("[") else f"'{value.strip(QUOTES)}'"
+    return f'{override}: syntax error; quote accents and symbols twice: "{key}={quoted}"'
+
+
+def _dotted_keys(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return []
+    keys = [f"{prefix}{key}" for key in node]
+    return keys + [leaf for key in node for leaf in _dotted_keys(node[key], f"{prefix}{key}.")]

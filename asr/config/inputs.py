@@ -1,0 +1,84 @@
+"""Command lines of recordings and key=value overrides: FILE | FOLDER | - ... [key=value ...]."""
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from asr.config.app import command_parser
+from asr.config.reporting import BAD_INPUT, report_user_errors
+from asr.errors import AudioError, ConfigError
+
+STDIN = "-"
+
+
+def run_with_files(
+    command: str, description: str, function: Callable[[Sequence[str], Sequence[str]], object]
+) -> None:
+    """Call a function with the files and the overrides of the command line.
+
+    --help imports neither torch nor Hydra.
+
+    Raises:
+        SystemExit: Always, with the exit code of `report_user_errors`.
+    """
+    parser = command_parser(command, "FILE|FOLDER|- ... [key=value ...]", description)
+    if len(sys.argv) == 1:
+        parser.print_help()
+        raise SystemExit(BAD_INPUT)
+    options, arguments = parser.parse_known_args()
+    sys.exit(
+        report_user_errors(
+            command, lambda: function(*split_arguments(arguments)), verbose=options.verbose
+        )
+    )
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split arguments into files and key=value overrides; an existing file may contain "=".
+
+    Raises:
+        ConfigError: If an argument is an unknown option.
+    """
+    files: list[str] = []
+    overrides: list[str] = []
+    for argument in arguments:
+        exists = os.path.exists(argument)  # noqa: PTH110  # pathlib raises for a long sentence
+        if argument.startswith("-") and argument != STDIN and not exists:
+            raise ConfigError(f"{argument}: no such option; see --help")
+        (overrides if "=" in argument and not exists else files).append(argument)
+    return files, overrides
+
+
+def expand_folders(files: Sequence[str]) -> Iterator[Path]:
+    """Yield each file, and each recording below a folder; a folder without any yields itself."""
+    from asr.audio import find_recordings
+
+    for path in map(Path, files):
+        yield from (find_recordings(path) if path.is_dir() else ()) or (path,)
+
+
+def read_source(path: Path) -> Path | bytes:
+    """Return the path of a recording, or the bytes of standard input for "-".
+
+    Raises:
+        AudioError: If the path is a folder, which has no recordings then.
+    """
+    if path == Path(STDIN):
+        return sys.stdin.buffer.read()
+    if path.is_dir():
+        raise AudioError(f"{path}: the folder has no recordings")
+    return path
+
+
+@contextmanager
+def paused_gc() -> Iterator[None]:
+    """Pause garbage collection, which takes half a second while torch and a model load."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # modules and weights live until the end
+        gc.enable()

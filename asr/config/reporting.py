@@ -1,0 +1,80 @@
+"""Errors of users in one line, with exit codes."""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from asr.config.environment import set_library_defaults
+from asr.errors import AsrError, ConfigError, PeerError
+
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EROFS,
+    errno.ENOTDIR,
+)
+
+
+def report_user_errors(name: str, function: Callable[[], Any], *, verbose: bool = False) -> int:
+    """Call a function and return the exit code of its command.
+
+    An error that the user can fix becomes one line on standard error; other errors propagate.
+
+    Args:
+        name: Name of the command, which starts the line.
+        function: Function to call.
+        verbose: Print the traceback before the line.
+    """
+    set_library_defaults()
+    try:
+        function()
+    except BrokenPipeError:  # the reader of the output has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (Exception, KeyboardInterrupt) as error:
+        cause = error if isinstance(error, KeyboardInterrupt) else find_user_error(error)
+        if cause is None:
+            raise
+        if verbose:
+            traceback.print_exc()
+        print(f"{name}: {_one_line(cause)}", file=sys.stderr)
+        if isinstance(cause, PeerError):  # threads of gloo would abort a regular exit
+            sys.stdout.flush()
+            os._exit(BAD_INPUT)
+        return INTERRUPTED if isinstance(cause, KeyboardInterrupt) else BAD_INPUT
+    return 0
+
+
+def find_user_error(error: BaseException) -> BaseException | None:
+    """Return the error or its cause that the user can fix, or None for a fault of the program."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    causes = [error]
+    while following := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(following)
+    for cause in causes:
+        if isinstance(cause, AsrError):
+            return cause
+        if isinstance(cause, MissingMandatoryValue):
+            return ConfigError(f"{cause.full_key} has no value; pass {cause.full_key}=...")
+        if isinstance(cause, OSError) and (cause is error or cause.errno in _DISK_ERRORS):
+            hint = "; free space there or use another folder" if cause.errno in _DISK_ERRORS else ""
+            reason = f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause)
+            return ConfigError(reason + hint)
+    composition = (HydraException, OmegaConfBaseException)
+    return next((cause for cause in causes if isinstance(cause, composition)), None)
+
+
+def _one_line(error: BaseException) -> str:
+    """Return the message of an error in one line, without the traceback of a data worker."""
+    kind = f"{type(error).__module__}.{type(error).__qualname__}: "
+    message = " ".join(str(error).rpartition(kind)[2].split())
+    if isinstance(error, KeyboardInterrupt):
+        return message or "interrupted"
+    return message or type(error).__name__

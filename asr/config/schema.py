@@ -1,0 +1,170 @@
+"""Schemas of the configurations: the settings of each entry point with their types and bounds.
+
+A group that builds an object is `Any`, because its class checks the arguments.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints, is_typeddict
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from asr.config.values import convert, did_you_mean
+from asr.errors import ConfigError
+from asr.validation import check_integer, check_interval, check_number
+
+Seconds = Annotated[float, check_number]
+Positive = Annotated[float, partial(check_number, gt=0)]
+NonNegative = Annotated[float, partial(check_number, ge=0)]
+Fraction = Annotated[float, partial(check_number, ge=0, le=1)]
+Interval = Annotated[Any, check_interval]
+Count = Annotated[int, partial(check_integer, ge=1)]
+CountOrZero = Annotated[int, partial(check_integer, ge=0)]
+Seed = Annotated[int, partial(check_integer, ge=0, le=2**32 - 1)]
+Split = Literal["train", "validation", "test"]
+
+
+class DataSettings(TypedDict):
+    """Group `data`."""
+
+    name: str
+    root: str
+    manifests: str
+    train: Sequence[str]
+    validation: Sequence[str]
+    test: Sequence[str]
+    recipe: Any
+    limit: Count | None
+    cache: Literal["pcm"] | None
+    cache_folder: str
+    batch_seconds: Positive
+    workers: CountOrZero
+    min_seconds: Seconds | None
+    max_seconds: float | None
+    on_error: Literal["skip", "raise"]
+    on_unknown: Literal["error", "drop"]
+
+
+class AugmentSettings(TypedDict):
+    """Group `augment`."""
+
+    speed: Any
+    reverb: Any
+    equalizer: Any
+    noise: Any
+    gain: Any
+    narrow_band: Any
+    spec: Any
+    consistency: NonNegative
+
+
+class TrainSettings(TypedDict):
+    """Settings of `asr.train`."""
+
+    data: DataSettings
+    features: Any
+    augment: AugmentSettings
+    tokenizer: Any
+    model: Any
+    optimizer: Any
+    scheduler: Any
+    trainer: Any
+    callbacks: Any
+    logger: Any
+    name: str
+    dir: str
+    seed: Seed
+    init: str | None
+    resume: bool
+
+
+class TranscribeSettings(TypedDict):
+    """Settings of `asr.transcribe`."""
+
+    decoder: Any
+    checkpoint: str
+    format: Literal["text", "json"]
+    device: str
+
+
+class AlignSettings(TypedDict):
+    """Settings of `asr.align`."""
+
+    checkpoint: str
+    text: str | None
+    manifest: str | None
+    format: Literal["ctm", "textgrid", "srt", "json"]
+    unit: Literal["words", "characters"]
+    out: str | None
+    min_score: Fraction
+    device: str
+
+
+class EvaluateSettings(TypedDict):
+    """Settings of `asr.evaluate`."""
+
+    data: DataSettings
+    decoder: Any
+    checkpoint: str
+    split: Split
+    device: str
+    dir: str
+
+
+class TuneSettings(EvaluateSettings):
+    """Settings of `asr.tune`."""
+
+    lm_weight: Interval
+    word_score: Interval
+    points: Count
+    rounds: CountOrZero
+
+
+class PreviewSettings(TypedDict):
+    """Settings of `asr.preview`."""
+
+    data: DataSettings
+    features: Any
+    augment: AugmentSettings
+    dir: str
+    count: Count
+    views: Count
+    seed: Seed
+
+
+class CompareSettings(TypedDict):
+    """Settings of `asr.compare`."""
+
+    dir: str
+
+
+SCHEMAS = {
+    "train": TrainSettings,
+    "evaluate": EvaluateSettings,
+    "transcribe": TranscribeSettings,
+    "align": AlignSettings,
+    "tune": TuneSettings,
+    "preview": PreviewSettings,
+    "compare": CompareSettings,
+}
+
+
+def check_settings(settings: DictConfig, schema: type, prefix: str = "") -> None:
+    """Check a configuration against its schema, except settings without a value.
+
+    Raises:
+        ConfigError: If a setting is unknown, of another type, or out of bounds.
+    """
+    hints = get_type_hints(schema, include_extras=True)
+    for name in settings:
+        if name not in hints:
+            hint = did_you_mean(str(name), list(hints))
+            raise ConfigError(f"{prefix}{name}: nothing reads this setting{hint}")
+    for name, hint in hints.items():
+        if OmegaConf.is_missing(settings, name):
+            continue
+        value = settings[name]
+        if is_typeddict(hint):
+            check_settings(value, hint, f"{prefix}{name}.")
+        else:
+            convert(prefix + name, list(value) if isinstance(value, ListConfig) else value, hint)
