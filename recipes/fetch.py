@@ -1,6 +1,7 @@
 """Resumable downloads, checksums, and safe extraction of archives."""
 
 import errno
+import gzip
 import hashlib
 import http.client
 import importlib
@@ -38,7 +39,7 @@ DROPPED = (
     ssl.SSLError,
 )
 REJECTED = {*range(300, 500)} - {408, 429}  # without "request timeout" and "too many requests"
-DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, EOFError, zlib.error)
+DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asr import audio as recordings
+from asr.audio import EXTENSIONS, find_recordings
 from asr.config.app import run_recipe
 from asr.data.manifest import parse_json
 from asr.validation import check_number
@@ -24,8 +24,7 @@ SPLIT_NAMES = {"training": "train"} | dict.fromkeys(("dev", "valid", "val"), "va
 AUDIO_FOLDERS = ("", "wavs", "clips")  # beside a table: general, LJSpeech, Common Voice
 NAME = re.compile(r"\w[\w.-]*")
 
-Row = tuple[str, Mapping[str, object]]  # its place in error messages, its fields by column
-Labeled = tuple[Recording, str]  # with the name of its split, or ""
+Row = tuple[str, dict[str, str]]  # place of the row in error messages, and its fields by column
 
 
 def folder(
@@ -39,28 +38,23 @@ def folder(
 ) -> Path:
     """Write manifests for your own recordings to ROOT/manifests/NAME.
 
-    Pass audio=, table=, or both. The manifests are written again in each run. Without a split
-    column, shares of the recordings go to validation and test. All recordings of a speaker go to
-    the same split, unless there are too few speakers.
+    Pass audio=, table=, or both. Without a split column, all recordings of a speaker go to the
+    same split, unless there are too few speakers. Each run writes the manifests again.
 
     Args:
         audio: Folder of recordings. Each one needs a .txt file of the same name next to it.
             Folders inside it are speakers. With table=, the folder of the table's relative paths.
-        table: CSV, TSV, or JSON-lines file with a column for the audio (path, file,
-            audio_filepath, ...) and one for the text (text, sentence, transcript, ...). Columns
-            for the speaker (speaker, client_id), split, offset, and duration (seconds) are
-            optional. Also accepted: id|text|normalized text without a header, as in LJSpeech.
-            Paths are relative to the table.
+        table: CSV, TSV, or JSON-lines file with columns for the audio (path, file, audio, ...)
+            and the text (text, sentence, transcript, ...). Columns for the speaker (speaker,
+            client_id), split, offset, and duration (both in seconds) are optional. LJSpeech's
+            id|text|normalized text needs no header. Paths are relative to the table.
         root: Folder of all corpora.
         name: Name of the corpus.
-        validation: Share for validation, from 0 to 1.
-        test: Share for test, from 0 to 1.
-
-    Returns:
-        The folder of the manifests.
+        validation: Share of the recordings for validation, from 0 to 1.
+        test: Share of the recordings for test, from 0 to 1.
 
     Raises:
-        RecipeError: If a setting or the table is invalid, or there are no usable recordings.
+        RecipeError: If a setting or the table is invalid, or no recording is usable.
     """
     with convert_errors(ValueError):
         check_number("validation", validation, ge=0)
@@ -68,24 +62,31 @@ def folder(
         check_number("validation + test", validation + test, lt=1)
     if not NAME.fullmatch(name):
         raise RecipeError(f"name must consist of letters, digits, '.', '-', and '_', got {name!r}.")
-    if audio is not None and not audio.is_dir():
-        raise RecipeError(f"audio={audio}: no such folder.")
-    if table is not None:
-        labeled = list(_recordings_of_table(table, audio))
-    elif audio is not None:
-        labeled = [(recording, "") for recording in _recordings_of_folder(audio)]
+    recordings = _read_recordings(audio, table)
+    if any(recording.split for recording in recordings):
+        splits = _group(recordings, lambda recording: recording.split or "train")
     else:
-        raise RecipeError("Pass audio=FOLDER, table=FILE, or both.")
-    if not labeled:
-        raise RecipeError(f"{table or audio}: no recordings.")
-    has_splits = any(split for _, split in labeled)
-    splits = _named_splits(labeled) if has_splits else _random_splits(labeled, validation, test)
+        splits = _random_splits(recordings, validation, test)
     # The recordings may have changed since the last run.
     return prepare(name, lambda: splits, root=root, again=True)
 
 
+def _read_recordings(audio: Path | None, table: Path | None) -> list[Recording]:
+    if audio is not None and not audio.is_dir():
+        raise RecipeError(f"audio={audio}: no such folder.")
+    if table is not None:
+        recordings = list(_recordings_of_table(table, audio))
+    elif audio is not None:
+        recordings = list(_recordings_of_folder(audio))
+    else:
+        raise RecipeError("Pass audio=FOLDER, table=FILE, or both.")
+    if not recordings:
+        raise RecipeError(f"{table or audio}: no recordings.")
+    return recordings
+
+
 def _recordings_of_folder(folder: Path) -> Iterator[Recording]:
-    paths = recordings.find_recordings(folder)
+    paths = find_recordings(folder)
     for path in paths:
         folders = path.relative_to(folder).parts[:-1]
         text, reason = "", ""
@@ -102,27 +103,26 @@ def _recordings_of_folder(folder: Path) -> Iterator[Recording]:
             yield Recording(path, "", skip_reason="no recording")
 
 
-def _recordings_of_table(table: Path, folder: Path | None) -> Iterator[Labeled]:
+def _recordings_of_table(table: Path, folder: Path | None) -> Iterator[Recording]:
     rows = list(_read_table(table))
     columns = list(dict.fromkeys(column for _, row in rows for column in row))
     audio = _find_column(table, "audio", AUDIO, columns)
     text = _find_column(table, "text", TEXT, columns)
     speaker = next((column for column in SPEAKER if column in columns), "")
-    folders = [folder] if folder is not None else [table.parent / name for name in AUDIO_FOLDERS]
+    folders = [table.parent / name for name in AUDIO_FOLDERS] if folder is None else [folder]
     for place, row in rows:
-        fields = {column: str(value or "") for column, value in row.items()}
-        split = fields.get("split", "").strip().lower()
+        split = row.get("split", "").strip().lower()
         if split and not NAME.fullmatch(split):
             raise RecipeError(f"{place}: split {split!r} must be a name such as train.")
-        recording = Recording(
-            _find_audio(fields.get(audio, ""), folders),
-            fields.get(text, ""),
-            speaker=fields.get(speaker, ""),
+        yield Recording(
+            _find_audio(row.get(audio, ""), folders),
+            row.get(text, ""),
+            speaker=row.get(speaker, ""),
             offset=_seconds(place, row, "offset") or 0.0,
             duration=_seconds(place, row, "duration"),
-            skip_reason="" if fields.get(text) else "no transcript",
+            skip_reason="" if row.get(text) else "no transcript",
+            split=SPLIT_NAMES.get(split, split),
         )
-        yield recording, SPLIT_NAMES.get(split, split)
 
 
 def _read_table(table: Path) -> Iterator[Row]:
@@ -143,7 +143,10 @@ def _read_json_lines(table: Path, text: str) -> Iterator[Row]:
                 row = parse_json(line)
             if not isinstance(row, dict):
                 raise RecipeError(f'{place}: not an object such as {{"audio": ..., "text": ...}}.')
-            yield place, {column.lower(): value for column, value in row.items()}
+            fields = {
+                key.lower(): "" if value is None else str(value) for key, value in row.items()
+            }
+            yield place, fields
 
 
 def _read_csv(table: Path, text: str) -> Iterator[Row]:
@@ -151,10 +154,13 @@ def _read_csv(table: Path, text: str) -> Iterator[Row]:
     header = lines[0] if lines else ""
     delimiter = max("\t|,;", key=header.count)
     # Commas and semicolons occur in transcripts, which are then quoted. In other formats, a quote
-    # is an ordinary character.
-    quoting = csv.QUOTE_MINIMAL if delimiter in ",;" else csv.QUOTE_NONE
-    # Without `strict`, a quote that is never closed would swallow all rows after it.
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+    # is an ordinary character. Without `strict`, a quote that is never closed swallows all rows.
+    reader = csv.reader(
+        lines,
+        delimiter=delimiter,
+        quoting=csv.QUOTE_MINIMAL if delimiter in ",;" else csv.QUOTE_NONE,
+        strict=True,
+    )
     columns = _lower(header.split(delimiter))
     if set(columns) & {*AUDIO, *TEXT} or delimiter != "|":
         columns = _lower(_next_row(table, reader) or [])
@@ -178,57 +184,45 @@ def _lower(columns: Iterable[str]) -> list[str]:
 
 
 def _find_column(table: Path, role: str, names: Sequence[str], columns: Sequence[str]) -> str:
-    name = next((name for name in names if name in columns), None)
-    if name is None:
-        existing = ", ".join(filter(None, columns)) or "none"
-        raise RecipeError(f"{table}: no {role} column ({', '.join(names)}). Columns: {existing}.")
-    return name
+    for name in names:
+        if name in columns:
+            return name
+    existing = ", ".join(filter(None, columns)) or "none"
+    raise RecipeError(f"{table}: no {role} column ({', '.join(names)}). Columns: {existing}.")
 
 
 def _find_audio(name: str, folders: Sequence[Path]) -> Path:
     """Return the recording in the first folder that has it. The name may lack an extension."""
-    extensions = ("", *sorted(recordings.EXTENSIONS))
+    extensions = ("", *sorted(EXTENSIONS))
     paths = [folder / f"{name}{extension}" for folder in folders for extension in extensions]
     return next((path for path in paths if path.is_file()), paths[0])
 
 
-def _seconds(place: str, row: Mapping[str, object], column: str) -> float | None:
-    value = row.get(column)
-    if value is None or value == "":
+def _seconds(place: str, row: Mapping[str, str], column: str) -> float | None:
+    if not row.get(column):
         return None
     with convert_errors(ValueError, problem=f"{place}, column {column}"):
-        return check_number("seconds", float(str(value)), ge=0)
-
-
-def _named_splits(labeled: Sequence[Labeled]) -> dict[str, list[Recording]]:
-    """Return the splits that a table names. Rows without a split go to train."""
-    splits: dict[str, list[Recording]] = defaultdict(list)
-    for recording, split in labeled:
-        splits[split or "train"].append(recording)
-    return splits
+        return check_number("seconds", float(row[column]), ge=0)
 
 
 def _random_splits(
-    labeled: Sequence[Labeled], validation: float, test: float
+    recordings: Sequence[Recording], validation: float, test: float
 ) -> dict[str, list[Recording]]:
-    """Choose test, validation, and train by a hash of the speaker, or of the file if few speak."""
-    skipped = [recording for recording, _ in labeled if recording.skip_reason]
-    usable = [recording for recording, _ in labeled if not recording.skip_reason]
-    shares = {name: share for name, share in (("test", test), ("validation", validation)) if share}
+    """Choose the splits by a hash of the speaker, or of the file if there are too few speakers."""
+    usable = [recording for recording in recordings if not recording.skip_reason]
     groups = _group(usable, lambda recording: recording.speaker or recording.audio.name)
-    if len(groups) <= len(shares):
-        console.print(f"The splits share speakers because there are only {len(groups)}.")
+    if len(groups) <= (test > 0) + (validation > 0):
+        console.print(f"speakers: {len(groups)}, so the splits share speakers")
         groups = _group(usable, lambda recording: recording.audio.name)
     remaining = sort_by_hash(groups)
-    splits: dict[str, list[Recording]] = {}
-    for split, share in shares.items():
-        chosen: list[Recording] = []
-        while len(remaining) > 1 and len(chosen) < share * len(usable):
-            chosen += groups[remaining.pop()]
-        if chosen:
-            splits[split] = chosen
-    train = [recording for group in remaining for recording in groups[group]]
-    return {"train": train + skipped, **splits}
+    splits: dict[str, list[Recording]] = {"train": [], "test": [], "validation": []}
+    for split, share in (("test", test), ("validation", validation)):
+        while len(remaining) > 1 and len(splits[split]) < share * len(usable):
+            splits[split] += groups[remaining.pop()]
+    for group in remaining:
+        splits["train"] += groups[group]
+    splits["train"] += [recording for recording in recordings if recording.skip_reason]
+    return {split: chosen for split, chosen in splits.items() if chosen}
 
 
 def _group(

@@ -1,19 +1,18 @@
-"""Free Spoken Digit Dataset: 50 recordings of each digit by each of 6 speakers, 8 kHz, CC BY-SA 4.0."""
+"""Free Spoken Digit Dataset: 50 recordings of each digit by each of 6 speakers, 8 kHz."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from asr.config.app import run_recipe
-from recipes.fetch import Archive, RecipeError, ensure_extracted
-from recipes.prepare import Recording, Splits, part_by_speaker, prepare
+from recipes.fetch import Archive, ensure_extracted
+from recipes.prepare import Recording, Splits, check_speakers, prepare, split_by_speaker
 
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/v1.0.10"
-RELEASE = (
-    "free-spoken-digit-dataset-1.0.10"  # packed by GitHub on demand: there is no lasting checksum
-)
+# GitHub creates the archive on demand, so its checksum may change.
+RELEASE = "free-spoken-digit-dataset-1.0.10"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-OFFICIAL_TEST = range(5)  # takes, of each digit by each speaker
+OFFICIAL_TEST = range(5)  # takes of each digit by each speaker
 
 
 def fsdd(
@@ -23,30 +22,37 @@ def fsdd(
     url: str = URL,
     again: bool = False,
 ) -> Path:
-    """Prepare the Free Spoken Digit Dataset: manifests of the digits as words; the folder that they are in.
+    """Download the Free Spoken Digit Dataset and write train, validation, and test manifests.
 
-    All of `test_speakers` goes to test; of the others, takes 0 to 4 to validation and the rest to train. With
-    test_speakers=[] the split is the official one, in which training and test share their speakers: takes 0
-    to 4 to test, the rest to train.
+    The corpus (CC BY-SA 4.0) is extracted to ROOT/free-spoken-digit-dataset. The manifests go to
+    ROOT/manifests/fsdd. Transcripts are words, such as "seven".
+
+    Args:
+        root: Folder of all corpora.
+        test_speakers: Speakers for test. Takes 0 to 4 of the other speakers go to validation and
+            the rest to train. [] selects the official split, whose training and test speakers are
+            the same: takes 0 to 4 go to test, the rest to train.
+        url: Folder that holds the archive. Set it to use a mirror.
+        again: Write the manifests again even if the options have not changed.
+
+    Returns:
+        The folder of the manifests.
+
+    Raises:
+        RecipeError: If the corpus is unavailable or a speaker does not exist.
     """
 
     def splits() -> Splits:
         archive = Archive(url, f"{RELEASE}.zip", tree=RELEASE)
         tree = ensure_extracted(archive, root, root / "free-spoken-digit-dataset")
         recordings = [_recording(path) for path in sorted((tree / "recordings").glob("*_*_*.wav"))]
-        absent = set(test_speakers) - {recording.speaker for recording in recordings}
-        if absent:
-            raise RecipeError(
-                f"test_speakers: {', '.join(sorted(absent))} not in {tree / 'recordings'}"
-            )
-        others, test = part_by_speaker(recordings, test_speakers)
+        check_speakers("test_speakers", test_speakers, recordings)
+        others, test = split_by_speaker(recordings, test_speakers)
         first = [recording for recording in others if _take(recording.audio) in OFFICIAL_TEST]
         train = [recording for recording in others if _take(recording.audio) not in OFFICIAL_TEST]
-        return (
-            {"train": train, "validation": first, "test": test}
-            if test
-            else {"train": train, "test": first}
-        )
+        if test:
+            return {"train": train, "validation": first, "test": test}
+        return {"train": train, "test": first}
 
     return prepare("fsdd", splits, root=root, again=again, test_speakers=test_speakers)
 

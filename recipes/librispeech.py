@@ -1,4 +1,4 @@
-"""LibriSpeech (OpenSLR 12) and Mini LibriSpeech (OpenSLR 31): read audiobooks, 1,000 hours, CC BY 4.0."""
+"""LibriSpeech (OpenSLR 12) and Mini LibriSpeech (OpenSLR 31): audiobooks, 1,000 hours."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,17 @@ from functools import partial
 from pathlib import Path
 
 from asr.config.app import run_recipe
-from recipes.fetch import Archive, RecipeError, ensure_extracted, recorded
-from recipes.prepare import Recording, Splits, part_by_speaker, prepare
+from recipes.errors import RecipeError
+from recipes.fetch import Archive, ensure_extracted, torchaudio_checksum
+from recipes.prepare import Recording, Splits, check_speakers, prepare, split_by_speaker
 
 URL = "https://www.openslr.org/resources"
-FULL = (
+RECORDED = "http://www.openslr.org/resources/12/{}.tar.gz"  # URL in torchaudio's list of checksums
+MINI = {  # subsets of train-clean-100 and dev-clean, with the checksums of OpenSLR
+    "train-clean-5": "md5:5df7d4e78065366204ca6845bb08f490",
+    "dev-clean-2": "md5:6d7ab67ac6a1d2c993d050e16d61080d",
+}
+PARTS = (
     "dev-clean",
     "dev-other",
     "test-clean",
@@ -19,12 +25,8 @@ FULL = (
     "train-clean-100",
     "train-clean-360",
     "train-other-500",
+    *MINI,
 )
-MINI = {  # subsets of train-clean-100 and dev-clean, with OpenSLR's own checksums
-    "train-clean-5": "md5:5df7d4e78065366204ca6845bb08f490",
-    "dev-clean-2": "md5:6d7ab67ac6a1d2c993d050e16d61080d",
-}
-PARTS = (*FULL, *MINI)
 
 
 def librispeech(
@@ -35,66 +37,65 @@ def librispeech(
     url: str = URL,
     again: bool = False,
 ) -> Path:
-    """Prepare LibriSpeech: one manifest a part, named after it; the folder that they are in.
+    """Download parts of LibriSpeech and write one manifest for each part, named after it.
 
-    The parts are dev-clean, dev-other, test-clean, test-other, train-clean-100, train-clean-360 and
-    train-other-500, and of Mini LibriSpeech train-clean-5 and dev-clean-2. Name all that you want in one run:
-    an utterance that is in two of them is kept in the first. `validation_speakers` are taken out of every
-    train part and make up validation.jsonl. `url` is the folder that holds OpenSLR's 12/ and 31/.
+    The parts (CC BY 4.0) are extracted to ROOT/LibriSpeech. The manifests go to
+    ROOT/manifests/librispeech. Name all parts that you want in one run: an utterance that two
+    parts share goes to the first one only.
+
+    Args:
+        root: Folder of all corpora.
+        parts: Any of dev-clean, dev-other, test-clean, test-other, train-clean-100,
+            train-clean-360, train-other-500, and of Mini LibriSpeech train-clean-5, dev-clean-2.
+        validation_speakers: Numbers of training speakers to move from all train parts to
+            validation.jsonl. [] writes no such manifest.
+        url: Folder that holds OpenSLR's folders 12 and 31. Set it to use a mirror.
+        again: Write the manifests again even if the options have not changed.
+
+    Returns:
+        The folder of the manifests.
+
+    Raises:
+        RecipeError: If a part or a speaker does not exist, or a part is unavailable.
     """
-    if not parts:
-        raise RecipeError(f"parts is empty; there are {', '.join(PARTS)}")
-    for part in parts:
-        if part not in PARTS:
-            raise RecipeError(f"parts: no part {part!r}; there are {', '.join(PARTS)}")
+    if not parts or set(parts) - set(PARTS):
+        raise RecipeError(f"parts must be some of {', '.join(PARTS)}, got [{', '.join(parts)}].")
 
     def splits() -> Splits:
-        seen: set[str] = set()
-        found = {part: _once(_recordings(_tree(part, root, url)), seen) for part in parts}
-        validation: list[Recording] = []
-        for part in found:
-            if part.startswith("train"):
-                found[part], aside = part_by_speaker(found[part], validation_speakers)
-                validation += aside
-        absent = set(validation_speakers) - {recording.speaker for recording in validation}
-        if absent:
-            raise RecipeError(
-                f"validation_speakers: {', '.join(sorted(absent))} not in the train parts"
-            )
-        return {**found, "validation": validation} if validation else found
+        names: set[str] = set()
+        manifests = {part: _mark_duplicates(_recordings(part, root, url), names) for part in parts}
+        train = [part for part in manifests if part.startswith("train")]
+        recordings = [recording for part in train for recording in manifests[part]]
+        check_speakers("validation_speakers", validation_speakers, recordings)
+        for part in train:
+            manifests[part], _ = split_by_speaker(manifests[part], validation_speakers)
+        _, validation = split_by_speaker(recordings, validation_speakers)
+        return {**manifests, "validation": validation} if validation else manifests
 
     options = {"parts": parts, "validation_speakers": validation_speakers}
     return prepare("librispeech", splits, root=root, again=again, **options)
 
 
-def _tree(part: str, root: Path, url: str) -> Path:
-    number, checksum = (31, MINI[part]) if part in MINI else (12, partial(_recorded, part))
-    archive = Archive(f"{url}/{number}", f"{part}.tar.gz", checksum, tree=f"LibriSpeech/{part}")
-    return ensure_extracted(archive, root, root / "LibriSpeech" / part)
-
-
-def _recorded(part: str) -> str:
-    return recorded("librispeech", f"http://www.openslr.org/resources/12/{part}.tar.gz")
-
-
-def _recordings(tree: Path) -> Iterator[Recording]:
-    for transcripts in sorted(
-        tree.glob("*/*/*.trans.txt")
-    ):  # SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt
+def _recordings(part: str, root: Path, url: str) -> Iterator[Recording]:
+    folder = f"{url}/31" if part in MINI else f"{url}/12"
+    checksum = MINI.get(part) or partial(torchaudio_checksum, "librispeech", RECORDED.format(part))
+    archive = Archive(folder, f"{part}.tar.gz", checksum, tree=f"LibriSpeech/{part}")
+    tree = ensure_extracted(archive, root, root / "LibriSpeech" / part)
+    for transcripts in sorted(tree.glob("*/*/*.trans.txt")):  # 84/121123/84-121123.trans.txt
         for line in transcripts.read_text(encoding="utf-8").splitlines():
             name, _, text = line.partition(" ")
             audio = transcripts.with_name(f"{name}.flac")
             yield Recording(audio, text, speaker=audio.parts[-3])
 
 
-def _once(recordings: Iterator[Recording], seen: set[str]) -> list[Recording]:
-    """The recordings, marked as duplicates where their name has been `seen`; adds their names to those."""
-    kept = []
+def _mark_duplicates(recordings: Iterator[Recording], names: set[str]) -> list[Recording]:
+    """Set the skip reason of recordings whose name is in `names`, and add all names to it."""
+    marked = []
     for recording in recordings:
         name = recording.audio.name
-        kept.append(replace(recording, flaw="duplicate") if name in seen else recording)
-        seen.add(name)
-    return kept
+        marked.append(replace(recording, skip_reason="duplicate") if name in names else recording)
+        names.add(name)
+    return marked
 
 
 if __name__ == "__main__":

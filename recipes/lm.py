@@ -5,31 +5,30 @@ python -m recipes.lm fetch=3-gram.pruned.1e-7
 """
 
 import gzip
-import math
 import sys
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from asr.config.app import run_recipe
 from asr.data.manifest import read_manifest
 from asr.files import atomic_write
 from asr.text import BAR, normalize
-from recipes.fetch import Archive, RecipeError, console, ensure_downloaded
-from recipes.ngram import NGramModel, estimate
+from recipes.console import console, print_table
+from recipes.errors import RecipeError, convert_errors
+from recipes.fetch import DAMAGED, Archive, ensure_downloaded
+from recipes.ngram import estimate
 
 URL = "https://www.openslr.org/resources/11"
-PUBLISHED = {  # OpenSLR gives no checksums; these are of its files as others have fetched them too
+PUBLISHED = {  # OpenSLR gives no checksums. Independent downloads had these.
     "3-gram": "sha256:263649573475c2991d3e755eb4e690c9d2656f2b3283a1eb589e1e4e174bf874",
     "3-gram.pruned.1e-7": "sha256:71dd880667cb6ea3942bb1982988c91fb1208839a21911eeec7e31c857c4bdfb",
     "4-gram": "sha256:f2b2d1507637ddf459d3579159f7e8099ed7d77452ff1059aeeeaea33d274613",
 }
-ASIDE = 20  # one sentence of so many is held out where no text is given for it
+HELD_OUT = 20  # without held-out text, perplexity is measured on one sentence out of 20
 
 
 def lm(
@@ -44,111 +43,103 @@ def lm(
     name: str = "",
     url: str = URL,
 ) -> Path:
-    """Estimate a language model from text, or fetch one of LibriSpeech's; its ARPA file, root/lm/NAME.arpa.
+    """Estimate a language model from text, or download one, and write ROOT/lm/NAME.arpa.
 
-    text=[FILE,...]
-        texts with a sentence on each line (perhaps .gz), or manifests (.jsonl), normalised as transcripts are; smoothed
-        by interpolated modified Kneser-Ney. Beside the model stands NAME.words, its words one on a line: a lexicon.
-    held_out=[FILE,...]
-        what perplexity is measured on; else one sentence in 20 of the text is, by a model of the others, and the model
-        that is written knows all of them
-    prune=[0,0,1]
-        how often an n-gram of 1, 2, 3 and more words may occur and still be left out
-    fetch=3-gram.pruned.1e-7
-        LibriSpeech's models of 14,500 books, in lower case
+    Pass text= or fetch=. Estimation uses interpolated modified Kneser-Ney smoothing. A model of
+    words also gets ROOT/lm/NAME.words with one word per line, a lexicon for the decoder.
 
-    Raises RecipeError for a text that cannot be read or holds no words, and as a download does.
+    Args:
+        text: Texts with one sentence per line (perhaps .gz) or manifests (.jsonl). They are
+            normalized like transcripts.
+        held_out: Texts or manifests to measure perplexity on. Without them, a second model is
+            estimated from 19 of 20 sentences and measured on the others.
+        order: Words in the longest n-grams.
+        prune: Counts for n-grams of 1, 2, ... words, the last one also for longer n-grams.
+            N-grams that occur no more often are left out, except single words.
+        unit: Token of the model: words or characters.
+        fetch: LibriSpeech model (14,500 books) to download and convert to lower case.
+        root: Folder of all corpora.
+        name: Name of the model. By default the name of the first text, or librispeech.FETCH.
+        url: Folder of LibriSpeech's models. Set it to use a mirror.
+
+    Raises:
+        RecipeError: If a setting is invalid, a text has no words, or a file is unavailable.
     """
-    if bool(text) == (fetch is not None):
-        raise RecipeError(
-            "give text=FILE to estimate a language model, or fetch=NAME to have one of LibriSpeech's"
-        )
-    if fetch is not None:
-        target = root / "lm" / f"{name or f'librispeech.{fetch}'}.arpa"
-        if target.exists():
-            console.print(f"{target}: there already")
-        else:
-            _unpacked(
-                ensure_downloaded(Archive(url, f"{fetch}.arpa.gz", PUBLISHED[fetch]), root), target
-            )
-        return target
-    if not all(limit.isdecimal() for limit in prune):
-        raise RecipeError(f"prune=[{','.join(prune)}]: must be whole numbers, one for each order")
-    target = root / "lm" / f"{name or Path(text[0]).name.partition('.')[0]}.arpa"
-    sentences = [sentence for path in text for sentence in _sentences(Path(path), unit)]
-    limits = [int(limit) for limit in prune]
-    model = estimate(sentences, order=order, prune=limits)
-    if model.fallbacks:
-        orders = ", ".join(map(str, model.fallbacks))
-        console.print(
-            f"the text is too small to estimate the discounts of order {orders}: the usual ones are taken"
-        )
-    if held_out:
-        asked = [sentence for path in held_out for sentence in _sentences(Path(path), unit)]
-        measured = model.perplexity(asked)
-    elif len(sentences) >= ASIDE:
-        rest = [sentence for i, sentence in enumerate(sentences) if i % ASIDE]
-        measured = estimate(rest, order=order, prune=limits).perplexity(sentences[::ASIDE])
+    if bool(text) == bool(fetch):
+        raise RecipeError("Pass text=FILE to estimate a model, or fetch=NAME to download one.")
+    name = name or (f"librispeech.{fetch}" if fetch else Path(text[0]).name.partition(".")[0])
+    target = root / "lm" / f"{name}.arpa"
+    if fetch:
+        _fetch(fetch, target, root, url)
     else:
-        measured = (math.nan, math.nan)
-    model.write(target)
-    if unit == "words":
-        known = sorted({word for sentence in sentences for word in sentence})
-        target.with_suffix(".words").write_text(
-            "".join(f"{word}\n" for word in known), encoding="utf-8"
-        )
-    _print_table(target, sentences, model, measured, "held_out" if held_out else f"1 in {ASIDE}")
+        _estimate(text, held_out, order, prune, unit, target)
     return target
 
 
-def _sentences(path: Path, unit: str) -> Iterator[list[str]]:
-    if not path.is_file():
-        raise RecipeError(f"{path}: no such text")
-    if path.suffix == ".jsonl":
-        lines: Iterator[str] = (utterance.text for utterance in read_manifest(path))
-    else:
-        lines = _lines(path)
-    for line in lines:
-        sentence = normalize(line)
-        if sentence:
-            yield sentence.split() if unit == "words" else list(sentence.replace(" ", BAR))
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as file
-        ):
-            yield from file
-    except UnicodeDecodeError:
-        raise RecipeError(f"{path}: not a text in UTF-8") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise RecipeError(f"{path}: damaged or cut off ({error})") from None
-
-
-def _unpacked(packed: Path, target: Path) -> None:
-    """The ARPA file of a packed one, in lower case as transcripts are: LibriSpeech's words are capitals."""
-    console.print(f"unpacking {packed.name} to {target}")
-    with atomic_write(target) as partial, partial.open("w", encoding="utf-8") as out:
-        out.writelines(line.lower() for line in _lines(packed))
-
-
-def _print_table(
+def _estimate(
+    text: Sequence[str],
+    held_out: Sequence[str],
+    order: int,
+    prune: Sequence[str],
+    unit: str,
     target: Path,
-    sentences: Sequence[Sequence[str]],
-    model: NGramModel,
-    measured: tuple[float, float],
-    on: str,
 ) -> None:
+    with convert_errors(ValueError, problem="prune must be a list of integers"):
+        limits = [int(limit) for limit in prune]
+    sentences = _read_sentences(text, unit)
+    model = estimate(sentences, order=order, prune=limits)
+    for fallback in model.fallbacks:
+        console.print(f"The text is too small for discounts of order {fallback}. Using defaults.")
+    sample = "held_out" if held_out else f"1 in {HELD_OUT}"
+    measured = None
+    if held_out:
+        measured = model.perplexity(_read_sentences(held_out, unit))
+    elif len(sentences) >= HELD_OUT:
+        rest = [sentence for i, sentence in enumerate(sentences) if i % HELD_OUT]
+        other_model = estimate(rest, order=order, prune=limits)
+        measured = other_model.perplexity(sentences[::HELD_OUT])
+    model.write(target)
+    if unit == "words":
+        words = sorted({word for sentence in sentences for word in sentence})
+        target.with_suffix(".words").write_text("\n".join([*words, ""]), encoding="utf-8")
     table = Table(title=str(target), title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
     table.add_row("sentences, words", f"{len(sentences)}, {sum(map(len, sentences))}")
     table.add_row("n-grams of 1, 2, ...", ", ".join(str(len(level.word)) for level in model.tables))
-    perplexity, unknown = measured
-    table.add_row(f"perplexity ({on})", "-" if math.isnan(perplexity) else f"{perplexity:.2f}")
-    table.add_row(f"unknown words ({on})", "-" if math.isnan(unknown) else f"{unknown:.2%}")
-    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
+    table.add_row(f"perplexity ({sample})", f"{measured[0]:.2f}" if measured else "-")
+    table.add_row(f"unknown words ({sample})", f"{measured[1]:.2%}" if measured else "-")
+    print_table(table)
+
+
+def _fetch(name: str, target: Path, root: Path, url: str) -> None:
+    """Download a published model and convert it to lower case, like transcripts."""
+    if target.exists():
+        console.print(f"{target} exists")
+        return
+    archive = ensure_downloaded(Archive(url, f"{name}.arpa.gz", PUBLISHED[name]), root)
+    console.print(f"extracting {archive.name} to {target}")
+    with atomic_write(target) as partial, partial.open("w", encoding="utf-8") as file:
+        file.writelines(line.lower() for line in _read_lines(archive))
+
+
+def _read_sentences(paths: Sequence[str], unit: str) -> list[list[str]]:
+    sentences: list[str] = []
+    for path in map(Path, paths):
+        is_manifest = path.suffix == ".jsonl"
+        lines = (u.text for u in read_manifest(path)) if is_manifest else _read_lines(path)
+        sentences += filter(None, map(normalize, lines))
+    if unit == "words":
+        return [sentence.split() for sentence in sentences]
+    return [list(sentence.replace(" ", BAR)) for sentence in sentences]
+
+
+def _read_lines(path: Path) -> Iterator[str]:
+    open_text = gzip.open if path.suffix == ".gz" else open
+    with (
+        convert_errors(OSError, ValueError, problem=f"{path}: not a readable UTF-8 text"),
+        convert_errors(*DAMAGED, problem=f"{path} is damaged or incomplete"),
+        open_text(path, "rt", encoding="utf-8") as file,
+    ):
+        yield from file
 
 
 if __name__ == "__main__":

@@ -1,34 +1,41 @@
-"""N-gram language models: interpolated modified Kneser-Ney, written as ARPA (Chen and Goodman 1998, section 3.4).
+"""N-gram language models: interpolated modified Kneser-Ney (Chen and Goodman 1998, section 3.4).
 
-A corpus is one long array of word numbers. An n-gram is the (n-1)-gram before its last word, and that word: so those of
-an order are the distinct numbers prefix * words + word, which sorting finds, and each row of an order's table names the
-rows of its prefix and of its suffix in the table below.
+A text is one long array of word numbers. An n-gram consists of a prefix, which is the (n-1)-gram
+of its first words, and its last word. The n-grams of one order are therefore the distinct values
+of prefix * vocabulary + word, which sorting finds. Each row of a table names the rows of its
+prefix and of its suffix (the n-gram without its first word) in the table of the order below.
 
-As in KenLM's lmplz, lower orders count the words that stand to the left of an n-gram, but those that begin a sentence
-how often they occur; unigrams are interpolated with the uniform distribution, which gives <unk> its share; what
-pruning takes away goes to the back-off.
+As in KenLM's lmplz, lower orders count the different words before an n-gram, except that n-grams
+at the beginning of a sentence count their occurrences. Unigrams are interpolated with the uniform
+distribution, which gives <unk> its probability. Back-off weights receive the probability of pruned
+n-grams.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from asr.files import atomic_write
-from recipes.fetch import RecipeError
+from asr.validation import check_integer
+from recipes.errors import RecipeError, convert_errors
 
-SPECIAL = UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"  # words 0, 1 and 2
-FALLBACK = (0.5, 1.0, 1.5)  # discounts of lmplz for a text too small to estimate them from
-NEVER = -99.0  # log10 of the probability of <s>, which nobody predicts
+SPECIAL = UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"  # words 0, 1, and 2
+FALLBACK = (0.5, 1.0, 1.5)  # discounts of lmplz for texts that are too small to estimate them
+NEVER = -99.0  # log10 probability of <s>, which is never predicted
 
 
 @dataclass(frozen=True)
 class Table:
-    """The n-grams of one order: row of the prefix in the order below (0 in order 1), last word, logarithms to base 10.
+    """The n-grams of one order, sorted by prefix and word. Logarithms have base 10.
 
-    Sorted by prefix and word; in the table of order 1 a row is the word's number.
+    Attributes:
+        prefix: Rows in the table of the order below; 0 in order 1.
+        word: Numbers of the last words; in order 1 they equal the row.
+        log_prob: Log probabilities.
+        log_backoff: Log back-off weights.
     """
 
     prefix: np.ndarray
@@ -39,124 +46,76 @@ class Table:
 
 @dataclass(frozen=True)
 class NGramModel:
-    """Words by number, a table for each order, and the orders whose discounts the text was too small for."""
+    """A language model: its words, one table for each order, and the orders with FALLBACK."""
 
     words: tuple[str, ...]
     tables: tuple[Table, ...]
     fallbacks: tuple[int, ...] = ()
 
     def log_probs(self, sentences: Iterable[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        """Of each word and end of sentence, in order: log probability in nats, and whether the word is known."""
-        words, position = _stream(sentences, {word: i for i, word in enumerate(self.words)})
-        rows, found = words, self.tables[0].log_prob[words]
+        """Return the log probability (natural) of each word and sentence end, and if it is known.
+
+        Returns:
+            Two arrays (N,), for all words and sentence ends in order.
+        """
+        size = len(self.words)
+        numbers = {word: i for i, word in enumerate(self.words)}
+        words, position = _index(sentences, lambda word: numbers.get(word, numbers[UNKNOWN]))
+        rows, log_probs = words, self.tables[0].log_prob[words]
         for order, table in enumerate(self.tables[1:], start=2):
-            context = _preceding(rows, position, order)
+            context = _contexts(rows, position, order)
             backoff = np.where(context >= 0, self.tables[order - 2].log_backoff[context], 0.0)
-            rows = _find(
-                _keys(table.prefix, table.word, len(self.words)),
-                _keys(context, words, len(self.words)),
-            )
-            found = np.where(rows >= 0, np.append(table.log_prob, 0.0)[rows], found + backoff)
+            rows = _find(table.prefix * size + table.word, context * size + words)
+            found = np.append(table.log_prob, 0.0)[rows]
+            log_probs = np.where(rows >= 0, found, log_probs + backoff)
         predicted = position > 0
-        return found[predicted] * math.log(10), words[predicted] != SPECIAL.index(UNKNOWN)
+        return log_probs[predicted] * math.log(10), words[predicted] != numbers[UNKNOWN]
 
     def perplexity(self, sentences: Iterable[Sequence[str]]) -> tuple[float, float]:
-        """Perplexity by known words and ends of sentences, and the share of words (without ends) that are unknown.
+        """Return the perplexity of known words and sentence ends, and the share of unknown words.
 
-        Raises RecipeError for a text without words.
+        Raises:
+            RecipeError: If the text has no words.
         """
         sentences = list(sentences)
         words = sum(map(len, sentences))
         if not words:
-            raise RecipeError("the held-out text has no words")
+            raise RecipeError("The held-out text has no words.")
         log_probs, known = self.log_probs(sentences)
         return math.exp(-log_probs[known].mean()), float((~known).sum()) / words
 
     def write(self, path: Path) -> None:
-        """Write an ARPA file, whole or not at all."""
+        """Write an ARPA file. On failure, an existing file stays as it is."""
         with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
             file.write("\\data\\\n")
-            file.writelines(
-                f"ngram {n}={len(table.word)}\n" for n, table in enumerate(self.tables, start=1)
-            )
-            names = [""]
-            for n, table in enumerate(self.tables, start=1):
-                spelled = [self.words[i] for i in table.word.tolist()]
-                if n > 1:
-                    spelled = [
-                        f"{names[p]} {word}"
-                        for p, word in zip(table.prefix.tolist(), spelled, strict=True)
-                    ]
-                file.write(f"\n\\{n}-grams:\n")
-                columns = zip(
-                    table.log_prob.tolist(), spelled, table.log_backoff.tolist(), strict=True
-                )
-                if n < len(self.tables):
-                    file.writelines(
-                        f"{p:.7g}\t{text}\t{backoff:.7g}\n" for p, text, backoff in columns
-                    )
-                else:
-                    file.writelines(f"{p:.7g}\t{text}\n" for p, text, _ in columns)
-                names = spelled
+            for order, table in enumerate(self.tables, start=1):
+                file.write(f"ngram {order}={len(table.word)}\n")
+            texts = [""]
+            for order, table in enumerate(self.tables, start=1):
+                columns = (table.prefix, table.word, table.log_prob, table.log_backoff)
+                prefixes, texts, lines = texts, [], []
+                for row in zip(*(column.tolist() for column in columns), strict=True):
+                    prefix, word, log_prob, log_backoff = row
+                    text = f"{prefixes[prefix]} {self.words[word]}".lstrip()
+                    texts.append(text)
+                    weight = f"\t{log_backoff:.7g}" if order < len(self.tables) else ""
+                    lines.append(f"{log_prob:.7g}\t{text}{weight}\n")
+                file.write(f"\n\\{order}-grams:\n")
+                file.writelines(lines)
             file.write("\n\\end\\\n")
 
 
-def estimate(
-    sentences: Iterable[Sequence[str]], *, order: int = 4, prune: Sequence[int] = ()
-) -> NGramModel:
-    """The model of a text, one sentence at a time, each a sequence of words.
-
-    `prune` has for each order from 1 how often an n-gram may occur and still be left out, its last entry holding for
-    longer ones; unigrams always stay. Raises RecipeError for an empty text, an order below 1, or limits that fall from
-    an order to the next, by which n-grams would lose their prefixes.
-    """
-    limits = [-1, *[*prune, *[prune[-1] if prune else 0] * order][1:order]]
-    if order < 1 or min(prune, default=0) < 0 or sorted(limits) != limits:
-        raise RecipeError(
-            f"order={order} prune={list(prune)}: order from 1, limits from 0 that do not fall"
-        )
-    numbers = {word: i for i, word in enumerate(SPECIAL)}
-    words, position = _stream(sentences, numbers, grow=True)
-    if len(numbers) == len(SPECIAL):
-        raise RecipeError("the text has no words")
-    tables: list[Table] = []
-    fallbacks = []
-    probability = np.full(
-        len(numbers), 1 / (len(numbers) - 1)
-    )  # of order 0: the same for all but <s>
-    kept = np.zeros(
-        1, dtype=np.int64
-    )  # the row in its table of each n-gram of the order below, -1 where pruned
-    for n, ngrams in enumerate(_count(words, position, len(numbers), order), start=1):
-        count = ngrams.adjusted
-        discounts = _discounts(count)
-        if discounts is None:
-            discounts = FALLBACK
-            fallbacks.append(n)
-        stays = ngrams.occurrences > limits[n - 1]
-        taken = np.where(stays, np.array([0, *discounts])[np.minimum(count, 3)], count)
-        total, left = (np.bincount(ngrams.prefix, weights, len(kept)) for weights in (count, taken))
-        backoff = np.divide(left, total, out=np.ones(len(kept)), where=total > 0)
-        own, context = (count - taken) / total[ngrams.prefix], backoff[ngrams.prefix]
-        probability = own + context * probability[ngrams.suffix]
-        if tables:
-            tables[-1].log_backoff[:] = np.log10(backoff[kept >= 0])
-        tables.append(
-            Table(
-                prefix=kept[ngrams.prefix[stays]],
-                word=ngrams.word[stays],
-                log_prob=np.log10(probability[stays]),
-                log_backoff=np.zeros(stays.sum()),
-            )
-        )
-        kept = np.where(stays, np.cumsum(stays) - 1, -1)
-    tables[0].log_prob[SPECIAL.index(BEGIN)] = NEVER
-    return NGramModel(tuple(numbers), tuple(tables), tuple(fallbacks))
-
-
 @dataclass(frozen=True)
-class _Counted:
-    """The n-grams of a text: rows in the order below, last word, how often they occur, and how they count."""
+class _Counts:
+    """The n-grams of one order in a text.
+
+    Attributes:
+        prefix: Rows of the prefixes in the order below.
+        suffix: Rows of the suffixes in the order below.
+        word: Numbers of the last words.
+        occurrences: Number of occurrences.
+        adjusted: Number of different words before the n-gram, or of occurrences.
+    """
 
     prefix: np.ndarray
     suffix: np.ndarray
@@ -165,46 +124,124 @@ class _Counted:
     adjusted: np.ndarray
 
 
-def _count(
-    words: np.ndarray, position: np.ndarray, vocabulary: int, longest: int
-) -> list[_Counted]:
-    every = np.arange(vocabulary)
-    occurrences = np.bincount(words, minlength=vocabulary)
-    found = [
-        _Counted(
-            np.zeros(vocabulary, dtype=np.int64), every, every, occurrences, occurrences.copy()
+def estimate(
+    sentences: Iterable[Sequence[str]], *, order: int = 4, prune: Sequence[int] = ()
+) -> NGramModel:
+    """Estimate a model from sentences of words.
+
+    Args:
+        sentences: The text.
+        order: Number of words in the longest n-grams.
+        prune: Count for each order from 1. N-grams that occur no more often are left out, except
+            unigrams. The last count is repeated for longer n-grams.
+
+    Raises:
+        RecipeError: If the text has no words, `order` is below 1, or the counts decrease, which
+            would remove prefixes of n-grams.
+    """
+    limits = _pruning_limits(order, prune)
+    vocabulary = {word: i for i, word in enumerate(SPECIAL)}
+    words, position = _index(sentences, lambda word: vocabulary.setdefault(word, len(vocabulary)))
+    if len(vocabulary) == len(SPECIAL):
+        raise RecipeError("The text has no words.")
+    counts = _count(words, position, len(vocabulary), order)
+    tables: list[Table] = []
+    fallbacks = []
+    # In order 0, all words except <s> have the same probability.
+    probability = np.full(len(vocabulary), 1 / (len(vocabulary) - 1))
+    rows = np.zeros(1, dtype=np.int64)  # of the n-grams of the order below; -1 if pruned
+    for n, (ngrams, limit) in enumerate(zip(counts, limits, strict=True), start=1):
+        kept = ngrams.occurrences > limit
+        discounts = _discounts(ngrams.adjusted)
+        if discounts is None:
+            fallbacks.append(n)
+        probability, backoff = _smooth(ngrams, kept, discounts or FALLBACK, probability, len(rows))
+        if tables:
+            tables[-1].log_backoff[:] = np.log10(backoff[rows >= 0])
+        table = Table(
+            prefix=rows[ngrams.prefix[kept]],
+            word=ngrams.word[kept],
+            log_prob=np.log10(probability[kept]),
+            log_backoff=np.zeros(kept.sum()),
         )
-    ]
-    begins = every == SPECIAL.index(BEGIN)
-    rows = words  # of the n-gram that ends at each place
-    for order in range(2, longest + 1):
-        context = _preceding(rows, position, order)
+        tables.append(table)
+        rows = np.where(kept, np.cumsum(kept) - 1, -1)
+    tables[0].log_prob[SPECIAL.index(BEGIN)] = NEVER
+    return NGramModel(tuple(vocabulary), tuple(tables), tuple(fallbacks))
+
+
+def _pruning_limits(order: int, prune: Sequence[int]) -> list[int]:
+    """Return the count for each order; n-grams that occur no more often are left out."""
+    with convert_errors(ValueError):
+        check_integer("order", order, ge=1)
+    last = prune[-1] if prune else 0
+    limits = [-1, *[*prune, *[last] * order][1:order]]
+    if min(prune, default=0) < 0 or sorted(limits) != limits:
+        raise RecipeError(f"prune must be counts that do not decrease, got {list(prune)}.")
+    return limits
+
+
+def _smooth(
+    ngrams: _Counts,
+    kept: np.ndarray,
+    discounts: Sequence[float],
+    lower: np.ndarray,
+    contexts: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of each n-gram (N,) and the back-off weight of each prefix (P,).
+
+    Args:
+        ngrams: The n-grams of one order, N rows.
+        kept: Whether each n-gram is kept, (N,).
+        discounts: Discounts of n-grams that count 1, 2, and 3 or more.
+        lower: Probabilities of the n-grams of the order below.
+        contexts: Number of n-grams of the order below, P.
+    """
+    count = ngrams.adjusted
+    discount = np.array([0, *discounts])[np.minimum(count, 3)]
+    removed = np.where(kept, discount, count)
+    total = np.bincount(ngrams.prefix, count, contexts)
+    freed = np.bincount(ngrams.prefix, removed, contexts)
+    backoff = np.divide(freed, total, out=np.ones(contexts), where=total > 0)
+    own = (count - removed) / total[ngrams.prefix]
+    return own + backoff[ngrams.prefix] * lower[ngrams.suffix], backoff
+
+
+def _count(words: np.ndarray, position: np.ndarray, vocabulary: int, order: int) -> list[_Counts]:
+    """Count the n-grams of the orders 1 to `order`."""
+    indices = np.arange(vocabulary)
+    occurrences = np.bincount(words, minlength=vocabulary)
+    prefix = np.zeros(vocabulary, dtype=np.int64)
+    counts = [_Counts(prefix, indices, indices, occurrences, occurrences.copy())]
+    begins = indices == SPECIAL.index(BEGIN)  # whether an n-gram begins a sentence
+    rows = words  # row of the n-gram that ends at each position
+    for n in range(2, order + 1):
+        context = _contexts(rows, position, n)
         places = np.flatnonzero(context >= 0)
         _, first, inverse, occurrences = np.unique(
-            _keys(context, words, vocabulary)[places],
+            (context * vocabulary + words)[places],
             return_index=True,
             return_inverse=True,
             return_counts=True,
         )
         first = places[first]
-        below = found[-1]
-        suffix = rows[first]
-        left = np.bincount(
-            suffix, minlength=len(below.word)
-        )  # different words that stand before it
-        below.adjusted[:] = np.where(begins, below.occurrences, left)
-        found.append(
-            _Counted(context[first], suffix, words[first], occurrences, occurrences.copy())
-        )
-        begins = begins[context[first]]
+        prefix, suffix = context[first], rows[first]
+        lower = counts[-1]
+        left_words = np.bincount(suffix, minlength=len(lower.word))
+        lower.adjusted[:] = np.where(begins, lower.occurrences, left_words)
+        counts.append(_Counts(prefix, suffix, words[first], occurrences, occurrences.copy()))
+        begins = begins[prefix]
         rows = np.full(len(words), -1)
         rows[places] = inverse
-    found[0].adjusted[SPECIAL.index(BEGIN)] = 0
-    return found
+    counts[0].adjusted[SPECIAL.index(BEGIN)] = 0
+    return counts
 
 
 def _discounts(adjusted: np.ndarray) -> tuple[float, float, float] | None:
-    """What n-grams that count 1, 2, and 3 or more lose (Chen and Goodman's equation 26); None where no estimate is."""
+    """Return the discounts of n-grams that count 1, 2, and 3 or more; None for a small text.
+
+    Chen and Goodman, equation 26.
+    """
     once, twice, thrice, four = (int((adjusted == k).sum()) for k in (1, 2, 3, 4))
     if not (once and twice and thrice):
         return None
@@ -217,39 +254,31 @@ def _discounts(adjusted: np.ndarray) -> tuple[float, float, float] | None:
     return discounts if min(discounts) > 0 else None
 
 
-def _stream(
-    sentences: Iterable[Sequence[str]], numbers: dict[str, int], *, grow: bool = False
+def _index(
+    sentences: Iterable[Sequence[str]], number: Callable[[str], int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A text as word numbers, with begin and end of each sentence, and each word's place in its sentence from 0.
+    """Return the number of each word of a text and its position in its sentence, both (N,).
 
-    New words are added to `numbers` if it may grow, else they are unknown.
+    Each sentence gets a begin and an end.
     """
     words: list[int] = []
-    lengths = []
-    begin, end, unknown = numbers[BEGIN], numbers[END], numbers[UNKNOWN]
+    position: list[int] = []
     for sentence in sentences:
-        if grow:
-            words += [begin, *[numbers.setdefault(word, len(numbers)) for word in sentence], end]
-        else:
-            words += [begin, *[numbers.get(word, unknown) for word in sentence], end]
-        lengths.append(len(sentence) + 2)
-    starts = np.repeat(np.cumsum([0, *lengths])[:-1], lengths)
-    return np.array(words, dtype=np.int64), np.arange(len(words)) - starts
+        words += [number(word) for word in (BEGIN, *sentence, END)]
+        position += range(len(sentence) + 2)
+    return np.array(words, dtype=np.int64), np.array(position, dtype=np.int64)
 
 
-def _preceding(rows: np.ndarray, position: np.ndarray, order: int) -> np.ndarray:
-    """The row of the (order - 1)-gram before each place, -1 where the sentence is too young or it is in no table."""
-    before = np.concatenate(([-1], rows[:-1]))
-    return np.where(position >= order - 1, before, -1)
+def _contexts(rows: np.ndarray, position: np.ndarray, order: int) -> np.ndarray:
+    """Return the row of the (order - 1)-gram before each position, or -1.
+
+    It is -1 too close to the beginning of a sentence, or if the table lacks the (order - 1)-gram.
+    """
+    return np.where(position >= order - 1, np.roll(rows, 1), -1)
 
 
-def _keys(context: np.ndarray, words: np.ndarray, vocabulary: int) -> np.ndarray:
-    return context * vocabulary + words
-
-
-def _find(table: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each wanted key stands in a sorted table, -1 where it does not."""
-    if not len(table):
-        return np.full(len(wanted), -1)
-    at = np.minimum(np.searchsorted(table, wanted), len(table) - 1)
-    return np.where(table[at] == wanted, at, -1)
+def _find(table: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return the row of each key in a sorted table, or -1 if the table lacks it."""
+    rows = np.searchsorted(table, keys)
+    padded = np.append(table, np.iinfo(np.int64).min)
+    return np.where(padded[rows] == keys, rows, -1)

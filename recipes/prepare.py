@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
+from textwrap import shorten
 from typing import NamedTuple, TypeVar
 
 from rich import box
@@ -39,6 +40,7 @@ class Recording:
         duration: Length in seconds. None extends to the end of the file.
         silent: Whether an empty transcript is correct.
         skip_reason: Reason in one or two words to leave the recording out, or "".
+        split: Split that the corpus assigns it to, or "" if it has none.
     """
 
     audio: Path
@@ -48,6 +50,7 @@ class Recording:
     duration: float | None = None
     silent: bool = False
     skip_reason: str = ""
+    split: str = ""
 
 
 Splits = Mapping[str, Sequence[Recording]]
@@ -154,9 +157,16 @@ def check_speakers(
     Raises:
         RecipeError: If a speaker has none.
     """
-    missing = sorted(set(speakers) - {recording.speaker for recording in recordings})
+    known = {recording.speaker for recording in recordings}
+    missing = sorted(set(speakers) - known)
     if missing:
-        raise RecipeError(f"{setting}: no recordings of {', '.join(missing)}.")
+        choices = shorten(", ".join(sorted(known)), 80)
+        raise RecipeError(f"{setting}: no speaker {', '.join(missing)}. Choose from {choices}.")
+
+
+def total_hours(utterances: Iterable[Utterance]) -> float:
+    """Return the total duration of utterances in hours."""
+    return sum(utterance.duration for utterance in utterances) / 3600
 
 
 def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
@@ -226,7 +236,7 @@ def _summarize(utterances: Sequence[Utterance], left_out: Mapping[str, int]) -> 
     words = [word for utterance in utterances for word in utterance.text.split()]
     return Summary(
         utterances=len(utterances),
-        hours=sum(utterance.duration for utterance in utterances) / 3600,
+        hours=total_hours(utterances),
         speakers=len({utterance.speaker for utterance in utterances if utterance.speaker}),
         words=len(words),
         distinct_words=len(set(words)),

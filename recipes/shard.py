@@ -1,15 +1,17 @@
-"""Shards: many clips in one tar, as large corpora are best kept on network disks, servers and object stores."""
+"""Shards: tar files of many clips, which suit network disks, servers, and object stores."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr.audio.remote import is_url
+from asr.audio.remote import ByteRange, is_url
 from asr.config.app import run_recipe
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.shards import Failure, Form, index_shard, write_shards
-from recipes.fetch import RecipeError, console
-from recipes.prepare import by_hash
+from asr.validation import check_number
+from recipes.console import console
+from recipes.errors import RecipeError, convert_errors
+from recipes.prepare import sort_by_hash, total_hours
 
 
 def shard(
@@ -21,51 +23,54 @@ def shard(
     hours: float = 1.0,
     form: Form = "flac",
 ) -> Path:
-    """Write out/NAME-00000.tar ... and out/NAME.jsonl, the manifest that training takes; the manifest's path.
+    """Write OUT/NAME-00000.tar and so on, and OUT/NAME.jsonl, a manifest for training.
 
-    manifest=FILE.jsonl
-        the utterances go in in an order that looks random, `hours` of audio to a shard; recordings as they
-        are or, with form=wav, decoded to 16 bits at 16 kHz. NAME is the manifest's, unless told.
-    tars=[FILE_OR_ADDRESS,...]
-        shards that are there already, as WebDataset writes them (KEY.flac and KEY.json or KEY.txt): they are
-        read once, and only the manifest is written.
+    Pass manifest= to write shards, or tars= to list existing ones. Train with
+    data.train=OUT/NAME.jsonl. Manifest and shards may move together, also to a server with range
+    requests: data.train=https://host/NAME.jsonl, or s3://... with s3fs.
 
-    Train with data.train=out/NAME.jsonl; manifest and shards can be copied anywhere together, also behind an
-    address that serves pieces of files: data.train=https://host/NAME.jsonl, or s3://... with s3fs installed.
+    Args:
+        manifest: Manifest of the utterances, which are shuffled.
+        tars: Paths or URLs of WebDataset shards with KEY.flac and KEY.json or KEY.txt.
+        out: Folder of the shards and the manifest.
+        name: Name of the shards. It defaults to the name of the manifest, or "train".
+        hours: Hours of audio in each shard.
+        form: "flac" copies whole recordings unchanged. "wav" decodes all to 16 bits at 16 kHz.
+
+    Raises:
+        RecipeError: If a setting is invalid or no clip is usable.
     """
-    if (manifest is None) == (not tars):
-        raise RecipeError(
-            "give manifest=FILE.jsonl, to write shards, or tars=[...], to list such as are there"
-        )
-    if hours <= 0:
-        raise RecipeError(f"hours={hours}: must be above 0")
-    stored: list[Utterance] = []
-    failures: list[Failure] = []
-    if manifest is not None:
-        name = name or manifest.stem
-        folder = str(manifest.parent)  # wherever a corpus lies, its shards are the same
-        order = by_hash(
-            read_manifest(manifest), key=lambda utterance: utterance.name.removeprefix(folder)
-        )
-        stored, failures = write_shards(order, out, name, hours=hours, form=form)
+    with convert_errors(ValueError):
+        check_number("hours", hours, gt=0)
+    name = name or (manifest.stem if manifest else "train")
+    if manifest is not None and not tars:
+        stored, failures = write_shards(_shuffled(manifest), out, name, hours=hours, form=form)
+    elif tars and manifest is None:
+        stored, failures = _index(tars)
     else:
-        name = name or "train"
-        for tar in tars:
-            utterances, failed = index_shard(tar if is_url(tar) else Path(tar))
-            stored += utterances
-            failures += failed
-    for what, why in failures:
-        console.print(f"left out: {what}: {why}", markup=False)
+        raise RecipeError("Pass manifest=FILE.jsonl to write shards, or tars=[...] to list them.")
+    for clip, reason in failures:
+        console.print(f"left out: {clip}: {reason}")
     if not stored:
-        raise RecipeError(f"{manifest or ', '.join(tars)}: not one clip can be used")
-    listed = out / f"{name}.jsonl"
-    write_manifest(listed, stored)
-    total = sum(utterance.duration for utterance in stored) / 3600
-    places = len({str(getattr(utterance.audio, "place", "")) for utterance in stored})
-    print(
-        f"{len(stored):,} utterances, {total:.2f} h in {places:,} shards, {len(failures):,} left out: {listed}"
-    )
-    return listed
+        raise RecipeError(f"{manifest or ', '.join(tars)}: no usable clips.")
+    target = out / f"{name}.jsonl"
+    write_manifest(target, stored)
+    shards = len({u.audio.path for u in stored if isinstance(u.audio, ByteRange)})
+    size = f"{len(stored):,} utterances, {total_hours(stored):.2f} h in {shards:,} shards"
+    print(f"{size}, {len(failures):,} left out: {target}")
+    return target
+
+
+def _index(tars: Sequence[str]) -> tuple[list[Utterance], list[Failure]]:
+    indexes = [index_shard(tar if is_url(tar) else Path(tar)) for tar in tars]
+    stored = [utterance for utterances, _ in indexes for utterance in utterances]
+    return stored, [failure for _, failures in indexes for failure in failures]
+
+
+def _shuffled(manifest: Path) -> list[Utterance]:
+    """Return the utterances in an order that does not depend on the folder of the corpus."""
+    folder = str(manifest.parent)
+    return sort_by_hash(read_manifest(manifest), key=lambda u: u.name.removeprefix(folder))
 
 
 if __name__ == "__main__":

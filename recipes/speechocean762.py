@@ -1,55 +1,63 @@
-"""speechocean762 (OpenSLR 101): 5,000 English sentences by 250 speakers of Mandarin, half children."""
+"""speechocean762 (OpenSLR 101): 5,000 English sentences by 250 Mandarin speakers, half children."""
 
 import sys
 from pathlib import Path
 
 from asr.config.app import run_recipe
 from recipes.fetch import Archive, ensure_extracted
-from recipes.prepare import Recording, Splits, held_out, prepare, set_aside
+from recipes.prepare import Recording, Splits, choose_speakers, hold_out, prepare
 
-URL = "https://www.openslr.org/resources/101"  # which publishes no checksum
+URL = "https://www.openslr.org/resources/101"  # publishes no checksum
 
 
 def speechocean762(
     *, root: Path = Path("data"), validation_speakers: int = 10, url: str = URL, again: bool = False
 ) -> Path:
-    """Prepare speechocean762: train, validation and test manifests; the folder that they are in.
+    """Download speechocean762 and write train, validation, and test manifests.
 
-    Train and test are the official ones; the validation set is `validation_speakers` of the training
-    speakers, the same ones on every machine, none with 0. The transcripts are what was to be read:
-    mispronunciations are not in them, so that no recogniser reaches a word error rate of 0.
+    The corpus is extracted to ROOT/speechocean762. The manifests go to
+    ROOT/manifests/speechocean762. Train and test are the official sets. The validation set is
+    taken from the training set by speaker and is the same on every machine. The transcripts are
+    the sentences to read and ignore mispronunciations, so no recognizer reaches a WER of 0.
+
+    Args:
+        root: Folder of all corpora.
+        validation_speakers: Number of training speakers for validation. 0 writes no validation
+            manifest.
+        url: Folder that holds the archive. Set it to use a mirror.
+        again: Write the manifests again even if the options have not changed.
+
+    Returns:
+        The folder of the manifests.
+
+    Raises:
+        RecipeError: If the corpus is unavailable or has too few speakers.
     """
 
     def splits() -> Splits:
         archive = Archive(url, "speechocean762.tar.gz", tree="speechocean762")
         tree = ensure_extracted(archive, root, root / "speechocean762")
-        train = _recordings(tree, "train")
-        return {
-            **held_out(train, set_aside(train, validation_speakers)),
-            "test": _recordings(tree, "test"),
-        }
+        train, test = _recordings(tree, "train"), _recordings(tree, "test")
+        return {**hold_out(train, choose_speakers(train, validation_speakers)), "test": test}
 
-    return prepare(
-        "speechocean762", splits, root=root, again=again, validation_speakers=validation_speakers
+    options = {"validation_speakers": validation_speakers}
+    return prepare("speechocean762", splits, root=root, again=again, **options)
+
+
+def _recordings(tree: Path, split: str) -> list[Recording]:
+    audio, texts, speakers = (
+        _read_table(tree / split / name) for name in ("wav.scp", "text", "utt2spk")
     )
-
-
-def _recordings(tree: Path, part: str) -> list[Recording]:
-    audio, texts, speakers = (_table(tree / part / name) for name in ("wav.scp", "text", "utt2spk"))
     return [
         Recording(tree / path, texts.get(utterance, ""), speaker=speakers.get(utterance, ""))
         for utterance, path in audio.items()
     ]
 
 
-def _table(path: Path) -> dict[str, str]:
-    """A table as Kaldi writes it: a key, white space, the rest of the line."""
-    lines = (
-        line.split(maxsplit=1)
-        for line in path.read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    )
-    return {key: " ".join(rest) for key, *rest in lines}
+def _read_table(path: Path) -> dict[str, str]:
+    """Read a Kaldi table: a key, white space, and the rest of the line."""
+    lines = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {key: " ".join(rest) for key, *rest in filter(None, lines)}
 
 
 if __name__ == "__main__":

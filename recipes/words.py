@@ -1,24 +1,24 @@
-"""Isolated words out of sentences: a corpus of commands or digits from any speech that is transcribed.
+"""Single words cut out of transcribed sentences: a corpus of commands or digits.
 
-Forced alignment says where each word is, and a manifest names that piece of the recording; nothing is copied. The
-Multilingual Spoken Words Corpus was made so (Mazumder et al. 2021).
+Forced alignment finds each word, and a manifest names that piece of the recording. No audio is
+copied. The Multilingual Spoken Words Corpus was made in this way (Mazumder et al. 2021).
 """
 
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-from rich.progress import track
 
 from asr.config.app import run_recipe
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.errors import AsrError
 from asr.inference.aligner import Aligner
-from asr.inference.timeline import AlignmentRequest
+from asr.inference.timeline import AlignmentRequest, TimedWord
 from asr.text import normalize
-from recipes.fetch import RecipeError, console
+from asr.validation import check_number
+from recipes.console import console, track
+from recipes.errors import RecipeError, convert_errors
+from recipes.prepare import total_hours
 
 
 def words(
@@ -32,78 +32,71 @@ def words(
     min_seconds: float = 0.1,
     root: Path = Path("data"),
 ) -> Path:
-    """Write root/manifests/NAME/FILE.jsonl, FILE being that of the manifest, and return its path.
+    """Cut the words out of a manifest's utterances and write ROOT/manifests/NAME/FILE.jsonl.
 
-    manifest=FILE.jsonl
-        the utterances that words are cut out of: each word becomes an utterance of its own, a piece of the
-        same recording by the same speaker, with `margin` seconds more on either side
-    checkpoint=MODEL.safetensors
-        the model that finds them; a word that scores below `min_score` (0 to 1), or is shorter than
-        `min_seconds`, is left out
-    only=[yes,no]
-        these words; without it all of them
+    Each word becomes an utterance: a piece of the same recording by the same speaker. FILE is the
+    name of the given manifest. Train with data.train=[...,ROOT/manifests/NAME/FILE.jsonl].
 
-    NAME is that of the manifest's folder with _words, unless told. Train with data.train=[...,FILE.jsonl].
+    Args:
+        manifest: Manifest of transcribed sentences.
+        checkpoint: Trained model (model.safetensors) that finds the words.
+        only: Words to keep. [] keeps all words.
+        name: Name of the new corpus. It defaults to the folder of the manifest with "_words".
+        margin: Seconds to add before and after each word.
+        min_score: Lowest score of a word, from 0 to 1.
+        min_seconds: Lowest duration of a word in seconds.
+        root: Folder of all corpora.
+
+    Raises:
+        RecipeError: If a setting is invalid or no word is found.
     """
     if manifest is None or checkpoint is None:
-        raise RecipeError(
-            "give manifest=FILE.jsonl, of what words are cut out, and checkpoint=, what finds them"
-        )
-    if margin < 0 or not 0 <= min_score <= 1:
-        raise RecipeError(
-            f"margin={margin} min_score={min_score}: give margin >= 0, and min_score from 0 to 1"
-        )
-    wanted = set(map(normalize, only))
-    asked = [
-        u for u in read_manifest(manifest) if not wanted or wanted & set(normalize(u.text).split())
-    ]
-    timelines = Aligner.load(checkpoint).align(
-        AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration)
-        for u in asked
-    )
-    found: list[Utterance] = []
-    left_out: Counter[str] = Counter()
-    quiet = not console.is_terminal
-    for utterance, timeline in track(
-        zip(asked, timelines, strict=True),
-        "aligning",
-        len(asked),
-        console=console,
-        transient=True,
-        disable=quiet,
-    ):
-        if isinstance(timeline, AsrError):
-            console.print(f"left out: {timeline}", markup=False)
-            continue
-        for word in timeline.words:
-            if wanted and word.text not in wanted:
-                continue
-            if word.end - word.start < min_seconds:
-                left_out["too short"] += 1
-            elif word.score < min_score:
-                left_out["not sure"] += 1
-            else:
-                start, end = (
-                    max(timeline.start, word.start - margin),
-                    min(timeline.end, word.end + margin),
-                )
-                found.append(replace(utterance, text=word.text, offset=start, duration=end - start))
-    if not found:
-        raise RecipeError(
-            f"{manifest}: no word of it was found ({_told(left_out)}); see only=, min_score=, checkpoint="
-        )
+        raise RecipeError("Pass manifest=FILE.jsonl and checkpoint=MODEL.safetensors.")
+    with convert_errors(ValueError):
+        check_number("margin", margin, ge=0)
+        check_number("min_score", min_score, ge=0, le=1)
+    cuts = list(_cut(manifest, checkpoint, set(map(normalize, only)), margin))
+    long = [(piece, word) for piece, word in cuts if word.end - word.start >= min_seconds]
+    pieces = [piece for piece, word in long if word.score >= min_score]
+    left_out = f"{len(cuts) - len(long):,} too short, {len(long) - len(pieces):,} uncertain"
+    if not pieces:
+        raise RecipeError(f"{manifest}: no words (left out: {left_out}).")
     target = root / "manifests" / (name or f"{manifest.parent.name}_words") / manifest.name
-    write_manifest(target, found)
-    distinct, speakers = (len({getattr(u, key) for u in found}) for key in ("text", "speaker"))
-    hours, rest = sum(u.duration for u in found) / 3600, _told(left_out)
-    print(
-        f"{len(found):,} words, {distinct:,} distinct, {speakers:,} speakers, {hours:.2f} h; {rest}: {target}"
-    )
+    write_manifest(target, pieces)
+    _print_summary(target, pieces, left_out)
     return target
 
 
-def _told(left_out: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in left_out.items()) or "none left out"
+def _cut(
+    manifest: Path, checkpoint: Path, wanted: set[str], margin: float
+) -> Iterator[tuple[Utterance, TimedWord]]:
+    """Yield the wanted words, or all words if none is wanted, as pieces of their recordings."""
+    utterances = [
+        utterance
+        for utterance in read_manifest(manifest)
+        if not wanted or wanted & set(normalize(utterance.text).split())
+    ]
+    requests = (
+        AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration)
+        for u in utterances
+    )
+    timelines = track(Aligner.load(checkpoint).align(requests), "aligning", len(utterances))
+    for utterance, timeline in zip(utterances, timelines, strict=True):
+        if isinstance(timeline, AsrError):
+            console.print(f"left out: {timeline}")
+            continue
+        for word in timeline.words:
+            if not wanted or word.text in wanted:
+                start = max(timeline.start, word.start - margin)
+                end = min(timeline.end, word.end + margin)
+                yield replace(utterance, text=word.text, offset=start, duration=end - start), word
+
+
+def _print_summary(target: Path, pieces: Sequence[Utterance], left_out: str) -> None:
+    distinct = len({piece.text for piece in pieces})
+    speakers = len({piece.speaker for piece in pieces})
+    words = f"{len(pieces):,} words, {distinct:,} distinct, {speakers:,} speakers"
+    print(f"{words}, {total_hours(pieces):.2f} h; left out: {left_out}: {target}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tones as recordings, the shared corpora as publishers lay them out."""
+"""Recordings of tones, and the shared corpora in the layout of their publishers."""
 
 import runpy
 from collections.abc import Callable
@@ -16,7 +16,7 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def tone() -> Callable[..., Path]:
-    """tone(path, seconds, rate): a recording of a tone at `path`, in the format of its ending."""
+    """Return tone(path, seconds, rate), which writes a tone in the format of the file extension."""
 
     def write(path: Path, seconds: float = 0.1, rate: int = 16_000, **options: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,15 +28,15 @@ def tone() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def manifest() -> Callable[[Path, str, str], list[Utterance]]:
-    """manifest(root, corpus, split): the utterances of the manifest that a recipe wrote."""
+    """Return manifest(root, corpus, split), which reads a manifest that a recipe wrote."""
     return lambda root, corpus, split: read_manifest(root / "manifests" / corpus / f"{split}.jsonl")
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """shared("an4"): a folder with that corpus as its publisher lays it out; skips where it is absent.
+    """Return shared("an4"), which lays out a corpus like its publisher, or skips if it is missing.
 
-    Links stand in for decoded copies: only headers are read, and libsndfile goes by content, not by name.
+    Links replace decoded copies: recipes read only headers, and libsndfile ignores extensions.
     """
     if not (SHARED / "unpack.py").exists():
         pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")

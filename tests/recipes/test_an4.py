@@ -1,4 +1,4 @@
-"""AN4 in each of its three forms, and the official counts on the real one."""
+"""Test AN4 in each of its three formats, and the official counts of the real corpus."""
 
 import tarfile
 from collections import Counter
@@ -16,7 +16,7 @@ TRAIN = ("fash", "fbbh", "mblb", "mcel")
 
 @pytest.fixture
 def tree(tmp_path, tone):
-    """A small AN4 whose audio is WAV; two utterances a speaker."""
+    """Return a function that writes a small AN4 as WAV with two utterances for each speaker."""
 
     def lay_out(folder):
         for part, speakers in (("train", TRAIN), ("test", ("fcaw",))):
@@ -24,7 +24,7 @@ def tree(tmp_path, tone):
             names = [f"{clips}/{speaker}/an{i}-{speaker}-b" for speaker in speakers for i in (1, 2)]
             for name in names:
                 tone(folder / "wav" / f"{name}.wav")
-            # CMU's test transcripts have no sentence marks, its training transcripts do.
+            # CMU's training transcripts have sentence marks. Its test transcripts have none.
             line = "<s> ENTER G M E F </s> ({})\n" if part == "train" else "RUBOUT FIVE ({})\n"
             lines = [line.format(name.rpartition("/")[2]) for name in names]
             (folder / "etc").mkdir(exist_ok=True)
@@ -35,25 +35,25 @@ def tree(tmp_path, tone):
     return lay_out
 
 
-def test_training_speakers_of_both_sexes_are_set_aside(tmp_path, tree, manifest):
+def test_validation_has_speakers_of_both_sexes(tmp_path, tree, manifest):
     tree(tmp_path / "an4")
     an4(root=tmp_path, validation_speakers=2)
-    aside = {utterance.speaker for utterance in manifest(tmp_path, "an4", "validation")}
-    assert {speaker[0] for speaker in aside} == {"f", "m"}
+    held_out = {utterance.speaker for utterance in manifest(tmp_path, "an4", "validation")}
+    assert {speaker[0] for speaker in held_out} == {"f", "m"}
     train = manifest(tmp_path, "an4", "train")
-    assert {utterance.speaker for utterance in train} == set(TRAIN) - aside
+    assert {utterance.speaker for utterance in train} == set(TRAIN) - held_out
     assert {utterance.text for utterance in train} == {"enter g m e f"}
     assert {utterance.text for utterance in manifest(tmp_path, "an4", "test")} == {"rubout five"}
 
 
-def test_without_validation_speakers_there_is_no_validation_manifest(tmp_path, tree, manifest):
+def test_no_validation_speakers_give_no_validation_manifest(tmp_path, tree, manifest):
     tree(tmp_path / "an4")
     folder = an4(root=tmp_path, validation_speakers=0)
     assert len(manifest(tmp_path, "an4", "train")) == 8
     assert not (folder / "validation.jsonl").exists()
 
 
-def test_big_endian_samples_are_written_as_wav_once_without_a_change(tmp_path, tree, manifest):
+def test_big_endian_samples_are_converted_to_wav_once_and_exactly(tmp_path, tree, manifest):
     wavs = sorted(tree(tmp_path / "an4").rglob("*.wav"))
     samples = {wav: soundfile.read(wav, dtype="int16")[0] for wav in wavs}
     for wav in wavs:
@@ -67,7 +67,7 @@ def test_big_endian_samples_are_written_as_wav_once_without_a_change(tmp_path, t
     assert wavs[0].stat().st_mtime_ns == written
 
 
-def test_sphere_files_are_read_as_they_are(tmp_path, tree, manifest):
+def test_sphere_files_are_not_converted(tmp_path, tree, manifest):
     for wav in sorted(tree(tmp_path / "an4").rglob("*.wav")):
         samples, rate = soundfile.read(wav, dtype="int16")
         soundfile.write(
@@ -81,7 +81,7 @@ def test_sphere_files_are_read_as_they_are(tmp_path, tree, manifest):
 
 
 @pytest.mark.parametrize("archive", ["an4_sphere.tar.gz", "an4_raw.bigendian.tar.gz"])
-def test_an_archive_at_hand_is_unpacked_and_one_that_is_not_is_fetched(
+def test_an_existing_archive_is_extracted_and_a_missing_one_is_downloaded(
     tmp_path, tree, server, archive, capsys
 ):
     (tmp_path / "packed").mkdir()
@@ -98,7 +98,7 @@ def test_an_archive_at_hand_is_unpacked_and_one_that_is_not_is_fetched(
     assert len(server.asked) == (archive == "an4_sphere.tar.gz")
 
 
-def test_an_utterance_without_its_recording_is_named(tmp_path, tree, manifest):
+def test_left_out_list_names_a_missing_recording(tmp_path, tree, manifest):
     missing = next(tree(tmp_path / "an4").rglob("an2-mcel-b.wav"))
     missing.unlink()
     folder = an4(root=tmp_path, validation_speakers=0)

@@ -1,4 +1,4 @@
-"""Your own recordings: transcripts beside them or in a table of a usual shape; splits by speaker."""
+"""Test manifests of your own recordings, with transcripts in text files or tables."""
 
 import json
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.fetch import RecipeError
-from recipes.folder import _drawn, folder
+from recipes.errors import RecipeError
+from recipes.folder import _random_splits, folder
 from recipes.prepare import Recording
 
 
@@ -18,23 +18,23 @@ def own(tmp_path, tone):
     return tmp_path / "own"
 
 
-def everything(manifest, root, name="folder"):
-    """Every utterance of the run, by the name of its file."""
+def read_all(manifest, root, name="folder"):
+    """Return all utterances of the run with their splits, by file name."""
     splits = [path.stem for path in (root / "manifests" / name).glob("*.jsonl")]
     return {u.audio.name: (split, u) for split in splits for u in manifest(root, name, split)}
 
 
-def tabled(tmp_path, own, text, name="table.csv", **options):
+def prepare_table(tmp_path, own, text, name="table.csv", **options):
     (own / name).write_text(text, encoding="utf-8")
     folder(table=own / name, root=tmp_path, **{"validation": 0.0, "test": 0.0} | options)
 
 
-def test_a_text_file_beside_each_recording_is_its_transcript(tmp_path, own, manifest):
+def test_a_text_file_next_to_a_recording_is_its_transcript(tmp_path, own, manifest):
     for name in "ab":
         (own / f"{name}.txt").write_text(f"\ufeffThis is {name}.\n", encoding="utf-8")
-    (own / "stray.txt").write_text("nobody says this")
+    (own / "stray.txt").write_text("no recording")
     written = folder(audio=own, root=tmp_path, validation=0, test=0, name="me")
-    assert {file: u.text for file, (_, u) in everything(manifest, tmp_path, "me").items()} == {
+    assert {file: u.text for file, (_, u) in read_all(manifest, tmp_path, "me").items()} == {
         "a.wav": "this is a",
         "b.wav": "this is b",
     }
@@ -43,29 +43,29 @@ def test_a_text_file_beside_each_recording_is_its_transcript(tmp_path, own, mani
     assert f"{own / 'stray.txt'}\tno recording\n" in left_out
 
 
-def test_folders_are_speakers_and_a_speaker_is_in_one_split(tmp_path, tone, manifest):
+def test_folders_are_speakers_and_each_speaker_is_in_one_split(tmp_path, tone, manifest):
     for speaker in "abcdef":
         for i in range(3):
             tone(tmp_path / "own" / speaker / f"{i}{speaker}.wav").with_suffix(".txt").write_text(
                 "yes"
             )
     folder(audio=tmp_path / "own", root=tmp_path)
-    found = everything(manifest, tmp_path)
-    assert {split for split, _ in found.values()} == {"train", "validation", "test"}
+    utterances = read_all(manifest, tmp_path)
+    assert {split for split, _ in utterances.values()} == {"train", "validation", "test"}
     splits = {}
-    for split, utterance in found.values():
+    for split, utterance in utterances.values():
         splits.setdefault(utterance.speaker, set()).add(split)
     assert len(splits) == 6
-    assert all(len(of_speaker) == 1 for of_speaker in splits.values())
+    assert all(len(names) == 1 for names in splits.values())
 
 
-def test_what_was_added_is_found_by_the_next_run(tmp_path, own, tone, manifest):
+def test_the_next_run_finds_new_recordings(tmp_path, own, tone, manifest):
     for name in "abc":
         (own / f"{name}.txt").write_text("yes")
     folder(audio=own, root=tmp_path)
     tone(own / "d.wav").with_suffix(".txt").write_text("no")
     folder(audio=own, root=tmp_path)
-    assert len(everything(manifest, tmp_path)) == 4
+    assert len(read_all(manifest, tmp_path)) == 4
 
 
 @pytest.mark.parametrize(
@@ -77,42 +77,47 @@ def test_what_was_added_is_found_by_the_next_run(tmp_path, own, tone, manifest):
         ("t.txt", "file|transcript\na|Yes, I do!\nb|No.\n"),
         (
             "t.jsonl",
-            '{"audio_filepath": "a.wav", "text": "yes i do"}\n\n{"audio_filepath": "b.wav", "text": "no"}\n',
+            '{"audio_filepath": "a.wav", "text": "yes i do"}\n\n'
+            '{"audio_filepath": "b.wav", "text": "no"}\n',
         ),
     ],
 )
-def test_tables_of_the_usual_shapes_are_understood(tmp_path, own, manifest, name, text):
-    tabled(tmp_path, own, text, name)
-    found = everything(manifest, tmp_path)
-    assert {file: u.text for file, (_, u) in found.items()} == {"a.wav": "yes i do", "b.wav": "no"}
+def test_tables_of_common_formats_are_read(tmp_path, own, manifest, name, text):
+    prepare_table(tmp_path, own, text, name)
+    utterances = read_all(manifest, tmp_path)
+    assert {file: u.text for file, (_, u) in utterances.items()} == {
+        "a.wav": "yes i do",
+        "b.wav": "no",
+    }
 
 
-def test_ljspeech_needs_no_header_and_its_normalised_text_is_taken(tmp_path, tone, manifest):
+def test_ljspeech_needs_no_header_and_its_normalized_text_is_used(tmp_path, tone, manifest):
     own = tmp_path / "LJSpeech-1.1"
     tone(own / "wavs" / "LJ001-0001.wav")
     tone(own / "wavs" / "LJ001-0002.wav")
-    # A quote that opens in one row and closes in none, as in the real file.
-    lines = 'LJ001-0001|"Printing in 1455|"Printing in fourteen fifty-five\nLJ001-0002|in being|in being\n'
-    tabled(tmp_path, own, lines, "metadata.csv")
-    texts = sorted(utterance.text for _, utterance in everything(manifest, tmp_path).values())
+    # The quote is never closed, as in the real file.
+    rows = ['LJ001-0001|"Printing in 1455|"Printing in fourteen fifty-five']
+    rows += ["LJ001-0002|in being|in being", ""]
+    prepare_table(tmp_path, own, "\n".join(rows), "metadata.csv")
+    texts = sorted(utterance.text for _, utterance in read_all(manifest, tmp_path).values())
     assert texts == ["in being", "printing in fourteen fifty five"]
 
 
-def test_common_voice_finds_its_clips_and_its_speakers(tmp_path, tone, manifest):
+def test_common_voice_clips_and_speakers_are_found(tmp_path, tone, manifest):
     own = tmp_path / "cv"
     tone(own / "clips" / "common_voice_en_1.mp3", 0.5)
     head = "client_id\tpath\tsentence_id\tsentence\tup_votes\n"
-    tabled(
+    prepare_table(
         tmp_path,
         own,
         head + 'ab12\tcommon_voice_en_1.mp3\t9\t"Hello," he said.\t2\n',
         "validated.tsv",
     )
-    ((_, utterance),) = everything(manifest, tmp_path).values()
+    ((_, utterance),) = read_all(manifest, tmp_path).values()
     assert (utterance.text, utterance.speaker) == ("hello he said", "ab12")
 
 
-def test_split_offset_duration_and_speaker_columns_are_taken(tmp_path, own, manifest):
+def test_split_offset_duration_and_speaker_columns_are_used(tmp_path, own, manifest):
     rows = [
         {
             "audio": "a.wav",
@@ -125,34 +130,34 @@ def test_split_offset_duration_and_speaker_columns_are_taken(tmp_path, own, mani
         {"audio": "b.wav", "text": "no", "split": "test"},
         {"audio": "c.wav", "text": "go", "split": ""},
     ]
-    tabled(tmp_path, own, "\n".join(map(json.dumps, rows)), "t.jsonl")
-    found = everything(manifest, tmp_path)
-    assert {file: split for file, (split, _) in found.items()} == {
+    prepare_table(tmp_path, own, "\n".join(map(json.dumps, rows)), "t.jsonl")
+    utterances = read_all(manifest, tmp_path)
+    assert {file: split for file, (split, _) in utterances.items()} == {
         "a.wav": "validation",
         "b.wav": "test",
         "c.wav": "train",
     }
-    utterance = found["a.wav"][1]
+    utterance = utterances["a.wav"][1]
     assert (utterance.speaker, utterance.offset, utterance.duration) == ("7", 0.1, 0.2)
 
 
-def test_audio_may_lie_elsewhere_than_the_table(tmp_path, own, manifest):
+def test_audio_may_be_in_another_folder_than_the_table(tmp_path, own, manifest):
     (tmp_path / "t.csv").write_text("audio,text\na.wav,yes\n")
     folder(table=tmp_path / "t.csv", audio=own, root=tmp_path)
-    assert set(everything(manifest, tmp_path)) == {"a.wav"}
+    assert set(read_all(manifest, tmp_path)) == {"a.wav"}
 
 
-def test_quotes_that_are_doubled_and_lines_within_them_belong_to_the_text(tmp_path, own, manifest):
-    tabled(tmp_path, own, 'audio,text\na.wav,"""yes"", he said,\nand no"\n')
-    assert everything(manifest, tmp_path)["a.wav"][1].text == "yes he said and no"
+def test_doubled_quotes_and_quoted_line_breaks_belong_to_the_text(tmp_path, own, manifest):
+    prepare_table(tmp_path, own, 'audio,text\na.wav,"""yes"", he said,\nand no"\n')
+    assert read_all(manifest, tmp_path)["a.wav"][1].text == "yes he said and no"
 
 
-def test_rows_without_a_transcript_or_a_file_are_named(tmp_path, own, manifest):
-    tabled(tmp_path, own, "audio,text\na.wav,yes\nb.wav,\nz.wav,no\n")
+def test_left_out_list_names_rows_without_transcript_or_file(tmp_path, own, manifest):
+    prepare_table(tmp_path, own, "audio,text\na.wav,yes\nb.wav,\nz.wav,no\n")
     lines = (tmp_path / "manifests" / "folder" / "left_out.txt").read_text()
     assert "b.wav\tno transcript" in lines
     assert "z.wav\tunreadable: no such file" in lines
-    assert set(everything(manifest, tmp_path)) == {"a.wav"}
+    assert set(read_all(manifest, tmp_path)) == {"a.wav"}
 
 
 @pytest.mark.parametrize(
@@ -160,36 +165,36 @@ def test_rows_without_a_transcript_or_a_file_are_named(tmp_path, own, manifest):
     [
         (
             "audio,words\na.wav,yes\n",
-            r"no column for the text \(text, .*\); its columns: audio, words",
+            r"no text column \(text, .*\)\. Columns: audio, words",
         ),
         (
             "recording,text\na.wav,yes\n",
-            r"no column for the audio \(audio_filepath, .*; its columns: recording, text",
+            r"no audio column \(audio_filepath, .*\)\. Columns: recording, text",
         ),
         (
             "audio,text,offset\na.wav,yes,soon\n",
-            r"line 2: offset 'soon' is not a number of seconds",
+            r"line 2, column offset: could not convert string to float: 'soon'",
         ),
         (
             "audio,text,duration\na.wav,yes,-1\n",
-            r"line 2: duration '-1' is not a number of seconds",
+            r"line 2, column duration: seconds must be >= 0, got -1",
         ),
-        ("audio,text,split\na.wav,yes,../../x\n", r"line 2: split '../../x': letters, digits"),
+        ("audio,text,split\na.wav,yes,../../x\n", r"line 2: split '../../x' must be a name"),
         ('{"audio": "a.wav", "text": "yes"}\n{"audio"\n', r"line 2: not JSON"),
         ('{"audio": "a.wav", "text": ' + "9" * 5000 + "}\n", r"line 1: not JSON that can be read"),
         ('{"audio": "a.wav", "text": "yes"}\n[]\n', r"line 2: not an object"),
         (
             'audio,text\na.wav,yes\na.wav,"yes\na.wav,no\n',
-            r"line 3: unexpected end of data; what begins with a quote",
+            r"line 3: unexpected end of data\. A field that starts with a quote",
         ),
-        ('audio,text\na.wav,"yes" he said\n', r"line 2: .* and quotes inside it be doubled"),
-        ("audio,text\n", r"no column|no recordings"),
-        ("", r"no column|no recordings"),
+        ('audio,text\na.wav,"yes" he said\n', r"line 2: .*\. Double the quotes inside it"),
+        ("audio,text\n", r"no audio column|no recordings"),
+        ("", r"no audio column|no recordings"),
     ],
 )
-def test_a_table_that_makes_no_sense_is_one_line_with_the_place(tmp_path, own, text, message):
+def test_an_invalid_table_is_one_line_with_file_and_line(tmp_path, own, text, message):
     with pytest.raises(RecipeError, match=message) as caught:
-        tabled(tmp_path, own, text)
+        prepare_table(tmp_path, own, text)
     assert str(own / "table.csv") in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -197,18 +202,18 @@ def test_a_table_that_makes_no_sense_is_one_line_with_the_place(tmp_path, own, t
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "give audio=FOLDER, table=FILE or both"),
+        ({}, "Pass audio=FOLDER, table=FILE, or both"),
         ({"audio": "none"}, "audio=.*none: no such folder"),
-        ({"table": "none"}, "table=.*none: cannot be read"),
+        ({"table": "none"}, "table=.*none cannot be read"),
         (
             {"audio": "own", "validation": 0.5, "test": 0.5},
-            "must be 0 or more and leave some to train",
+            "validation .* test must be < 1, got 1.0",
         ),
-        ({"audio": "own", "name": "../x"}, "name=../x: letters"),
-        ({"audio": "empty"}, "empty: no recordings in it"),
+        ({"audio": "own", "name": "../x"}, "name must consist of letters, .*got '../x'"),
+        ({"audio": "empty"}, "empty: no recordings"),
     ],
 )
-def test_settings_that_make_no_sense_are_one_line(tmp_path, own, options, message):
+def test_invalid_settings_are_one_line(tmp_path, own, options, message):
     (tmp_path / "empty").mkdir()
     paths = {key: tmp_path / options[key] for key in ("audio", "table") if key in options}
     with pytest.raises(RecipeError, match=message):
@@ -223,22 +228,20 @@ shares = st.sampled_from([0.0, 0.1, 0.3])
     shares,
     shares,
 )
-def test_drawn_splits_part_the_speakers_and_lose_nothing(
+def test_random_splits_separate_speakers_and_lose_nothing(
     tmp_path_factory, speakers, validation, test
 ):
-    rows = [
-        (Recording(tmp_path_factory.getbasetemp() / f"{i}.wav", "", s), "")
-        for i, s in enumerate(speakers)
-    ]
-    splits = _drawn(rows, validation, test)
-    assert sorted(r.audio.name for found in splits.values() for r in found) == sorted(
-        r.audio.name for r, _ in rows
-    )
+    folder = tmp_path_factory.getbasetemp()
+    recordings = [Recording(folder / f"{i}.wav", "", name) for i, name in enumerate(speakers)]
+    splits = _random_splits(recordings, validation, test)
+    names = sorted(recording.audio.name for split in splits.values() for recording in split)
+    assert names == sorted(recording.audio.name for recording in recordings)
     assert splits["train"]
     assert ("validation" in splits) <= (validation > 0)
-    where = {}
-    for split, found in splits.items():
-        for recording in found:
-            where.setdefault(recording.speaker or recording.audio.name, set()).add(split)
-    enough = len(where) > (validation > 0) + (test > 0)
-    assert not enough or all(len(of_speaker) == 1 for of_speaker in where.values())
+    splits_of_speaker = {}
+    for split, recordings in splits.items():
+        for recording in recordings:
+            speaker = recording.speaker or recording.audio.name
+            splits_of_speaker.setdefault(speaker, set()).add(split)
+    enough = len(splits_of_speaker) > (validation > 0) + (test > 0)
+    assert not enough or all(len(names) == 1 for names in splits_of_speaker.values())

@@ -1,10 +1,10 @@
-"""Spoken digits: by speaker, or by the official takes; the counts of the real ones."""
+"""Test the splits of FSDD by speaker and by take, and the counts of the real corpus."""
 
 import zipfile
 
 import pytest
 
-from recipes.fetch import RecipeError
+from recipes.errors import RecipeError
 from recipes.fsdd import RELEASE, fsdd
 
 
@@ -22,7 +22,7 @@ def takes(utterances):
     return {utterance.audio.stem.rpartition("_")[2] for utterance in utterances}
 
 
-def test_a_test_speaker_is_heard_in_no_other_split(tmp_path, recordings, manifest):
+def test_a_test_speaker_is_in_no_other_split(tmp_path, recordings, manifest):
     fsdd(root=tmp_path)
     train, validation, test = (
         manifest(tmp_path, "fsdd", s) for s in ("train", "validation", "test")
@@ -37,19 +37,19 @@ def test_a_test_speaker_is_heard_in_no_other_split(tmp_path, recordings, manifes
     assert {u.text for u in train} == {"zero", "seven"}
 
 
-def test_without_test_speakers_the_split_is_the_official_one(tmp_path, recordings, manifest):
+def test_no_test_speakers_select_the_official_split(tmp_path, recordings, manifest):
     folder = fsdd(root=tmp_path, test_speakers=[])
     assert takes(manifest(tmp_path, "fsdd", "test")) == {"0", "4"}
     assert takes(manifest(tmp_path, "fsdd", "train")) == {"5", "49"}
     assert not (folder / "validation.jsonl").exists()
 
 
-def test_an_unknown_speaker_is_named(tmp_path, recordings):
-    with pytest.raises(RecipeError, match="test_speakers: geroge not in"):
+def test_an_error_names_an_unknown_speaker(tmp_path, recordings):
+    with pytest.raises(RecipeError, match=r"no speaker geroge\. Choose from george, theo"):
         fsdd(root=tmp_path, test_speakers=["geroge"])
 
 
-def test_the_release_is_fetched_as_a_zip_and_unpacked_once(tmp_path, recordings, server, manifest):
+def test_the_release_is_downloaded_and_extracted_once(tmp_path, recordings, server, manifest):
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as out:
         for path in recordings.iterdir():
             out.write(path, f"{RELEASE}/recordings/{path.name}")

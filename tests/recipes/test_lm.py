@@ -1,4 +1,4 @@
-"""Language models by one command: from texts and manifests, or LibriSpeech's from a server."""
+"""Test language models from texts and manifests, and the download of LibriSpeech's models."""
 
 import gzip
 import hashlib
@@ -27,7 +27,7 @@ def unigrams(path):
     return {line.split("\t")[1] for line in section[: section.index("")]}
 
 
-def test_a_text_becomes_an_arpa_file_of_normalised_words_a_lexicon_and_a_report(
+def test_a_text_becomes_an_arpa_file_of_normalized_words_a_lexicon_and_a_table(
     text, tmp_path, capsys
 ):
     path = lm(text=[str(text)], order=3, root=tmp_path)
@@ -47,12 +47,12 @@ def test_a_text_becomes_an_arpa_file_of_normalised_words_a_lexicon_and_a_report(
     assert (tmp_path / "lm" / "some.words").read_text().split() == sorted(
         unigrams(path) - {"<unk>", "<s>", "</s>"}
     )
-    said = " ".join(capsys.readouterr().out.split())
-    assert "30, 100" in said
-    assert "perplexity (1 in 20)" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "30, 100" in output
+    assert "perplexity (1 in 20)" in output
 
 
-def test_packed_texts_and_manifests_are_read_alike(text, tmp_path):
+def test_compressed_texts_and_manifests_give_the_same_model(text, tmp_path):
     packed, manifest = tmp_path / "packed.txt.gz", tmp_path / "train.jsonl"
     packed.write_bytes(gzip.compress(TEXT.encode()))
     entries = [
@@ -66,20 +66,22 @@ def test_packed_texts_and_manifests_are_read_alike(text, tmp_path):
     assert len(set(paths)) == 3
 
 
-def test_held_out_text_is_what_is_measured(text, tmp_path, capsys):
+def test_perplexity_is_measured_on_held_out_text(text, tmp_path, capsys):
     (tmp_path / "other.txt").write_text("the cat the zebra\n")
     lm(text=[str(text)], held_out=[str(tmp_path / "other.txt")], root=tmp_path)
     assert "unknown words (held_out) 25.00%" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_model_of_characters_writes_the_space_as_a_bar(text, tmp_path):
+def test_a_character_model_writes_a_space_as_a_bar(text, tmp_path):
     path = lm(text=[str(text)], unit="characters", root=tmp_path, name="letters")
     assert path.name == "letters.arpa"
     assert unigrams(path) == {"<unk>", "<s>", "</s>", "|", *"thecasdgo'"}
     assert not path.with_suffix(".words").exists()
 
 
-def test_librispeechs_models_are_fetched_verified_and_lowered(server, tmp_path, monkeypatch):
+def test_published_models_are_downloaded_verified_and_converted_to_lower_case(
+    server, tmp_path, monkeypatch
+):
     packed = gzip.compress(ARPA.encode())
     server.files["/4-gram.arpa.gz"] = packed
     monkeypatch.setitem(recipe.PUBLISHED, "4-gram", "sha256:" + hashlib.sha256(packed).hexdigest())
@@ -90,7 +92,7 @@ def test_librispeechs_models_are_fetched_verified_and_lowered(server, tmp_path, 
     assert path.stat().st_mtime_ns == before
 
 
-def test_another_file_than_the_published_one_is_refused(server, tmp_path, capsys):
+def test_a_file_with_a_wrong_checksum_is_refused(server, tmp_path, capsys):
     server.files["/3-gram.arpa.gz"] = gzip.compress(ARPA.encode())
     assert run_recipe(lm, ["fetch=3-gram", f"root={tmp_path}", f"url={server.url}"]) == 2
     assert "wrong sha256 checksum" in capsys.readouterr().err
@@ -98,28 +100,30 @@ def test_another_file_than_the_published_one_is_refused(server, tmp_path, capsys
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("arguments", "message"),
     [
-        ([], "give text=FILE"),
-        (["text=x.txt", "fetch=4-gram"], "give text=FILE"),
-        (["text=missing.txt"], "missing.txt: no such text"),
-        (["text=empty.txt"], "the text has no words"),
-        (["text=cut.txt.gz"], "cut.txt.gz: damaged or cut off"),
-        (["text=latin.txt"], "latin.txt: not a text in UTF-8"),
-        (["text=good.txt", "prune=[0,some]"], "must be whole numbers"),
-        (["text=good.txt", "prune=[0,2,1]"], "do not fall"),
-        (["text=good.txt", "order=0"], "order from 1"),
+        ([], "Pass text=FILE"),
+        (["text=x.txt", "fetch=4-gram"], "Pass text=FILE"),
+        (["text=missing.txt"], "missing.txt: not a readable UTF-8 text: No such file"),
+        (["text=empty.txt"], "The text has no words"),
+        (["text=cut.txt.gz"], "cut.txt.gz is damaged or incomplete"),
+        (["text=latin.txt"], "latin.txt: not a readable UTF-8 text"),
+        (["text=good.txt", "prune=[0,some]"], "prune must be a list of integers"),
+        (["text=good.txt", "prune=[0,2,1]"], "do not decrease"),
+        (["text=good.txt", "order=0"], "order must be >= 1, got 0"),
         (["text=good.txt", "fetch=5-gram"], "must be one of 3-gram"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(arguments, why, tmp_path, monkeypatch, capsys):
+def test_bad_input_is_one_line_and_writes_nothing(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good.txt").write_text("a b\n")
     (tmp_path / "empty.txt").write_text("!\n")
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(TEXT.encode())[:-12])
     assert run_recipe(lm, arguments) == 2
-    said = capsys.readouterr().err
-    assert why in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1
     assert not (tmp_path / "data").exists()

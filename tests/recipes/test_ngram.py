@@ -1,4 +1,4 @@
-"""N-gram models against the formulas written out, and against themselves: probabilities that sum to 1."""
+"""Compare n-gram models with a direct implementation of the formulas."""
 
 import math
 from collections import Counter, defaultdict
@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.fetch import RecipeError
+from recipes.errors import RecipeError
 from recipes.ngram import BEGIN, END, FALLBACK, SPECIAL, UNKNOWN, estimate
 
 TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=6), min_size=1, max_size=12).filter(any)
 
 
 def long_text(seed=0, sentences=400):
-    """Sentences of a random walk over a few words, of all frequencies."""
-    dice = np.random.default_rng(seed)
+    """Return random sentences of words with very different frequencies."""
+    rng = np.random.default_rng(seed)
     return [
-        [f"w{int(k)}" for k in dice.zipf(1.6, dice.integers(1, 12)) % 50] for _ in range(sentences)
+        [f"w{int(k)}" for k in rng.zipf(1.6, rng.integers(1, 12)) % 50] for _ in range(sentences)
     ]
 
 
-class ByTheBook:
-    """Chen and Goodman's formulas with dictionaries, one n-gram at a time."""
+class Reference:
+    """An implementation of Chen and Goodman's formulas with dictionaries, one n-gram at a time."""
 
     def __init__(self, text, order):
         occurrences = [Counter() for _ in range(order + 1)]
@@ -50,8 +50,8 @@ class ByTheBook:
                 self.discounts[n] = (0, *FALLBACK)
                 continue
             y = t[1] / (t[1] + 2 * t[2])
-            found = (0, *(k - (k + 1) * y * t[k + 1] / t[k] for k in (1, 2, 3)))
-            self.discounts[n] = found if min(found[1:]) > 0 else (0, *FALLBACK)
+            discounts = (0, *(k - (k + 1) * y * t[k + 1] / t[k] for k in (1, 2, 3)))
+            self.discounts[n] = discounts if min(discounts[1:]) > 0 else (0, *FALLBACK)
 
     def probability(self, word, history):
         history = history[-(self.order - 1) :] if self.order > 1 else ()
@@ -71,24 +71,24 @@ class ByTheBook:
 
 
 @given(TEXTS, st.integers(1, 4))
-def test_probabilities_are_those_of_the_formulas(text, order):
-    model, book = estimate(text, order=order), ByTheBook(text, order)
-    asked = [["a", "b", "c"], ["d"], [], ["x", "a", "a", "b", "d", "c"]]
-    found, _ = model.log_probs(asked)
+def test_probabilities_equal_the_formulas(text, order):
+    model, reference = estimate(text, order=order), Reference(text, order)
+    sentences = [["a", "b", "c"], ["d"], [], ["x", "a", "a", "b", "d", "c"]]
+    actual, _ = model.log_probs(sentences)
     expected = []
-    for sentence in asked:
+    for sentence in sentences:
         history = (BEGIN,)
-        for word in (*[w if (w,) in book.counts[1] else UNKNOWN for w in sentence], END):
-            expected.append(math.log(book.probability(word, history)))
+        for word in (*[w if (w,) in reference.counts[1] else UNKNOWN for w in sentence], END):
+            expected.append(math.log(reference.probability(word, history)))
             history += (word,)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(actual, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("prune", [(), (0, 0, 1), (0, 1, 1, 2)])
 @pytest.mark.parametrize(
     "history", [[], ["w1"], ["w1", "w2"], ["w3", "w1", "w1"], ["w9", "never seen", "w2"]]
 )
-def test_the_words_that_may_follow_share_a_probability_of_1(history, prune):
+def test_probabilities_of_all_next_words_sum_to_1(history, prune):
     model = estimate(long_text(), order=4, prune=prune)
     words = [word for word in model.words if word not in (BEGIN, END)]
     last = [model.log_probs([[*history, word]])[0][len(history)] for word in words]
@@ -96,20 +96,20 @@ def test_the_words_that_may_follow_share_a_probability_of_1(history, prune):
     assert math.fsum(math.exp(p) for p in [*last, end]) == pytest.approx(1, abs=1e-9)
 
 
-def test_discounts_are_estimated_from_a_text_that_is_large_enough_and_said_to_be_fallen_back_on_otherwise():
+def test_fallbacks_name_the_orders_without_estimated_discounts():
     assert estimate(long_text(), order=3).fallbacks == ()
     assert estimate([["a", "b"]], order=2).fallbacks == (1, 2)
 
 
-def test_pruning_leaves_rare_ngrams_out_and_keeps_every_word():
+def test_pruning_removes_rare_ngrams_and_keeps_every_word():
     text = long_text()
-    whole, pruned = estimate(text, order=3), estimate(text, order=3, prune=[0, 0, 1])
-    assert [len(t.word) for t in pruned.tables[:2]] == [len(t.word) for t in whole.tables[:2]]
-    assert 0 < len(pruned.tables[2].word) < len(whole.tables[2].word)
-    assert pruned.perplexity(text)[0] > whole.perplexity(text)[0]
+    full, pruned = estimate(text, order=3), estimate(text, order=3, prune=[0, 0, 1])
+    assert [len(t.word) for t in pruned.tables[:2]] == [len(t.word) for t in full.tables[:2]]
+    assert 0 < len(pruned.tables[2].word) < len(full.tables[2].word)
+    assert pruned.perplexity(text)[0] > full.perplexity(text)[0]
 
 
-def test_perplexity_counts_known_words_and_ends_and_names_the_share_of_unknown_words():
+def test_perplexity_covers_known_words_and_ends_and_reports_unknown_words():
     model = estimate([["a", "b"], ["b"]], order=1)
     perplexity, unknown = model.perplexity([["a", "x"], ["b", "b"]])
     probability = dict(zip(model.words, 10 ** model.tables[0].log_prob, strict=True))
@@ -118,7 +118,7 @@ def test_perplexity_counts_known_words_and_ends_and_names_the_share_of_unknown_w
     assert unknown == 1 / 4
 
 
-def test_an_arpa_file_holds_the_counts_and_each_ngram_once(tmp_path):
+def test_an_arpa_file_has_the_counts_and_each_ngram_once(tmp_path):
     model = estimate([["a", "b"], ["b", "é"]], order=2)
     model.write(tmp_path / "lm.arpa")
     lines = (tmp_path / "lm.arpa").read_text(encoding="utf-8").splitlines()
@@ -142,6 +142,6 @@ def test_an_arpa_file_holds_the_counts_and_each_ngram_once(tmp_path):
     ("text", "options"),
     [([[]], {}), ([["a"]], {"order": 0}), ([["a"]], {"order": 3, "prune": [0, 2, 1]})],
 )
-def test_what_makes_no_model_is_refused(text, options):
+def test_an_empty_text_and_invalid_options_are_refused(text, options):
     with pytest.raises(RecipeError):
         estimate(text, **options)

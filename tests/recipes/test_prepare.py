@@ -1,4 +1,4 @@
-"""Manifests hold what can be used; what cannot is counted and named; nothing is done twice."""
+"""Test manifests, the list of unusable recordings, and the choice of speakers."""
 
 from pathlib import Path
 
@@ -6,11 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.fetch import RecipeError
-from recipes.prepare import Recording, by_hash, held_out, part_by_speaker, prepare, set_aside
+from recipes.errors import RecipeError
+from recipes.prepare import (
+    Recording,
+    choose_speakers,
+    hold_out,
+    prepare,
+    sort_by_hash,
+    split_by_speaker,
+)
 
 
-def test_a_manifest_holds_duration_normalised_text_speaker_and_a_relative_path(
+def test_a_manifest_has_duration_normalized_text_speaker_and_a_relative_path(
     tmp_path, tone, manifest
 ):
     wav = tone(tmp_path / "corpus" / "a.wav", 0.5, rate=8000)
@@ -21,7 +28,7 @@ def test_a_manifest_holds_duration_normalised_text_speaker_and_a_relative_path(
     assert "../../corpus/a.wav" in (folder / "train.jsonl").read_text()
 
 
-def test_what_cannot_be_used_is_counted_in_the_table_and_named_with_the_reason(
+def test_unusable_recordings_are_counted_in_the_table_and_listed_with_the_reason(
     tmp_path, tone, manifest, capsys
 ):
     good = tone(tmp_path / "good.wav")
@@ -33,7 +40,7 @@ def test_what_cannot_be_used_is_counted_in_the_table_and_named_with_the_reason(
         Recording(good, ""),
         Recording(good, "late", offset=5.0),
         Recording(good, "long", duration=5.0),
-        Recording(good, "twice", flaw="duplicate"),
+        Recording(good, "twice", skip_reason="duplicate"),
         *(Recording(tmp_path / name, "yes") for name in ("empty.wav", "noise.wav", "missing.wav")),
     ]
     folder = prepare("mine", lambda: {"train": recordings}, root=tmp_path, again=False)
@@ -44,33 +51,38 @@ def test_what_cannot_be_used_is_counted_in_the_table_and_named_with_the_reason(
     ]
     reasons = [why for *_, why in lines]
     assert reasons[:2] == ["empty transcript: '...'", "empty transcript"]
-    assert reasons[2] == "no such piece: 5.00 s to 0.10 s of 0.10 s"
+    assert reasons[2] == "outside of the recording: 5.00 s to 0.10 s of 0.10 s"
     assert reasons[4:6] == ["duplicate", "unreadable: empty file (0 bytes)"]
     table = capsys.readouterr().out
-    for count in ("2 empty transcript", "2 no such piece", "1 duplicate", "3 unreadable"):
+    for count in (
+        "2 empty transcript",
+        "2 outside of the recording",
+        "1 duplicate",
+        "3 unreadable",
+    ):
         assert count in " ".join(table.split())
 
 
-def test_silence_that_is_meant_is_kept_with_an_empty_transcript(tmp_path, tone, manifest):
+def test_intended_silence_is_kept_with_an_empty_transcript(tmp_path, tone, manifest):
     piece = Recording(tone(tmp_path / "a.wav", 1.0), "", offset=0.25, duration=0.5, silent=True)
     prepare("mine", lambda: {"train": [piece]}, root=tmp_path, again=False)
     (utterance,) = manifest(tmp_path, "mine", "train")
     assert (utterance.text, utterance.offset, utterance.duration) == ("", 0.25, 0.5)
 
 
-def test_a_split_of_which_nothing_can_be_used_is_an_error_that_names_the_list(tmp_path):
+def test_a_split_without_usable_recordings_is_an_error_that_names_the_list(tmp_path):
     recordings = [Recording(tmp_path / "missing.wav", "yes")]
     with pytest.raises(
-        RecipeError, match=r"train: no utterances: all 1 were left out, see .*left_out.txt"
+        RecipeError, match=r"train: no usable recordings among 1. See .*left_out.txt"
     ):
         prepare("mine", lambda: {"train": recordings}, root=tmp_path, again=False)
-    with pytest.raises(RecipeError, match="train: no utterances: none found"):
+    with pytest.raises(
+        RecipeError, match=r"train: no usable recordings among 0\. Is the corpus complete"
+    ):
         prepare("mine", lambda: {"train": []}, root=tmp_path, again=False)
 
 
-def test_a_second_run_with_the_same_options_does_nothing_but_print_the_table(
-    tmp_path, tone, capsys
-):
+def test_a_second_run_with_the_same_options_only_prints_the_table(tmp_path, tone, capsys):
     recordings, calls = [Recording(tone(tmp_path / "a.wav"), "yes")], []
 
     def splits():
@@ -83,7 +95,7 @@ def test_a_second_run_with_the_same_options_does_nothing_but_print_the_table(
 
     first, second = run(), run()
     assert first.out == second.out
-    assert "prepared already" in second.err
+    assert "is up to date" in second.err
     assert len(calls) == 1
     run(parts=["a"])
     assert len(calls) == 2
@@ -94,7 +106,7 @@ def test_a_second_run_with_the_same_options_does_nothing_but_print_the_table(
     assert len(calls) == 4
 
 
-def test_other_options_leave_no_manifest_of_the_earlier_run_behind(tmp_path, tone):
+def test_a_run_with_other_options_removes_old_manifests(tmp_path, tone):
     recording = Recording(tone(tmp_path / "a.wav"), "yes")
     prepare(
         "mine",
@@ -107,7 +119,7 @@ def test_other_options_leave_no_manifest_of_the_earlier_run_behind(tmp_path, ton
     assert sorted(path.name for path in folder.iterdir()) == ["prepared.json", "train.jsonl"]
 
 
-def test_a_run_that_leaves_nothing_out_leaves_no_list_of_an_earlier_one(tmp_path, tone):
+def test_a_run_without_unusable_recordings_removes_the_old_list(tmp_path, tone):
     wav = tmp_path / "a.wav"
     both = [Recording(tone(tmp_path / "b.wav"), "yes"), Recording(wav, "no")]
     folder = prepare("mine", lambda: {"train": both}, root=tmp_path, again=False)
@@ -117,7 +129,7 @@ def test_a_run_that_leaves_nothing_out_leaves_no_list_of_an_earlier_one(tmp_path
     assert not (folder / "left_out.txt").exists()
 
 
-def test_an_interrupted_rewriting_is_not_taken_for_the_earlier_run(tmp_path, tone, monkeypatch):
+def test_an_interrupted_run_is_repeated(tmp_path, tone, monkeypatch):
     recordings = {"train": [Recording(tone(tmp_path / "a.wav"), "yes")]}
     prepare("mine", lambda: recordings, root=tmp_path, again=False)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
@@ -134,46 +146,44 @@ speakers = st.lists(st.text("fmabc", min_size=1, max_size=4), unique=True, min_s
 
 
 @given(speakers, st.data())
-def test_speakers_set_aside_are_as_many_as_wanted_balanced_and_independent_of_the_order(
-    names, data
-):
+def test_chosen_speakers_are_balanced_and_do_not_depend_on_the_order(names, data):
     count = data.draw(st.integers(0, len(names) - 1))
     recordings = [Recording(Path(f"{name}.wav"), "", speaker=name) for name in names]
-    aside = set_aside(recordings, count, group=lambda name: name[0])
-    assert len(aside) == count
-    assert aside == set_aside(reversed(recordings), count, group=lambda name: name[0])
-    taken = {g: sum(name[0] == g for name in aside) for g in {name[0] for name in names}}
-    there = {g: sum(name[0] == g for name in names) for g in taken}
-    open_groups = [taken[g] for g in taken if taken[g] < there[g]]
-    assert all(taken[g] <= min(open_groups, default=len(names)) + 1 for g in taken)
+    chosen = choose_speakers(recordings, count, group=lambda name: name[0])
+    assert len(chosen) == count
+    assert chosen == choose_speakers(reversed(recordings), count, group=lambda name: name[0])
+    numbers = {g: sum(name[0] == g for name in chosen) for g in {name[0] for name in names}}
+    available = {g: sum(name[0] == g for name in names) for g in numbers}
+    open_groups = [numbers[g] for g in numbers if numbers[g] < available[g]]
+    assert all(numbers[g] <= min(open_groups, default=len(names)) + 1 for g in numbers)
 
 
-def test_all_speakers_or_a_negative_number_cannot_be_set_aside():
+def test_all_speakers_or_a_negative_number_cannot_be_chosen():
     recordings = [Recording(Path("a.wav"), "", speaker=name) for name in "ab"]
     for count in (2, -1):
         with pytest.raises(
-            RecipeError, match=f"validation_speakers={count}: of 2 training speakers"
+            RecipeError, match=f"validation_speakers must be .* below 2, .*got {count}"
         ):
-            set_aside(recordings, count)
+            choose_speakers(recordings, count)
 
 
-def test_held_out_speakers_are_in_validation_only():
+def test_held_out_speakers_are_only_in_validation():
     recordings = [Recording(Path("x.wav"), "", speaker=name) for name in "abab"]
-    splits = held_out(recordings, {"b"})
+    splits = hold_out(recordings, {"b"})
     assert [recording.speaker for recording in splits["train"]] == ["a", "a"]
     assert [recording.speaker for recording in splits["validation"]] == ["b", "b"]
-    assert held_out(recordings, set()) == {"train": recordings}
-    assert part_by_speaker(recordings, {"z"}) == (recordings, [])
+    assert hold_out(recordings, set()) == {"train": recordings}
+    assert split_by_speaker(recordings, {"z"}) == (recordings, [])
 
 
 @given(st.lists(st.text("abc", max_size=3)))
-def test_the_order_by_hash_depends_on_the_items_alone(items):
-    assert by_hash(items) == by_hash(list(reversed(items)))
-    assert sorted(by_hash(items)) == sorted(items)
+def test_the_order_by_hash_depends_only_on_the_items(items):
+    assert sort_by_hash(items) == sort_by_hash(list(reversed(items)))
+    assert sorted(sort_by_hash(items)) == sorted(items)
 
 
 def test_the_order_by_hash_is_the_same_on_every_machine():
-    assert by_hash(["fash", "fbbh", "fclc", "fejs", "mblb"]) == [
+    assert sort_by_hash(["fash", "fbbh", "fclc", "fejs", "mblb"]) == [
         "fbbh",
         "fejs",
         "fash",

@@ -1,4 +1,4 @@
-"""Speech Commands: the official lists, all words or ten, balanced with unknown words and silence."""
+"""Test the official splits of Speech Commands, and the balance with other words and silence."""
 
 from collections import Counter
 from itertools import pairwise
@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from asr.config.app import run_recipe
-from recipes.speechcommands import COMMANDS, NOISE, _recorded, speechcommands
+from recipes.fetch import torchaudio_checksum
+from recipes.speechcommands import COMMANDS, NOISE, URL, speechcommands
 
 OTHERS = ("bed", "zero")
 CLIPS = {"train": 5, "validation": 2, "test": 2}  # of each word
@@ -33,7 +34,7 @@ def texts(utterances):
     return Counter(utterance.text for utterance in utterances)
 
 
-def test_every_clip_is_in_its_official_split_under_its_word(root, manifest):
+def test_every_clip_is_in_its_official_split_with_its_word(root, manifest):
     speechcommands(root=root)
     for split, count in CLIPS.items():
         utterances = manifest(root, "speechcommands", split)
@@ -51,7 +52,7 @@ def test_commands_are_balanced_with_unknown_words_and_silence(root, manifest):
         assert {utterance.audio.parent.name for utterance in unknown} <= set(OTHERS)
 
 
-def test_no_second_of_noise_is_in_two_splits(root, manifest):
+def test_splits_share_no_noise(root, manifest):
     speechcommands(root=root, words="commands")
     spans = {}
     for split in CLIPS:
@@ -65,7 +66,7 @@ def test_no_second_of_noise_is_in_two_splits(root, manifest):
         assert all(end <= start for (_, end), (start, _) in pairwise(ordered))
 
 
-def test_a_clip_of_the_list_that_is_not_there_is_named(root, manifest):
+def test_left_out_list_names_a_missing_clip(root, manifest):
     clip = root / "SpeechCommands" / "speech_commands_v0.02" / "yes" / "tester0_nohash_0.wav"
     clip.unlink()
     folder = speechcommands(root=root)
@@ -73,14 +74,17 @@ def test_a_clip_of_the_list_that_is_not_there_is_named(root, manifest):
     assert str(clip) in (folder / "left_out.txt").read_text()
 
 
-def test_only_versions_that_exist_are_taken(capsys):
+def test_an_unknown_version_is_refused(capsys):
     assert run_recipe(speechcommands, ["version=v0.03"]) == 2
     assert "must be one of v0.02, v0.01" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("version", ["v0.01", "v0.02"])
 def test_both_versions_have_a_checksum(version):
-    assert len(_recorded(f"speech_commands_{version}")) == len("sha256:") + 64
+    assert (
+        len(torchaudio_checksum("speechcommands", f"{URL}/speech_commands_{version}.tar.gz"))
+        == len("sha256:") + 64
+    )
 
 
 def test_the_real_words_are_split_by_speaker(shared, manifest):
@@ -90,5 +94,5 @@ def test_the_real_words_are_split_by_speaker(shared, manifest):
         manifest(root, "speechcommands", s) for s in ("train", "validation", "test")
     )
     assert [len(train), len(validation), len(test)] == [2253, 542, 482]
-    heard = [{u.speaker for u in split} for split in (train, validation, test)]
-    assert len(set.union(*heard)) == sum(map(len, heard)) == 176
+    speakers = [{u.speaker for u in split} for split in (train, validation, test)]
+    assert len(set.union(*speakers)) == sum(map(len, speakers)) == 176

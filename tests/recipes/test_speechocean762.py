@@ -1,4 +1,4 @@
-"""speechocean762: its Kaldi tables, training speakers set aside, fetched and unpacked like the others."""
+"""Test the Kaldi tables, the validation speakers, and the download of speechocean762."""
 
 import tarfile
 
@@ -31,7 +31,7 @@ def root(tree, tmp_path):
     return tmp_path
 
 
-def test_the_tables_become_manifests_with_training_speakers_set_aside(root, manifest):
+def test_tables_become_manifests_and_training_speakers_are_held_out(root, manifest):
     speechocean762(root=root, validation_speakers=1)
     train, validation, test = (
         manifest(root, "speechocean762", s) for s in ("train", "validation", "test")
@@ -42,7 +42,7 @@ def test_the_tables_become_manifests_with_training_speakers_set_aside(root, mani
     assert {u.text for u in test} == {"mark is going to see elephant"}
 
 
-def test_an_utterance_without_a_transcript_is_named(root, manifest):
+def test_left_out_list_names_an_utterance_without_transcript(root, manifest):
     text = root / "speechocean762" / "train" / "text"
     text.write_text("\n".join(text.read_text().splitlines()[1:]))
     folder = speechocean762(root=root, validation_speakers=0)
@@ -50,7 +50,7 @@ def test_an_utterance_without_a_transcript_is_named(root, manifest):
     assert "000010001.WAV\tempty transcript" in (folder / "left_out.txt").read_text()
 
 
-def test_it_is_fetched_and_unpacked_once(tree, tmp_path, server, manifest):
+def test_the_corpus_is_downloaded_and_extracted_once(tree, tmp_path, server, manifest):
     with tarfile.open(tmp_path / "packed.tar.gz", "w:gz") as out:
         out.add(tree, "speechocean762")
     server.files["/101/speechocean762.tar.gz"] = (tmp_path / "packed.tar.gz").read_bytes()
@@ -69,5 +69,5 @@ def test_the_real_corpus_is_split_by_speaker(shared, manifest):
         manifest(root, "speechocean762", s) for s in ("train", "validation", "test")
     )
     assert [len(train), len(validation), len(test)] == [2300, 200, 500]
-    heard = [{u.speaker for u in split} for split in (train, validation, test)]
-    assert len(set.union(*heard)) == sum(map(len, heard)) == 150
+    speakers = [{u.speaker for u in split} for split in (train, validation, test)]
+    assert len(set.union(*speakers)) == sum(map(len, speakers)) == 150
