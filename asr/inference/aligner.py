@@ -1,8 +1,8 @@
-"""A trained model and texts that are known: recordings in, timelines out."""
+"""Align recordings with their known texts by a trained model."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,34 +16,39 @@ from asr.decode.timing import WordTimer
 from asr.errors import AsrError, AudioError, TextError
 from asr.inference import longform
 from asr.inference.timeline import AlignmentRequest, TimedSpan, TimedWord, Timeline
-from asr.nn import padding as ln
 from asr.nn.ctc import CTCModel
+from asr.nn.padding import pad_batch
 from asr.text import BLANK, split_written_words
 
-POOL = 1200.0  # seconds of recordings that are put into batches, and that wait for each other
-BATCH = (
-    2 * longform.WINDOW
-)  # seconds: whoever shares a batch of this size is no longer than a window
+POOL_SECONDS = 1200.0  # recordings that are sorted by length into batches
+# Two recordings in a batch of this size are at most as long as a window.
+BATCH_SECONDS = 2 * longform.WINDOW
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Job:
-    recording: AlignmentRequest
-    written: tuple[tuple[str, list[str]], ...]
-    labels: Tensor
-    seconds: float
+    """A request with its result, or with what is needed to compute it.
 
-    @property
-    def text(self) -> str:
-        return " ".join(word for _, words in self.written for word in words)
+    Attributes:
+        words: (word, written form) pairs as in `TimedWord`.
+        labels: Labels (L,) of the text.
+        seconds: Length of the recording or segment.
+    """
+
+    request: AlignmentRequest
+    words: Sequence[tuple[str, str]] = ()
+    labels: Tensor = field(default_factory=Tensor)
+    seconds: float = 0.0
+    result: Timeline | AsrError | None = None
 
 
 class Aligner:
-    """Puts texts on the time axis with a model (put into evaluation mode), many recordings in a batch.
+    """A model, put into evaluation mode, that finds the times of known texts.
 
-    A word's score is exp of the mean log-probability over the frames that emit its characters. The text's score is the
-    same over the frames in which either the text or the model's own best path has a character, so that speech that is
-    not in the text counts too. What scores below `min_score` does not fit.
+    The score of a word is the exponential of the mean log-probability of its characters over the
+    frames that emit them. The score of a text also covers the frames in which only the best path
+    has a character, so speech that is missing from the text lowers it. A word or a text fits if its
+    score is at least `min_score`.
     """
 
     def __init__(self, model: CTCModel, *, min_score: float = 0.15) -> None:
@@ -52,162 +57,154 @@ class Aligner:
 
     @classmethod
     def load(cls, path: str | Path, *, min_score: float = 0.15, device: str = "cpu") -> "Aligner":
-        """Read the model from its file. Raises ModelError where it is not one."""
+        """Load a model from its file.
+
+        Raises:
+            ModelError: If the file is not a model.
+        """
         return cls(CTCModel.load(path, device=device), min_score=min_score)
 
-    def align(self, recordings: Iterable[AlignmentRequest]) -> Iterator[Timeline | AsrError]:
-        """A timeline for each recording, in order; where there is none, the error that says why.
+    def align(self, requests: Iterable[AlignmentRequest]) -> Iterator[Timeline | AsrError]:
+        """Yield a timeline or an error for each request, in order.
 
-        That is AudioError for what cannot be read, TextError for a text without words, with a character that the model
-        lacks, or with more characters than the audio has frames for. Audio longer than a window is worked out in
-        windows, what is shorter in batches of like length.
+        The error is an AudioError for an unreadable recording, and a TextError for a text that has
+        no words, a character without a token, or more characters than fit into the frames. Long
+        recordings are computed in windows, shorter ones in batches of similar length.
         """
-        pool: list[_Job | AsrError] = []
-        waiting = 0.0
-        for recording in recordings:
+        pool: list[_Job] = []
+        seconds = 0.0
+        for request in requests:
             try:
-                job = self._job(recording)
+                job = self._prepare(request)
             except AsrError as error:
-                pool.append(error)
-                continue
+                job = _Job(request, result=error)
             pool.append(job)
-            waiting += job.seconds
-            if waiting >= POOL:
-                yield from self._aligned(pool)
-                pool, waiting = [], 0.0
-        yield from self._aligned(pool)
+            seconds += job.seconds
+            if seconds >= POOL_SECONDS:
+                yield from self._align_pool(pool)
+                pool, seconds = [], 0.0
+        yield from self._align_pool(pool)
 
-    def _job(self, recording: AlignmentRequest) -> _Job:
-        written = tuple(split_written_words(recording.text))
-        text = " ".join(word for _, words in written for word in words)
+    def _prepare(self, request: AlignmentRequest) -> _Job:
+        words = [
+            (word, written if i == 0 else "")
+            for written, group in split_written_words(request.text)
+            for i, word in enumerate(group)
+        ]
+        text = " ".join(word for word, _ in words)
         if not text:
-            raise TextError(
-                f"{recording.name}: its text has no words, so that there is nothing to align"
-            )
-        unknown = self.model.tokenizer.unknown(text)
+            raise TextError(f"{request.name}: its text has no words to align")
+        tokenizer = self.model.tokenizer
+        unknown = tokenizer.unknown(text)
         if unknown:
-            listed = " ".join(map(repr, unknown))
+            characters = " ".join(map(repr, unknown))
             raise TextError(
-                f"{recording.name}: its text has {listed}, for which the model has no token; write it out"
+                f"{request.name}: its text has {characters}, for which the model has no token; "
+                "spell it out"
             )
-        seconds = recording.duration
+        seconds = request.duration
         if seconds is None:
-            seconds = audio.info(recording.source).duration - recording.offset
-        return _Job(recording, written, torch.tensor(self.model.tokenizer.encode(text)), seconds)
+            seconds = audio.info(request.source).duration - request.offset
+        return _Job(request, words, torch.tensor(tokenizer.encode(text)), seconds)
 
-    def _aligned(self, pool: Sequence[_Job | AsrError]) -> Iterator[Timeline | AsrError]:
-        jobs = {i: entry for i, entry in enumerate(pool) if isinstance(entry, _Job)}
-        found: dict[int, Timeline | AsrError] = {
-            i: entry for i, entry in enumerate(pool) if isinstance(entry, AsrError)
-        }
+    def _align_pool(self, pool: Sequence[_Job]) -> list[Timeline | AsrError]:
+        """Return the results of a pool in order."""
+        jobs = [job for job in pool if job.result is None]
         if jobs:
-            places, seconds = list(jobs), [job.seconds for job in jobs.values()]
-            for batch in BucketSampler(seconds, batch_seconds=BATCH, shuffle=False).batches(0):
-                found |= self._batch({places[k]: jobs[places[k]] for k in batch.tolist()})
-        return (found[i] for i in range(len(pool)))
+            durations = [job.seconds for job in jobs]
+            sampler = BucketSampler(durations, batch_seconds=BATCH_SECONDS, shuffle=False)
+            for batch in sampler.batches(0):
+                self._align_batch([jobs[i] for i in batch])
+        return [job.result for job in pool if job.result is not None]
 
     @torch.inference_mode()
-    def _batch(self, jobs: Mapping[int, _Job]) -> dict[int, Timeline | AsrError]:
-        """What becomes of recordings that are no longer than a window each, or of one that may be."""
-        found: dict[int, Timeline | AsrError] = {}
-        if len(jobs) == 1:
-            ((only, job),) = jobs.items()
+    def _align_batch(self, jobs: Sequence[_Job]) -> None:
+        """Set the results of one job of any length, or of several no longer than a window."""
+        waveforms = []
+        for job in jobs:
+            source, offset, duration = job.request.source, job.request.offset, job.request.duration
             try:
-                emissions = longform.compute_emissions(
-                    self.model,
-                    job.recording.source,
-                    offset=job.recording.offset,
-                    duration=job.recording.duration,
-                )
-            except AudioError as error:
-                return {only: error}
-            read = [only]
-        else:
-            waveforms = {}
-            for i, job in jobs.items():
-                try:
-                    samples = audio.load(
-                        job.recording.source,
-                        offset=job.recording.offset,
-                        duration=job.recording.duration,
+                if len(jobs) == 1:
+                    emissions = longform.compute_emissions(
+                        self.model, source, offset=offset, duration=duration
                     )
-                except AudioError as error:
-                    found[i] = error
                 else:
-                    waveforms[i] = torch.from_numpy(samples)
-            if not waveforms:
-                return found
-            emissions = longform.compute_batch_emissions(self.model, list(waveforms.values()))
-            read = list(waveforms)
-        labels = ln.pad_batch([jobs[i].labels for i in read])
-        for row, (i, alignment) in enumerate(
-            zip(read, align_batch(emissions.log_probs, emissions.lengths, *labels), strict=True)
-        ):
-            found[i] = self._timeline(
-                jobs[i], emissions.row(row).cpu().numpy(), alignment, WordTimer.of(emissions)
-            )
-        return found
+                    samples = audio.load(source, offset=offset, duration=duration)
+                    waveforms.append(torch.from_numpy(samples))
+            except AudioError as error:
+                job.result = error
+        jobs = [job for job in jobs if job.result is None]
+        if not jobs:
+            return
+        if waveforms:
+            emissions = longform.compute_batch_emissions(self.model, waveforms)
+        targets, target_lengths = pad_batch([job.labels for job in jobs])  # (B, L), (B,)
+        alignments = align_batch(emissions.log_probs, emissions.lengths, targets, target_lengths)
+        timer = WordTimer.of(emissions)
+        for row, (job, alignment) in enumerate(zip(jobs, alignments, strict=True)):
+            log_probs = emissions.row(row).cpu().numpy()  # (U, V)
+            job.result = self._timeline(job, log_probs, alignment, timer)
 
     def _timeline(
-        self, job: _Job, log_probs: np.ndarray, alignment: Alignment, clock: WordTimer
+        self, job: _Job, log_probs: np.ndarray, alignment: Alignment, timer: WordTimer
     ) -> Timeline | AsrError:
-        recording, tokenizer = job.recording, self.model.tokenizer
+        """Return the timeline of a text from emissions (U, V) and its alignment."""
+        request, frames = job.request, len(log_probs)
         if math.isinf(alignment.score):
             return TextError(
-                f"{recording.name}: {len(job.labels)} characters do not fit into its {job.seconds:.2f} s "
-                f"({len(log_probs)} frames); is this its text?"
+                f"{request.name}: {len(job.labels)} characters do not fit into its "
+                f"{job.seconds:.2f} s ({frames} frames); check that this is its text"
             )
-        last = recording.offset + job.seconds
-        begin, end = (
-            alignment.starts * clock.seconds_per_frame,
-            alignment.ends * clock.seconds_per_frame,
-        )
+        text = " ".join(word for word, _ in job.words)
+        score = _text_score(log_probs, alignment)
+        words = tuple(self._words(job, alignment, timer, frames))
+        end = request.offset + job.seconds
+        return Timeline(text, request.offset, end, score, score >= self.min_score, words)
+
+    def _words(
+        self, job: _Job, alignment: Alignment, timer: WordTimer, frames: int
+    ) -> Iterator[TimedWord]:
+        """Yield the words with the times and scores of their characters."""
+        tokenizer, offset = self.model.tokenizer, job.request.offset
         spaces = np.flatnonzero(job.labels.numpy() == tokenizer.index(" "))
-        firsts, lasts = (
-            np.append(0, spaces + 1),
-            np.append(spaces - 1, len(begin) - 1),
-        )  # labels of each word
-        times = clock(alignment.starts[firsts], alignment.ends[lasts], len(log_probs))
-        begin[firsts], end[lasts] = np.array(times).T
-        starts, ends = (
-            (recording.offset + begin).tolist(),
-            (recording.offset + end).clip(max=last).tolist(),
+        firsts, stops = np.append(0, spaces + 1), np.append(spaces, len(job.labels))
+        starts = alignment.starts * timer.seconds_per_frame  # (L,)
+        ends = alignment.ends * timer.seconds_per_frame  # (L,)
+        bounds = timer(alignment.starts[firsts], alignment.ends[stops - 1], frames)
+        starts[firsts], ends[stops - 1] = np.array(bounds).T
+        characters = list(
+            map(
+                TimedSpan,
+                [tokenizer.decode([label]) for label in job.labels.tolist()],
+                (offset + starts).tolist(),
+                (offset + ends).clip(max=offset + job.seconds).tolist(),
+                np.exp(alignment.log_probs).tolist(),
+            )
         )
-        frames = alignment.ends - alignment.starts
-        scores = np.exp(alignment.log_probs).tolist()
-        words = []
-        at = 0
-        for piece, inside in job.written:
-            for number, word in enumerate(inside):
-                tokens = [tokenizer.decode([label]) for label in tokenizer.encode(word)]
-                behind = at + len(tokens)
-                characters = tuple(
-                    map(TimedSpan, tokens, starts[at:behind], ends[at:behind], scores[at:behind])
-                )
-                score = _mean(alignment.log_probs[at:behind], frames[at:behind])
-                written = piece if number == 0 else ""
-                fits = score >= self.min_score
-                words.append(
-                    TimedWord(word, starts[at], ends[behind - 1], score, written, fits, characters)
-                )
-                at = behind + 1  # over the space
-        score = _score(log_probs, alignment)
-        return Timeline(
-            job.text, recording.offset, last, score, score >= self.min_score, tuple(words)
-        )
+        durations = alignment.ends - alignment.starts
+        for (word, written), first, stop in zip(job.words, firsts, stops, strict=True):
+            score = _mean_probability(alignment.log_probs[first:stop], durations[first:stop])
+            spans = tuple(characters[first:stop])
+            fits = score >= self.min_score
+            yield TimedWord(word, spans[0].start, spans[-1].end, score, written, fits, spans)
 
 
-def _score(log_probs: np.ndarray, alignment: Alignment) -> float:
-    """How well a text fits, from 0 to 1: over the frames (U, V) where it or the best path has a character."""
+def _text_score(log_probs: np.ndarray, alignment: Alignment) -> float:
+    """Return the score of a text between 0 and 1 from emissions (U, V) and its alignment.
+
+    It is a mean over the frames in which the text or the best path has a character.
+    """
     steps = np.zeros(len(log_probs) + 1, dtype=np.int64)
     steps[alignment.starts] += 1
     steps[alignment.ends] -= 1
-    left_out = log_probs[(steps.cumsum()[:-1] == 0) & (log_probs.argmax(axis=1) != BLANK), BLANK]
-    frames = alignment.ends - alignment.starts
-    return _mean(
-        np.append(alignment.log_probs, left_out), np.append(frames, np.ones(len(left_out)))
+    outside_text = steps.cumsum()[:-1] == 0  # (U,)
+    missing = outside_text & (log_probs.argmax(axis=1) != BLANK)  # (U,)
+    blanks = log_probs[missing, BLANK]
+    durations = alignment.ends - alignment.starts
+    return _mean_probability(
+        np.append(alignment.log_probs, blanks), np.append(durations, np.ones(len(blanks)))
     )
 
 
-def _mean(log_probs: np.ndarray, frames: np.ndarray) -> float:
+def _mean_probability(log_probs: np.ndarray, frames: np.ndarray) -> float:
     return math.exp(float((log_probs * frames).sum() / frames.sum()))

@@ -1,34 +1,42 @@
-"""Audio of any length: emissions worked out in windows, so that no more than a few of them are in memory.
+"""Compute the emissions of recordings of any length in overlapping windows.
 
-A recording of no more than a window is one pass. A longer one is cut into equal parts; each is read with some context
-on both sides, and what is said of the context is dropped:
+A recording that fits in one window takes one pass. A longer one is divided into equal windows. Each
+is computed with some context on both sides, whose frames are dropped:
 
     frames      0                                            U
     window 1    [ kept         ] context )
     window 2         ( context [ kept         ] context )
     window 3                        ( context [ kept         ]
 
-Windows start at whole frames, so that a frame stands for the same samples as in one pass. Features that are normalised
-over the utterance are normalised over the window.
+Windows start at frame boundaries, so a frame covers the same samples as in one pass. Features that
+are normalized over the utterance are normalized over the window. Only a few windows are in memory.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from asr import audio
 from asr.audio import SAMPLE_RATE, Source
-from asr.nn import padding as ln
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
+from asr.nn.padding import pad_batch
 
-WINDOW, CONTEXT = (
-    30.0,
-    5.0,
-)  # seconds that a window keeps at most, and that it reads more on either side
+WINDOW = 30.0  # seconds that a window keeps at most
+CONTEXT = 5.0  # seconds of context on each side of a window
+
+
+class _Window(NamedTuple):
+    """The audio of a window in seconds, relative to the segment, and the frames to keep of it."""
+
+    offset: float
+    duration: float | None
+    start: int
+    stop: int | None
 
 
 @torch.inference_mode()
@@ -40,50 +48,57 @@ def compute_emissions(
     duration: float | None = None,
     window: float = WINDOW,
     context: float = CONTEXT,
-    batch: int = 4,
+    batch_size: int = 4,
 ) -> Emissions:
-    """Emissions (1, U, V) of a recording, or of a piece of it, from windows of which `batch` are worked out at once.
+    """Return the emissions (1, U, V) of a recording or a segment of it.
 
-    `source` is a path or the file's bytes; `offset`, `duration`, `window` and `context` are seconds. Raises AudioError
-    where the recording cannot be read.
+    `offset`, `duration`, `window`, and `context` are in seconds. A batch has `batch_size` windows.
+
+    Raises:
+        AudioError: If the recording cannot be read.
     """
     seconds = audio.info(source).duration - offset if duration is None else duration
+    windows = _plan_windows(model, seconds, duration, window, context)
+    kept = []
+    for i in range(0, len(windows), batch_size):
+        batch = windows[i : i + batch_size]
+        arrays = [audio.load(source, offset=offset + w.offset, duration=w.duration) for w in batch]
+        emissions = compute_batch_emissions(model, [torch.from_numpy(array) for array in arrays])
+        if len(windows) == 1:
+            return emissions
+        for row, w in enumerate(batch):
+            kept.append(emissions.row(row)[w.start : w.stop].clone())  # frees the rest of the batch
+    log_probs = torch.cat(kept)[None]  # (1, U, V)
+    lengths = torch.tensor([log_probs.shape[1]], device=log_probs.device)
+    return replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=())
+
+
+def _plan_windows(
+    model: CTCModel, seconds: float, duration: float | None, window: float, context: float
+) -> list[_Window]:
+    """Return the windows of a segment, which together keep each of its frames once."""
     frames = int(model.output_lengths(torch.tensor(round(max(0.0, seconds) * SAMPLE_RATE))))
     per_frame = model.seconds_per_frame
-    parts = math.ceil(frames * per_frame / window - 1e-6)
-    if parts <= 1:
-        return compute_batch_emissions(
-            model, [torch.from_numpy(audio.load(source, offset=offset, duration=duration))]
-        )
-    step, margin = -(-frames // parts), math.ceil(context / per_frame - 1e-6)
-    reach = model.features.n_fft / SAMPLE_RATE  # what the last frame reads behind its start
-
-    def read(first: int) -> Tensor:
-        """The samples of the window that keeps the frames from `first` on."""
-        start, end = max(0, first - margin), first + step + margin
-        at = start * per_frame
+    count = math.ceil(frames * per_frame / window - 1e-6)
+    if count <= 1:
+        return [_Window(0.0, duration, 0, None)]
+    step, margin = math.ceil(frames / count), math.ceil(context / per_frame - 1e-6)
+    overhang = model.features.n_fft / SAMPLE_RATE  # seconds that the last frame reads
+    windows = []
+    for first in range(0, frames, step):
+        begin, end = max(0, first - margin), first + step + margin
+        offset = begin * per_frame
         if end < frames:
-            length = min((end - start) * per_frame + reach, seconds - at)
-        else:  # whatever there is: the number of frames is only what the header says
-            length = None if duration is None else duration - at
-        return torch.from_numpy(audio.load(source, offset=offset + at, duration=length))
-
-    kept = []
-    firsts = range(0, frames, step)
-    for at in range(0, len(firsts), batch):
-        group = firsts[at : at + batch]
-        said = compute_batch_emissions(model, [read(first) for first in group])
-        for i, first in enumerate(group):
-            dropped = first - max(0, first - margin)
-            last = None if first == firsts[-1] else dropped + step
-            kept.append(said.row(i)[dropped:last].clone())
-    joined = torch.cat(kept)[None]
-    lengths = torch.tensor([joined.shape[1]], device=joined.device)
-    return replace(said, log_probs=joined, lengths=lengths, intermediate=())
+            length = min((end - begin) * per_frame + overhang, seconds - offset)
+        else:  # without a duration read to the end, whatever length the file's header declares
+            length = None if duration is None else duration - offset
+        windows.append(_Window(offset, length, first - begin, first - begin + step))
+    windows[-1] = windows[-1]._replace(stop=None)
+    return windows
 
 
 @torch.inference_mode()
 def compute_batch_emissions(model: CTCModel, waveforms: Sequence[Tensor]) -> Emissions:
-    """Emissions (B, U, V) of whole waveforms (S,), as one batch."""
-    padded, lengths = ln.pad_batch(waveforms)
+    """Return the emissions (B, U, V) of waveforms (S,), computed as one batch."""
+    padded, lengths = pad_batch(waveforms)  # (B, S), (B,)
     return model(padded.to(model.device), lengths.to(model.device))

@@ -1,4 +1,4 @@
-"""Recordings and their texts in, timelines out."""
+"""The aligner: times, scores, batches, and errors."""
 
 import math
 from functools import partial
@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from asr import audio
-from asr.decode import forced_align as align
+from asr.decode.forced_align import align_batch
 from asr.errors import AsrError, AudioError, TextError
 from asr.inference import aligner as module
 from asr.inference.aligner import Aligner
@@ -25,18 +25,16 @@ def aligner(build):
     return Aligner(build())
 
 
-def times(timeline):
+def word_times(timeline):
     return [(word.text, word.start, word.end) for word in timeline.words]
 
 
-def test_words_and_characters_are_where_the_alignment_has_them(aligner, recording):
+def test_words_and_characters_have_the_times_of_the_alignment(aligner, recording):
     path = recording("a.wav", 1.5)
     (timeline,) = aligner.align([AlignmentRequest("a", path, "He, said!")])
-    log_probs = compute_batch_emissions(aligner.model, [torch.from_numpy(audio.load(path))])
+    emissions = compute_batch_emissions(aligner.model, [torch.from_numpy(audio.load(path))])
     labels = torch.tensor([aligner.model.tokenizer.encode("he said")])
-    (expected,) = align.align_batch(
-        log_probs.log_probs, log_probs.lengths, labels, torch.tensor([7])
-    )
+    (expected,) = align_batch(emissions.log_probs, emissions.lengths, labels, torch.tensor([7]))
     starts = [round(c.start / FRAME) for word in timeline.words for c in word.characters]
     assert starts == np.delete(expected.starts, 2).tolist()
     he, said = timeline.words
@@ -49,7 +47,7 @@ def test_words_and_characters_are_where_the_alignment_has_them(aligner, recordin
     assert (timeline.text, timeline.start, timeline.end) == ("he said", 0.0, 1.5)
 
 
-def test_a_model_that_writes_pieces_puts_pieces_on_the_axis(build, recording):
+def test_a_model_with_word_pieces_aligns_word_pieces(build, recording):
     tokenizer = Tokenizer((*Tokenizer.english().tokens, "he", "sa", "id", "said"))
     (timeline,) = Aligner(build(tokenizer=tokenizer)).align(
         [AlignmentRequest("a", recording("a.wav", 1.5), "He saids!")]
@@ -59,51 +57,47 @@ def test_a_model_that_writes_pieces_puts_pieces_on_the_axis(build, recording):
         assert (word.start, word.end) == (word.characters[0].start, word.characters[-1].end)
 
 
-def test_scores_are_means_over_frames_that_either_the_text_or_the_best_path_gives_a_character():
+def test_text_score_covers_the_frames_with_a_character_in_the_text_or_the_best_path():
     probabilities = (
         torch.tensor([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7], [0.9, 0.05, 0.05]]) + 1e-9
     )
     log_probs = probabilities.log()[None]
-    (both,) = align.align_batch(
+    (complete,) = align_batch(
         log_probs, torch.tensor([4]), torch.tensor([[1, 2]]), torch.tensor([2])
     )
-    (half,) = align.align_batch(
-        log_probs, torch.tensor([4]), torch.tensor([[1]]), torch.tensor([1])
-    )
-    assert module._score(log_probs[0].numpy(), both) == pytest.approx(
+    (partial,) = align_batch(log_probs, torch.tensor([4]), torch.tensor([[1]]), torch.tensor([1]))
+    assert module._text_score(log_probs[0].numpy(), complete) == pytest.approx(
         math.sqrt(0.8 * 0.7), abs=1e-4
     )
-    assert module._score(log_probs[0].numpy(), half) == pytest.approx(
+    assert module._text_score(log_probs[0].numpy(), partial) == pytest.approx(
         math.sqrt(0.8 * 0.2), abs=1e-4
     )
 
 
-def test_what_scores_less_than_the_threshold_is_marked(build, recording):
-    what = [AlignmentRequest("a", recording("a.wav", 1.5), "he said")]
-    (strict,) = Aligner(build(), min_score=1.0).align(what)
-    (mild,) = Aligner(build(), min_score=0.0).align(what)
+def test_words_and_texts_below_min_score_do_not_fit(build, recording):
+    requests = [AlignmentRequest("a", recording("a.wav", 1.5), "he said")]
+    (strict,) = Aligner(build(), min_score=1.0).align(requests)
+    (mild,) = Aligner(build(), min_score=0.0).align(requests)
     assert not strict.fits
     assert not any(word.fits for word in strict.words)
     assert mild.fits
     assert all(word.fits for word in mild.words)
-    assert times(strict) == times(mild)
+    assert word_times(strict) == word_times(mild)
 
 
-def test_a_recording_is_aligned_alike_alone_and_with_others_and_the_order_is_kept(
+def test_results_do_not_depend_on_other_recordings_and_keep_the_order(
     aligner, utterances, monkeypatch
 ):
-    recordings = [
-        AlignmentRequest(str(i), u.audio, u.text or "x") for i, u in enumerate(utterances)
-    ]
-    alone = [next(aligner.align([recording])) for recording in recordings]
-    for pool in (module.POOL, 1.0):
-        monkeypatch.setattr(module, "POOL", pool)
-        for one, other in zip(aligner.align(recordings), alone, strict=True):
-            assert times(one) == times(other)
-            assert one.score == pytest.approx(other.score, rel=1e-4)
+    requests = [AlignmentRequest(str(i), u.audio, u.text or "x") for i, u in enumerate(utterances)]
+    expected = [next(aligner.align([request])) for request in requests]
+    for pool_seconds in (module.POOL_SECONDS, 1.0):
+        monkeypatch.setattr(module, "POOL_SECONDS", pool_seconds)
+        for timeline, alone in zip(aligner.align(requests), expected, strict=True):
+            assert word_times(timeline) == word_times(alone)
+            assert timeline.score == pytest.approx(alone.score, rel=1e-4)
 
 
-def test_what_cannot_be_aligned_says_why_and_leaves_the_others_alone(aligner, recording, tmp_path):
+def test_an_error_has_a_reason_and_does_not_affect_other_recordings(aligner, recording, tmp_path):
     good, short = recording("good.wav", 1.5), recording("short.wav", 0.3)
     cut = tmp_path / "cut.flac"
     soundfile.write(cut, 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
@@ -126,7 +120,7 @@ def test_what_cannot_be_aligned_says_why_and_leaves_the_others_alone(aligner, re
     )
     for (path, _, error), result in zip(cases, results, strict=True):
         if error is None:
-            assert times(result) == times(results[0])
+            assert word_times(result) == word_times(results[0])
         else:
             with pytest.raises(error[0], match=error[1]):
                 raise result
@@ -134,7 +128,7 @@ def test_what_cannot_be_aligned_says_why_and_leaves_the_others_alone(aligner, re
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_of_recordings_none_of_which_can_be_read_all_are_named(aligner, tmp_path, count):
+def test_each_unreadable_recording_has_an_error_of_its_own(aligner, tmp_path, count):
     cut = tmp_path / "cut.flac"
     soundfile.write(cut, 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
     cut.write_bytes(cut.read_bytes()[:9_000])
@@ -143,31 +137,32 @@ def test_of_recordings_none_of_which_can_be_read_all_are_named(aligner, tmp_path
     assert not list(aligner.align([]))
 
 
-def test_times_of_a_piece_count_from_the_beginning_of_the_file(aligner, recording, tmp_path):
+def test_times_of_a_segment_are_relative_to_the_file(aligner, recording, tmp_path):
     path = recording("a.wav", 3.0)
-    soundfile.write(tmp_path / "piece.wav", audio.load(path, offset=1.0, duration=1.5), 16_000)
-    (whole,) = aligner.align([AlignmentRequest("a", tmp_path / "piece.wav", "he said")])
-    (piece,) = aligner.align([AlignmentRequest("a", path, "he said", offset=1.0, duration=1.5)])
-    assert (piece.start, piece.end) == (1.0, 2.5)
-    assert [start for _, start, _ in times(piece)] == pytest.approx(
-        [1 + start for _, start, _ in times(whole)]
+    cut = tmp_path / "cut.wav"
+    soundfile.write(cut, audio.load(path, offset=1.0, duration=1.5), 16_000)
+    (expected,) = aligner.align([AlignmentRequest("a", cut, "he said")])
+    (segment,) = aligner.align([AlignmentRequest("a", path, "he said", offset=1.0, duration=1.5)])
+    assert (segment.start, segment.end) == (1.0, 2.5)
+    assert [start for _, start, _ in word_times(segment)] == pytest.approx(
+        [1 + start for _, start, _ in word_times(expected)]
     )
 
 
-def test_no_time_lies_behind_the_end(aligner, recording):
+def test_no_time_is_after_the_end(aligner, recording):
     path = recording("a.wav", 0.512)  # its last frame begins at 0.48 s
     (timeline,) = aligner.align([AlignmentRequest("a", path, "abcdefghijklm")])
     assert isinstance(timeline, Timeline)
     assert timeline.words[-1].end == timeline.end == pytest.approx(0.512)
 
 
-def test_a_long_recording_is_aligned_in_windows(build, recording, monkeypatch):
+def test_alignment_in_windows_has_the_times_of_one_pass(build, recording, monkeypatch):
     path, aligner = recording("a.wav", 4.0), Aligner(build(features={"normalize": "none"}))
-    (whole,) = aligner.align([AlignmentRequest("a", path, "he said it all")])
+    (expected,) = aligner.align([AlignmentRequest("a", path, "he said it all")])
     narrow = partial(module.longform.compute_emissions, window=1.0, context=1.0)
     monkeypatch.setattr(module.longform, "compute_emissions", narrow)
     (windowed,) = aligner.align([AlignmentRequest("a", path, "he said it all")])
     assert not isinstance(windowed, AsrError)
-    assert [start for _, start, _ in times(windowed)] == pytest.approx(
-        [start for _, start, _ in times(whole)]
+    assert [start for _, start, _ in word_times(windowed)] == pytest.approx(
+        [start for _, start, _ in word_times(expected)]
     )

@@ -1,4 +1,4 @@
-"""Recordings in, hypotheses out."""
+"""The transcriber: recordings and batches to hypotheses."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def transcriber(build):
     return Transcriber(build())
 
 
-def test_asr_load_reads_a_model_that_transcribes(build, recording, transcriber, tmp_path):
+def test_asr_load_returns_a_transcriber(build, recording, transcriber, tmp_path):
     build().save(tmp_path / "model.safetensors")
     path = recording("a.flac", 0.7)
     assert asr.load(tmp_path / "model.safetensors").transcribe(path) == transcriber.transcribe(path)
@@ -25,47 +25,49 @@ def test_asr_load_reads_a_model_that_transcribes(build, recording, transcriber, 
         asr.load(tmp_path / "none.safetensors")
 
 
-def test_a_path_its_name_and_its_bytes_are_heard_alike(recording, transcriber):
+def test_a_path_a_string_and_bytes_give_the_same_hypothesis(recording, transcriber):
     path = recording("a.wav", 0.7)
-    heard = transcriber.transcribe(path)
-    assert heard.words
-    assert heard == transcriber.transcribe(str(path)) == transcriber.transcribe(path.read_bytes())
+    hypothesis = transcriber.transcribe(path)
+    assert hypothesis.words
+    assert hypothesis == transcriber.transcribe(str(path))
+    assert hypothesis == transcriber.transcribe(path.read_bytes())
 
 
 def test_a_clip_of_three_samples_has_no_words(tmp_path, transcriber):
     soundfile.write(tmp_path / "a.wav", np.array([0.1, -0.2, 0.3]), 16_000)
-    heard = transcriber.transcribe(tmp_path / "a.wav")
-    assert (heard.text, heard.words) == ("", ())
+    hypothesis = transcriber.transcribe(tmp_path / "a.wav")
+    assert (hypothesis.text, hypothesis.words) == ("", ())
 
 
-def test_digital_silence_is_heard_without_a_failure(tmp_path, transcriber):
+def test_digital_silence_has_a_finite_score(tmp_path, transcriber):
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     assert np.isfinite(transcriber.transcribe(tmp_path / "a.wav").score)
 
 
-def test_a_recording_that_cannot_be_read_is_an_audio_error(tmp_path, transcriber):
+def test_an_unreadable_recording_raises_an_audio_error(tmp_path, transcriber):
     with pytest.raises(AudioError, match="no such file"):
         transcriber.transcribe(tmp_path / "a.wav")
 
 
-def test_a_batch_is_heard_as_its_recordings_one_by_one(utterances, transcriber):
+def test_a_batch_gives_the_hypotheses_of_its_recordings(utterances, transcriber):
     waveforms = [asr.audio.load(utterance.audio) for utterance in utterances]
     batch = collate([Example(utterance, ()) for utterance in utterances], waveforms)
-    for utterance, heard in zip(utterances, transcriber.transcribe_batch(batch), strict=True):
+    hypotheses = transcriber.transcribe_batch(batch)
+    for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
         alone = transcriber.transcribe(utterance.audio)
-        assert heard.text == alone.text
-        assert heard.score == pytest.approx(alone.score, abs=1e-4)
+        assert hypothesis.text == alone.text
+        assert hypothesis.score == pytest.approx(alone.score, abs=1e-4)
     assert transcriber.transcribe_batch(collate([], [])) == []
 
 
-def test_another_decoder_can_be_given(build, recording):
+def test_the_decoder_can_be_replaced(build, recording):
     def decode(emissions, tokenizer):
         return [Hypothesis(f"{emissions.log_probs.shape[2]} {len(tokenizer)}", 0.0)]
 
     assert Transcriber(build(), decode).transcribe(recording("a.wav", 0.3)).text == "29 29"
 
 
-def test_dropout_is_off_and_no_gradients_are_kept(build, recording):
+def test_the_model_is_in_evaluation_mode(build, recording):
     model = build(dropout=0.9).train()
     transcriber, path = Transcriber(model), recording("a.wav", 0.5)
     assert not model.training
