@@ -11,7 +11,6 @@ from typing import Literal
 from asr.data.manifest import Utterance
 from asr.errors import TextError
 from asr.text import Tokenizer, normalize
-from asr.validation import check_number
 
 OnUnknown = Literal["error", "drop"]
 
@@ -88,12 +87,9 @@ def filter_utterances(
 
     Raises:
         TextError: If a transcript has an unknown character and `on_unknown` is "error".
-        ValueError: If a bound is neither None nor a number.
     """
-    shortest = 0.0 if min_seconds is None else check_number("min_seconds", min_seconds)
-    longest = math.inf
-    if max_seconds not in (None, math.inf):
-        longest = check_number("max_seconds", max_seconds)
+    shortest = min_seconds or 0.0
+    longest = math.inf if max_seconds is None else max_seconds
     examples, left_out, dropped = [], [], Counter[str]()
     for utterance in utterances:
         seconds = utterance.duration

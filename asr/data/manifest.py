@@ -11,7 +11,6 @@ from typing import Any
 from asr.audio.remote import ByteRange, is_url, read_ranges
 from asr.errors import ManifestError
 from asr.files import atomic_write
-from asr.validation import check_integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +68,7 @@ def read_manifests(
 
     Raises:
         ManifestError: If there is no manifest, or one of them is invalid.
-        ValueError: If `limit` is below 1.
     """
-    if limit is not None:
-        check_integer("limit", limit, ge=1)
     manifests = [paths] if isinstance(paths, str | Path) else list(paths or ())
     if not manifests:
         raise ManifestError("no manifest given; pass the path of at least one manifest")

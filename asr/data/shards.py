@@ -60,13 +60,14 @@ def write_shards(
     with ThreadPoolExecutor(THREADS) as pool:
         for shard, path in zip(_split(utterances, hours * 3600), paths):  # noqa: B905
             with atomic_write(path) as partial, tarfile.open(partial, "w") as tar:
-                clips = pool.map(_encode, (utterance for _, utterance in shard), repeat(form))
-                for (index, utterance), clip in zip(shard, clips, strict=True):
+                clips = pool.map(_encode, shard, repeat(form))
+                for utterance, clip in zip(shard, clips, strict=True):
                     if isinstance(clip, AudioError):
                         failures.append((utterance.name, str(clip)))
                     else:
-                        member, offset = _add_clip(tar, index, utterance, *clip)
-                        source = ByteRange(str(path), member, offset, len(clip[0]))
+                        index = len(stored) + len(failures)
+                        key = f"{index:08d}-{UNSAFE.sub('_', utterance.audio.stem)[:60]}"
+                        source = ByteRange(str(path), *_add_clip(tar, key, utterance, *clip))
                         stored.append(replace(utterance, audio=source, offset=0.0))
     for path in takewhile(Path.exists, paths):
         path.unlink()
@@ -113,17 +114,15 @@ def index_shard(path: str | Path) -> tuple[list[Utterance], list[Failure]]:
     return utterances, failures
 
 
-def _split(
-    utterances: Sequence[Utterance], seconds: float
-) -> Iterator[list[tuple[int, Utterance]]]:
-    """Yield lists of (index, utterance) with at most that much audio, or one longer utterance."""
-    shard: list[tuple[int, Utterance]] = []
+def _split(utterances: Sequence[Utterance], seconds: float) -> Iterator[list[Utterance]]:
+    """Yield lists with at most that many seconds of audio, or one longer utterance."""
+    shard: list[Utterance] = []
     total = 0.0
-    for index, utterance in enumerate(utterances):
+    for utterance in utterances:
         if shard and total + utterance.duration > seconds:
             yield shard
             shard, total = [], 0.0
-        shard.append((index, utterance))
+        shard.append(utterance)
         total += utterance.duration
     if shard:
         yield shard
@@ -150,14 +149,13 @@ def _encode(utterance: Utterance, form: Form) -> tuple[bytes, str] | AudioError:
 
 
 def _add_clip(
-    tar: tarfile.TarFile, index: int, utterance: Utterance, body: bytes, suffix: str
-) -> tuple[str, int]:
-    """Add a clip and its metadata, and return the clip's name and first byte."""
-    key = f"{index:08d}-{UNSAFE.sub('_', utterance.audio.stem)[:60]}"
-    first = _add(tar, key + suffix, body)
+    tar: tarfile.TarFile, key: str, utterance: Utterance, body: bytes, suffix: str
+) -> tuple[str, int, int]:
+    """Add a clip and its metadata, and return the clip's name, first byte, and size."""
+    offset = _add(tar, key + suffix, body)
     metadata = {name: getattr(utterance, name) for name in ("text", "duration", "speaker")}
     _add(tar, f"{key}.json", json.dumps(metadata, ensure_ascii=False).encode())
-    return key + suffix, first
+    return key + suffix, offset, len(body)
 
 
 def _add(tar: tarfile.TarFile, name: str, body: bytes) -> int:

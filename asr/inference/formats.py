@@ -82,7 +82,7 @@ class TranscriptJson:
 
     def render(self, name: str, result: "Hypothesis") -> str:
         """Return the hypothesis as JSON."""
-        return _json_line({"file": name, **self._entry(result)})
+        return _json_line(name, self._entry(result))
 
     def _entry(self, hypothesis: "Hypothesis") -> dict[str, Any]:
         entry = _attributes(hypothesis, "text", "score")
@@ -115,7 +115,7 @@ class TimelineJson:
             }
             for word in result.words
         ]
-        return _json_line({"file": name, **entry})
+        return _json_line(name, entry)
 
 
 class Ctm:
@@ -181,14 +181,12 @@ class Srt:
     def render(self, name: str, result: Timeline) -> str:
         """Return the subtitles of the timeline."""
         cues = list(_cues(result.words))
-        next_starts = [*(cue[0].start for cue in cues[1:]), result.end]
         blocks = []
-        for number, (cue, next_start) in enumerate(zip(cues, next_starts, strict=False), 1):
-            last = cue[-1].end
-            times = f"{_clock(cue[0].start)} --> "
-            times += _clock(max(last, min(last + LINGER_SECONDS, next_start)))
+        for number, cue in enumerate(cues, 1):
+            next_start = cues[number][0].start if number < len(cues) else result.end
+            end = max(cue[-1].end, min(cue[-1].end + LINGER_SECONDS, next_start))
             text = "\n".join(_wrap(cue)).replace("-->", "→")
-            blocks.append(f"{number}\n{times}\n{text}\n")
+            blocks.append(f"{number}\n{_clock(cue[0].start)} --> {_clock(end)}\n{text}\n")
         return "\n".join(blocks)
 
 
@@ -211,8 +209,8 @@ def _attributes(value: object, *names: str) -> dict[str, Any]:
     return values | rounded
 
 
-def _json_line(entry: dict[str, Any]) -> str:
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+def _json_line(name: str, entry: dict[str, Any]) -> str:
+    return json.dumps({"file": name, **entry}, ensure_ascii=False) + "\n"
 
 
 def _characters(timeline: Timeline) -> list[TimedSpan]:
