@@ -55,7 +55,8 @@ def write_shards(
     Returns:
         The utterances with their audio in the shards, and the recordings that cannot be read.
     """
-    stored, failures = [], []
+    stored: list[Utterance] = []
+    failures: list[Failure] = []
     paths = (folder / f"{name}-{number:05d}.tar" for number in count())
     with ThreadPoolExecutor(THREADS) as pool:
         for shard, path in zip(_split(utterances, hours * 3600), paths):  # noqa: B905

@@ -88,10 +88,10 @@ def _plan_windows(
     for first in range(0, frames, step):
         begin, end = max(0, first - margin), first + step + margin
         offset = begin * per_frame
+        # Without a duration, read to the end, whatever length the file's header declares.
+        length = None if duration is None else duration - offset
         if end < frames:
             length = min((end - begin) * per_frame + overhang, seconds - offset)
-        else:  # without a duration read to the end, whatever length the file's header declares
-            length = None if duration is None else duration - offset
         windows.append(_Window(offset, length, first - begin, first - begin + step))
     windows[-1] = windows[-1]._replace(stop=None)
     return windows
