@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from griffe import Docstring
 from latex2mathml.converter import convert
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 PACKAGES = ("audio", "nn", "data", "decode", "inference", "evaluation", "training", "config")
-YAML_VALUES = {"None": "null", "True": "true", "False": "false", "()": "[]", "''": "null"}
 NOT_SETTINGS = {"defaults", "hydra", "_target_", "_partial_"}
 EXTERNAL = re.compile(r'<(script|link|img|iframe|source)\b[^>]*?(src|href)="?(https?:)?//[^>]*>')
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
@@ -276,15 +276,40 @@ def recipes_page() -> str:
         function = find_recipe(tree)
         if function is None:
             continue
-        parts += [f"## recipes.{path.stem}\n", f"{_first_paragraph(ast.get_docstring(tree))}\n"]
-        parts.append(f"```text\n{ast.get_docstring(function)}\n```\n")
-        arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-        rows = [
-            f"| `{argument.arg}` | `{_show(default)}` | `{_type(argument)}` |"
-            for argument, default in arguments
-        ]
-        parts += [_rows("Key | Default | Type", rows), ""]
+        parts.append(f"## recipes.{path.stem}\n\n{_first_paragraph(ast.get_docstring(tree))}\n")
+        parts += _describe_recipe(function, _constants(tree))
     return "\n".join(parts)
+
+
+def _describe_recipe(function: ast.FunctionDef, constants: dict[str, str]) -> Iterator[str]:
+    """Yield the description of a recipe and the table of its arguments."""
+    meanings: dict[str, str] = {}
+    for section in Docstring(ast.get_docstring(function) or "").parse("google", warnings=False):
+        if section.kind.value == "text":
+            yield f"{_escape(section.value)}\n"
+        elif section.kind.value == "parameters":
+            meanings = {argument.name: argument.description for argument in section.value}
+    arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    yield _rows(
+        "Key | Default | Meaning",
+        (
+            f"| `{argument.arg}` | `{_show(default, constants)}` "
+            f"| {_escape(' '.join(meanings.get(argument.arg, '').split()))} |"
+            for argument, default in arguments
+        ),
+    )
+    yield ""
+
+
+def _constants(tree: ast.Module) -> dict[str, str]:
+    """Return the values of the text constants of a module."""
+    return {
+        node.targets[0].id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
 
 
 def find_recipe(tree: ast.Module) -> ast.FunctionDef | None:
@@ -300,17 +325,18 @@ def find_recipe(tree: ast.Module) -> ast.FunctionDef | None:
     return functions[calls[0]] if calls else None
 
 
-def _type(argument: ast.arg) -> str:
-    return _escape(ast.unparse(argument.annotation)) if argument.annotation else ""
-
-
-def _show(default: ast.expr | None) -> str:
+def _show(default: ast.expr | None, constants: dict[str, str]) -> str:
+    """Return a default as it is written on the command line."""
     if default is None:
         return "required"
     if isinstance(default, ast.Call):  # Path("data")
-        return str(ast.literal_eval(default.args[0]))
-    text = ast.unparse(default)
-    return YAML_VALUES.get(text, text.replace("(", "[").replace(")", "]").replace("'", ""))
+        default = default.args[0]
+    if isinstance(default, ast.Name):
+        return constants.get(default.id, default.id)
+    value = ast.literal_eval(default)
+    if isinstance(value, tuple):
+        return f"[{','.join(map(str, value))}]"
+    return {None: "null", True: "true", False: "false", "": "null"}.get(value, str(value))
 
 
 def top_level_modules() -> list[str]:
@@ -336,10 +362,12 @@ def _parse(path: Path) -> ast.Module:
 
 
 def _docstring(path: Path) -> str:
-    """Return the docstring of a file, as a code block if it is laid out as a table."""
-    text = ast.get_docstring(_parse(path)) or ""
-    laid_out = any(line.startswith("  ") for line in text.splitlines())
-    return f"```text\n{text}\n```\n" if laid_out else f"{text}\n"
+    """Return the docstring of a file; indented lines become a code block."""
+    lines = (ast.get_docstring(_parse(path)) or "").splitlines()
+    first = next((i for i, line in enumerate(lines) if line.startswith("  ")), len(lines))
+    block = "\n".join(line.removeprefix("  ") for line in lines[first:]).strip()
+    text = _escape("\n".join(lines[:first])).strip()
+    return f"{text}\n\n```text\n{block}\n```\n" if block else f"{text}\n"
 
 
 def _first_paragraph(text: str | None) -> str:
