@@ -80,7 +80,7 @@ class Tokenizer:
         """
         characters = {c for text in texts for c in normalize(text)}
         if not characters:
-            raise TextError("no characters in the training transcripts. Check their text fields")
+            raise TextError("no characters in the training transcripts. Check their text fields.")
         return cls(tuple(sorted(characters | {" "})))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Read, resample and augment recordings."""
+"""Load, resample, and augment recordings."""
 
 from asr.audio.io import (
     EXTENSIONS,

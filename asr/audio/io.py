@@ -1,10 +1,9 @@
-"""From a file to a waveform: any format that libsndfile reads, any rate, any number of channels, or a piece of it."""
+"""Load recordings of any libsndfile format, sample rate, and number of channels as waveforms."""
 
 import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -13,28 +12,30 @@ import soxr
 from asr.audio.remote import ByteRange, read_ranges
 from asr.errors import AudioError
 
-SAMPLE_RATE = 16_000  # Hz, of every waveform behind this module
+SAMPLE_RATE = 16_000  # Hz, of all waveforms after loading
 EXTENSIONS = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64"}
 )
-ROUNDING = 0.05  # seconds by which a manifest may overstate a duration before it counts as wrong
+ROUNDING = 0.05  # seconds by which a manifest may overstate a duration
+HEAD_SIZE = 1 << 16  # bytes; the header chunks of a WAV file lie within them
 
 Source = str | Path | bytes | ByteRange
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says of it: duration in seconds, sample rate in Hz, number of channels."""
+    """Duration in seconds, sample rate in Hz, and number of channels of a recording."""
 
     duration: float
-    rate: int
+    sample_rate: int
     channels: int
 
 
 def info(source: Source) -> AudioInfo:
-    """Duration, rate and channels of a recording, from its header alone.
+    """Return duration, sample rate, and channels from the header, without decoding samples.
 
-    Raises AudioError where `read` would raise one for the file as a whole; samples are not looked at.
+    Raises:
+        AudioError: If the recording cannot be opened or its header is invalid.
     """
     with _open(source, _name(source)) as sound:
         return AudioInfo(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
@@ -45,128 +46,144 @@ def load(
     *,
     offset: float = 0.0,
     duration: float | None = None,
-    rate: int = SAMPLE_RATE,
+    sample_rate: int = SAMPLE_RATE,
     name: str | None = None,
 ) -> np.ndarray:
-    """A recording, or a piece of it, as a mono waveform (S,) of float32 at `rate` Hz; full scale is -1..1.
+    """Return a recording or a part of it as a mono float32 waveform (S,) in -1..1.
 
-    `source` is a path, a piece of a shard or the file's bytes, which messages call `name`; `offset` and `duration` are
-    seconds, and only that piece is decoded. Channels are averaged. Raises AudioError, with that name, for one that is
-    missing, empty, of an unknown format, cut off, shorter than its header says or than the piece asked for, or that
-    holds NaN or infinite samples.
+    Channels are averaged. Only the requested part is decoded.
+
+    Args:
+        source: Path, byte range of a shard, or content of a file.
+        offset: Start in seconds.
+        duration: Length in seconds. None loads up to the end.
+        sample_rate: Rate of the returned waveform in Hz.
+        name: Name of the recording in error messages.
+
+    Raises:
+        AudioError: If the recording is missing, empty, of an unknown format, cut off, shorter than
+            requested, or contains NaN or infinite samples.
     """
     name = name or _name(source)
     with _open(source, name) as sound:
-        first = round(max(0.0, offset) * sound.samplerate)
-        wanted = sound.frames - first if duration is None else round(duration * sound.samplerate)
-        available = sound.frames - first
-        if available <= 0 or wanted - available > ROUNDING * sound.samplerate:
-            held = sound.frames / sound.samplerate
-            end = "the end" if duration is None else f"{offset + duration:.2f} s"
-            raise AudioError(
-                f"{name}: asked for {offset:.2f} s to {end}, but the recording ends at {held:.2f} s"
-            )
-        wanted = min(wanted, available)
-        try:
-            sound.seek(first)
-            samples = sound.read(wanted, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(
-                f"{name}: damaged or cut off ({_reason(error)}); get a whole copy of it"
-            ) from None
-        native = sound.samplerate
-    if len(samples) < wanted:
+        native_rate = sound.samplerate
+        waveform = _read_frames(sound, name, offset, duration)
+    if waveform.ndim > 1:
+        waveform = waveform.mean(axis=1)  # (S, channels) to (S,)
+    invalid = ~np.isfinite(waveform)
+    if invalid.any():
+        seconds = offset + invalid.argmax() / native_rate
         raise AudioError(
-            f"{name}: cut off: its header promises {wanted / native:.2f} s from {offset:.2f} s on, "
-            f"{len(samples) / native:.2f} s could be read; get a whole copy of it"
+            f"{name}: the sample at {seconds:.2f} s is NaN or infinite. Export the recording again."
         )
-    waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if not np.isfinite(waveform).all():
-        at = offset + np.flatnonzero(~np.isfinite(waveform))[0] / native
-        raise AudioError(
-            f"{name}: a sample at {at:.2f} s is NaN or infinite; export the recording again"
-        )
-    return resample(waveform, native, rate)
+    return resample(waveform, native_rate, sample_rate)
 
 
 def resample(waveform: np.ndarray, source_rate: float, target_rate: float) -> np.ndarray:
-    """The waveform (S,) at another rate in Hz, by soxr at high quality; as it is where the rates are equal."""
+    """Resample a waveform (S,) with soxr at high quality. Rates are in Hz."""
     if source_rate == target_rate:
         return np.ascontiguousarray(waveform)
     return soxr.resample(waveform, source_rate, target_rate)
 
 
 def find_recordings(folder: Path) -> list[Path]:
-    """Every recording below a folder, by its file's ending, in the order of the paths."""
+    """Return the sorted paths of all files below a folder with an extension of audio."""
     return sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()
     )
 
 
-def _open(source: Source, name: str) -> soundfile.SoundFile:
-    file: BinaryIO | str
-    if isinstance(source, ByteRange):
-        (found,) = read_ranges([source])
-        if isinstance(found, AudioError):
-            raise found
-        source = found
-    if isinstance(source, bytes):
-        size, head, file = len(source), source[: 1 << 16], io.BytesIO(source)
-    else:
-        path = Path(source)
-        try:
-            size = path.stat().st_size
-            with path.open("rb") as stream:
-                head = stream.read(1 << 16)
-        except FileNotFoundError:
-            raise AudioError(f"{name}: no such file; check the path") from None
-        except IsADirectoryError:
-            raise AudioError(f"{name}: is a folder, not a recording") from None
-        except (OSError, ValueError) as error:  # the latter for a name that no file can have
-            raise AudioError(
-                f"{name}: cannot be opened ({getattr(error, 'strerror', None) or error})"
-            ) from None
-        file = str(path)
-    if size == 0:
-        raise AudioError(f"{name}: empty file (0 bytes)")
+def _read_frames(
+    sound: soundfile.SoundFile, name: str, offset: float, duration: float | None
+) -> np.ndarray:
+    """Return samples (S,) of a mono file, else (S, channels), at the rate of the file."""
+    rate = sound.samplerate
+    first = round(max(0.0, offset) * rate)
+    available = sound.frames - first
+    wanted = available if duration is None else round(duration * rate)
+    if available <= 0 or wanted - available > ROUNDING * rate:
+        raise AudioError(
+            f"{name}: cannot load {first / rate:.2f} s to {(first + wanted) / rate:.2f} s, "
+            f"because the recording ends at {sound.frames / rate:.2f} s"
+        )
+    wanted = min(wanted, available)
     try:
+        sound.seek(first)
+        samples = sound.read(wanted, dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise AudioError(
+            f"{name}: damaged or cut off ({_reason(error)}). Get a complete copy."
+        ) from None
+    if len(samples) < wanted:
+        raise AudioError(
+            f"{name}: cut off at {(first + len(samples)) / rate:.2f} s, but its header declares "
+            f"{sound.frames / rate:.2f} s. Get a complete copy."
+        )
+    return samples
+
+
+def _open(source: Source, name: str) -> soundfile.SoundFile:
+    """Open a recording and check its header.
+
+    Raises:
+        AudioError: If the recording cannot be opened or its header is invalid.
+    """
+    if isinstance(source, ByteRange):
+        (content,) = read_ranges([source])
+        if isinstance(content, AudioError):
+            raise content
+        source = content
+    head, size = _read_head(source, name)
+    if not head:
+        raise AudioError(f"{name}: empty file (0 bytes)")
+    declared = _declared_wav_size(head)
+    if declared > size:
+        raise AudioError(
+            f"{name}: cut off: its header declares {declared:,} bytes, but the file has {size:,}. "
+            "Get a complete copy."
+        )
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
         sound = soundfile.SoundFile(file)
     except (soundfile.LibsndfileError, TypeError) as error:
         raise AudioError(
-            f"{name}: not a recording that can be read ({_reason(error)}); WAV, FLAC, Ogg, Opus and MP3 can"
+            f"{name}: not a recording that can be read ({_reason(error)}). "
+            "Convert it to WAV, FLAC, Ogg, Opus, or MP3."
         ) from None
-    try:
-        if sound.samplerate <= 0:
-            raise AudioError(f"{name}: its header gives a sample rate of {sound.samplerate} Hz")
-        if sound.frames <= 0:
-            raise AudioError(f"{name}: holds no samples")
-        promised = _promised_wav_bytes(head)
-        if promised is not None and promised > size:
-            raise AudioError(
-                f"{name}: its header promises {promised:,} bytes, the file has {size:,}: cut off, or not finished; "
-                "get a whole copy of it"
-            )
-    except AudioError:
-        sound.close()
-        raise
+    if sound.frames <= 0:
+        raise AudioError(f"{name}: contains no samples")
     return sound
 
 
-def _promised_wav_bytes(head: bytes) -> int | None:
-    """Where a WAV's data ends by its own header; None for other formats and for streams of unknown length.
+def _read_head(source: str | Path | bytes, name: str) -> tuple[bytes, int]:
+    """Return the first bytes of a file, and its size in bytes."""
+    if isinstance(source, bytes):
+        return source[:HEAD_SIZE], len(source)
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_SIZE), path.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError: the name contains a null character
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        raise AudioError(f"{name}: {reason}. Check the path and its permissions.") from None
 
-    libsndfile quietly cuts a lying length down to the file's, so that a truncated copy would pass as a short one.
+
+def _declared_wav_size(head: bytes) -> int:
+    """Return the byte at which the samples of a WAV file end according to its header.
+
+    0 for other formats and for streams of unknown length. libsndfile silently corrects the length
+    of a truncated file, which would then pass as a shorter recording.
     """
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return None
-    at = 12
-    while at + 8 <= len(head):
-        (size,) = struct.unpack_from("<I", head, at + 4)
-        if head[at : at + 4] == b"data":
-            streamed = size >= 0x7FFFFF00  # what programs write that cannot seek back
-            return None if streamed else at + 8 + size
-        at += 8 + size + size % 2
-    return None
+        return 0
+    position = 12
+    while position + 8 <= len(head):
+        name, size = struct.unpack_from("<4sI", head, position)
+        if name == b"data":
+            is_stream = size >= 0x7FFFFF00  # written by programs that cannot seek back
+            return 0 if is_stream else position + 8 + size
+        position += 8 + size + size % 2
+    return 0
 
 
 def _name(source: Source) -> str:

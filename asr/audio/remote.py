@@ -1,4 +1,4 @@
-"""Recordings that are no files of their own on this machine: pieces of shards, and what lies behind an address."""
+"""Read recordings that are not local files: byte ranges of shards, and files on remote storage."""
 
 import time
 from collections import defaultdict
@@ -9,137 +9,135 @@ from typing import Any
 
 from asr.errors import AudioError, StorageError
 
-TRIES = 3  # of a server that fails for a moment
-PAUSE = 1.0  # seconds before the second, twice as long before each further one
-SILENCE = 60.0  # seconds that the answer to a batch may take
+ATTEMPTS = 3  # requests before a failing server raises StorageError
+PAUSE = 1.0  # seconds before the second attempt, twice as long before the third, and so on
+TIMEOUT = 60.0  # seconds until the server must have answered a batch of requests
 
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """`size` bytes from byte `first` on of the file at `place`: its member `member`, or the whole of it without these.
+    """A recording inside a file: `size` bytes from byte `offset`, or the complete file by default.
 
-    `place` is a path or an address that fsspec knows: https://, s3://, gs://, ...
+    `path` is a local path or a URL that fsspec supports (https://, s3://, gs://, ...). `member` is
+    the name of the recording inside the file.
     """
 
-    place: str
+    path: str
     member: str = ""
-    first: int = 0
+    offset: int = 0
     size: int | None = None
 
     @property
     def name(self) -> str:
-        """The name of the recording without where it lies."""
-        return PurePosixPath(self.member or self.place).name
+        """File name of the recording without folders."""
+        return PurePosixPath(self.member or self.path).name
 
     @property
     def stem(self) -> str:
-        """The same without the ending."""
+        """File name of the recording without folders and extension."""
         return PurePosixPath(self.name).stem
 
     def __str__(self) -> str:
-        return f"{self.place}/{self.member}" if self.member else self.place
+        return f"{self.path}/{self.member}" if self.member else self.path
 
 
-def is_url(place: str | Path) -> bool:
-    """Whether a name is an address, not a path."""
-    return "://" in str(place)
+def is_url(path: str | Path) -> bool:
+    """Return whether a path is a URL."""
+    return "://" in str(path)
 
 
 def read_ranges(recordings: Sequence[Path | ByteRange]) -> list[Path | bytes | AudioError]:
-    """What `audio.read` takes for each: a path as it is, else the bytes, asked for all at once, or what is wrong there.
+    """Read byte ranges, those of one protocol in one batch of requests.
 
-    Raises StorageError where a server or an object store does not answer, does so with an error `TRIES` times in a
-    row, or serves no pieces of files: then it is not the recording that is at fault.
+    Returns:
+        For each recording its bytes, or an AudioError if it is missing or incomplete. Plain paths
+        are returned unchanged.
+
+    Raises:
+        StorageError: If a server does not answer, fails `ATTEMPTS` times in a row, or does not
+            support byte ranges.
     """
-    found: list[Path | bytes | AudioError] = []
-    far: dict[str, list[int]] = defaultdict(list)  # the places in the list, by protocol
-    for at, recording in enumerate(recordings):
-        if isinstance(recording, ByteRange) and is_url(recording.place):
-            far[recording.place.partition("://")[0]].append(at)
-            found.append(b"")
+    answers: dict[Path | ByteRange, Any] = {}
+    remote: dict[str, list[ByteRange]] = defaultdict(list)  # by protocol
+    for recording in recordings:
+        if not isinstance(recording, ByteRange):
+            answers[recording] = recording
+        elif is_url(recording.path):
+            remote[recording.path.partition("://")[0]].append(recording)
         else:
-            found.append(_near(recording) if isinstance(recording, ByteRange) else recording)
-    for places in far.values():
-        for at, answer in zip(places, _far([recordings[at] for at in places]), strict=True):  # type: ignore[misc]
-            found[at] = answer
-    return found
+            answers[recording] = _read_local(recording)
+    for ranges in remote.values():
+        answers |= _read_remote(ranges)
+    return [answers[recording] for recording in recordings]
 
 
-def _near(recording: ByteRange) -> bytes | AudioError:
+def _read_local(recording: ByteRange) -> bytes | AudioError:
     try:
-        with Path(recording.place).open("rb") as file:
-            file.seek(recording.first)
-            return _whole(recording, file.read(-1 if recording.size is None else recording.size))
+        with Path(recording.path).open("rb") as file:
+            file.seek(recording.offset)
+            body = file.read(-1 if recording.size is None else recording.size)
     except OSError as error:
-        return AudioError(f"{recording}: cannot be opened ({error.strerror}); check the path")
+        return AudioError(f"{recording}: cannot be opened ({error.strerror}). Check the path.")
+    return _check_size(recording, body)
 
 
-def _far(recordings: Sequence[ByteRange]) -> list[bytes | AudioError]:
-    answers: list[Any] = [None] * len(recordings)
-    files = _files(recordings[0].place)
-    left = list(range(len(recordings)))
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(PAUSE * 2 ** (attempt - 1))
-        for at, answer in zip(left, _ask(files, [recordings[at] for at in left]), strict=True):
-            answers[at] = _judged(recordings[at], answer)
-        left = [at for at in left if not isinstance(answers[at], bytes | AudioError)]
-        if not left:
+def _read_remote(pending: list[ByteRange]) -> dict[Any, Any]:
+    """Read ranges of one protocol. Failed requests are repeated."""
+    answers: dict[ByteRange, Any] = {}
+    for attempt in range(ATTEMPTS):
+        time.sleep(PAUSE * attempt)
+        for recording, answer in zip(pending, _request(pending), strict=True):
+            answers[recording] = _check_answer(recording, answer)
+        pending = [r for r in pending if not isinstance(answers[r], bytes | AudioError)]
+        if not pending:
             return answers
-    raise StorageError(
-        f"{recordings[left[0]].place}: {_reason(answers[left[0]])} ({TRIES} attempts in a row)"
-    )
+    reason = _describe(answers[pending[0]])
+    raise StorageError(f"{pending[0].path}: {reason} ({ATTEMPTS} attempts)")
 
 
-def _files(place: str) -> Any:
-    import fsspec  # here, for what transcribes a file needs none of it
+def _request(recordings: list[ByteRange]) -> list[Any]:
+    """Return the bytes of each range, or the exception that its request raised."""
+    import fsspec  # slow to import, and local files do not need it
 
+    paths = [recording.path for recording in recordings]
     try:
-        return fsspec.core.url_to_fs(place)[0]
-    except (
-        ImportError,
-        ValueError,
-    ) as error:  # a library for this protocol that is not installed, or no protocol
-        raise StorageError(f"{place}: {error}") from None
-
-
-def _ask(files: Any, recordings: Sequence[ByteRange]) -> list[Any]:
-    """The bytes of each, or the error that came instead."""
-    starts = [None if r.size is None else r.first for r in recordings]
-    ends = [None if r.size is None else r.first + r.size for r in recordings]
-    limit = {"timeout": SILENCE} if files.async_impl else {}
+        filesystem = fsspec.core.url_to_fs(paths[0])[0]
+    except (ImportError, ValueError) as error:  # unknown protocol, or its library is missing
+        raise StorageError(f"{paths[0]}: {error}") from None
+    starts = [r.size and r.offset for r in recordings]  # None reads the complete file
+    ends = [r.size and r.offset + r.size for r in recordings]
+    options = {"timeout": TIMEOUT} if filesystem.async_impl else {}
     try:
-        return files.cat_ranges(
-            [r.place for r in recordings], starts, ends, on_error="return", **limit
-        )
-    except Exception as error:  # every protocol has its own
+        return filesystem.cat_ranges(paths, starts, ends, on_error="return", **options)
+    except Exception as error:  # each protocol raises its own classes
         return [error] * len(recordings)
 
 
-def _judged(recording: ByteRange, answer: Any) -> Any:
-    if isinstance(answer, bytes):
-        if recording.size is not None and len(answer) > recording.size:
-            raise StorageError(
-                f"{recording.place}: the server gives no pieces of files; shards need one that does"
-            )
-        return _whole(recording, answer)
+def _check_answer(recording: ByteRange, answer: Any) -> Any:
+    """Return the bytes, an AudioError if the recording is at fault, or the server's error."""
     if isinstance(answer, FileNotFoundError):
-        return AudioError(f"{recording}: no such file there")
-    if getattr(answer, "status", None) == 416:  # the piece lies behind the end
-        return _whole(recording, b"")
-    return answer
+        return AudioError(f"{recording}: no such file on the server")
+    if getattr(answer, "status", None) == 416:  # the range starts after the end of the file
+        answer = b""
+    if not isinstance(answer, bytes):
+        return answer
+    if recording.size is not None and len(answer) > recording.size:
+        raise StorageError(
+            f"{recording.path}: the server ignores byte ranges. Use a server that supports them."
+        )
+    return _check_size(recording, answer)
 
 
-def _whole(recording: ByteRange, body: bytes) -> bytes | AudioError:
-    if recording.size is None or len(body) == recording.size:
+def _check_size(recording: ByteRange, body: bytes) -> bytes | AudioError:
+    if recording.size in (None, len(body)):
         return body
     return AudioError(
-        f"{recording}: cut off: {len(body):,} of {recording.size:,} bytes are there; get a whole copy"
+        f"{recording}: cut off: {len(body):,} of {recording.size:,} bytes. Get a complete copy."
     )
 
 
-def _reason(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {SILENCE:g} s"
+        return f"no answer within {TIMEOUT:g} s"
     status = getattr(error, "status", None)
-    return f"the server answers {status}" if status else str(error) or type(error).__name__
+    return f"the server returned {status}" if status else str(error) or type(error).__name__

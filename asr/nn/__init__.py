@@ -1,1 +1,1 @@
-"""Features, encoder, CTC model and losses."""
+"""Features, encoder, CTC model, losses, and model files."""

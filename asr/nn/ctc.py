@@ -1,64 +1,62 @@
-"""The recogniser: features, encoder and a linear head that emits log-probabilities of tokens; and its file."""
+"""The recognizer: features, encoder, and a linear head that predicts tokens."""
 
-import importlib
-import json
 from collections.abc import Mapping
-from functools import partial
-from importlib.metadata import version
+from dataclasses import astuple
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from asr.errors import ConfigError, ModelError
-from asr.files import atomic_write
-from asr.nn import padding as ln
+from asr.nn.checkpoint import read_checkpoint, write_checkpoint
 from asr.nn.emissions import BoundaryOffsets, Calibration, Emissions
+from asr.nn.interfaces import FeatureExtractor, FrameEncoder
+from asr.nn.padding import num_frames
+from asr.nn.registry import build_module, resolve_class
 from asr.text import BLANK, Tokenizer
-
-FORMAT = "asr-ctc-1"
 
 
 class CTCModel(nn.Module):
-    """Waveforms to emissions. `architecture` keeps what built it, so that its file can build it again.
+    """Maps waveforms to emissions. `architecture` has the settings that rebuild the model.
 
-    Where the encoder has intermediate layers, the head works out emissions behind each, and their probabilities,
-    through a linear map, go back in: layers above know what was heard so far, so that the tokens of CTC depend on each
-    other (self-conditioned CTC, Nozaki and Komatsu 2021, arXiv 2104.02724).
+    If the encoder has intermediate layers, the head also predicts emissions after each of them.
+    Their probabilities, through a linear map, are added to the input of the next layer. So the
+    tokens that CTC predicts depend on each other (self-conditioned CTC, Nozaki and Komatsu 2021,
+    arXiv 2104.02724).
     """
 
     def __init__(
         self, *, features: Mapping[str, Any], encoder: Mapping[str, Any], tokenizer: Tokenizer
     ) -> None:
-        """Build the parts from their settings, each a mapping with the class as `_target_` and its arguments.
+        """Build the parts from their settings: the arguments of a class, and the class itself.
 
-        Raises ConfigError where a class or one of its arguments does not exist.
+        Settings name the class by import path in `_target_` or by registered name in "class".
+
+        Raises:
+            ValueError: If a class does not exist or rejects its arguments.
         """
         super().__init__()
         self.tokenizer = tokenizer
-        self.calibration_params: Tensor
-        self.boundary_params: Tensor
-        self.features: Any
-        self.encoder: Any
-        self.features = _build(features)
-        self.encoder = _build({**encoder, "n_mels": self.features.n_mels})
-        self.head = nn.Linear(self.encoder.output_dim, len(tokenizer))
-        asked = bool(getattr(self.encoder, "intermediate", ()))
-        self.feedback = nn.Linear(len(tokenizer), self.encoder.output_dim) if asked else None
-        self.register_buffer(
-            "calibration_params", torch.tensor([1.0, 1.0, 0.0])
-        )  # a, b and offset of a Calibration
-        self.register_buffer("boundary_params", torch.zeros(2))  # lead and tail of a Reach
-        self.architecture: dict[str, Any] = {
-            "features": dict(features),
-            "encoder": dict(encoder),
-            "tokens": list(tokenizer.tokens),
-        }
         self.scores: dict[str, float] = {}
+        self.architecture: dict[str, Any] = {"tokens": list(tokenizer.tokens)}
+        self.features: FeatureExtractor = self._build("features", features)
+        self.encoder: FrameEncoder = self._build("encoder", encoder, n_mels=self.features.n_mels)
+        dim, vocabulary = self.encoder.output_dim, len(tokenizer)
+        self.head = nn.Linear(dim, vocabulary)
+        has_feedback = bool(getattr(self.encoder, "intermediate", ()))
+        self.feedback: Any = nn.Linear(vocabulary, dim) if has_feedback else None
+        self.calibration_params = nn.Buffer(torch.tensor(astuple(Calibration())))
+        self.boundary_params = nn.Buffer(torch.tensor(astuple(BoundaryOffsets())))
+
+    def _build(self, part: str, settings: Mapping[str, Any], **arguments: Any) -> Any:
+        """Build a part of the model and record its settings."""
+        try:
+            self.architecture[part] = resolve_class(settings)
+            return build_module({**self.architecture[part], **arguments})
+        except (TypeError, ValueError) as error:  # names an argument of the class
+            raise ValueError(f"{part}.{error}") from None
 
     @property
     def seconds_per_frame(self) -> float:
@@ -67,44 +65,43 @@ class CTCModel(nn.Module):
 
     @property
     def calibration(self) -> Calibration:
-        """Of the confidence of greedily decoded words, as the validation of training found it."""
+        """Calibration of the confidence of greedily decoded words, fitted by validation."""
         return Calibration(*self.calibration_params.tolist())
 
     @calibration.setter
-    def calibration(self, found: Calibration) -> None:
-        self.calibration_params.copy_(torch.tensor([found.a, found.b, found.offset]))
+    def calibration(self, value: Calibration) -> None:
+        self.calibration_params.copy_(torch.tensor(astuple(value)))
 
     @property
     def boundary_offsets(self) -> BoundaryOffsets:
-        """Of words beyond the tokens on the best path, as the validation of training found it."""
+        """Offsets of words beyond their tokens on the best path, fitted by validation."""
         return BoundaryOffsets(*self.boundary_params.tolist())
 
     @boundary_offsets.setter
-    def boundary_offsets(self, found: BoundaryOffsets) -> None:
-        self.boundary_params.copy_(torch.tensor([found.lead, found.tail]))
+    def boundary_offsets(self, value: BoundaryOffsets) -> None:
+        self.boundary_params.copy_(torch.tensor(astuple(value)))
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.head.weight.device
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> Emissions:
-        """Waveforms (B, S) at 16 kHz and their lengths (B,) in samples to emissions (B, U, V)."""
+        """Map waveforms (B, S) at 16 kHz with lengths (B,) in samples to emissions (B, U, V)."""
         return self.forward_features(*self.features(waveforms, lengths))
 
     def forward_features(self, features: Tensor, lengths: Tensor) -> Emissions:
-        """Features (B, T, F) and their lengths (B,) to emissions (B, U, V), in float32 whatever the autocast."""
+        """Map features (B, T, F) with lengths (B,) to emissions (B, U, V), always in float32."""
         intermediate: list[Tensor] = []
 
-        def heard(feedback: nn.Linear, encoded: Tensor) -> Tensor:
+        def hook(encoded: Tensor) -> Tensor:
             intermediate.append(self._log_probs(encoded))
-            return feedback(intermediate[-1].exp())
+            return self.feedback(intermediate[-1].exp())
 
-        asked = [partial(heard, self.feedback)] if self.feedback is not None else []
-        encoded, lengths = self.encoder(features, lengths, *asked)
-        log_probs = self._log_probs(encoded)
+        hooks = [hook] if self.feedback else []
+        encoded, lengths = self.encoder(features, lengths, *hooks)  # (B, U, D), (B,)
         return Emissions(
-            log_probs,
+            self._log_probs(encoded),
             lengths,
             self.seconds_per_frame,
             self.calibration,
@@ -113,133 +110,80 @@ class CTCModel(nn.Module):
         )
 
     def _log_probs(self, encoded: Tensor) -> Tensor:
-        return self.head(encoded).float().log_softmax(dim=-1)
+        return self.head(encoded).float().log_softmax(dim=-1)  # (B, U, V)
 
     def output_lengths(self, samples: Tensor) -> Tensor:
-        """U, the frames that a number of samples becomes; (B,) to (B,)."""
-        return self.encoder.output_lengths(
-            ln.num_frames(samples, self.features.n_fft, self.features.hop_length)
-        )
+        """Return the number of frames U (B,) of the emissions for numbers of samples (B,)."""
+        frames = num_frames(samples, self.features.n_fft, self.features.hop_length)
+        return self.encoder.output_lengths(frames)
 
     @torch.no_grad()
     def init_from(self, other: "CTCModel") -> None:
-        """Begin with the weights of a trained model of the same architecture, whose alphabet may be another.
+        """Copy the weights of a trained model of the same architecture.
 
-        Of the head the rows of the tokens that both have are taken; new ones keep their own beginning.
-        Raises ModelError, naming the first weight that does not fit, for another architecture.
+        The tokens may differ: the head keeps its initial weights for tokens that `other` lacks.
+
+        Raises:
+            ModelError: If the architectures differ. The message names the first different weight.
         """
-        mine, theirs = self.state_dict(), other.state_dict()
-        heads = {"head.weight": 0, "head.bias": 0} | (
-            {"feedback.weight": 1} if self.feedback else {}
-        )  # tokens' axis
-        for name in sorted((mine.keys() | theirs.keys()) - heads.keys()):
-            shapes = [
-                tuple(state[name].shape) if name in state else "missing" for state in (theirs, mine)
-            ]
-            if shapes[0] != shapes[1]:
+        own, trained = self.state_dict(), other.state_dict()
+        token_axes = {"head.weight": 0, "head.bias": 0}
+        if self.feedback:
+            token_axes["feedback.weight"] = 1
+        here, there = (
+            {name: tuple(tensor.shape) for name, tensor in state.items() if name not in token_axes}
+            for state in (own, trained)
+        )
+        for name in sorted(here.keys() | there.keys()):
+            if here.get(name) != there.get(name):
                 raise ModelError(
-                    f"another architecture: {name} is {shapes[0]} there and {shapes[1]} here"
+                    f"another architecture: {name} is {there.get(name, 'missing')} there "
+                    f"and {here.get(name, 'missing')} here"
                 )
         shared = [token for token in self.tokenizer.tokens if token in other.tokenizer.tokens]
-        here, there = (
-            [BLANK, *map(tokenizer.index, shared)]
-            for tokenizer in (self.tokenizer, other.tokenizer)
-        )
-        for name, axis in heads.items():
-            mine[name].transpose(0, axis)[here] = theirs[name].transpose(0, axis)[there]
-        self.load_state_dict({**theirs, **{name: mine[name] for name in heads}})
+        own_tokens = [BLANK, *map(self.tokenizer.index, shared)]
+        trained_tokens = [BLANK, *map(other.tokenizer.index, shared)]
+        for name, axis in token_axes.items():
+            rows = trained[name].transpose(0, axis)[trained_tokens]
+            own[name].transpose(0, axis)[own_tokens] = rows
+            trained[name] = own[name]
+        self.load_state_dict(trained)
 
     def save(self, path: str | Path, *, scores: Mapping[str, float] | None = None) -> None:
-        """Write weights, architecture, tokens and the scores it reached to one safetensors file, whole or not at all.
+        """Write the model and its validation scores to one file.
 
-        Raises ModelError where it cannot be written, such as on a full disk.
+        Raises:
+            ModelError: If the file cannot be written.
         """
-        path = Path(path)
-        header = {
-            "format": FORMAT,
-            "version": version("asr"),
-            "scores": dict(scores or self.scores),
-            **self.architecture,
-        }
-        weights = {
-            name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()
-        }
-        try:
-            with atomic_write(path) as partial:
-                save_file(
-                    weights, partial, metadata={"asr": json.dumps(header, ensure_ascii=False)}
-                )
-        except SafetensorError as error:
-            raise ModelError(f"{path}: cannot be written ({error})") from None
+        header = {"scores": scores or self.scores, **self.architecture}
+        write_checkpoint(Path(path), header, self.state_dict())
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device = "cpu") -> "CTCModel":
-        """Read a trained model, ready to transcribe.
+        """Load a trained model in evaluation mode.
 
-        Raises ModelError where the file is not one, ConfigError where the device is not to be had.
+        Raises:
+            ModelError: If the file is not a model or names a class that is not registered.
+            ConfigError: If the device is not available.
         """
-        path, device = Path(path), _usable(device)
-        if not path.is_file():
-            raise ModelError(f"{path}: no such model; train one first (python -m asr.train)")
+        device = _check_device(device)
+        header, weights = read_checkpoint(Path(path))
         try:
-            with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {}).get("asr", "{}"))
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(
-                f"{path}: not a trained model ({error}); a run writes one as model.safetensors"
-            ) from None
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise ModelError(
-                f"{path}: a safetensors file, but not a model of this program (format {FORMAT})"
+            model = cls(
+                features={"class": None, **header["features"]},  # ignores a path in "_target_"
+                encoder={"class": None, **header["encoder"]},
+                tokenizer=Tokenizer(tuple(header["tokens"])),
             )
-        try:
-            with torch.device(device):
-                model = cls(
-                    features=header["features"],
-                    encoder=header["encoder"],
-                    tokenizer=Tokenizer(tuple(header["tokens"])),
-                )
-            for name in (
-                "calibration_params",
-                "boundary_params",
-            ):  # of a model from before there were such
-                weights.setdefault(name, model.state_dict()[name])
-            if (
-                len(weights["calibration_params"]) == 2
-            ):  # slope and offset, as before there were a and b
-                weights["calibration_params"] = weights["calibration_params"][[0, 0, 1]]
             model.load_state_dict(weights)
-        except (KeyError, TypeError, AttributeError, RuntimeError, ConfigError) as error:
+        except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
             reason = shorten(str(error), 200)
-            raise ModelError(
-                f"{path}: its weights do not fit its architecture ({reason})"
-            ) from None
+            raise ModelError(f"{path}: its architecture cannot be rebuilt ({reason})") from None
         model.scores = header.get("scores", {})
         return model.to(device).eval()
 
 
-def _usable(device: str | torch.device) -> torch.device:
+def _check_device(device: str | torch.device) -> torch.device:
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError):  # the latter from a torch without CUDA
-        raise ConfigError(
-            f"device is {str(device)!r}, which this machine or its torch has not; take cpu"
-        ) from None
-
-
-def _build(settings: Mapping[str, Any]) -> nn.Module:
-    """The module that `_target_` names. Hydra's instantiate in small: a model must load without Hydra."""
-    arguments = dict(settings)
-    target = str(arguments.pop("_target_", ""))
-    package, _, name = target.rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(package), name)
-    except (ImportError, AttributeError, ValueError):
-        raise ConfigError(f"_target_: there is no class {target!r}") from None
-    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        raise ConfigError(f"_target_: {target} is not a torch module")
-    try:
-        return cls(**arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{target}: {error}") from None
+    except (RuntimeError, AssertionError):  # AssertionError: torch without CUDA
+        raise ConfigError(f"device {str(device)!r} is not available. Use device=cpu.") from None

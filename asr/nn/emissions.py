@@ -1,19 +1,20 @@
-"""Emissions, and what validation found of the model that they are of."""
+"""Emissions of the model, and the values that validation fits for its confidence and word times."""
 
 import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
-CLIP = 1e-4  # confidences are kept this far from 0 and 1, where the logarithms are infinite
-LEAST = -700.0  # logit, whose exponential is still a float
+CLIP = 1e-4  # distance of confidences from 0 and 1, which keeps their logarithms finite
+MIN_LOGIT = -700.0  # the exponential of its negative is still a finite float
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A raw confidence c becomes sigmoid(a ln c - b ln(1 - c) + offset); as it is unless fitted.
+    """Calibration of confidences: c becomes sigmoid(a ln c - b ln(1 - c) + offset).
 
-    Beta calibration (Kull, Silva Filho and Flach 2017). Where a = b it is Platt's, of the logit (Platt 1999).
+    This is beta calibration (Kull, Silva Filho, and Flach 2017). With a = b it is Platt scaling of
+    the logit (Platt 1999). The default is the identity.
     """
 
     a: float = 1.0
@@ -21,12 +22,12 @@ class Calibration:
     offset: float = 0.0
 
     def __call__(self, confidence: float) -> float:
-        """The calibrated confidence, between 0 and 1."""
+        """Return the calibrated confidence, between 0 and 1."""
         if self == IDENTITY_CALIBRATION:
             return confidence
         c = min(max(confidence, CLIP), 1 - CLIP)
         logit = self.a * math.log(c) - self.b * math.log1p(-c) + self.offset
-        return 1 / (1 + math.exp(-max(logit, LEAST)))
+        return 1 / (1 + math.exp(-max(logit, MIN_LOGIT)))
 
 
 IDENTITY_CALIBRATION = Calibration()
@@ -34,7 +35,7 @@ IDENTITY_CALIBRATION = Calibration()
 
 @dataclass(frozen=True)
 class BoundaryOffsets:
-    """Seconds by which words begin before their first token's frame and end behind their last one's."""
+    """Seconds from the start of a word to its first token, and from its last token to its end."""
 
     lead: float = 0.0
     tail: float = 0.0
@@ -45,11 +46,10 @@ NO_OFFSET = BoundaryOffsets()
 
 @dataclass(frozen=True)
 class Emissions:
-    """What the model says of each frame: `log_probs` (B, U, V) in nats, `lengths` (B,), seconds for one frame.
+    """Log-probabilities (B, U, V) in nats that the model predicts, with lengths (B,).
 
-    `calibration` is what validation found of the confidence of the words on the best path, `boundary_offsets` of how far words go
-    beyond their tokens. `intermediate` holds the log-probabilities that layers below the last one gave, where the model
-    asks them: for training.
+    `calibration` and `boundary_offsets` apply to the words on the best path. `intermediate` holds
+    the log-probabilities (B, U, V) after intermediate encoder layers, for training.
     """
 
     log_probs: Tensor
@@ -60,5 +60,5 @@ class Emissions:
     intermediate: tuple[Tensor, ...] = ()
 
     def row(self, i: int) -> Tensor:
-        """The valid log-probabilities (U, V) of one utterance."""
+        """Return the valid log-probabilities (U, V) of one utterance."""
         return self.log_probs[i, : int(self.lengths[i])]

@@ -1,18 +1,24 @@
-"""The encoder: convolutions that keep every fourth frame, then residual bidirectional recurrent layers.
+"""The encoder: convolutions that keep every fourth frame, then residual bidirectional RNN layers.
 
-Data layout is (B, time, channels) everywhere but inside the convolutions. Nothing reads padding: it is set to 0 before
-each convolution, and the backward direction starts at each row's own last frame.
+Tensors are (B, time, channels) except inside the convolutions. No layer reads padding: it is set to
+0 before each convolution, and the backward direction starts at the last valid frame of each row.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from asr.nn import padding as ln
 from asr.nn.gru import bidirectional_gru
+from asr.nn.padding import (
+    PackedIndex,
+    conv_output_lengths,
+    length_to_mask,
+    mask_padding,
+    reverse_within_length,
+)
 from asr.validation import check_integer, check_number, check_numbers
 
 Cell = Literal["gru", "lstm", "rnn"]
@@ -20,16 +26,14 @@ _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, 
 
 
 class Subsampling(nn.Module):
-    """Two 3 x 3 convolutions of stride 2 in time and frequency, then a projection: (B, T, F) to (B, U, D).
+    """Two 3 x 3 convolutions of stride 2 in time and frequency, then a projection to `dim`.
 
-    T frames become ceil(T / 2), then U = ceil(T / 4).
+    T frames become ceil(T / 2), then U = ceil(T / 4):
 
-        time      0 1 2 3 4 5 6
-        conv 1    0   1   2   3      reads t-1, t, t+1; what lies outside is 0
-        conv 2    0       1
+        input         0 1 2 3 4 5 6
+        convolution   0   1   2   3      reads t-1, t, t+1; frames outside are 0
+        convolution   0       1
     """
-
-    subsampling_factor = 4
 
     def __init__(self, *, n_mels: int, channels: int, dim: int) -> None:
         super().__init__()
@@ -38,92 +42,89 @@ class Subsampling(nn.Module):
         self.project = nn.Linear(channels * -(-n_mels // 4), dim)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, T, F), lengths (B,) to (B, U, D), lengths (B,)."""
-        x = ln.mask_padding(x, lengths)[:, None]
+        """Map features (B, T, F) with lengths (B,) to (B, U, D) with lengths (B,)."""
+        x = mask_padding(x, lengths)[:, None]  # (B, 1, T, F)
         for convolution in (self.first, self.second):
-            x, lengths = convolution(x).relu(), ln.conv_output_lengths(lengths)
-            x = x * ln.length_to_mask(lengths, x.shape[2])[:, None, :, None]
-        return self.project(x.transpose(1, 2).flatten(2)), lengths
+            x, lengths = convolution(x).relu(), conv_output_lengths(lengths)
+            x = x * length_to_mask(lengths, x.shape[2])[:, None, :, None]
+        return self.project(x.transpose(1, 2).flatten(2)), lengths  # (B, U, D)
 
 
 class BiRNN(nn.Module):
     """One bidirectional recurrent layer over rows of different lengths: (B, U, D) to (B, U, 2 H).
 
-    It equals torch's packed sequence, in a form that is fast where it runs: on CUDA that is cuDNN's packed one, on
-    a CPU a GRU that learns in float32 has a gradient of its own (`bidirectional_gru`); elsewhere the second direction
-    runs over the row reversed within its length, and its output is reversed back:
+    The output equals that of torch's packed sequence, and the parameters are those of torch's
+    layer. The fastest of three implementations runs: cuDNN with a packed sequence on CUDA,
+    `bidirectional_gru` to train a GRU in float32 on a CPU, and otherwise two plain layers. The
+    second of these reads each row reversed within its length:
 
-        a b c . .   forward          c b a . .   the same kernel, then reversed within the length again
+        forward    a b c . .
+        backward   c b a . .      its output is reversed within the length again
 
-    which can be exported. Parameters are those of torch's own bidirectional layer.
-
-    `cell` is "gru" (Cho et al. 2014, in cuDNN's form: the reset gate applies to the recurrent product), "lstm" or "rnn"
-    (tanh).
+    `cell` is "gru" (Cho et al. 2014, in cuDNN's form: the reset gate applies to the recurrent
+    product), "lstm", or "rnn" (tanh).
     """
 
     def __init__(self, *, input_size: int, hidden_size: int, cell: Cell = "gru") -> None:
         super().__init__()
         if cell not in _CELLS:
-            raise ValueError(f"cell is {cell!r}; it must be one of {', '.join(_CELLS)}")
+            raise ValueError(f"cell must be one of {', '.join(_CELLS)}, got {cell!r}")
         self.rnn = _CELLS[cell](input_size, hidden_size, batch_first=True, bidirectional=True)
 
-    def forward(self, x: Tensor, lengths: Tensor, steps: ln.PackedIndex | None = None) -> Tensor:
-        """`x` (B, U, D), lengths (B,) to (B, U, 2 H); what stands at padding is undefined.
+    def forward(self, x: Tensor, lengths: Tensor, index: PackedIndex | None = None) -> Tensor:
+        """Map `x` (B, U, D) with lengths (B,) to (B, U, 2 H). Values at padding are undefined.
 
-        `steps` are those of the lengths, for layers over the same rows to share.
+        Layers over the same rows can share one `index`.
         """
-        steps = steps or ln.PackedIndex(lengths, x.shape[1])
+        index = index or PackedIndex(lengths, x.shape[1])
         if x.is_cuda:
-            return self.packed(x, steps)
-        learns_on_cpu = (
-            x.is_cpu and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
-        )
-        if learns_on_cpu and isinstance(self.rnn, nn.GRU):
-            return bidirectional_gru(self.rnn, x, steps)
+            return self.packed(x, index)
+        in_float32 = x.is_cpu and not torch.is_autocast_enabled("cpu")
+        if in_float32 and torch.is_grad_enabled() and isinstance(self.rnn, nn.GRU):
+            return bidirectional_gru(self.rnn, x, index)
         return self.reversed_within_length(x, lengths)
 
     def reversed_within_length(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Two plain sequences, the second reversed within each row's length."""
-        forward = self._direction(x, "")
-        backward = self._direction(ln.reverse_within_length(x, lengths), "_reverse")
-        return torch.cat((forward, ln.reverse_within_length(backward, lengths)), dim=-1)
+        """Map (B, U, D) to (B, U, 2 H) with two plain layers. This form can be exported."""
+        forward = self._direction(x, 0)
+        backward = self._direction(reverse_within_length(x, lengths), 1)
+        return torch.cat((forward, reverse_within_length(backward, lengths)), dim=-1)
 
-    def packed(self, x: Tensor, steps: ln.PackedIndex) -> Tensor:
-        """torch's packed sequence, the form in which cuDNN takes lengths.
+    def packed(self, x: Tensor, index: PackedIndex) -> Tensor:
+        """Map (B, U, D) to (B, U, 2 H) with torch's packed sequence, which cuDNN requires.
 
-        Packed by an index: `pack_padded_sequence` and its gradient copy step by step, which a GPU waits for.
+        Packing by an index is faster on a GPU than `pack_padded_sequence`, which copies every step.
         """
-        size = x.shape[0] * x.shape[1], 2 * self.rnn.hidden_size
-        if not steps.batch_sizes:
-            return x.new_zeros(size).view(*x.shape[:2], -1)
-        rows = x.flatten(0, 1).index_select(0, steps.forward_index)
-        states = self.rnn(PackedSequence(rows, torch.tensor(steps.batch_sizes)))[0].data
-        return (
-            states.new_zeros(size).index_copy(0, steps.forward_index, states).view(*x.shape[:2], -1)
-        )
+        frames, size = x.flatten(0, 1), 2 * self.rnn.hidden_size  # (B U, D)
+        if not index.batch_sizes:
+            return x.new_zeros(*x.shape[:2], size)
+        rows = frames.index_select(0, index.forward_index)  # (P, D)
+        states = self.rnn(PackedSequence(rows, torch.tensor(index.batch_sizes)))[0].data  # (P, 2 H)
+        y = states.new_zeros(len(frames), size).index_copy(0, index.forward_index, states)
+        return y.view(*x.shape[:2], size)
 
-    def _direction(self, x: Tensor, suffix: str) -> Tensor:
+    def _direction(self, x: Tensor, direction: int) -> Tensor:
+        """Run one direction over `x` (B, U, D) as a plain layer with output (B, U, H)."""
         rnn = self.rnn
-        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-        weights = [getattr(rnn, name + suffix) for name in names]
+        weights: list[Any] = rnn.all_weights[direction]
         start = x.new_zeros(1, len(x), rnn.hidden_size)
-        # has_biases, layers, dropout, train, bidirectional, batch_first
-        rest = (True, 1, 0.0, self.training, False, True)
+        # has_biases, num_layers, dropout, train, bidirectional, batch_first
+        options = (True, 1, 0.0, self.training, False, True)
         if isinstance(rnn, nn.LSTM):
-            return torch.lstm(x, (start, start), weights, *rest)[0]
+            return torch.lstm(x, (start, start), weights, *options)[0]
         kernel = torch.gru if isinstance(rnn, nn.GRU) else torch.rnn_tanh
-        return kernel(x, start, weights, *rest)[0]
+        return kernel(x, start, weights, *options)[0]
 
 
 class Encoder(nn.Module):
-    """Subsampling by 4, then `num_layers` of x + dropout(BiRNN(LayerNorm(x))), then a LayerNorm.
+    """Subsampling by 4, `num_layers` of x + dropout(BiRNN(LayerNorm(x))), and a LayerNorm.
 
-    `n_mels` is F, `hidden_size` the units H of each direction; the output has D = 2 H channels, one frame for four.
-    Pre-normalised residuals: Xiong et al. 2020, arXiv 2002.04745.
-
-    Behind each layer that `intermediate` numbers, the first being 1, the model says what it hears so far, and the
-    layers above go on from that as well (`CTCModel`).
+    The residual layers are pre-normalized (Xiong et al. 2020, arXiv 2002.04745). Each direction has
+    `hidden_size` units H, so the output has D = 2 H channels. `intermediate` lists layers, counted
+    from 1, whose output passes through the hook of `forward`.
     """
+
+    subsampling_factor = 4  # feature frames per encoder frame
 
     def __init__(
         self,
@@ -136,50 +137,42 @@ class Encoder(nn.Module):
         dropout: float = 0.1,
         intermediate: Sequence[int] = (),
     ) -> None:
-        """Raises ConfigError for a number out of bounds, ValueError for an intermediate layer that is none."""
         super().__init__()
-        for name, value, least in (
-            ("channels", channels, 1),
-            ("hidden_size", hidden_size, 1),
-            ("num_layers", num_layers, 0),
-        ):
-            check_integer(name, value, ge=least)
+        check_integer("channels", channels, ge=1)
+        check_integer("hidden_size", hidden_size, ge=1)
+        check_integer("num_layers", num_layers, ge=0)
         if not set(check_numbers("intermediate", intermediate)) <= set(range(1, num_layers)):
             raise ValueError(
-                f"intermediate is {list(intermediate)}; of {num_layers} layers it can name 1 to {num_layers - 1}"
+                f"intermediate must list layers from 1 to {num_layers - 1}, below the last of "
+                f"{num_layers}, got {list(intermediate)}"
             )
         self.intermediate = frozenset(intermediate)
-        self.output_dim = 2 * hidden_size
-        self.subsampling = Subsampling(n_mels=n_mels, channels=channels, dim=self.output_dim)
-        self.norms = nn.ModuleList(nn.LayerNorm(self.output_dim) for _ in range(num_layers))
+        self.output_dim = dim = 2 * hidden_size
+        self.subsampling = Subsampling(n_mels=n_mels, channels=channels, dim=dim)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(num_layers))
         self.layers = nn.ModuleList(
-            BiRNN(input_size=self.output_dim, hidden_size=hidden_size, cell=cell)
-            for _ in range(num_layers)
+            BiRNN(input_size=dim, hidden_size=hidden_size, cell=cell) for _ in range(num_layers)
         )
-        self.final_norm = nn.LayerNorm(self.output_dim)
+        self.final_norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(check_number("dropout", dropout, ge=0, le=1))
-
-    @property
-    def subsampling_factor(self) -> int:
-        """Feature frames for one encoder frame."""
-        return self.subsampling.subsampling_factor
 
     @staticmethod
     def output_lengths(lengths: Tensor) -> Tensor:
-        """U for T: ceil(T / 4)."""
-        return ln.conv_output_lengths(ln.conv_output_lengths(lengths))
+        """Return U = ceil(T / 4) for each T."""
+        return conv_output_lengths(conv_output_lengths(lengths))
 
     def forward(
-        self, x: Tensor, lengths: Tensor, heard: Callable[[Tensor], Tensor] | None = None
+        self, x: Tensor, lengths: Tensor, hook: Callable[[Tensor], Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Features (B, T, F), lengths (B,) to (B, U, D), lengths (B,); what stands at padding is undefined.
+        """Map features (B, T, F) with lengths (B,) to (B, U, D) with lengths (B,).
 
-        `heard` maps what an intermediate layer gives, as if it were the last, to what is added to it, (B, U, D) both.
+        `hook` maps the normalized output (B, U, D) of an intermediate layer to a tensor (B, U, D),
+        which is added to the input of the next layer. Values at padding are undefined.
         """
         x, lengths = self.subsampling(x, lengths)
-        x, steps = self.dropout(x), ln.PackedIndex(lengths, x.shape[1])
+        x, index = self.dropout(x), PackedIndex(lengths, x.shape[1])
         for number, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True), 1):
-            x = x + self.dropout(layer(norm(x), lengths, steps))
-            if heard is not None and number in self.intermediate:
-                x = x + heard(self.final_norm(x))
+            x = x + self.dropout(layer(norm(x), lengths, index))
+            if hook is not None and number in self.intermediate:
+                x = x + hook(self.final_norm(x))
         return self.final_norm(x), lengths

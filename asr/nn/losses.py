@@ -1,24 +1,30 @@
-"""Connectionist temporal classification (Graves et al. 2006), and the agreement of two views of an utterance."""
+"""Connectionist temporal classification (Graves et al. 2006) and consistency of two views."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asr.nn import padding as ln
+from asr.nn.padding import mask_padding
 from asr.text import BLANK
 
 
 def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
-    """Negative log-likelihood in nats of each utterance's labels, (B,), in float32 whatever the autocast.
+    """Return the negative log-likelihood (B,) of the labels in nats, always in float32.
 
-    `log_probs` (B, U, V) with lengths (B,); `targets` (B, L) with lengths (B,), which may be 0. Where labels cannot fit
-    (`Example.frames_needed`) the loss is infinite: the caller leaves such utterances out, and says so.
+    The loss is infinite if the labels do not fit into the frames. The caller must leave out and
+    report such utterances.
+
+    Args:
+        log_probs: Log-probabilities (B, U, V).
+        lengths: Valid frames (B,).
+        targets: Labels (B, L).
+        target_lengths: Valid labels (B,), may be 0.
     """
-    if not len(lengths):  # torch refuses a batch of none
+    if not len(lengths):  # torch rejects empty batches
         return log_probs.float().sum((1, 2))
     with torch.autocast(log_probs.device.type, enabled=False):
         return F.ctc_loss(
-            log_probs.float().transpose(0, 1),
+            log_probs.float().transpose(0, 1),  # (U, B, V)
             targets,
             lengths,
             target_lengths,
@@ -28,14 +34,14 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths
 
 
 def consistency_loss(first: Tensor, second: Tensor, lengths: Tensor) -> Tensor:
-    """How far two emissions (B, U, V) of the same utterances, lengths (B,), are apart: nats of each utterance, (B,).
+    """Return the divergence (B,) of two log-probabilities (B, U, V) of the same utterances in nats.
 
-    Half of KL(second || first) + KL(first || second), summed over the frames; each is drawn towards the other as it
-    stands, without a gradient (consistency regularisation, Yao et al. 2024, arXiv 2410.05101).
+    It is half of KL(second || first) + KL(first || second), summed over valid frames. Each view
+    moves towards the other, which gets no gradient (CR-CTC, Yao et al. 2024, arXiv 2410.05101).
     """
-    apart = _divergence(second.detach(), first) + _divergence(first.detach(), second)
-    return ln.mask_padding(apart, lengths).sum(1) / 2
+    divergence = _kl(second.detach(), first) + _kl(first.detach(), second)  # (B, U)
+    return mask_padding(divergence, lengths).sum(1) / 2
 
 
-def _divergence(target: Tensor, log_probs: Tensor) -> Tensor:
+def _kl(target: Tensor, log_probs: Tensor) -> Tensor:
     return F.kl_div(log_probs, target, log_target=True, reduction="none").sum(-1)

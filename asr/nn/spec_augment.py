@@ -1,4 +1,4 @@
-"""SpecAugment: masks of time and of frequency over features, and other voices."""
+"""SpecAugment and vocal tract length perturbation of features."""
 
 import torch
 from torch import Tensor, nn
@@ -7,17 +7,16 @@ from asr.audio import SAMPLE_RATE
 from asr.nn.features import mel_edges
 from asr.validation import check_integer, check_number
 
-BEND = 4_800  # Hz: above it vowels have little to tell
+MAX_WARPED = 4_800  # Hz; frequencies above it matter little for vowels and only fill the spectrum
 
 
 class SpecAugment(nn.Module):
-    """Masks of time and of frequency over normalised features (Park et al. 2019, arXiv 1904.08779), and other voices.
+    """Masks over time and frequency of normalized features (Park et al. 2019, arXiv 1904.08779).
 
-    First the frequencies of each utterance are multiplied by a factor drawn from 1 - `warp` to 1 + `warp`, as by
-    another length of the vocal tract (Jaitly and Hinton 2013, "Vocal Tract Length Perturbation (VTLP) improves speech
-    recognition").
-    Then each gets `frequency_masks` bands of up to `frequency_width` mel bands and `time_masks` stretches of up to
-    `time_width` frames, but no stretch above `time_share` of its own length. What is masked becomes 0, the mean.
+    Before masking, the frequencies of each utterance are multiplied by a factor between 1 - `warp`
+    and 1 + `warp`, as by another vocal tract length (VTLP, Jaitly and Hinton 2013). Each utterance
+    gets `frequency_masks` masks of up to `frequency_width` mel bands, and `time_masks` masks of up
+    to `time_width` frames and up to `time_share` of its length. Masked values become 0, the mean.
     """
 
     def __init__(
@@ -39,46 +38,42 @@ class SpecAugment(nn.Module):
         self.time_share = check_number("time_share", time_share, ge=0, le=1)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Features (B, T, F), lengths (B,) to features of the same shape, warped and masked; padding is left alone."""
+        """Warp and mask features (B, T, F) with lengths (B,). Padding stays unchanged."""
+        batch, size, n_mels = x.shape
         if self.warp:
-            x = warp_frequencies(x, 1 + self.warp * (2 * torch.rand(len(x), device=x.device) - 1))
-        time = (lengths * self.time_share).clamp_max(self.time_width)
-        band = torch.full_like(time, min(self.frequency_width, x.shape[2]))
-        hidden = _stretches(x.shape[1], lengths, time, self.time_masks)[:, :, None]
-        hidden = (
-            hidden
-            | _stretches(
-                x.shape[2], torch.full_like(lengths, x.shape[2]), band, self.frequency_masks
-            )[:, None]
+            x = warp_frequencies(x, 1 + self.warp * (2 * torch.rand(batch, device=x.device) - 1))
+        widths = (lengths * self.time_share).clamp_max(self.time_width)  # (B,)
+        frames = _random_masks(size, lengths, widths, self.time_masks)  # (B, T)
+        widths = torch.full_like(widths, min(self.frequency_width, n_mels))
+        bands = _random_masks(
+            n_mels, torch.full_like(lengths, n_mels), widths, self.frequency_masks
         )
-        return x.masked_fill(hidden, 0.0)
+        return x.masked_fill(frames[:, :, None] | bands[:, None], 0.0)
 
 
 def warp_frequencies(x: Tensor, factors: Tensor) -> Tensor:
-    """Features (B, T, F) with what stood at a frequency at `factors` (B,) times that, between bands interpolated.
+    """Multiply the frequencies of features (B, T, F) by `factors` (B,), with interpolation.
 
-    Up to a bend, where 4.8 kHz come from or go to, the factor holds; above it the rest is drawn out or together so that
-    8 kHz stay where they are.
+    The factor applies to frequencies that lie below 4.8 kHz before and after warping. Higher ones
+    are stretched or compressed linearly, so that 8 kHz stays 8 kHz.
     """
-    bands = x.shape[2]
-    tops = torch.from_numpy(mel_edges(bands)[1:-1]).to(factors)
-    nyquist, factor = SAMPLE_RATE / 2, factors[:, None]
-    bend = BEND * factor.clamp_max(1)  # where what stood at `bend / factor` goes
-    rest = (nyquist - bend / factor) / (nyquist - bend)
-    source = torch.where(tops <= bend, tops / factor, nyquist - (nyquist - tops) * rest)
-    above = torch.searchsorted(tops, source.contiguous()).clamp(1, bands - 1)
-    share = ((source - tops[above - 1]) / (tops[above] - tops[above - 1])).clamp(0, 1)
-
-    def taken(at: Tensor) -> Tensor:
-        return x.gather(2, at[:, None].expand_as(x))
-
-    return torch.lerp(taken(above - 1), taken(above), share[:, None].to(x))
+    n_mels = x.shape[2]
+    centers = torch.from_numpy(mel_edges(n_mels)[1:-1]).to(factors)  # (F,)
+    nyquist, factor = SAMPLE_RATE / 2, factors[:, None]  # (B, 1)
+    bend = MAX_WARPED * factor.clamp_max(1)  # frequency after warping where the slope changes
+    slope = (nyquist - bend / factor) / (nyquist - bend)
+    source = torch.where(centers <= bend, centers / factor, nyquist - (nyquist - centers) * slope)
+    upper = torch.searchsorted(centers, source.contiguous()).clamp(1, n_mels - 1)  # (B, F)
+    lower = upper - 1
+    weight = ((source - centers[lower]) / (centers[upper] - centers[lower])).clamp(0, 1)
+    low, high = (x.gather(2, bands[:, None].expand_as(x)) for bands in (lower, upper))
+    return torch.lerp(low, high, weight[:, None].to(x))
 
 
-def _stretches(size: int, lengths: Tensor, widths: Tensor, count: int) -> Tensor:
-    """(B, size) of bool: the union of `count` stretches of random width in 0..widths at random places below lengths."""
-    shape = (len(lengths), count)
-    width = torch.rand(shape, device=lengths.device) * widths[:, None]
-    start = torch.rand(shape, device=lengths.device) * (lengths[:, None] - width)
-    position = torch.arange(size, device=lengths.device)
+def _random_masks(size: int, lengths: Tensor, widths: Tensor, count: int) -> Tensor:
+    """Return `count` random masks of up to `widths` (B,) within lengths as one mask (B, size)."""
+    shape, device = (len(lengths), count), lengths.device
+    width = torch.rand(shape, device=device) * widths[:, None]  # (B, count)
+    start = torch.rand(shape, device=device) * (lengths[:, None] - width)  # (B, count)
+    position = torch.arange(size, device=device)  # (size,)
     return ((position >= start[..., None]) & (position < (start + width)[..., None])).any(1)

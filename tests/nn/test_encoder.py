@@ -1,4 +1,4 @@
-"""The encoder: the equations written out, torch's packed sequence as reference, what padding may not do."""
+"""The encoder against its equations, torch's packed sequence, and changes of padding."""
 
 import subprocess
 import sys
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asr.nn import padding as ln
 from asr.nn.encoder import BiRNN, Encoder, Subsampling
+from asr.nn.padding import PackedIndex, length_to_mask, mask_padding
 
 LENGTHS = st.lists(st.integers(1, 13), min_size=1, max_size=5)
 CELLS = ("gru", "lstm", "rnn")
@@ -23,22 +23,22 @@ def layer(cell, dim=5, hidden_size=4):
     return BiRNN(input_size=dim, hidden_size=hidden_size, cell=cell)
 
 
-def outcome(run, module, x, lengths):
-    """Valid output, then the gradients of a weighted sum of it by the input and by every parameter."""
+def output_and_gradients(run, module, x, lengths):
+    """Return valid output, and gradients of a weighted sum of it by input and parameters."""
     x = x.clone().requires_grad_()
     module.zero_grad()
-    y = ln.mask_padding(run(x, lengths), lengths)
+    y = mask_padding(run(x, lengths), lengths)
     weights = torch.linspace(-1, 1, y.numel(), device=y.device).view(y.shape)
     (y * weights).sum().backward()
     return [
         y.detach(),
-        ln.mask_padding(x.grad, lengths),
+        mask_padding(x.grad, lengths),
         *(p.grad.clone() for p in module.parameters()),
     ]
 
 
-def torch_s_own(birnn, x, lengths):
-    """The reference: torch's packing, the layer, torch's padding."""
+def reference(birnn, x, lengths):
+    """Run the layer with torch's own packing and padding."""
     rows = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
     return pad_packed_sequence(birnn.rnn(rows)[0], batch_first=True, total_length=x.shape[1])[0]
 
@@ -46,7 +46,7 @@ def torch_s_own(birnn, x, lengths):
 FORMS = {
     "forward": BiRNN.forward,
     "reversed": BiRNN.reversed_within_length,
-    "packed": lambda birnn, x, lengths: birnn.packed(x, ln.PackedIndex(lengths, x.shape[1])),
+    "packed": lambda birnn, x, lengths: birnn.packed(x, PackedIndex(lengths, x.shape[1])),
 }
 
 
@@ -56,15 +56,15 @@ FORMS = {
 def test_a_layer_equals_the_packed_sequence_in_output_and_gradients(form, cell, lengths):
     birnn, lengths = layer(cell), torch.tensor(lengths)
     x = torch.randn(len(lengths), int(lengths.max()), 5, generator=torch.Generator().manual_seed(1))
-    ours = outcome(partial(FORMS[form], birnn), birnn, x, lengths)
-    reference = outcome(partial(torch_s_own, birnn), birnn, x, lengths)
-    assert len(ours) == 2 + 8  # two weights and two biases a direction
-    for a, b in zip(ours, reference, strict=True):
+    ours = output_and_gradients(partial(FORMS[form], birnn), birnn, x, lengths)
+    expected = output_and_gradients(partial(reference, birnn), birnn, x, lengths)
+    assert len(ours) == 2 + 8  # two weights and two biases per direction
+    for a, b in zip(ours, expected, strict=True):
         assert (a - b).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_row_equals_the_bare_layer_of_torch_over_that_row_alone(cell):
+def test_a_row_equals_the_plain_layer_of_torch_over_that_row(cell):
     birnn, lengths = layer(cell), torch.tensor([1, 9, 4])
     x = torch.randn(3, 9, 5)
     y = birnn(x, lengths)
@@ -72,7 +72,7 @@ def test_a_row_equals_the_bare_layer_of_torch_over_that_row_alone(cell):
         assert (y[i, :n] - birnn.rnn(x[i : i + 1, :n])[0][0]).abs().max() < 1e-6
 
 
-def test_the_gru_is_that_of_the_equations():
+def test_the_gru_follows_its_equations():
     hidden, steps = 4, 7
     birnn, x = layer("gru", hidden_size=hidden), torch.randn(1, steps, 5)
     y = birnn(x, torch.tensor([steps]))[0]
@@ -94,68 +94,69 @@ def test_the_gru_is_that_of_the_equations():
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_what_stands_at_padding_changes_no_valid_output(cell):
+def test_padding_does_not_change_valid_output(cell):
     birnn, lengths = layer(cell), torch.tensor([3, 8, 1])
     x = torch.randn(3, 8, 5)
-    noisy = torch.where(ln.length_to_mask(lengths, 8)[:, :, None], x, 100 * torch.randn(3, 8, 5))
-    valid = ln.length_to_mask(lengths, 8)
+    noisy = torch.where(length_to_mask(lengths, 8)[:, :, None], x, 100 * torch.randn(3, 8, 5))
+    valid = length_to_mask(lengths, 8)
     assert torch.equal(birnn(x, lengths)[valid], birnn(noisy, lengths)[valid])
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_empty_row_disturbs_no_other(form):
+def test_an_empty_row_does_not_affect_others(form):
     birnn, x = layer("gru"), torch.randn(2, 6, 5)
     y = FORMS[form](birnn, x, torch.tensor([6, 0]))
-    assert (y[:1] - torch_s_own(birnn, x[:1], torch.tensor([6]))).abs().max() < 1e-6
+    assert (y[:1] - reference(birnn, x[:1], torch.tensor([6]))).abs().max() < 1e-6
 
 
-def test_a_batch_without_a_frame_has_an_output_and_gradients_of_0():
+def test_a_batch_without_frames_has_output_and_gradients_of_0():
     birnn, x = layer("gru"), torch.randn(2, 3, 5, requires_grad=True)
     y = birnn(x, torch.tensor([0, 0]))
     y.sum().backward()
     assert y.shape == (2, 3, 8)
-    assert all((part == 0).all() for part in (y, x.grad, *(p.grad for p in birnn.parameters())))
+    gradients = [x.grad, *(p.grad for p in birnn.parameters())]
+    assert all((tensor == 0).all() for tensor in (y, *gradients))
     assert torch.equal(FORMS["packed"](birnn, x, torch.tensor([0, 0])), y)
 
 
-def test_in_mixed_precision_on_a_cpu_a_layer_takes_torch_s_kernels_for_it():
+def test_mixed_precision_on_a_cpu_uses_torch_kernels():
     birnn, x, lengths = layer("gru"), torch.randn(2, 6, 5), torch.tensor([6, 4])
     with torch.autocast("cpu", torch.bfloat16):
         y = birnn(x, lengths)
         assert torch.equal(y, birnn.reversed_within_length(x, lengths))
-    valid = ln.length_to_mask(lengths, 6)
+    valid = length_to_mask(lengths, 6)
     assert 1e-5 < (y - birnn(x, lengths))[valid].abs().max() < 0.05
 
 
-def test_an_unknown_cell_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="cell is 'gated'; it must be one of gru, lstm, rnn"):
+def test_an_unknown_cell_is_rejected():
+    with pytest.raises(ValueError, match="cell must be one of gru, lstm, rnn, got 'gated'"):
         BiRNN(input_size=2, hidden_size=2, cell="gated")
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=4), st.sampled_from([20, 33, 80]))
-def test_four_frames_become_one_rounded_up(lengths, bands):
+def test_four_frames_become_one_rounded_up(lengths, n_mels):
     lengths = torch.tensor(lengths)
     frames = max(1, int(lengths.max()))
-    encoder = Encoder(n_mels=bands, channels=2, hidden_size=3, num_layers=1).eval()
-    y, after = encoder(torch.randn(len(lengths), frames, bands), lengths)
+    encoder = Encoder(n_mels=n_mels, channels=2, hidden_size=3, num_layers=1).eval()
+    y, after = encoder(torch.randn(len(lengths), frames, n_mels), lengths)
     assert after.tolist() == [-(-n // 4) for n in lengths.tolist()]
     assert torch.equal(after, Encoder.output_lengths(lengths))
     assert y.shape == (len(lengths), -(-frames // 4), 6)
 
 
-def test_the_convolutions_read_no_padding():
+def test_convolutions_do_not_read_padding():
     torch.manual_seed(0)
     subsampling, lengths = Subsampling(n_mels=8, channels=3, dim=4), torch.tensor([5, 9, 13])
     x = torch.randn(3, 13, 8)
     y, after = subsampling(
-        torch.where(ln.length_to_mask(lengths, 13)[:, :, None], x, float("nan")), lengths
+        torch.where(length_to_mask(lengths, 13)[:, :, None], x, float("nan")), lengths
     )
     for i, n in enumerate(lengths.tolist()):
         alone, _ = subsampling(x[i : i + 1, :n], torch.tensor([n]))
         assert (alone[0] - y[i, : after[i]]).abs().max() < 1e-6
 
 
-def test_a_layer_is_a_residual_over_a_normalised_input():
+def test_layers_are_residual_over_normalized_input():
     encoder = Encoder(n_mels=8, channels=2, hidden_size=3, num_layers=2, dropout=0.5).eval()
     x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
     hidden, after = encoder.subsampling(x, lengths)
@@ -166,7 +167,7 @@ def test_a_layer_is_a_residual_over_a_normalised_input():
     assert after.tolist() == [5]
 
 
-def test_layers_above_an_intermediate_one_go_on_from_what_was_heard_there():
+def test_the_output_of_the_hook_is_added_after_an_intermediate_layer():
     encoder = Encoder(n_mels=8, channels=2, hidden_size=3, num_layers=3, intermediate=[2]).eval()
     x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
     hidden, _ = encoder.subsampling(x, lengths)
@@ -179,12 +180,12 @@ def test_layers_above_an_intermediate_one_go_on_from_what_was_heard_there():
 
 
 @pytest.mark.parametrize("numbers", [[0], [3], [1, 4]])
-def test_an_intermediate_layer_that_is_none_or_the_last_is_refused(numbers):
-    with pytest.raises(ValueError, match="of 3 layers it can name 1 to 2"):
+def test_an_intermediate_layer_must_lie_below_the_last(numbers):
+    with pytest.raises(ValueError, match="intermediate must list layers from 1 to 2"):
         Encoder(num_layers=3, intermediate=numbers)
 
 
-def test_dropout_acts_in_training_only():
+def test_dropout_applies_only_in_training():
     torch.manual_seed(0)
     encoder = Encoder(n_mels=8, channels=2, hidden_size=3, num_layers=1, dropout=0.5)
     x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
@@ -195,17 +196,18 @@ def test_dropout_acts_in_training_only():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("cell", CELLS)
-def test_on_a_gpu_the_packed_form_gives_the_numbers_of_the_cpu(cell, exact_gpu):
+def test_the_packed_form_on_a_gpu_equals_the_cpu(cell, exact_gpu):
     birnn, lengths = layer(cell, dim=64, hidden_size=64), torch.tensor([1, 30, 17])
     x = torch.randn(3, 30, 64)
-    expected = outcome(birnn, birnn, x, lengths)
+    expected = output_and_gradients(birnn, birnn, x, lengths)
     birnn.cuda()
-    for there, here in zip(outcome(birnn, birnn, x.cuda(), lengths.cuda()), expected, strict=True):
-        assert (there.cpu() - here).abs().max() < 1e-5 * max(1, here.abs().max())
+    on_gpu = output_and_gradients(birnn, birnn, x.cuda(), lengths.cuda())
+    for gpu, cpu in zip(on_gpu, expected, strict=True):
+        assert (gpu.cpu() - cpu).abs().max() < 1e-5 * max(1, cpu.abs().max())
 
 
-def test_kernels_for_shapes_gone_by_are_not_kept():
-    """Eighty lengths, then twice as many again: 90 MB more where torch keeps its kernels for them all."""
+def test_kernels_of_past_shapes_are_not_kept():
+    """Without set_library_defaults, torch keeps the kernels of 160 new lengths: 90 MB more."""
     code = """
 from asr.config.environment import set_library_defaults
 set_library_defaults()

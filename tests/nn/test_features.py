@@ -1,4 +1,4 @@
-"""Log-mel features against librosa, and what their normalisation promises."""
+"""Log-mel features against librosa, and their normalization."""
 
 import librosa
 import numpy as np
@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr import audio
-from asr.errors import ConfigError
-from asr.nn import padding as ln
 from asr.nn.features import LOG_FLOOR, MIN_STD, LogMel
+from asr.nn.padding import length_to_mask
 
 
 def batch(*waveforms):
-    """Waveforms (B, S), padded with what must not be heard, and lengths (B,)."""
+    """Return waveforms (B, S), padded with a value that must not matter, and lengths (B,)."""
     lengths = torch.tensor([len(w) for w in waveforms])
     padded = torch.full((len(waveforms), int(lengths.max())), 0.7)
     for row, waveform in zip(padded, waveforms, strict=True):
@@ -23,12 +22,10 @@ def batch(*waveforms):
 
 
 @pytest.mark.parametrize(("n_mels", "n_fft"), [(80, 512), (40, 512), (64, 1024)])
-def test_the_filters_are_those_of_librosa(n_mels, n_fft):
+def test_filters_equal_those_of_librosa(n_mels, n_fft):
     expected = librosa.filters.mel(sr=16_000, n_fft=n_fft, n_mels=n_mels)
-    assert (
-        np.abs(LogMel(n_mels=n_mels, n_fft=n_fft).filterbank.T.numpy() - expected).max()
-        < 1e-4 * expected.max()
-    )
+    filterbank = LogMel(n_mels=n_mels, n_fft=n_fft).filterbank.T.numpy()
+    assert np.abs(filterbank - expected).max() < 1e-4 * expected.max()
 
 
 def compare_with_librosa(waveform):
@@ -41,58 +38,58 @@ def compare_with_librosa(waveform):
     np.testing.assert_allclose(energies[0].numpy(), expected, rtol=1e-4, atol=LOG_FLOOR)
 
 
-def test_energies_are_those_of_librosa_without_centring():
+def test_energies_of_noise_equal_those_of_librosa():
     noise = 0.1 * np.random.default_rng(0).standard_normal(20_000)
     compare_with_librosa(noise.astype(np.float32))
 
 
-def test_energies_of_pure_tones_are_those_of_librosa(sound):
+def test_energies_of_tones_equal_those_of_librosa(sound):
     compare_with_librosa(sound(1.3))
 
 
-def test_energies_of_a_real_utterance_are_those_of_librosa(real):
+def test_energies_of_a_real_utterance_equal_those_of_librosa(real):
     compare_with_librosa(real("an4", 1, 1.0, 4.0)[0])
 
 
 @given(st.lists(st.integers(0, 3_000), min_size=1, max_size=4))
-def test_t_is_1_plus_samples_without_a_window_over_hop(samples):
+def test_the_number_of_frames_is_1_plus_samples_minus_window_over_hop(samples):
     features, lengths = LogMel()(torch.randn(len(samples), max(samples)), torch.tensor(samples))
     assert lengths.tolist() == [0 if n < 512 else 1 + (n - 512) // 160 for n in samples]
     assert features.shape == (len(samples), max(1, *lengths.tolist(), 1), 80)
     assert features.isfinite().all()
 
 
-def test_a_frame_depends_on_its_own_samples_only(sound):
+def test_a_frame_depends_only_on_its_own_samples(sound):
     waveform = torch.from_numpy(sound(1.0))[None]
     logmel = LogMel(normalize="none")
-    whole, _ = logmel(waveform, torch.tensor([16_000]))
+    features, _ = logmel(waveform, torch.tensor([16_000]))
     for t in (0, 17, 96):
         frame, _ = logmel(waveform[:, t * 160 : t * 160 + 512], torch.tensor([512]))
-        torch.testing.assert_close(frame[0, 0], whole[0, t])
+        torch.testing.assert_close(frame[0, 0], features[0, t])
 
 
-def test_without_normalisation_features_are_natural_logarithms(sound):
+def test_without_normalization_features_are_natural_logarithms(sound):
     waveforms, lengths = batch(sound(0.5))
     features, _ = LogMel(normalize="none")(waveforms, lengths)
     energies, _ = LogMel().mel_energies(waveforms, lengths)
     torch.testing.assert_close(features.exp(), energies + LOG_FLOOR)
 
 
-def check_normalised(x, logarithms):
-    """Mean 0; deviation 1 in every band, and below 1 in those that hardly change, which are not blown up."""
+def check_normalized(x, logarithms):
+    """Check for mean 0 and standard deviation 1, or less in bands that hardly vary."""
     assert x.mean(0).abs().max() < 1e-4
-    deviation = logarithms.std(0, correction=0)
-    assert (deviation > MIN_STD).sum() > 20
-    expected = deviation / deviation.clamp_min(MIN_STD)
+    std = logarithms.std(0, correction=0)
+    assert (std > MIN_STD).sum() > 20
+    expected = std / std.clamp_min(MIN_STD)
     torch.testing.assert_close(x.std(0, correction=0), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_each_band_of_each_utterance_has_mean_0_and_deviation_1_over_its_valid_frames(sound):
+def test_each_band_of_an_utterance_has_mean_0_and_std_1_over_valid_frames(sound):
     clips = batch(sound(1.0), 0.1 * sound(0.6, seed=1), sound(0.35, seed=2))
     features, lengths = LogMel()(*clips)
     logarithms, _ = LogMel(normalize="none")(*clips)
     for x, y, n in zip(features, logarithms, lengths.tolist(), strict=True):
-        check_normalised(x[:n], y[:n])
+        check_normalized(x[:n], y[:n])
         assert not x[n:].any()
 
 
@@ -104,15 +101,15 @@ def test_loudness_hardly_matters(sound):
 
 
 @pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
-def test_padding_is_0_whatever_stood_there(sound, normalize):
+def test_padding_becomes_0(sound, normalize):
     features, lengths = LogMel(normalize=normalize)(
         *batch(sound(0.7), sound(0.3, seed=1), sound(0.02))
     )
     assert lengths.tolist() == [67, 27, 0]
-    assert not features[~ln.length_to_mask(lengths, features.shape[1])].any()
+    assert not features[~length_to_mask(lengths, features.shape[1])].any()
 
 
-def same_alone_and_together(logmel, waveforms):
+def check_batch_invariance(logmel, waveforms):
     together, lengths = logmel(*batch(*waveforms))
     for x, n, waveform in zip(together, lengths.tolist(), waveforms, strict=True):
         alone, _ = logmel(*batch(waveform))
@@ -123,12 +120,12 @@ def same_alone_and_together(logmel, waveforms):
 @pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
 def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(sound, normalize, top_db):
     waveforms = [sound(s, seed=i) for i, s in enumerate((1.1, 0.3, 0.75))]
-    same_alone_and_together(LogMel(normalize=normalize, top_db=top_db), waveforms)
+    check_batch_invariance(LogMel(normalize=normalize, top_db=top_db), waveforms)
 
 
-def test_so_they_are_in_bands_that_hold_nothing(real):
+def test_features_of_telephone_speech_are_the_same_alone_and_in_a_batch(real):
     telephone = [audio.resample(sound, 16_000, 8_000) for sound in real("an4", 4, 1.0, 3.0)]
-    same_alone_and_together(LogMel(), [audio.resample(sound, 8_000, 16_000) for sound in telephone])
+    check_batch_invariance(LogMel(), [audio.resample(sound, 8_000, 16_000) for sound in telephone])
 
 
 def test_digital_silence_gives_zeros():
@@ -137,18 +134,18 @@ def test_digital_silence_gives_zeros():
     assert not features.any()
 
 
-def test_corpus_statistics_bring_the_corpus_to_mean_0_and_deviation_1_and_are_kept(sound):
+def test_corpus_statistics_normalize_the_corpus_and_are_saved(sound):
     waveforms, lengths = batch(sound(1.0), sound(0.4, seed=1))
     logmel = LogMel(normalize="corpus")
     logmel.fit_cmvn(waveforms, lengths)
     logarithms, _ = LogMel(normalize="none")(waveforms, lengths)
     features, lengths = logmel(waveforms, lengths)
-    valid = ln.length_to_mask(lengths, features.shape[1])
-    check_normalised(features[valid], logarithms[valid])
+    valid = length_to_mask(lengths, features.shape[1])
+    check_normalized(features[valid], logarithms[valid])
     assert {"cmvn_mean", "cmvn_std"} <= logmel.state_dict().keys()
 
 
-def test_top_db_are_natural_logarithms_relative_to_the_loudest_frame_above_a_floor(sound):
+def test_top_db_gives_logarithms_relative_to_the_loudest_frame_above_a_floor(sound):
     clips = batch(sound(0.5), 0.01 * sound(0.3, seed=1))
     features, lengths = LogMel(normalize="none", top_db=40)(*clips)
     energies, _ = LogMel().mel_energies(*clips)
@@ -158,14 +155,14 @@ def test_top_db_are_natural_logarithms_relative_to_the_loudest_frame_above_a_flo
     assert features.min() >= np.log(1e-4) - 1e-5
 
 
-def test_with_top_db_loudness_does_not_matter_and_what_is_far_below_the_speech_neither(sound):
+def test_top_db_removes_loudness_and_faint_noise(sound):
     logmel, clean = LogMel(normalize="none", top_db=40), sound(0.5)
     hiss = 3e-5 * np.random.default_rng(0).standard_normal(8_000).astype(np.float32)  # 60 dB below
     reference, _ = logmel(*batch(clean))
     for other in (0.1 * clean, clean + hiss):
         assert (logmel(*batch(other))[0] - reference).abs().max() < 0.02
     loud, quiet = (LogMel(normalize="none")(*batch(gain * clean))[0] for gain in (1.0, 0.1))
-    assert (loud - quiet).abs().max() > 2  # which without it they do
+    assert (loud - quiet).abs().max() > 2  # without top_db
 
 
 @pytest.mark.parametrize(
@@ -180,9 +177,9 @@ def test_with_top_db_loudness_does_not_matter_and_what_is_far_below_the_speech_n
         ("hop_ms", 0),
     ],
 )
-def test_settings_that_leave_nothing_are_refused(setting, value):
-    named = "window_ms" if setting == "n_fft" else setting  # the window does not fit into it
-    with pytest.raises(ConfigError, match=f"features.{named} is .*; it must be "):
+def test_impossible_settings_are_rejected(setting, value):
+    named = "window_ms" if setting == "n_fft" else setting  # the window must fit into n_fft
+    with pytest.raises(ValueError, match=f"^{named} must be "):
         LogMel(**{setting: value})
 
 

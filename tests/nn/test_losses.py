@@ -1,4 +1,4 @@
-"""CTC against the sum over all alignments, written out."""
+"""CTC against the sum over all alignments, and the consistency of two views."""
 
 import math
 from itertools import groupby, product
@@ -23,7 +23,7 @@ def collapse(path):
 
 
 def brute_force(log_probs, labels):
-    """Minus the logarithm of the probabilities of all paths (U,) that collapse to the labels."""
+    """Return the negative log of the summed probability of all paths (U,) that give the labels."""
     paths = [
         p
         for p in product(range(log_probs.shape[1]), repeat=len(log_probs))
@@ -41,7 +41,7 @@ def emissions(frames, tokens, seed):
     )
 
 
-def of_one(log_probs, labels):
+def loss_of_one(log_probs, labels):
     targets = torch.tensor([labels], dtype=torch.int64)
     return ctc_loss(
         log_probs[None], torch.tensor([len(log_probs)]), targets, torch.tensor([len(labels)])
@@ -49,23 +49,23 @@ def of_one(log_probs, labels):
 
 
 @given(CASES)
-def test_the_loss_is_the_sum_over_all_alignments(case):
+def test_the_loss_sums_over_all_alignments(case):
     frames, tokens, labels, seed = case
     labels = [min(label, tokens - 1) for label in labels]
     log_probs = emissions(frames, tokens, seed)
-    assert of_one(log_probs, labels).item() == pytest.approx(
+    assert loss_of_one(log_probs, labels).item() == pytest.approx(
         brute_force(log_probs, labels).item(), abs=1e-4
     )
 
 
 def test_the_gradient_is_that_of_the_sum_over_all_alignments():
     logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(3)).requires_grad_()
-    ours = torch.autograd.grad(of_one(logits.log_softmax(-1), [1, 1]).sum(), logits)[0]
+    ours = torch.autograd.grad(loss_of_one(logits.log_softmax(-1), [1, 1]).sum(), logits)[0]
     brute = torch.autograd.grad(brute_force(logits.log_softmax(-1), [1, 1]), logits)[0]
     assert (ours - brute).abs().max() < 1e-5
 
 
-def test_a_batch_gives_each_utterance_its_own_loss_whatever_stands_at_padding():
+def test_padding_does_not_change_the_losses_of_a_batch():
     rows = [(5, [1, 2]), (3, [2]), (4, []), (2, [1])]
     log_probs = torch.full((4, 5, 4), float("nan"))
     targets = torch.full((4, 2), 3)
@@ -80,48 +80,47 @@ def test_a_batch_gives_each_utterance_its_own_loss_whatever_stands_at_padding():
         )
 
 
-def test_an_empty_transcript_is_legal_and_means_blanks_only():
+def test_an_empty_transcript_means_only_blanks():
     log_probs = emissions(6, 4, 0)
-    assert of_one(log_probs, []).item() == pytest.approx(-log_probs[:, 0].sum().item(), abs=1e-5)
+    assert loss_of_one(log_probs, []).item() == pytest.approx(
+        -log_probs[:, 0].sum().item(), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("labels", [[1, 1, 1], [1, 2, 3, 1, 2]])
-def test_labels_that_cannot_fit_have_an_infinite_loss(labels):
-    assert of_one(emissions(4, 4, 0), labels).item() == math.inf
+def test_labels_that_do_not_fit_have_an_infinite_loss(labels):
+    assert loss_of_one(emissions(4, 4, 0), labels).item() == math.inf
 
 
 def test_the_loss_is_float32_under_autocast():
     log_probs = emissions(6, 4, 0).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = of_one(log_probs, [1, 2])
+        loss = loss_of_one(log_probs, [1, 2])
     assert loss.dtype == torch.float32
-    assert torch.equal(loss, of_one(log_probs.float(), [1, 2]))
+    assert torch.equal(loss, loss_of_one(log_probs.float(), [1, 2]))
 
 
-def test_no_utterances_have_no_losses():
-    none = torch.zeros(0, dtype=torch.int64)
-    assert ctc_loss(
-        torch.zeros(0, 5, 4), none, torch.zeros(0, 2, dtype=torch.int64), none
-    ).shape == (0,)
+def test_an_empty_batch_has_no_losses():
+    lengths, targets = torch.zeros(0, dtype=torch.int64), torch.zeros(0, 2, dtype=torch.int64)
+    assert ctc_loss(torch.zeros(0, 5, 4), lengths, targets, lengths).shape == (0,)
 
 
-def test_two_views_disagree_by_the_symmetric_divergence_of_their_valid_frames():
+def test_consistency_is_the_symmetric_divergence_over_valid_frames():
     first, second = (
         torch.stack([emissions(5, 4, seed), emissions(5, 4, seed + 1)]) for seed in (0, 10)
     )
     lengths = torch.tensor([5, 3])
     p, q = first.exp(), second.exp()
-    each = ((p - q) * (first - second)).sum(-1) / 2
-    expected = torch.stack([each[0].sum(), each[1, :3].sum()])
+    divergence = ((p - q) * (first - second)).sum(-1) / 2
+    expected = torch.stack([divergence[0].sum(), divergence[1, :3].sum()])
     torch.testing.assert_close(consistency_loss(first, second, lengths), expected)
     assert consistency_loss(first, first, lengths).abs().max() < 1e-6
 
 
-def test_each_view_is_drawn_to_the_other_as_it_stands():
+def test_each_view_moves_towards_the_other_without_its_gradient():
     first, second = (emissions(3, 4, seed)[None].requires_grad_() for seed in (0, 1))
     consistency_loss(first, second, torch.tensor([3])).sum().backward()
     alone = first.detach().clone().requires_grad_()
-    (
-        -(second.detach().exp() * alone).sum() / 2
-    ).backward()  # what of KL(second || first) moves the first
+    # the part of KL(second || first) that depends on the first view
+    (-(second.detach().exp() * alone).sum() / 2).backward()
     torch.testing.assert_close(first.grad, alone.grad)

@@ -1,0 +1,88 @@
+"""Model files: weights and a JSON header with the architecture in one safetensors file.
+
+Loading a file never unpickles anything and never imports a class by a path from the file.
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from asr.errors import ModelError
+from asr.files import atomic_write
+
+FORMAT, FORMAT_1 = "asr-ctc-2", "asr-ctc-1"
+
+# names of settings and weights in format 1, and their names today
+_RENAMED = {
+    "_target_": "class",
+    "bands": "n_mels",
+    "normalise": "normalize",
+    "hidden": "hidden_size",
+    "layers": "num_layers",
+    "features.mean": "features.cmvn_mean",
+    "features.deviation": "features.cmvn_std",
+    "confidence": "calibration_params",
+    "reaching": "boundary_params",
+}
+
+
+def write_checkpoint(path: Path, header: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Write a model file. An existing file is replaced only on success.
+
+    Raises:
+        ModelError: If the file cannot be written, for example because the disk is full.
+    """
+    header = {"format": FORMAT, "version": version("asr"), **header}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    try:
+        with atomic_write(path) as temporary:
+            metadata = {"asr": json.dumps(header, ensure_ascii=False)}
+            save_file(weights, temporary, metadata=metadata)
+    except SafetensorError as error:
+        raise ModelError(f"{path}: cannot be written ({error})") from None
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the header and the weights of a model file, converted to the current format.
+
+    Raises:
+        ModelError: If the file does not exist or is not a model.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model. Train one first or pass checkpoint=PATH.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("asr", "{}"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+        if header.get("format") == FORMAT_1:
+            weights = _convert_format_1(header, weights)
+        elif header.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}")
+    except (SafetensorError, OSError, ValueError, AttributeError, LookupError) as error:
+        raise ModelError(
+            f"{path}: not a trained model ({error}). Training writes model.safetensors."
+        ) from None
+    return header, weights
+
+
+def _convert_format_1(header: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Convert a header in place, and return the converted weights."""
+    for part in ("features", "encoder"):
+        settings = _rename(header[part])
+        header[part] = {**settings, "class": settings["class"].rpartition(".")[2]}
+    weights = _rename(weights)
+    calibration = weights.setdefault("calibration_params", torch.tensor([1.0, 1.0, 0.0]))
+    if len(calibration) == 2:  # slope and offset in the first files
+        weights["calibration_params"] = calibration[[0, 0, 1]]
+    weights.setdefault("boundary_params", torch.zeros(2))
+    return weights
+
+
+def _rename(values: dict[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(name, name): value for name, value in values.items()}

@@ -1,0 +1,39 @@
+"""Interfaces of the parts of a CTCModel. A class of your own must also be an nn.Module."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor
+
+
+class FeatureExtractor(Protocol):
+    """Computes features (B, T, F) from waveforms (B, S) at 16 kHz, such as LogMel."""
+
+    n_mels: int  # F
+    n_fft: int  # samples per frame
+    hop_length: int  # samples between the starts of two frames
+    seconds_per_frame: float
+
+    def __call__(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map waveforms and their lengths (B,) to features and their lengths (B,)."""
+
+    def fit_cmvn(self, waveforms: Tensor, lengths: Tensor) -> None:
+        """Set corpus statistics from a sample of waveforms (B, S) with lengths (B,)."""
+
+
+class FrameEncoder(Protocol):
+    """Maps features (B, T, F) to (B, U, D), such as Encoder. It is built with `n_mels` = F.
+
+    An encoder with a nonempty attribute `intermediate` also takes a hook (see Encoder).
+    """
+
+    output_dim: int  # D
+    subsampling_factor: int  # feature frames per encoder frame
+
+    def __call__(
+        self, x: Tensor, lengths: Tensor, *hook: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Map features and their lengths (B,) to encoder frames and their lengths (B,)."""
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return U (B,) for each T (B,)."""
