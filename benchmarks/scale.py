@@ -39,7 +39,7 @@ CLIP_SECONDS = (1, 2, 4, 8, 16, 32)
 SAMPLER_SIZES = (281_241, 10_000_000)  # utterances; LibriSpeech's 960 hours have 281,241
 CORPUS_SIZES = (1_000, 10_000, 100_000, 281_241)  # utterances
 CORPUS_CLIP_SECONDS = 5.0
-RECORDING_SECONDS = 600  # of the noise that clips are cut from
+RECORDING_SECONDS = 600  # length of the noise that clips are cut from
 BATCHES = 8
 WARM_UP_BATCHES = 2
 

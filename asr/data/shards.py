@@ -59,6 +59,7 @@ def write_shards(
     failures: list[Failure] = []
     paths = (folder / f"{name}-{number:05d}.tar" for number in count())
     with ThreadPoolExecutor(THREADS) as pool:
+        # With the shards first, zip ends without taking a path that is not used.
         for shard, path in zip(_split(utterances, hours * 3600), paths):  # noqa: B905
             with atomic_write(path) as partial, tarfile.open(partial, "w") as tar:
                 clips = pool.map(_encode, shard, repeat(form))
@@ -70,7 +71,7 @@ def write_shards(
                         key = f"{index:08d}-{UNSAFE.sub('_', utterance.audio.stem)[:60]}"
                         source = ByteRange(str(path), *_add_clip(tar, key, utterance, *clip))
                         stored.append(replace(utterance, audio=source, offset=0.0))
-    for path in takewhile(Path.exists, paths):
+    for path in takewhile(Path.exists, paths):  # from an earlier call
         path.unlink()
     return stored, failures
 

@@ -20,9 +20,8 @@ from asr.nn.ctc import CTCModel
 from asr.nn.padding import pad_batch
 from asr.text import BLANK, split_written_words
 
-POOL_SECONDS = 1200.0  # recordings that are sorted by length into batches
-# Two recordings in a batch of this size are at most as long as a window.
-BATCH_SECONDS = 2 * longform.WINDOW
+POOL_SECONDS = 1200.0  # length of the recordings that are sorted into batches together
+BATCH_SECONDS = 2 * longform.WINDOW  # recordings that share a batch are no longer than a window
 
 
 @dataclass
