@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from asr.config.inputs import paused_gc, run_with_files
 from asr.config.reporting import BAD_INPUT
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError
 
 
 def align(files: Sequence[str], overrides: Sequence[str]) -> None:
@@ -34,40 +34,28 @@ def align(files: Sequence[str], overrides: Sequence[str]) -> None:
         SystemExit: If a recording could not be aligned.
     """
     with paused_gc():
-        from asr.config.alignment import collect_requests, compose_align, label_requests, plan_files
-        from asr.inference.formats import TIMELINE_FORMATS, Ctm
+        from asr.config.alignment import AlignmentWriter, collect_requests, compose_align
 
         cfg = compose_align(overrides)
         requests, errors = collect_requests(files, cfg.text, cfg.manifest)
-        use_characters = cfg.format == "ctm" and cfg.unit == "characters"
-        writer = Ctm(characters=True) if use_characters else TIMELINE_FORMATS[cfg.format]()
-        if len(requests) + len(errors) > 1 and cfg.out is None and not writer.joinable:
-            raise ConfigError(f"format={cfg.format} holds one recording; pass out=FOLDER for more")
-        labels = label_requests(requests)
-        paths = plan_files(cfg.out, requests, labels, writer.suffix) if cfg.out else None
+        writer = AlignmentWriter(cfg, requests)
         for error in errors:
             print(f"asr.align: {error}", file=sys.stderr)
-        if requests:
-            from asr.inference.aligner import Aligner
+        if not requests:
+            raise SystemExit(BAD_INPUT)
+        from asr.inference.aligner import Aligner
 
-            aligner = Aligner.load(cfg.checkpoint, min_score=cfg.min_score, device=cfg.device)
+        aligner = Aligner.load(cfg.checkpoint, min_score=cfg.min_score, device=cfg.device)
     failed = bool(errors)
-    for i, timeline in enumerate(aligner.align(requests) if requests else ()):
-        name = requests[i].name
+    for number, timeline in enumerate(aligner.align(requests)):
         if isinstance(timeline, AsrError):
             print(f"asr.align: {timeline}", file=sys.stderr)
             failed = True
             continue
         if not timeline.fits:
             reason = f"the text does not match the audio (score {timeline.score:.2f})"
-            print(f"asr.align: {name}: {reason}", file=sys.stderr)
-        output = writer.render(name if cfg.format == "json" else labels[i], timeline)
-        if paths is None:
-            print(output, end="", flush=True)
-        else:
-            paths[i].parent.mkdir(parents=True, exist_ok=True)
-            paths[i].write_text(output, encoding="utf-8")
-            print(paths[i], flush=True)
+            print(f"asr.align: {requests[number].name}: {reason}", file=sys.stderr)
+        writer.write(number, timeline)
     if failed:
         raise SystemExit(BAD_INPUT)
 

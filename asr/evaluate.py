@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from asr.config.app import run
-from asr.config.build import ensure_corpus, instantiate
+from asr.config.build import instantiate, load_split
 
 if TYPE_CHECKING:
     from asr.evaluation.report import Evaluation
@@ -23,22 +23,13 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         ModelError: If the checkpoint is not a model.
         AudioError: If no utterance can be read.
     """
-    from asr.data.manifest import read_manifests
-    from asr.evaluation.evaluator import evaluate_corpus, load_batches
+    from asr.evaluation.evaluator import evaluate_corpus
     from asr.evaluation.plots import plot_reliability, save_figure
     from asr.inference.transcriber import Transcriber
 
     decoder = instantiate("decoder", cfg.decoder)
     transcriber = Transcriber.load(cfg.checkpoint, decoder=decoder, device=cfg.device)
-    ensure_corpus(cfg.data)
-    utterances = read_manifests(cfg.data[cfg.split], limit=cfg.data.limit)
-    batches = load_batches(
-        utterances,
-        transcriber.model.tokenizer,
-        batch_seconds=cfg.data.batch_seconds,
-        workers=cfg.data.workers,
-        on_error=cfg.data.on_error,
-    )
+    batches = load_split(cfg.data, cfg.split, transcriber.model.tokenizer)
     evaluation = evaluate_corpus(transcriber, batches)
     folder = Path(cfg.dir)
     evaluation.write(folder)

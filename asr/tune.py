@@ -1,8 +1,8 @@
-"""Tune a beam search: `python -m asr.tune checkpoint=model.safetensors data=an4 decoder.lm=an4.arpa`.
+"""Tune a beam search: `python -m asr.tune data=an4 decoder.lm=an4.arpa`.
 
 Searches the `lm_weight` and `word_score` with the fewest word errors on the validation set, fits
-the calibration of confidence, and writes all three to `decoder/tuned.yaml` in `dir`. Other commands
-take that file like any option: `decoder=outputs/an4-tuning/decoder/tuned.yaml`.
+the calibration of confidence, and writes the decoder to `decoder/tuned.yaml` in `dir`. Other
+commands accept that file as an option: `decoder=outputs/an4-tuning/decoder/tuned.yaml`.
 """
 
 from dataclasses import astuple
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from asr.config.app import run
-from asr.config.build import ensure_corpus, instantiate
+from asr.config.build import instantiate, load_split
 from asr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: If the decoder is not a beam search or no utterance can be read.
     """
-    from asr.data.manifest import read_manifests
     from asr.decode import BeamDecoder
-    from asr.evaluation.evaluator import load_batches
     from asr.evaluation.plots import plot_tuning_surface, save_figure
     from asr.evaluation.tuning import CorpusEmissions, tune_decoder
     from asr.nn.ctc import CTCModel
@@ -37,14 +35,7 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError("decoder: only a beam search has weights to tune; use decoder=beam")
     lm_weights = (0.0, 0.0) if decoder.lm is None else tuple(cfg.lm_weight)
     model = CTCModel.load(cfg.checkpoint, device=cfg.device)
-    ensure_corpus(cfg.data)
-    batches = load_batches(
-        read_manifests(cfg.data[cfg.split], limit=cfg.data.limit),
-        model.tokenizer,
-        batch_seconds=cfg.data.batch_seconds,
-        workers=cfg.data.workers,
-        on_error=cfg.data.on_error,
-    )
+    batches = load_split(cfg.data, cfg.split, model.tokenizer)
     emissions = CorpusEmissions.compute(model, batches)
     intervals = (lm_weights, tuple(cfg.word_score))
     tuning = tune_decoder(decoder, emissions, intervals, points=cfg.points, rounds=cfg.rounds)

@@ -1,4 +1,4 @@
-"""Forced alignment as a user runs it."""
+"""Command line of forced alignment."""
 
 import csv
 import io
@@ -18,9 +18,9 @@ from entry import Call, caller
 from asr import audio
 from asr.align import main
 from asr.data.manifest import Utterance, read_manifest, write_manifest
-from asr.nn import padding as ln
 from asr.nn.ctc import CTCModel
 from asr.nn.losses import ctc_loss
+from asr.nn.padding import pad_batch
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def utterances(corpus: Path) -> list[Utterance]:
 
 @pytest.fixture
 def folder(utterances: list[Utterance], tmp_path: Path) -> Path:
-    """Recordings with a .txt beside each, one of them in a folder below."""
+    """Recordings with a .txt beside each, one of them in a subfolder."""
     for number, utterance in enumerate(utterances):
         path = tmp_path / "talks" / ("more" if number == 2 else ".") / f"{number}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def test_ctm_has_a_line_for_each_word_in_order(
     assert "".join(line.split()[4] for line in letters) == one.text.replace(" ", "")
 
 
-def test_the_text_may_be_a_file_or_lie_beside_the_recording(
+def test_the_text_may_be_a_file_or_be_beside_the_recording(
     folder: Path, checkpoint: list[str], call: Call
 ) -> None:
     talk = folder / "0.flac"
@@ -77,7 +77,7 @@ def test_the_text_may_be_a_file_or_lie_beside_the_recording(
     assert beside == call(main, talk, f"text={talk.with_suffix('.txt').read_text()}", *checkpoint)
 
 
-def test_a_folder_becomes_a_folder_of_files_laid_out_alike(
+def test_a_folder_gives_a_folder_of_files_with_the_same_structure(
     folder: Path, checkpoint: list[str], tmp_path: Path, call: Call
 ) -> None:
     for form, suffix in (
@@ -102,7 +102,7 @@ def test_a_folder_becomes_a_folder_of_files_laid_out_alike(
     )
 
 
-def test_a_manifest_is_aligned_piece_by_piece(
+def test_each_utterance_of_a_manifest_is_aligned(
     utterances: list[Utterance], checkpoint: list[str], tmp_path: Path, call: Call
 ) -> None:
     one, other = utterances[:2]
@@ -118,7 +118,7 @@ def test_a_manifest_is_aligned_piece_by_piece(
     assert sum(path.suffix == ".ctm" for path in (tmp_path / "out").rglob("*@0.1.ctm")) == 1
 
 
-def test_standard_input_is_a_recording(
+def test_a_dash_reads_standard_input(
     utterances: list[Utterance], checkpoint: list[str], call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = utterances[0]
@@ -131,14 +131,16 @@ def test_standard_input_is_a_recording(
     assert piped.startswith("stdin 1 ")
 
 
-def test_a_text_that_does_not_fit_is_marked_and_named_but_no_error(
+def test_a_text_that_does_not_match_is_reported_but_is_not_an_error(
     utterances: list[Utterance], checkpoint: list[str], call: Call
 ) -> None:
     finished = call(
         main, utterances[0].audio, "text=zzz", "format=json", checkpoint[0], "min_score=1"
     )
     assert finished.code == 0
-    assert f"{utterances[0].audio}: the text does not fit the audio (score 0." in finished.complaint
+    assert (
+        f"{utterances[0].audio}: the text does not match the audio (score 0." in finished.complaint
+    )
     entry = json.loads(finished.out)
     assert (entry["fits"], entry["words"][0]["fits"]) == (False, False)
 
@@ -150,7 +152,7 @@ def test_stereo_from_a_phone_is_aligned(checkpoint: list[str], call: Call, tmp_p
     assert json.loads(finished.out)["end"] == 1.5
 
 
-def test_what_fails_says_why_and_the_others_go_on(
+def test_a_failure_is_reported_and_the_others_are_aligned(
     folder: Path, checkpoint: list[str], call: Call
 ) -> None:
     folder.joinpath("1.txt").unlink()
@@ -161,17 +163,17 @@ def test_what_fails_says_why_and_the_others_go_on(
     assert finished.out.startswith("talks/0 1 ") or finished.out.startswith("0 1 ")
     lines = sorted(finished.err.splitlines())
     assert len(lines) == 4
-    for said in (
-        "1.flac: there is no 1.txt beside it",
-        "2.txt: not a text in UTF-8",
+    for message in (
+        "1.flac: no 1.txt beside it",
+        "2.txt: not UTF-8 text",
         "3.flac: its text has 'ö' 'ß'",
         "none.wav: no such file",
     ):
-        assert sum(said in line for line in lines) == 1
+        assert sum(message in line for line in lines) == 1
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "its text has no words"),
         ("?!", "its text has no words"),
@@ -181,59 +183,59 @@ def test_what_fails_says_why_and_the_others_go_on(
         ("/nowhere/text", "text=/nowhere/text: no such file"),
     ],
 )
-def test_a_text_that_cannot_be_aligned_gets_one_line_and_exit_code_2(
-    utterances: list[Utterance], checkpoint: list[str], call: Call, text: str, said: str
+def test_a_text_that_cannot_be_aligned_gives_one_line_and_exit_code_2(
+    utterances: list[Utterance], checkpoint: list[str], call: Call, text: str, message: str
 ) -> None:
     finished = call(main, utterances[0].audio, f"text={text}", *checkpoint)
     assert finished.code == 2
-    assert said in finished.complaint
+    assert message in finished.complaint
     assert finished.out == ""
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["a.wav", "text=a", "format=xml"], "it must be ctm, textgrid, srt, json"),
-        (["a.wav", "text=a", "unit=phones"], "it must be words or characters"),
-        (["a.wav", "text=a", "unit=characters", "format=srt"], "makes no subtitles"),
-        (["a.wav", "text=a", "min_score=2"], "min_score is 2; it must be at least 0 and at most 1"),
-        (["a.wav", "text=a", "min_score=low"], "min_score is 'low'; it must be at least 0"),
+        (["a.wav", "text=a", "format=xml"], "format must be one of ctm, textgrid, srt, json, got"),
+        (["a.wav", "text=a", "unit=phones"], "unit must be one of words, characters, got"),
+        (["a.wav", "text=a", "unit=characters", "format=srt"], "unit must be words for format=srt"),
+        (["a.wav", "text=a", "min_score=2"], "min_score must be >= 0 and <= 1, got 2"),
+        (["a.wav", "text=a", "min_score=low"], "min_score must be >= 0 and <= 1, got 'low'"),
         (["a.wav", "text=a", "formt=json"], "did you mean format?"),
         (["a.wav", "text=a", "--json"], "no such option"),
         (["a.wav", "text=a", "checkpoint=nowhere"], "no such model"),
-        (["a.wav", "b.wav", "text=a", "format=srt"], "give out=FOLDER"),
-        (["a.wav", "a.flac", "text=a", "out=x"], "would hold both a.wav and a.flac"),
+        (["a.wav", "b.wav", "text=a", "format=srt"], "pass out=FOLDER"),
+        (["a.wav", "a.flac", "text=a", "out=x"], "is the output of both a.wav and a.flac"),
         (
             ["a.wav", "text=a", "out=2026_11_26"],
-            "out is 20261126; it must be text; what looks like a number takes quotes in quotes",
+            "out must be text or null, got 20261126; quote text twice",
         ),
-        (["manifest=7"], "manifest is 7; it must be text"),
-        (["a.wav", "manifest=m.jsonl"], "give either it or those"),
+        (["manifest=7"], "manifest must be text or null, got 7"),
+        (["a.wav", "manifest=m.jsonl"], "manifest=FILE has recordings and texts; omit the others"),
         (["manifest=nowhere.jsonl"], "nowhere.jsonl: no such manifest"),
         (["-"], "standard input has no text beside it"),
         (["a.wav"], "a.wav: no such file"),
-        (["text=a"], "no recording given"),
+        (["text=a"], "no recording; pass files"),
     ],
 )
-def test_bad_arguments_get_one_line_and_exit_code_2(
-    call: Call, arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_wrong_arguments_give_one_line_and_exit_code_2(
+    call: Call, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     finished = call(main, *arguments)
     assert finished.code == 2
-    assert said in finished.complaint
+    assert message in finished.complaint
 
 
-def test_an_output_folder_that_cannot_be_made_is_told_before_anything_is_done(
+def test_an_output_folder_that_cannot_be_created_is_reported_before_the_model_loads(
     call: Call, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     finished = call(main, folder / "0.flac", f"out={tmp_path / 'file'}", "checkpoint=nowhere")
     assert finished.code == 2
-    assert "cannot be made" in finished.complaint
+    assert "cannot be created" in finished.complaint
 
 
-def test_a_recording_of_several_windows_has_its_words_in_order_to_the_end(
+def test_the_words_of_a_recording_of_several_windows_are_in_order_to_the_end(
     utterances: list[Utterance], checkpoint: list[str], call: Call, tmp_path: Path
 ) -> None:
     joined = np.concatenate([soundfile.read(utterance.audio)[0] for utterance in utterances * 6])
@@ -248,13 +250,13 @@ def test_a_recording_of_several_windows_has_its_words_in_order_to_the_end(
     assert edges[-1] > 0.8 * entry["end"]
 
 
-def test_words_of_real_clips_joined_with_silence_lie_in_their_own_clip_and_another_text_is_marked(
+def test_words_of_joined_real_clips_are_in_their_own_clip_and_a_wrong_text_is_reported(
     build: Callable[..., CTCModel], call: Call, tmp_path: Path
 ) -> None:
     clips = _real_clips(3)
-    _learnt_by_heart(
-        build(channels=8, hidden_size=40, num_layers=1, cell="lstm", dropout=0.0), clips
-    ).save(tmp_path / "model.safetensors")
+    _overfit(build(channels=8, hidden_size=40, num_layers=1, cell="lstm", dropout=0.0), clips).save(
+        tmp_path / "model.safetensors"
+    )
     order, second = [0, 2, 1] * 6, 16_000
     quiet = 1e-3 * np.random.default_rng(1).standard_normal(second)
     joined = [piece for k in order for piece in (quiet, clips[k][0])]
@@ -273,7 +275,7 @@ def test_words_of_real_clips_joined_with_silence_lie_in_their_own_clip_and_anoth
     entry = json.loads(finished.out)
     assert entry["fits"]
     assert entry["end"] > 30
-    # by their ends: a model that knows its clips by heart says the first letter of each when the silence has begun
+    # An overfitted model may emit the first letter of a clip in the silence before it: check ends
     clip = [(ends[i] - len(clips[order[i]][0]) / second, ends[i]) for i in owners]
     within = [
         low < word["end"] <= high for word, (low, high) in zip(entry["words"], clip, strict=True)
@@ -281,12 +283,12 @@ def test_words_of_real_clips_joined_with_silence_lie_in_their_own_clip_and_anoth
     assert np.mean(within) > 0.95
 
     finished = call(*arguments, "text=" + " ".join(clips[1][1] for _ in order))
-    assert "the text does not fit the audio" in finished.complaint
+    assert "the text does not match the audio" in finished.complaint
     assert not json.loads(finished.out)["fits"]
 
 
 def _real_clips(count: int) -> list[tuple[np.ndarray, str]]:
-    """Waveforms and transcripts of AN4's training part."""
+    """Return waveforms and transcripts of the training split of AN4."""
     if not (SHARED / "an4").is_dir():
         pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
     with (SHARED / "an4" / "index.tsv").open(encoding="utf-8") as lines:
@@ -302,8 +304,8 @@ def _real_clips(count: int) -> list[tuple[np.ndarray, str]]:
     ]
 
 
-def _learnt_by_heart(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CTCModel:
-    """The model when it can spell the clips, each between silences, alone and two in a row."""
+def _overfit(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CTCModel:
+    """Train until the model spells the clips between silences, alone and two in a row."""
     optimizer, rng = (
         torch.optim.AdamW(model.train().parameters(), lr=8e-3),
         np.random.default_rng(0),
@@ -321,8 +323,8 @@ def _learnt_by_heart(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CT
             labels.append(
                 torch.tensor(model.tokenizer.encode(" ".join(clips[k][1] for k in order)))
             )
-        emissions = model(*ln.pad_batch(waveforms))
-        targets, sizes = ln.pad_batch(labels)
+        emissions = model(*pad_batch(waveforms))
+        targets, sizes = pad_batch(labels)
         loss = ctc_loss(emissions.log_probs, emissions.lengths, targets, sizes).sum() / sizes.sum()
         optimizer.zero_grad()
         loss.backward()

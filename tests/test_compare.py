@@ -1,4 +1,4 @@
-"""Runs side by side, and a sweep as a user runs it."""
+"""Command line of the comparison of runs, and sweeps."""
 
 import csv
 import json
@@ -15,8 +15,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return caller(monkeypatch, capsys)
 
 
-def ended(folder: Path, wer: float, **settings: object) -> None:
-    """What a run leaves that `asr.compare` reads."""
+def write_finished_run(folder: Path, wer: float, **settings: object) -> None:
+    """Write the files of a finished run that `asr.compare` reads."""
     folder.mkdir(parents=True)
     config = {
         "dir": str(folder),
@@ -37,9 +37,9 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def test_runs_are_listed_best_first_with_the_settings_that_differ(
     tmp_path: Path, call: Call
 ) -> None:
-    ended(tmp_path / "0", 0.5, seed=1)
-    ended(tmp_path / "1", 0.25, seed=2, init="a.safetensors")
-    ended(tmp_path / "2", 0.75, seed=2, resume=True)
+    write_finished_run(tmp_path / "0", 0.5, seed=1)
+    write_finished_run(tmp_path / "1", 0.25, seed=2, init="a.safetensors")
+    write_finished_run(tmp_path / "2", 0.75, seed=2, resume=True)
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / "config.yaml").write_text("")
     finished = call(compare.main, f"dir={tmp_path}")
@@ -56,22 +56,24 @@ def test_runs_are_listed_best_first_with_the_settings_that_differ(
         {"run": "0", "seed": "1", "init": "", "val_wer": "0.5", "epochs": "3", "minutes": "1.5"},
         {"run": "2", "seed": "2", "init": "", "val_wer": "0.75", "epochs": "3", "minutes": "1.5"},
     ]
-    assert f"best: {tmp_path / '1'}, WER 25.00%, of 3 runs; 1 more have not ended" in finished.out
+    assert (
+        f"best: {tmp_path / '1'}, WER 25.00%, of 3 runs; 1 more have not finished" in finished.out
+    )
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_runs_of_the_same_settings_need_no_picture(tmp_path: Path, call: Call) -> None:
+def test_runs_with_equal_settings_have_no_plot(tmp_path: Path, call: Call) -> None:
     for name, wer in (("a", 0.5), ("b", 0.4)):
-        ended(tmp_path / name, wer)
+        write_finished_run(tmp_path / name, wer)
     finished = call(compare.main, f"dir={tmp_path}")
     assert finished.code == 0
     assert ".png" not in finished.out
     assert not (tmp_path / "compare.png").exists()
 
 
-def test_bad_input_gets_one_line(tmp_path: Path, call: Call) -> None:
-    assert "dir: give it a value, as dir=..." in call(compare.main).complaint
-    assert "no run in it has ended yet" in call(compare.main, f"dir={tmp_path}").complaint
+def test_wrong_input_gives_one_line(tmp_path: Path, call: Call) -> None:
+    assert "dir has no value; pass dir=..." in call(compare.main).complaint
+    assert "no finished run" in call(compare.main, f"dir={tmp_path}").complaint
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "summary.json").write_text("[]")
     finished = call(compare.main, f"dir={tmp_path}")
@@ -86,7 +88,7 @@ def test_bad_input_gets_one_line(tmp_path: Path, call: Call) -> None:
         ("optuna", ["hydra.sweeper.n_trials=2", "model.dropout=0.1,0.2"]),
     ],
 )
-def test_a_sweep_trains_many_runs_and_sets_them_side_by_side(
+def test_a_sweep_trains_runs_and_compares_them(
     hparams: str, settings: list[str], corpus: Path, tmp_path: Path, call: Call
 ) -> None:
     small = [
@@ -100,9 +102,9 @@ def test_a_sweep_trains_many_runs_and_sets_them_side_by_side(
     folder = tmp_path / "sweep"
     finished = call(train.main, f"hparams={hparams}", *settings, *small, *data, f"dir={folder}")
     assert finished.code == 0, finished.err
-    found = rows(folder)
-    assert {row["run"] for row in found} == {"0", "1"}
-    differing = set(found[0]) - {"run", "val_wer", "epochs", "minutes"}
+    table = rows(folder)
+    assert {row["run"] for row in table} == {"0", "1"}
+    differing = set(table[0]) - {"run", "val_wer", "epochs", "minutes"}
     assert differing == (
         {"optimizer.lr"}
         if hparams == "grid"

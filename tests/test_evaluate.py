@@ -1,4 +1,4 @@
-"""Evaluation as a user runs it."""
+"""Command line of evaluation."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def settings(corpus: Path, trained: Path, tmp_path: Path) -> list[str]:
     ]
 
 
-def test_the_report_holds_every_utterance_worst_first_and_agrees_with_jiwer(
+def test_the_report_lists_every_utterance_worst_first_and_agrees_with_jiwer(
     settings: list[str], tmp_path: Path, call: Call
 ) -> None:
     finished = call(main, *settings)
@@ -52,7 +52,7 @@ def test_the_report_holds_every_utterance_worst_first_and_agrees_with_jiwer(
     assert (tmp_path / "report" / "reliability.png").stat().st_size > 0
 
 
-def test_the_validation_score_is_the_one_that_training_reported(
+def test_the_validation_score_equals_that_of_training(
     settings: list[str], trained: Path, tmp_path: Path, call: Call
 ) -> None:
     call(main, *settings, "split=validation")
@@ -62,7 +62,7 @@ def test_the_validation_score_is_the_one_that_training_reported(
     )
 
 
-def test_what_cannot_be_read_is_named_and_the_others_are_scored(
+def test_an_unreadable_recording_is_reported_and_the_others_are_scored(
     settings: list[str], corpus: Path, tmp_path: Path, call: Call
 ) -> None:
     good = read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")[:3]
@@ -76,23 +76,23 @@ def test_what_cannot_be_read_is_named_and_the_others_are_scored(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["split=tset"], "it must be train, validation or test"),
+        (["split=tset"], "split must be one of train, validation, test, got 'tset'"),
         (["checkpoint=nowhere.safetensors"], "no such model"),
         (["checkpont=x"], "did you mean checkpoint?"),
         (["data.limt=3"], "did you mean data.limit?"),
     ],
 )
-def test_bad_settings_get_one_line_and_exit_code_2(
-    settings: list[str], call: Call, arguments: list[str], said: str
+def test_wrong_settings_give_one_line_and_exit_code_2(
+    settings: list[str], call: Call, arguments: list[str], message: str
 ) -> None:
     finished = call(main, *settings, *arguments)
     assert finished.code == 2
-    assert said in finished.complaint
+    assert message in finished.complaint
 
 
-def test_a_decoder_is_a_setting_and_its_mistakes_are_one_line(
+def test_the_decoder_is_a_setting_and_its_errors_give_one_line(
     settings: list[str], corpus: Path, tmp_path: Path, call: Call
 ) -> None:
     texts = {u.text for u in read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")}
@@ -112,7 +112,7 @@ def test_a_decoder_is_a_setting_and_its_mistakes_are_one_line(
 
     refused = call(main, *settings, "decoder=beam", "decoder.lm=missing.arpa")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "missing.arpa: no such language model" in refused.err
+    assert "missing.arpa: no such file" in refused.err
 
     unlisted = call(main, *settings, "decoder=closed")
     assert (unlisted.code, unlisted.err.count("\n")) == (2, 1)

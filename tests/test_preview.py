@@ -1,4 +1,4 @@
-"""The preview of augmentation as a user runs it."""
+"""Command line of the preview of augmentation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def clips(folder: Path) -> dict[str, np.ndarray]:
     return {path.name: soundfile.read(path)[0] for path in sorted(folder.glob("*.wav"))}
 
 
-def test_clips_can_be_heard_and_seen_and_are_the_same_for_the_same_seed(
+def test_clips_and_plots_are_written_and_depend_only_on_the_seed(
     corpus: Path, tmp_path: Path, call: Call
 ) -> None:
     settings = [
@@ -40,13 +40,11 @@ def test_clips_can_be_heard_and_seen_and_are_the_same_for_the_same_seed(
     assert len(list((tmp_path / "a").glob("*.png"))) == 2
     for name, clip in a.items():
         assert np.array_equal(clip, b[name])
-        assert np.array_equal(clip, c[name]) == name.endswith(
-            "-0.wav"
-        )  # the first is the recording itself
+        assert np.array_equal(clip, c[name]) == name.endswith("-0.wav")  # the original
         assert np.abs(clip).max() <= 1
 
 
-def test_pieces_of_one_recording_have_clips_of_their_own(
+def test_utterances_of_one_recording_have_their_own_clips(
     recording: Callable[..., Path], tmp_path: Path, call: Call
 ) -> None:
     audio = recording("long.wav", 3.0)
@@ -65,7 +63,7 @@ def test_pieces_of_one_recording_have_clips_of_their_own(
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 
-def test_settings_that_make_no_sense_get_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
+def test_wrong_settings_give_one_line(corpus: Path, tmp_path: Path, call: Call) -> None:
     finished = call(
         main,
         f"data.root={corpus}",
@@ -73,7 +71,7 @@ def test_settings_that_make_no_sense_get_one_line(corpus: Path, tmp_path: Path, 
         f"augment.noise.folder={tmp_path}",
     )
     assert finished.code == 2
-    assert "in which there is no recording" in finished.complaint
+    assert "augment.noise.folder must contain recordings, got" in finished.complaint
     finished = call(main, f"data.root={corpus}", "count=0")
     assert finished.code == 2
-    assert "count is 0; it must be at least 1" in finished.complaint
+    assert "count must be >= 1, got 0" in finished.complaint

@@ -1,4 +1,4 @@
-"""Transcription as a user runs it."""
+"""Command line of transcription."""
 
 import io
 import json
@@ -31,12 +31,14 @@ def checkpoint(trained: Path) -> str:
     return f"checkpoint={trained / 'model.safetensors'}"
 
 
-def test_each_recording_is_a_line_in_order(speech: list[Path], checkpoint: str, call: Call) -> None:
-    alone = [call(main, path, checkpoint).out for path in speech]
-    assert call(main, *speech, checkpoint).out == "".join(alone)
+def test_each_recording_gives_one_line_in_order(
+    speech: list[Path], checkpoint: str, call: Call
+) -> None:
+    lines = [call(main, path, checkpoint).out for path in speech]
+    assert call(main, *speech, checkpoint).out == "".join(lines)
 
 
-def test_json_gives_words_with_times_and_confidence(
+def test_json_has_words_with_times_and_confidence(
     speech: list[Path], checkpoint: str, call: Call
 ) -> None:
     entry = json.loads(call(main, speech[0], checkpoint, "format=json").out)
@@ -63,7 +65,7 @@ def test_a_dash_reads_standard_input(
     assert call(main, "-", checkpoint).out == named
 
 
-def test_a_file_that_fails_says_why_and_the_others_go_on(
+def test_an_unreadable_file_is_reported_and_the_others_are_transcribed(
     speech: list[Path], checkpoint: str, call: Call, tmp_path: Path
 ) -> None:
     text = tmp_path / "text.wav"
@@ -79,40 +81,40 @@ def _wav(path: Path, samples: np.ndarray, subtype: str = "PCM_16") -> Path:
     return path
 
 
-def test_every_kind_of_broken_recording_gets_one_line_and_exit_code_2(
+def test_every_kind_of_broken_recording_gives_one_line_and_exit_code_2(
     speech: list[Path], checkpoint: str, call: Call, tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty.wav"
     empty.touch()
     cut = tmp_path / "cut.flac"
     cut.write_bytes(speech[0].read_bytes()[:9000])
-    lying = _wav(tmp_path / "lying.wav", np.zeros(16_000))
-    lying.write_bytes(lying.read_bytes()[:9000])
+    truncated = _wav(tmp_path / "truncated.wav", np.zeros(16_000))
+    truncated.write_bytes(truncated.read_bytes()[:9000])
     rate = _wav(tmp_path / "rate.wav", np.zeros(16_000))
     header = bytearray(rate.read_bytes())
     header[24:28] = bytes(4)
     rate.write_bytes(header)
     nan = _wav(tmp_path / "nan.wav", np.full(16_000, np.nan), "FLOAT")
-    none = tmp_path / "none.wav"
+    missing = tmp_path / "missing.wav"
     folder = tmp_path / "nothing"
     folder.mkdir()
-    for path, said in [
+    for path, message in [
         (empty, "empty file"),
         (cut, "cut off"),
-        (lying, "its header promises"),
+        (truncated, "its header declares"),
         (rate, "rate.wav"),
         (nan, "NaN"),
-        (none, "no such file"),
-        (folder, "holds no recordings"),
+        (missing, "no such file"),
+        (folder, "has no recordings"),
     ]:
         finished = call(main, path, checkpoint)
         assert finished.code == 2, path
-        assert said in finished.complaint
+        assert message in finished.complaint
         assert str(path) in finished.complaint
         assert finished.out == ""
 
 
-def test_three_samples_are_no_words_and_no_error(
+def test_three_samples_give_no_words_and_no_error(
     checkpoint: str, call: Call, tmp_path: Path
 ) -> None:
     finished = call(main, _wav(tmp_path / "short.wav", np.zeros(3)), checkpoint)
@@ -120,32 +122,32 @@ def test_three_samples_are_no_words_and_no_error(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["a.wav", "format=xml"], "it must be text or json"),
+        (["a.wav", "format=xml"], "format must be one of text, json, got 'xml'"),
         (["a.wav", "formt=json"], "did you mean format?"),
         (["a.wav", "--json"], "no such option"),
-        (["a.wav", "decoder.hotwords=[2024]"], "decoder.hotwords is 2024; it must be text"),
-        (["a.wav", "device=[cpu]"], "device is ['cpu']; it must be text"),
+        (["a.wav", "decoder.hotwords=[2024]"], "decoder.hotwords must be text, got 2024"),
+        (["a.wav", "device=[cpu]"], "device must be text, got ['cpu']"),
         (
             ["a.wav", "decoder.hotwords=[josé, li]"],
-            "take quotes in quotes: \"decoder.hotwords=['josé','li']\"",
+            "quote accents and symbols twice: \"decoder.hotwords=['josé','li']\"",
         ),
-        (["a.wav", "dir=a(b"], "take quotes in quotes: \"dir='a(b'\""),
-        (["format=json"], "no recording given"),
+        (["a.wav", "dir=a(b"], "quote accents and symbols twice: \"dir='a(b'\""),
+        (["format=json"], "no recording; pass files"),
         (["a.wav", "checkpoint=nowhere"], "no such model"),
     ],
 )
-def test_bad_arguments_get_one_line_and_exit_code_2(
-    call: Call, arguments: list[str], said: str
+def test_wrong_arguments_give_one_line_and_exit_code_2(
+    call: Call, arguments: list[str], message: str
 ) -> None:
     finished = call(main, *arguments)
     assert finished.code == 2
-    assert said in finished.complaint
+    assert message in finished.complaint
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"PK\x03\x04 not really"])
-def test_a_checkpoint_that_is_none_gets_one_line(
+def test_a_checkpoint_that_is_not_a_model_gives_one_line(
     call: Call, speech: list[Path], tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
@@ -154,13 +156,12 @@ def test_a_checkpoint_that_is_none_gets_one_line(
     assert "not a trained model" in finished.complaint
 
 
-def test_help_is_shown_without_importing_torch(call: Call) -> None:
+def test_help_imports_neither_torch_nor_hydra(call: Call) -> None:
     finished = call(main, "--help")
     assert finished.code == 0
     assert "format=json" in finished.out
     code = "import sys; from asr.transcribe import main\ntry: main()\nexcept SystemExit: pass\n"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code + "print('torch' in sys.modules or 'hydra' in sys.modules)", "--help"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    code += "print('torch' in sys.modules or 'hydra' in sys.modules)"
+    command = [sys.executable, "-c", code, "--help"]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True)
     assert loaded.stdout.splitlines()[-1] == "False"

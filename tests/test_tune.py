@@ -1,4 +1,4 @@
-"""Tuning as a user runs it."""
+"""Command line of tuning."""
 
 import csv
 from pathlib import Path
@@ -26,7 +26,7 @@ def settings(corpus: Path, trained: Path) -> list[str]:
     ]
 
 
-def test_the_decoder_it_writes_has_the_fewest_errors_and_works_elsewhere(
+def test_the_tuned_decoder_has_the_fewest_errors_and_works_in_evaluation(
     settings: list[str], tmp_path: Path, call: Call
 ) -> None:
     lexicon = tmp_path / "words"
@@ -68,31 +68,31 @@ def test_the_decoder_it_writes_has_the_fewest_errors_and_works_elsewhere(
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("decoder=greedy", "only a beam search has weights to tune"),
         ("decoder=nowhere/decoder/tuned.yaml", "decoder: nowhere/decoder/tuned.yaml: no such file"),
-        ("decoder.beam_size=0", "decoder.beam_size is 0; it must be at least 1"),
-        ("points=0", "points is 0; it must be at least 1"),
-        ("lm_weight=[2]", "lm_weight is [2]; it must be two numbers"),
+        ("decoder.beam_size=0", "decoder.beam_size must be >= 1, got 0"),
+        ("points=0", "points must be >= 1, got 0"),
+        ("lm_weight=[2]", "lm_weight must be two numbers in ascending order, got [2]"),
         ("point=3", "did you mean points?"),
     ],
 )
-def test_bad_settings_get_one_line(
-    settings: list[str], tmp_path: Path, call: Call, override: str, said: str
+def test_wrong_settings_give_one_line(
+    settings: list[str], tmp_path: Path, call: Call, override: str, message: str
 ) -> None:
     overrides = [
         s for s in settings if not (override.startswith("decoder=") and s.startswith("decoder"))
     ]
     finished = call(tune.main, *overrides, f"dir={tmp_path}", override)
     assert finished.code == 2
-    assert said in finished.complaint
+    assert message in finished.complaint
 
 
-def test_an_option_of_ones_own_must_lie_in_a_folder_of_its_group(
+def test_a_file_as_an_option_must_be_in_a_folder_of_its_group(
     settings: list[str], tmp_path: Path, call: Call
 ) -> None:
     (tmp_path / "mine.yaml").write_text("_target_: asr.decode.Greedy\n")
     finished = call(evaluate.main, settings[0], f"decoder={tmp_path / 'mine.yaml'}")
     assert finished.code == 2
-    assert "must lie in a folder that is named decoder" in finished.complaint
+    assert "must be in a folder named decoder" in finished.complaint

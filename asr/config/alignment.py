@@ -10,7 +10,8 @@ from asr.config.app import compose
 from asr.config.inputs import STDIN, expand_folders, read_source
 from asr.data.manifest import read_manifest
 from asr.errors import AsrError, AudioError, ConfigError, TextError
-from asr.inference.timeline import AlignmentRequest
+from asr.inference.formats import TIMELINE_FORMATS, Ctm
+from asr.inference.timeline import AlignmentRequest, Timeline
 
 TEXT = "text="  # not parsed by Hydra, whose grammar rejects the punctuation of sentences
 
@@ -93,7 +94,45 @@ def _read_text(path: Path) -> str:
         raise TextError(f"{path}: not UTF-8 text") from None
 
 
-def label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
+class AlignmentWriter:
+    """Writer of alignments to standard output, or to one file per recording.
+
+    Args:
+        cfg: Settings of `asr.align`.
+        requests: Recordings, in order.
+
+    Raises:
+        ConfigError: If settings exclude each other or a file cannot be written.
+    """
+
+    def __init__(self, cfg: DictConfig, requests: Sequence[AlignmentRequest]) -> None:
+        use_characters = cfg.unit == "characters"
+        if use_characters and cfg.format == "srt":
+            raise ConfigError(
+                "unit must be words for format=srt; the other formats have characters"
+            )
+        is_ctm = cfg.format == "ctm"
+        self._format = Ctm(characters=use_characters) if is_ctm else TIMELINE_FORMATS[cfg.format]()
+        if len(requests) > 1 and cfg.out is None and not self._format.joinable:
+            raise ConfigError(f"format={cfg.format} holds one recording; pass out=FOLDER for more")
+        labels = _label_requests(requests)
+        names = [request.name for request in requests]
+        self._names = names if cfg.format == "json" else labels
+        self._paths = _plan_files(cfg.out, requests, labels, self._format.suffix)
+
+    def write(self, number: int, timeline: Timeline) -> None:
+        """Print the timeline of a recording, or write its file and print the path."""
+        text = self._format.render(self._names[number], timeline)
+        if not self._paths:
+            print(text, end="", flush=True)
+            return
+        path = self._paths[number]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(path, flush=True)
+
+
+def _label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
     """Return the path of each recording below their common folder, without its extension."""
     paths = [_absolute_path(request) for request in requests]
     folders = [path.parent for path in paths if path.is_absolute()]
@@ -108,14 +147,12 @@ def _absolute_path(request: AlignmentRequest) -> Path:
     return Path(os.path.normpath(Path(str(request.source)).absolute()))
 
 
-def plan_files(
-    folder: str, requests: Sequence[AlignmentRequest], labels: Sequence[str], suffix: str
+def _plan_files(
+    folder: str | None, requests: Sequence[AlignmentRequest], labels: Sequence[str], suffix: str
 ) -> list[Path]:
-    """Create the output folder and return the file of each recording.
-
-    Raises:
-        ConfigError: If two recordings have the same file or the folder cannot be created.
-    """
+    """Create the output folder, if any, and return the file of each recording."""
+    if folder is None:
+        return []
     names: dict[Path, str] = {}
     for request, label in zip(requests, labels, strict=True):
         offset = f"@{request.offset:g}" if request.offset else ""

@@ -46,7 +46,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":
     from asr.config.hints import explain_hydra_errors
     from asr.config.schema import SCHEMAS, check_settings
 
-    with explain_hydra_errors(config_name):
+    with explain_hydra_errors(lambda: compose(config_name, [])):
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = hydra.compose(config_name, _find_option_files(overrides))
@@ -79,7 +79,7 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
             return None
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints errors and exits by itself
-    with explain_hydra_errors(config_name):
+    with explain_hydra_errors(lambda: compose(config_name, [])):
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
     if errors:
         raise errors[0]

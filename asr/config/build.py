@@ -10,6 +10,8 @@ from asr.errors import AsrError, ConfigError
 
 if TYPE_CHECKING:
     from asr.audio.augment import Chain
+    from asr.data.loader import Loader
+    from asr.text import Tokenizer
 
 AUGMENTATIONS = ("speed", "reverb", "equalizer", "noise", "gain", "narrow_band")  # in this order
 
@@ -54,6 +56,25 @@ def build_augmentation(augment: DictConfig) -> "Chain":
 
 
 def ensure_corpus(data: DictConfig) -> None:
-    """Run the recipe of a corpus if the corpus has one and its manifests do not exist yet."""
+    """Run the recipe of a corpus if it has one and its manifests do not exist yet."""
     if data.recipe is not None and not Path(data.manifests).is_dir():
         instantiate("data.recipe", data.recipe)
+
+
+def load_split(data: DictConfig, split: str, tokenizer: "Tokenizer") -> "Loader":
+    """Return the batches of a split for scoring.
+
+    Raises:
+        ManifestError: If the manifest cannot be read.
+    """
+    from asr.data.manifest import read_manifests
+    from asr.evaluation.evaluator import load_batches
+
+    ensure_corpus(data)
+    return load_batches(
+        read_manifests(data[split], limit=data.limit),
+        tokenizer,
+        batch_seconds=data.batch_seconds,
+        workers=data.workers,
+        on_error=data.on_error,
+    )

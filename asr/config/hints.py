@@ -2,12 +2,12 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from asr.config.values import did_you_mean
@@ -17,8 +17,12 @@ QUOTES = "[]'\" "  # characters around the words of a value
 
 
 @contextmanager
-def explain_hydra_errors(config_name: str) -> Iterator[None]:
-    """Turn Hydra's errors into a ConfigError of one line; let other errors pass."""
+def explain_hydra_errors(compose: Callable[[], DictConfig]) -> Iterator[None]:
+    """Turn Hydra's errors into a ConfigError of one line; let other errors pass.
+
+    Args:
+        compose: Function that returns the configuration without overrides.
+    """
     try:
         yield
     except OverrideParseException as error:
@@ -27,7 +31,7 @@ def explain_hydra_errors(config_name: str) -> Iterator[None]:
         message = " ".join(str(error).split()).split(" Config search path:")[0]
         misspelled = re.match(r"Could not override '([^']+)'", message)
         if misspelled:
-            message = _explain_key(misspelled[1], config_name)
+            message = _explain_key(misspelled[1], compose())
         raise ConfigError(message) from error
     except ValueError as error:
         if not str(error).startswith("Config group override must be"):
@@ -36,11 +40,8 @@ def explain_hydra_errors(config_name: str) -> Iterator[None]:
         raise ConfigError(message) from error
 
 
-def _explain_key(key: str, config_name: str) -> str:
+def _explain_key(key: str, cfg: DictConfig) -> str:
     """Return why a setting cannot be overridden."""
-    from asr.config.app import compose
-
-    cfg = compose(config_name, [])
     keys = _dotted_keys(OmegaConf.to_container(cfg, resolve=False))
     group, _, name = key.rpartition(".")
     if key in keys:

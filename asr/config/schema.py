@@ -159,7 +159,7 @@ def check_settings(settings: DictConfig, schema: type, prefix: str = "") -> None
     for name in settings:
         if name not in hints:
             hint = did_you_mean(str(name), list(hints))
-            raise ConfigError(f"{prefix}{name}: nothing reads this setting{hint}")
+            raise ConfigError(f"{prefix}{name!s}: nothing reads this setting{hint}")
     for name, hint in hints.items():
         if OmegaConf.is_missing(settings, name):
             continue

@@ -1,10 +1,11 @@
-"""Hotwords: phrases that are favoured, by finding them in the emissions before any decoder looks at them.
+"""Hotwords: phrases that are boosted in the emissions before decoding.
 
-A phrase is found where the best path that spells it, from a space to a space, loses less against the likeliest path
-than its weight for each of its letters: a word spotter (Andrusenko et al. 2024, arXiv 2406.07096), with the ratio of
-two paths' likelihoods as its score. There, and only there, the phrase's tokens change places with the likeliest ones,
-and all others are made less likely. What results is an emission like any other: each decoder, with a language model or
-without, prefers the phrase, and none is forced to take it.
+A word spotter (Andrusenko et al. 2024, arXiv 2406.07096) finds a phrase if the best path that
+spells it, from space to space, loses less log-probability against the most likely path than the
+weight of the phrase times its letters. In these frames only, the tokens of the phrase and the most
+likely tokens swap their log-probabilities, and all other tokens become less likely. The boosted
+emissions suit any decoder, with or without a language model. A decoder prefers the phrase but can
+still reject it.
 """
 
 import math
@@ -13,67 +14,79 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.decode.ctc_path import read_lines
-from asr.errors import ConfigError
+from asr.decode.word_lists import check_spelling, read_lines
 from asr.text import Tokenizer, normalize
 
-WEIGHT = 1.0  # nats for each letter, unless a phrase has its own
+WEIGHT = 1.0  # nats per letter of a phrase without its own weight
 
 
 def read_hotwords(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
-    """Phrases and their weights from a list, or a single one, of "ann smith", "ann smith:2" and files of such lines.
+    """Return phrases with their weights in nats per letter.
 
-    Raises ConfigError, naming the entry, for a file that cannot be read and for an entry without a phrase or with a
-    weight that is no number above 0.
+    Args:
+        hotwords: A list, or one, of "ann smith", "ann smith:2", and text files of such lines.
+
+    Raises:
+        ConfigError: If a file cannot be read.
+        ValueError: If an entry is not a phrase with an optional weight above 0.
     """
-    found = {}
+    weights = {}
     for entry in [hotwords] if isinstance(hotwords, str | Path) else hotwords:
+        if not isinstance(entry, str | Path):
+            raise ValueError(f"hotwords must be text, got {entry!r}")
         path = Path(entry)
-        for line in (
-            read_lines(path, "decoder.hotwords")
-            if path.suffix == ".txt" or path.is_file()
-            else [entry]
-        ):
-            text, _, weight = line.rpartition(":") if ":" in line else (line, "", str(WEIGHT))
-            phrase = normalize(text)
-            try:
-                found[phrase] = float(weight)
-            except ValueError:
-                found[phrase] = 0.0
-            if not phrase or not 0 < found[phrase] < math.inf:
-                raise ConfigError(
-                    f"decoder.hotwords: {line!r} is neither a phrase nor phrase:weight, a number above 0"
-                )
-    return found
+        is_file = path.suffix == ".txt" or path.is_file()
+        for line in read_lines(path, "hotwords") if is_file else [str(entry)]:
+            phrase, weight = _parse_hotword(line)
+            weights[phrase] = weight
+    return weights
+
+
+def _parse_hotword(line: str) -> tuple[str, float]:
+    """Return the normalized phrase and the weight of "phrase" or "phrase:weight".
+
+    Raises:
+        ValueError: If there is no phrase, or if the weight is not a number above 0.
+    """
+    text, colon, number = line.rpartition(":")
+    phrase = normalize(text if colon else line)
+    try:
+        weight = float(number) if colon else WEIGHT
+    except ValueError:
+        weight = math.nan
+    if not phrase or not 0 < weight < math.inf:
+        raise ValueError(f"hotwords: {line!r} must be a phrase or phrase:weight with a weight > 0")
+    return phrase, weight
 
 
 class HotwordBooster:
-    """Finds phrases in emissions, all in one pass. The labels of "an" are  _ a n _  with blanks between."""
+    """Phrases for one vocabulary that are found and boosted in a single pass over the emissions.
+
+    The labels of "an" are `_ a n _`, with optional blanks between them.
+    """
 
     def __init__(self, hotwords: dict[str, float], tokenizer: Tokenizer) -> None:
-        """`hotwords` are normalised phrases with weights. Raises ConfigError for a character that the model lacks."""
-        for phrase in hotwords:
-            unknown = tokenizer.unknown(phrase)
-            if unknown:
-                raise ConfigError(
-                    f"decoder.hotwords: {phrase!r} has {' '.join(map(repr, unknown))}, which the model cannot write"
-                )
-        self.tokenizer, self.space = tokenizer, tokenizer.index(" ")
-        from asr.decode.phrase_search import (
-            PhraseTrie,
-            boost_phrases,
-        )  # here, for numba takes its time to import
+        """Build the trie of normalized phrases with their weights in nats per letter.
 
+        Raises:
+            ConfigError: If the model cannot write a phrase.
+        """
+        # imported here because numba takes half a second to import
+        from asr.decode.phrase_search import PhraseTrie
+
+        check_spelling("hotwords", hotwords, tokenizer)
+        self.tokenizer = tokenizer
         labels = [tokenizer.encode(f" {phrase} ") for phrase in hotwords]
-        self._tree = PhraseTrie.of(
-            labels, [weight * len(p.replace(" ", "")) for p, weight in hotwords.items()]
-        )
-        self._favour = boost_phrases
+        bonus = [weight * len(p.replace(" ", "")) for p, weight in hotwords.items()]
+        self._trie = PhraseTrie.of(labels, bonus)
 
     def __call__(self, log_probs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Emissions (B, U, V) of lengths (B,), with the phrases that are found in them as their likeliest path."""
-        rows, frames, tokens = log_probs.shape
-        padded = np.empty((rows, frames + 2, tokens), dtype=np.float32)
+        """Return emissions (B, U, V) of lengths (B,) in which the phrases found are most likely."""
+        from asr.decode.phrase_search import boost_phrases
+
+        batch, frames, tokens = log_probs.shape
+        padded = np.empty((batch, frames + 2, tokens), dtype=np.float32)
         padded[:, 1:-1] = log_probs
-        self._favour(padded, np.asarray(lengths, dtype=np.int64), self.space, self._tree)
+        space = self.tokenizer.index(" ")
+        boost_phrases(padded, np.asarray(lengths, dtype=np.int64), space, self._trie)
         return padded[:, 1:-1]
