@@ -31,7 +31,6 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         AsrError: If the settings or the data do not allow a training.
     """
     start_time = time.monotonic()
-    build.check_settings(cfg)
     silence_lightning()
     folder, is_main = Path(cfg.dir), rank_zero_only.rank == 0
     checkpoint = prepare_run_folder(folder, resume=cfg.resume, is_main=is_main)
@@ -39,8 +38,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     ensure_corpus(cfg.data)
     torch.set_float32_matmul_precision("high")
 
-    utterances = build.read_utterances(cfg.data)
-    model = build.build_model(cfg, utterances["train"])
+    utterances = [build.read_utterances(cfg.data, split) for split in ("train", "validation")]
+    model = build.build_model(cfg, utterances[0])
     if checkpoint is not None:
         check_architecture(checkpoint, model)
     data = build.build_data(cfg, model, utterances)
@@ -48,7 +47,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         for split, selection in data.selections.items():
             print(f"{split}: {selection.summary()}")
             selection.write(folder / f"left_out_{split}.txt")
-    if model.features.normalize == "corpus" and checkpoint is None and cfg.init is None:
+    if checkpoint is None and cfg.init is None:
         fit_cmvn(model, data.selections["train"], cfg.seed)
 
     module = build.build_module(cfg, model)

@@ -65,20 +65,13 @@ class ProgressReport(Callback):
         left = timedelta(seconds=round(seconds_per_step * steps_left))
         print(f"{_status_line(trainer)}  left {left}", flush=True)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, *_: Any) -> None:
         """Remove the bar."""
-        self._close()
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Remove the bar."""
-        self._close()
-
-    def _close(self) -> None:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+    on_exception = on_train_end
 
 
 class EmissionPlots(Callback):

@@ -10,7 +10,6 @@ from asr.data.loader import Loader
 from asr.data.sampler import BucketSampler
 from asr.nn.ctc import CTCModel
 from asr.training.lightning_workarounds import training_position
-from asr.validation import check_integer
 
 CMVN_UTTERANCES = 200  # sample that corpus statistics are computed from
 
@@ -20,10 +19,7 @@ class SpeechData(LightningDataModule):
 
     Args:
         batch_seconds: Audio in one batch, including padding.
-        workers: Number of processes that read audio, for each loader.
-
-    Raises:
-        ValueError: If a number is out of range.
+        workers: Number of processes per loader that read audio.
     """
 
     def __init__(
@@ -39,7 +35,7 @@ class SpeechData(LightningDataModule):
     ) -> None:
         super().__init__()
         self.selections = {"train": train, "validation": validation}
-        self.workers = check_integer("workers", workers, ge=0)
+        self.workers = workers
         self.datasets = {
             "train": SpeechDataset(train.examples, augment, seed, on_error),
             "validation": SpeechDataset(validation.examples, on_error=on_error),
@@ -104,7 +100,9 @@ class SpeechData(LightningDataModule):
 
 
 def fit_cmvn(model: CTCModel, selection: Selection, seed: int) -> None:
-    """Fit the feature normalization to a random sample of the utterances, not augmented."""
+    """Fit a model that normalizes by corpus statistics to a sample of utterances, not augmented."""
+    if getattr(model.features, "normalize", None) != "corpus":
+        return
     generator = torch.Generator().manual_seed(seed)
     sample = torch.randperm(len(selection.examples), generator=generator)[:CMVN_UTTERANCES]
     batch = SpeechDataset(selection.examples)[[(index, 0) for index in sample.tolist()]]

@@ -59,11 +59,11 @@ class CTCModule(LightningModule):
         self.batch_description = "no utterances"  # current batch, for error messages
         self.should_log = False  # whether the loggers write the current step
         self.validation = Validation(model)
-        self.score = Score()  # of the last validation
+        self.score = Score()  # from the last validation
         self.validated = False  # whether `score` belongs to the current weights
         self.start_time = time.monotonic()
-        self.earlier_seconds = 0.0  # of the interrupted runs that this one resumes
-        self._labels: list[Tensor] = []  # of each batch of the current optimizer step
+        self.earlier_seconds = 0.0  # from the interrupted runs that this one resumes
+        self._labels: list[Tensor] = []  # per batch of the current optimizer step
         self._audio_seconds = self._epoch_start = self._epoch_seconds = 0.0
 
     @property
@@ -80,21 +80,21 @@ class CTCModule(LightningModule):
         settings = optimizer_overrides(self.trainer, self.make_optimizer)
         steps = int(self.trainer.estimated_stepping_batches)
         try:
+            group = "optimizer"
             optimizer = self.make_optimizer(self.model.parameters(), **settings)
+            group = "scheduler"
             scheduler = self.make_scheduler(optimizer, steps=steps)
         except (TypeError, ValueError) as error:
-            hint = ". Remove a setting with ~optimizer.KEY" if isinstance(error, TypeError) else ""
-            raise ConfigError(f"optimizer or scheduler: {error}{hint}") from error
+            hint = f". Remove a setting with ~{group}.KEY" if isinstance(error, TypeError) else ""
+            raise ConfigError(f"{group}: {error}{hint}") from error
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
-
-    def on_train_start(self) -> None:
-        """Start an epoch. A run that resumes within one does not call `on_train_epoch_start`."""
-        self._audio_seconds, self._epoch_start = 0.0, time.monotonic()
-        validate_last_epoch(self.trainer)
 
     def on_train_epoch_start(self) -> None:
         """Start to measure the speed of an epoch."""
-        self.on_train_start()
+        self._audio_seconds, self._epoch_start = 0.0, time.monotonic()
+        validate_last_epoch(self.trainer)
+
+    on_train_start = on_train_epoch_start  # called alone if a run resumes within an epoch
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed each step from (seed, rank, epoch, batch), so that a resumed run draws the same."""
@@ -146,7 +146,7 @@ class CTCModule(LightningModule):
         self._epoch_seconds = time.monotonic() - self._epoch_start
 
     def on_train_epoch_end(self) -> None:
-        """Log the speed of an epoch.
+        """Write the speed of an epoch to the log.
 
         Raises:
             TrainingError: If no training utterance could be read.
@@ -167,7 +167,7 @@ class CTCModule(LightningModule):
             self.validation.update(batch, fits, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores and fit the model's calibration and word boundaries.
+        """Write the scores to the log and fit the model's calibration and word boundaries.
 
         Raises:
             TrainingError: If no validation utterance could be read.

@@ -27,7 +27,7 @@ def prepare_run_folder(folder: Path, *, resume: bool, is_main: bool) -> Path | N
         if not checkpoint.is_file():
             raise ConfigError(f"{checkpoint} not found. Omit resume=true or pass the right dir=DIR")
         if is_main:
-            for unfinished in checkpoint.parent.glob("*.partial"):  # of a killed run
+            for unfinished in checkpoint.parent.glob("*.partial"):  # left by a killed run
                 unfinished.unlink()
         return checkpoint
     if is_main and (folder / "config.yaml").exists():

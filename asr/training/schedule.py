@@ -1,6 +1,7 @@
 """Learning rate schedules. Each returns factors of the optimizer's learning rate."""
 
 import math
+from collections.abc import Callable
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -27,12 +28,7 @@ def one_cycle(
     check_number("start", start, ge=0)
     check_number("end", end, ge=0)
 
-    def factor(step: int) -> float:
-        if step < peak:
-            return _cosine(start, 1.0, step / peak)
-        return _cosine(1.0, end, (step - peak) / max(1, steps - peak))
-
-    return LambdaLR(optimizer, factor)
+    return _rise_and_fall(optimizer, lambda step: _cosine(start, 1, step / peak), peak, steps, end)
 
 
 def warmup_cosine(
@@ -48,12 +44,7 @@ def warmup_cosine(
     peak = min(check_number("warmup_steps", warmup_steps, ge=0), steps)
     check_number("end", end, ge=0)
 
-    def factor(step: int) -> float:
-        if step < peak:
-            return (step + 1) / peak
-        return _cosine(1.0, end, (step - peak) / max(1, steps - peak))
-
-    return LambdaLR(optimizer, factor)
+    return _rise_and_fall(optimizer, lambda step: (step + 1) / peak, peak, steps, end)
 
 
 def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> LambdaLR:
@@ -67,6 +58,17 @@ def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> Lambd
     """
     peak = min(check_number("warmup_steps", warmup_steps, ge=1), steps)
     return LambdaLR(optimizer, lambda step: min((step + 1) / peak, (peak / (step + 1)) ** 0.5))
+
+
+def _rise_and_fall(
+    optimizer: Optimizer, rise: Callable[[int], float], peak: int, steps: int, end: float
+) -> LambdaLR:
+    def factor(step: int) -> float:
+        if step < peak:
+            return rise(step)
+        return _cosine(1, end, (step - peak) / max(1, steps - peak))
+
+    return LambdaLR(optimizer, factor)
 
 
 def _cosine(first: float, last: float, share: float) -> float:

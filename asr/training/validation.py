@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from asr.nn.emissions import IDENTITY_CALIBRATION, NO_OFFSET
 from asr.training.distributed import gather_objects, sum_over_processes
 from asr.training.objective import count_blanks, ctc_nll
 
-SCORES = ("val/wer", "val/cer", "val/loss", "val/blank")  # logged after each validation
+ScoreName = Literal["val/wer", "val/cer", "val/loss", "val/blank"]  # logged by each validation
 NUM_SAMPLES = 4  # utterances to plot
 
 
@@ -75,7 +76,7 @@ class Validation:
         score = sum(gather_objects(sum_scores(self.scored)), Score())
         nats, labels, blanks, frames = sum_over_processes(self.sums).tolist()
         values = (score.wer, score.cer, nats / max(1, labels), blanks / max(1, frames))
-        return score, dict(zip(SCORES, values, strict=True))
+        return score, dict(zip(get_args(ScoreName), values, strict=True))
 
     def fit_model(self) -> None:
         """Fit the model's confidence calibration and word boundaries to all processes' results."""

@@ -1,11 +1,9 @@
-"""A step of training: the loss, and what is left out of it."""
+"""Training steps: the loss, its gradients, and skipped utterances."""
 
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pytest
-import soundfile
 import torch
 from lightning import Trainer
 from lightning.pytorch.plugins import MixedPrecision
@@ -13,11 +11,10 @@ from torch.utils.data import DataLoader
 
 from asr.data.dataset import SpeechDataset
 from asr.data.filter import keep_all
-from asr.data.manifest import Utterance
-from asr.decode import Hypothesis, Word
 from asr.nn.losses import consistency_loss, ctc_loss
 from asr.text import Tokenizer
 from asr.training.module import CTCModule
+from asr.training.objective import ctc_nll, make_views
 
 SILENT = dict.fromkeys(
     ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
@@ -25,7 +22,7 @@ SILENT = dict.fromkeys(
 
 
 @pytest.fixture
-def recogniser(build):
+def module(build):
     return CTCModule(
         model=build(dropout=0.0),
         optimizer=torch.optim.SGD,
@@ -39,21 +36,21 @@ def batch(utterances):
     return dataset[[(i, 0) for i in range(len(utterances))]]
 
 
-def test_the_loss_is_nats_for_each_character_of_the_batch(recogniser, batch):
-    emissions = recogniser.model(batch.waveforms, batch.lengths)
-    each = ctc_loss(emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths)
+def test_the_loss_is_in_nats_per_label_of_the_batch(module, batch):
+    emissions = module.model(batch.waveforms, batch.lengths)
+    losses = ctc_loss(emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths)
     fits = emissions.lengths >= batch.frames_needed
     assert fits.sum() > 1
-    expected = each[fits].sum() / batch.target_lengths[fits].sum()
-    torch.testing.assert_close(recogniser.training_step(batch, 0), expected)
+    expected = losses[fits].sum() / batch.target_lengths[fits].sum()
+    torch.testing.assert_close(module.training_step(batch, 0), expected)
 
 
-def test_accumulated_batches_make_the_step_of_one_batch_of_them_all(build, utterances):
+def test_accumulated_batches_give_the_step_of_one_large_batch(build, utterances):
     weights = []
     for batches in (
         [[0, 1, 3], [4], [5]],
         [[0, 1, 3, 4, 5]],
-    ):  # the last but one has most of the labels
+    ):  # the second batch has most of the labels
         module = CTCModule(
             model=build(dropout=0.0),
             optimizer=partial(torch.optim.SGD, lr=0.1),
@@ -75,7 +72,7 @@ def test_accumulated_batches_make_the_step_of_one_batch_of_them_all(build, utter
         torch.testing.assert_close(accumulated, together, rtol=1e-4, atol=1e-6)
 
 
-def test_float16_clips_the_gradient_of_the_loss_not_of_the_scaled_loss(build, utterances):
+def test_float16_clips_unscaled_gradients(build, utterances):
     norms = []
     half = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))
     for settings in ({}, {"plugins": half}):
@@ -97,7 +94,7 @@ def test_float16_clips_the_gradient_of_the_loss_not_of_the_scaled_loss(build, ut
     assert norms[1] == pytest.approx(norms[0], rel=0.05)
 
 
-def test_only_steps_that_are_written_say_what_is_in_them(build, utterances):
+def test_a_step_is_logged_only_if_the_loggers_write_it(build, utterances):
     module = CTCModule(
         model=build(dropout=0.0),
         optimizer=torch.optim.SGD,
@@ -105,56 +102,33 @@ def test_only_steps_that_are_written_say_what_is_in_them(build, utterances):
             optimizer, lambda _: 1.0
         ),
     )
-    said = []
-    module.log_dict = lambda values, **_: said.append((module.trainer.global_step, *values))
+    calls = []
+    module.log_dict = lambda values, **_: calls.append((module.trainer.global_step, *values))
     dataset = SpeechDataset(keep_all(utterances, Tokenizer.english()).examples)
     loader = DataLoader(dataset, batch_size=None, sampler=[[(0, 0)]] * 7)
     Trainer(max_epochs=1, accelerator="cpu", log_every_n_steps=3, **SILENT).fit(module, loader)
     per_step = [("train/loss", "train/padding", "train/blank"), ("train/grad_norm", "train/lr")]
-    assert said == [(step, *names) for step in (2, 5) for names in per_step]
+    assert calls == [(step, *names) for step in (2, 5) for names in per_step]
 
 
-def test_validation_finds_how_far_words_reach_beyond_their_tokens(
-    recogniser, sound, tmp_path, monkeypatch
-):
-    noise = 1e-4 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
-    noise[8_000:24_000] += sound(1.0)  # speech from 0.5 to 1.5 s
-    soundfile.write(tmp_path / "a.wav", noise, 16_000)
-    dataset = SpeechDataset(
-        keep_all([Utterance(tmp_path / "a.wav", 2.0, "a b")], Tokenizer.english()).examples
-    )
-    monkeypatch.setattr(recogniser, "_spread", lambda: 1)
-    words = (Word("a", 0.72, 0.8, 1.0), Word("b", 1.2, 1.4, 1.0))
-    recogniser.decode = lambda emissions, tokenizer: [Hypothesis("a b", 0.0, words)]
-    recogniser.on_validation_epoch_start()
-    recogniser.validation_step(dataset[[(0, 0)]], 0)
-    recogniser.on_validation_epoch_end()
-    assert recogniser.model.boundary_offsets.lead == pytest.approx(0.22, abs=0.05)
-    assert recogniser.model.boundary_offsets.tail == pytest.approx(0.1, abs=0.05)
-
-
-def test_an_utterance_whose_labels_cannot_fit_is_named_and_leaves_the_loss_finite(
-    recogniser, batch
-):
-    crowded = replace(
-        batch, frames_needed=torch.tensor([10_000, *batch.frames_needed.tolist()[1:]])
-    )
-    loss = recogniser._nats(crowded, recogniser.model(batch.waveforms, batch.lengths))
+def test_an_utterance_with_too_many_labels_is_skipped_and_leaves_the_loss_finite(module, batch):
+    frames_needed = torch.tensor([10_000, *batch.frames_needed.tolist()[1:]])
+    loss = module.training_step(replace(batch, frames_needed=frames_needed), 0)
     loss.backward()
     assert loss.isfinite()
-    assert all(p.grad.isfinite().all() for p in recogniser.model.parameters() if p.grad is not None)
-    assert recogniser.skipped[batch.utterances[0].name] == "too short for its transcript"
+    assert all(p.grad.isfinite().all() for p in module.model.parameters() if p.grad is not None)
+    assert module.skipped[batch.utterances[0].name] == "too short for its transcript"
 
 
-def test_a_batch_in_which_nothing_could_be_read_is_passed_over(recogniser, batch, tmp_path):
-    gone = [replace(batch.utterances[0], audio=tmp_path / "gone.wav")]
-    empty = SpeechDataset(keep_all(gone, Tokenizer.english()).examples)[[(0, 0)]]
-    assert recogniser.training_step(empty, 0) is None
-    recogniser.validation_step(empty, 0)
-    assert "no such file" in recogniser.skipped[str(tmp_path / "gone.wav")]
+def test_a_batch_without_readable_utterances_is_skipped(module, batch, tmp_path):
+    missing = [replace(batch.utterances[0], audio=tmp_path / "gone.wav")]
+    empty = SpeechDataset(keep_all(missing, Tokenizer.english()).examples)[[(0, 0)]]
+    assert module.training_step(empty, 0) is None
+    module.validation_step(empty, 0)
+    assert "no such file" in module.skipped[str(tmp_path / "gone.wav")]
 
 
-def test_intermediate_layers_have_their_share_of_the_loss(build, batch):
+def test_intermediate_layers_contribute_their_share_of_the_loss(build, batch):
     module = CTCModule(
         model=build(dropout=0.0, num_layers=3, intermediate=[1, 2]).train(),
         optimizer=torch.optim.SGD,
@@ -162,18 +136,19 @@ def test_intermediate_layers_have_their_share_of_the_loss(build, batch):
         consistency=0.5,
     )
     emissions = module.model(batch.waveforms, batch.lengths)
-    labels = batch.target_lengths[emissions.lengths >= batch.frames_needed].sum()
+    fits = emissions.lengths >= batch.frames_needed
+    labels = batch.target_lengths[fits].sum()
     last, first, second = (
-        module._nats(batch, replace(emissions, log_probs=said)) / labels
-        for said in (emissions.log_probs, *emissions.intermediate)
+        ctc_nll(batch, replace(emissions, log_probs=log_probs), fits) / labels
+        for log_probs in (emissions.log_probs, *emissions.intermediate)
     )
-    assert len({said.item() for said in (last, first, second)}) == 3
+    assert len({loss.item() for loss in (last, first, second)}) == 3
     torch.testing.assert_close(
         module.training_step(batch, 0), 0.7 * last + 0.3 * (first + second) / 2
     )
 
 
-def test_with_consistency_a_step_sees_two_views_and_adds_their_disagreement(build, batch):
+def test_the_consistency_loss_adds_the_divergence_of_two_views(build, batch):
     module = CTCModule(
         model=build(dropout=0.5).train(),
         optimizer=torch.optim.SGD,
@@ -183,16 +158,17 @@ def test_with_consistency_a_step_sees_two_views_and_adds_their_disagreement(buil
     torch.manual_seed(0)
     loss = module.training_step(batch, 0)
     torch.manual_seed(0)
-    first, second = module._views(batch)
+    first, second = make_views(module.model, batch, module.spec_augment, 2)
     assert not torch.equal(first.log_probs, second.log_probs)
-    labels = batch.target_lengths[first.lengths >= batch.frames_needed].sum()
-    nats = (module._nats(batch, first) + module._nats(batch, second)) / 2
-    apart = consistency_loss(first.log_probs, second.log_probs, first.lengths).sum()
-    assert apart > 0
-    torch.testing.assert_close(loss, (nats + 0.5 * apart) / labels)
+    fits = first.lengths >= batch.frames_needed
+    labels = batch.target_lengths[fits].sum()
+    nats = (ctc_nll(batch, first, fits) + ctc_nll(batch, second, fits)) / 2
+    divergence = consistency_loss(first.log_probs, second.log_probs, first.lengths).sum()
+    assert divergence > 0
+    torch.testing.assert_close(loss, (nats + 0.5 * divergence) / labels)
 
 
-def test_two_views_that_are_the_same_give_the_loss_of_one(build, batch):
+def test_two_equal_views_give_the_loss_of_one(build, batch):
     losses = []
     for consistency in (0.0, 0.5):
         module = CTCModule(
