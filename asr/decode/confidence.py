@@ -1,67 +1,102 @@
-"""Confidence that means what it says: of words with confidence near p, a share near p is right."""
+"""Confidence of words: about a share p of the words with calibrated confidence p is correct."""
 
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from asr.decode.ctc_path import WordSpan
 from asr.nn.emissions import CLIP, Calibration
 
-BINS = 10  # of the reliability diagram
+N_BINS = 10  # in a reliability diagram
+
+
+class Candidate(NamedTuple):
+    """A text of the beam: its score in nats, its words, and its path (K,) in the decoded frames."""
+
+    score: float
+    words: Sequence[WordSpan]
+    path: np.ndarray
+
+
+def word_posteriors(words: Sequence[WordSpan], candidates: Sequence[Candidate]) -> list[float]:
+    """Return the share of the candidates' likelihood that contains each word at its place.
+
+    A candidate contains a word if it has the same word in overlapping frames.
+    """
+    best = max(candidate.score for candidate in candidates)
+    likelihoods = [math.exp(candidate.score - best) for candidate in candidates]
+    total = sum(likelihoods)
+    places = defaultdict(list)
+    for i, candidate in enumerate(candidates):
+        for text, start, end in candidate.words:
+            places[text].append((i, start, end))
+    posteriors = []
+    for text, start, end in words:
+        same = {i for i, first, last in places[text] if first < end and last > start}
+        posteriors.append(min(1.0, sum(likelihoods[i] for i in same) / total))
+    return posteriors
 
 
 def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
-    """The likeliest calibration for words of (raw confidence, whether it was right); never a falling one.
+    """Return the most likely calibration that never decreases; the identity for no words.
 
-    Each class counts one word more than there were (Platt's prior), so that a few words, or none that is wrong,
-    do not make it certain. Without any word: the identity.
+    Targets follow Platt (1999): each class counts one word more than there are, so that a few words
+    or a class without words do not lead to certainty.
+
+    Args:
+        words: Pairs of (raw confidence, whether the word is correct).
     """
     if not words:
         return Calibration()
-    from scipy.optimize import minimize  # here, for only training and tuning need them
+    # imported here because only training and tuning need scipy
+    from scipy.optimize import minimize
     from scipy.special import expit
 
-    confidence, right = np.array(words, dtype=np.float64).T
-    c, hit = confidence.clip(CLIP, 1 - CLIP), right.astype(bool)
-    terms = np.stack([np.log(c), -np.log1p(-c), np.ones_like(c)])
+    confidence, correct = np.array(words, dtype=np.float64).T  # (N,)
+    c, hit = confidence.clip(CLIP, 1 - CLIP), correct.astype(bool)
+    terms = np.stack([np.log(c), -np.log1p(-c), np.ones_like(c)])  # (3, N)
     target = np.where(hit, (hit.sum() + 1) / (hit.sum() + 2), 1 / ((~hit).sum() + 2))
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        """The mean cross-entropy, in nats, and its gradient."""
+        """Return the mean cross-entropy in nats and its gradient (3,)."""
         z = weights @ terms
         return float((np.logaddexp(0, z) - target * z).mean()), terms @ (expit(z) - target) / len(z)
 
-    rising = [(0, None), (0, None), (None, None)]
+    not_decreasing = [(0, None), (0, None), (None, None)]
     options = {"ftol": 1e-12, "gtol": 1e-8}
-    found = minimize(
-        loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=rising, options=options
+    fit = minimize(
+        loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=not_decreasing, options=options
     )
-    return Calibration(*map(float, found.x))
+    return Calibration(*map(float, fit.x))
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram: for each bin of confidence that holds words, their mean confidence, share right, count."""
+    """A reliability diagram: mean confidence, accuracy, and word count of each bin."""
 
     confidence: np.ndarray
-    right: np.ndarray
+    accuracy: np.ndarray
     count: np.ndarray
 
     @classmethod
-    def of(cls, words: Sequence[tuple[float, bool]], *, bins: int = BINS) -> "Reliability":
-        """Words of (confidence, whether it was right) in bins of equal width."""
-        p, hit = np.array(words, dtype=np.float64).reshape(-1, 2).T
-        bin_of = np.minimum((p * bins).astype(int), bins - 1)
-        count = np.bincount(bin_of, minlength=bins)
-        held = count > 0
-        confidence, right_share = (
-            np.bincount(bin_of, values, bins)[held] / count[held] for values in (p, hit)
+    def of(cls, words: Sequence[tuple[float, bool]]) -> "Reliability":
+        """Sort words of (confidence, whether correct) into bins of equal width. Drop empty bins."""
+        confidence, correct = np.array(words, dtype=np.float64).reshape(-1, 2).T
+        index = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+        count = np.bincount(index, minlength=N_BINS)
+        filled = count > 0
+        mean, accuracy = (
+            np.bincount(index, values, N_BINS)[filled] / count[filled]
+            for values in (confidence, correct)
         )
-        return cls(confidence, right_share, count[held])
+        return cls(mean, accuracy, count[filled])
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean distance of confidence and share, by words (Naeini et al. 2015)."""
-        return float(
-            (np.abs(self.confidence - self.right) * self.count).sum() / max(1, self.count.sum())
-        )
+        """Expected calibration error, the mean |confidence - accuracy| (Naeini et al. 2015)."""
+        distance = np.abs(self.confidence - self.accuracy)
+        return float((distance * self.count).sum() / max(1, self.count.sum()))

@@ -1,132 +1,93 @@
-"""From a path, one token for each frame, to the words that it spells; frames that matter; lists of words from files."""
+"""CTC paths, which hold one token for each frame, and the words that they spell."""
 
 import math
-from collections.abc import Iterable
-from pathlib import Path
-from typing import NamedTuple
+from itertools import pairwise
 
 import numpy as np
 
-from asr.errors import ConfigError
-from asr.text import BLANK, Tokenizer, normalize
+from asr.text import BLANK, Tokenizer
 
-
-class TokenSpan(NamedTuple):
-    """A token that is emitted: its first frame, and the frame behind its last."""
-
-    token: int
-    start: int
-    end: int
+WordSpan = tuple[str, int, int]  # a word, its first frame, and the frame after its last
 
 
 def span_bounds(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each token that a path (U,) emits, repeats merged and blanks dropped: first frames, frames behind the last."""
-    changes = np.ones(len(path) + 1, dtype=bool)  # with the path's own ends
-    np.not_equal(path[1:], path[:-1], out=changes[1:-1])
-    (edges,) = changes.nonzero()
+    """Return the first frames and the end frames (N,) of the tokens that a path (U,) emits.
+
+    Repeats are merged and blanks dropped.
+    """
+    is_edge = np.ones(len(path) + 1, dtype=bool)  # both ends of the path are edges
+    np.not_equal(path[1:], path[:-1], out=is_edge[1:-1])
+    edges = np.flatnonzero(is_edge)
     starts, ends = edges[:-1], edges[1:]
     emitted = path[starts] != BLANK
     return starts[emitted], ends[emitted]
 
 
-def token_spans(path: np.ndarray) -> list[TokenSpan]:
-    """What a path (U,) emits, one after the other."""
-    starts, ends = span_bounds(path)
-    return list(map(TokenSpan, path[starts].tolist(), starts.tolist(), ends.tolist()))
+def word_spans(paths: np.ndarray, tokenizer: Tokenizer) -> list[list[WordSpan]]:
+    """Return the words that each of several paths (N, U) spells. Spaces separate words.
 
-
-def group_words(
-    emitted: Iterable[TokenSpan], tokenizer: Tokenizer
-) -> list[tuple[str, list[TokenSpan]]]:
-    """The words that runs spell, each with its letters' runs; spaces part them."""
-    found: list[tuple[str, list[TokenSpan]]] = []
-    parted = True
-    for run in emitted:
-        letter = tokenizer.decode([run.token])
-        if letter == " ":
-            parted = True
-        elif parted:
-            found.append((letter, [run]))
-            parted = False
-        else:
-            found[-1] = (found[-1][0] + letter, [*found[-1][1], run])
-    return found
-
-
-class SpelledPaths(NamedTuple):
-    """The words of several paths, one path after the other, the frames they begin at, and those behind their last.
-
-    Those of path i are at `bounds[i]` up to `bounds[i + 1]`.
+    All paths are read as one, which is much faster than one after another. Without a space in the
+    vocabulary, only one path can be read.
     """
-
-    words: list[str]
-    starts: np.ndarray
-    ends: np.ndarray
-    bounds: list[int]
-
-
-def spell_paths(paths: np.ndarray, tokenizer: Tokenizer) -> SpelledPaths:
-    """What `words` finds in each of several paths (N, U) that begin and end with a space: read as one, far quicker."""
-    flat, (rows, frames) = paths.ravel(), paths.shape
+    space = _space(tokenizer)
+    padded = np.pad(paths, ((0, 0), (1, 1)), constant_values=space)  # (N, U + 2)
+    flat, size = padded.ravel(), padded.shape[1]
     starts, ends = span_bounds(flat)
     tokens = flat[starts]
-    letters = tokens != tokenizer.index(" ")
-    turns = (letters[1:] != letters[:-1]).nonzero()[
-        0
-    ]  # the last space before a word, its last letter, and so on
-    starts, ends = starts[turns[::2] + 1], ends[turns[1::2]]
-    bounds = starts.searchsorted(np.arange(rows + 1) * frames).tolist()
-    return SpelledPaths(
-        tokenizer.decode(tokens.tolist()).split(), starts % frames, ends % frames, bounds
-    )
+    first, end = _runs(tokens != space)
+    starts, ends = starts[first], ends[end - 1]
+    words = tokenizer.decode(tokens.tolist()).split()
+    spans = list(zip(words, (starts % size - 1).tolist(), (ends % size - 1).tolist(), strict=True))
+    bounds = starts.searchsorted(np.arange(len(paths) + 1) * size).tolist()
+    return [spans[low:high] for low, high in pairwise(bounds)]
 
 
 def word_log_probs(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """The mean log-probability of a letter of each word that a path (U,) spells, whose tokens have `log_probs` (U,).
+    """Return the mean log-probability of the letters of each word.
 
-    A letter counts with the likeliest of its frames.
+    A letter counts with its most likely frame.
+
+    Args:
+        path: Tokens (U,).
+        log_probs: Log-probability of each token of the path (U,).
+        tokenizer: Vocabulary of the path.
     """
     starts, _ = span_bounds(path)
-    best = (
-        np.maximum.reduceat(np.where(path == BLANK, -np.inf, log_probs), starts)
-        if len(starts)
-        else np.empty(0)
-    )
-    letters = np.zeros(len(starts) + 2, dtype=bool)  # with an end on either side
-    letters[1:-1] = path[starts] != (tokenizer.index(" ") if " " in tokenizer.tokens else BLANK)
-    first, behind = (letters[1:] != letters[:-1]).nonzero()[0].reshape(-1, 2).T
+    best = np.maximum.reduceat(np.where(path == BLANK, -np.inf, log_probs), starts)
+    is_letter = path[starts] != _space(tokenizer)
+    first, end = _runs(is_letter)
     sums = np.zeros(len(starts) + 1)
-    np.cumsum(np.where(letters[1:-1], best, 0.0), out=sums[1:])
-    return (sums[behind] - sums[first]) / (behind - first)
+    np.cumsum(np.where(is_letter, best, 0.0), out=sums[1:])
+    return (sums[end] - sums[first]) / (end - first)
 
 
 def frames_to_decode(log_probs: np.ndarray, skip: float) -> np.ndarray:
-    """The frames of emissions (U, V) that are looked at: no sure blanks, but one where it may part two equal tokens.
+    """Return the indices of the frames of emissions (U, V) to decode.
 
-    It may where the frames on both sides of a run of sure blanks have one token likelier than 1 - `skip` together.
+    Frames with P(blank) > `skip` are skipped, except one between possible repeats: if the frames on
+    both sides of a skipped run emit one token with a joint probability above 1 - `skip`, the first
+    frame of the run is kept. 1 disables skipping.
     """
     if skip >= 1:
         return np.arange(len(log_probs))
-    sure = np.zeros(len(log_probs) + 2, dtype=bool)  # with an end on either side
-    sure[1:-1] = log_probs[:, BLANK] > math.log(skip)
-    first, behind = (sure[1:] != sure[:-1]).nonzero()[0].reshape(-1, 2).T
-    inner = (first > 0) & (behind < len(log_probs))
-    first, behind = first[inner], behind[inner]
-    both = np.exp(log_probs[first - 1] + log_probs[behind])
-    parting = both.sum(axis=1) - both[:, BLANK] > 1 - skip
-    sure[1 + first[parting]] = False
-    return (~sure[1:-1]).nonzero()[0]
+    skipped = log_probs[:, BLANK] > math.log(skip)
+    first, end = _runs(skipped)
+    inner = (first > 0) & (end < len(log_probs))
+    first, end = first[inner], end[inner]
+    joint = np.exp(log_probs[first - 1] + log_probs[end])  # (runs, V)
+    repeats = joint.sum(axis=1) - joint[:, BLANK] > 1 - skip
+    skipped[first[repeats]] = False
+    return np.flatnonzero(~skipped)
 
 
-def read_phrases(path: Path, setting: str) -> list[str]:
-    """The lines of a file, normalised, each once. Raises ConfigError, naming the setting, for one that is no text."""
-    return list(dict.fromkeys(filter(None, map(normalize, read_lines(path, setting)))))
+def _space(tokenizer: Tokenizer) -> int:
+    """Return the label of the space, or the blank for a vocabulary without a space."""
+    return tokenizer.index(" ") if " " in tokenizer.tokens else BLANK
 
 
-def read_lines(path: Path, setting: str) -> list[str]:
-    """The lines of a file that are not empty. Raises ConfigError, naming the setting, for one that is no text."""
-    try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text in UTF-8"
-        raise ConfigError(f"{setting}: {path}: {reason}") from None
+def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first indices and the end indices of the runs of True in a mask (N,)."""
+    padded = np.zeros(len(mask) + 2, dtype=bool)
+    padded[1:-1] = mask
+    first, end = np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2).T
+    return first, end

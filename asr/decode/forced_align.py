@@ -1,16 +1,16 @@
-"""Forced alignment: the likeliest path of CTC that spells a given text (Graves et al. 2006, section 4.1, by maxima).
+"""Forced alignment: the most likely CTC path that spells a given text.
 
-The labels a b become the states  blank a blank b blank  (2 L + 1); in each frame a path stays, goes on to the next
-state, or leaps over a blank between two different labels. torchaudio does it with a table of a step for each frame and
-state. Where that would grow too large only the table of one block of frames is held, and the steps before it are worked
-out again from the scores at the block's start, so that memory grows with the square root of the frames: an hour of
-speech fits.
+Graves et al. 2006, section 4.1, with maxima in place of sums. The labels a b become the 2 L + 1
+states `blank a blank b blank`. In each frame a path stays, moves to the next state, or skips a
+blank between two different labels. torchaudio implements this with a table of one step per frame
+and state. If this table is too large, only the table of one block of frames is held, and the steps
+of a block are recomputed from the scores at its start. Memory then grows with the square root of
+the number of frames, so that an hour of speech fits.
 """
 
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,15 +19,20 @@ from torch import Tensor
 from asr.decode.ctc_path import span_bounds
 from asr.text import BLANK
 
-WHOLE = 1 << 26  # steps, of a byte each, that are held at once
+MAX_STEPS = 1 << 26  # steps in memory, one byte each
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where each label of one utterance is: its first frame, the frame behind its last, its mean log-probability.
+    """The place of each label (L,) of an utterance.
 
-    `score` is the log-probability of the path in nats, -inf where the labels do not fit into the frames; then there is
-    nothing in the others.
+    If the labels do not fit into the frames, the score is -inf and the arrays are empty.
+
+    Attributes:
+        starts: First frame of each label.
+        ends: Frame after the last frame of each label.
+        log_probs: Mean log-probability of each label in its frames.
+        score: Log-probability of the path in nats.
     """
 
     starts: np.ndarray
@@ -39,132 +44,119 @@ class Alignment:
 def align_batch(
     log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
 ) -> list[Alignment]:
-    """Emissions (B, U, V), lengths (B,), labels (B, L), lengths (B,) to an alignment of each utterance."""
-    log_probs, targets = log_probs.detach().float().cpu(), targets.cpu()
-    frames = lengths.tolist()
-    rows = [row[:count] for row, count in zip(log_probs, frames, strict=True)]
-    labels = [row[:size] for row, size in zip(targets, target_lengths.tolist(), strict=True)]
-    threads = torch.get_num_threads()
-    found: list[np.ndarray | None] = [None] * len(rows)
-    with ThreadPoolExecutor(
-        threads
-    ) as pool:  # a share for each thread: handing over every row would cost more
-        shares = pool.map(
-            lambda at: list(map(_path, rows[at::threads], labels[at::threads])), range(threads)
-        )
-        for at, share in enumerate(shares):
-            found[at::threads] = share
-    paths = np.full(
-        (len(rows), log_probs.shape[1] + 1), BLANK
-    )  # the last column keeps each row's runs to itself
-    for row, path in zip(paths, found, strict=True):
-        if path is not None:
-            row[: len(path)] = path
-    each = np.take_along_axis(log_probs.numpy(), paths[:, :-1, None], axis=2)[..., 0]
-    totals = np.zeros(paths.shape)
-    np.cumsum(each, axis=1, dtype=np.float64, out=totals[:, 1:])
-    first, behind = span_bounds(paths.ravel())
-    means = (totals.ravel()[behind] - totals.ravel()[first]) / (behind - first)
-    parts = np.searchsorted(first, np.arange(len(paths) + 1) * paths.shape[1])
-    return [
-        Alignment(
-            first[low:high] - i * paths.shape[1],
-            behind[low:high] - i * paths.shape[1],
-            means[low:high],
-            -math.inf if found[i] is None else float(totals[i, frames[i]]),
-        )
-        for i, (low, high) in enumerate(pairwise(parts.tolist()))
-    ]
+    """Return the alignment of each utterance.
+
+    Args:
+        log_probs: Emissions (B, U, V).
+        lengths: Valid frames (B,).
+        targets: Labels (B, L).
+        target_lengths: Valid labels (B,).
+    """
+    rows, labels = log_probs.detach().float().cpu().numpy(), targets.cpu().numpy()
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(_align, rows, lengths.tolist(), labels, target_lengths.tolist()))
 
 
-def _path(log_probs: Tensor, labels: Tensor) -> np.ndarray | None:
-    """The token of each frame (U,) in the best path; None where the labels do not fit."""
-    if len(log_probs) < len(labels) + int((labels[1:] == labels[:-1]).sum()):
-        return None
-    return best_path(log_probs.numpy(), labels.numpy())
+def _align(log_probs: np.ndarray, frames: int, labels: np.ndarray, size: int) -> Alignment:
+    """Return the alignment of padded labels (L,) of a size with padded emissions (U, V)."""
+    log_probs, labels = log_probs[:frames], labels[:size]
+    fits = frames >= size + np.count_nonzero(labels[1:] == labels[:-1])
+    path = best_path(log_probs, labels) if fits else np.empty(0, np.int64)
+    starts, ends = span_bounds(path)
+    totals = np.zeros(len(path) + 1)  # log-probability of the path before each frame
+    np.cumsum(log_probs[np.arange(len(path)), path], dtype=np.float64, out=totals[1:])
+    means = (totals[ends] - totals[starts]) / (ends - starts)
+    return Alignment(starts, ends, means, float(totals[-1]) if fits else -math.inf)
 
 
 def best_path(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The token of each frame (U,) in the likeliest path that spells labels (L,), which fit, by emissions (U, V)."""
+    """Return the tokens (U,) of the most likely path that spells labels (L,).
+
+    The labels must fit into the frames of the emissions (U, V).
+    """
     if not len(labels):
         return np.full(len(log_probs), BLANK)
-    if len(log_probs) * (2 * len(labels) + 1) > WHOLE:
-        return _in_blocks(log_probs, labels, math.isqrt(len(log_probs)))
-    from torchaudio.functional import forced_align  # here, for its import costs half a second
+    if len(log_probs) * (2 * len(labels) + 1) > MAX_STEPS:
+        return _best_path_in_blocks(log_probs, labels, math.isqrt(len(log_probs)))
+    # imported here because it takes half a second
+    from torchaudio.functional import forced_align
 
-    return forced_align(
+    path, _ = forced_align(
         torch.from_numpy(log_probs)[None], torch.from_numpy(labels)[None], blank=BLANK
-    )[0][0].numpy()
+    )
+    return path[0].numpy()
 
 
-def _in_blocks(log_probs: np.ndarray, labels: np.ndarray, block: int) -> np.ndarray:
-    """The token of each frame (U,) in the best path, for labels (L,) that fit, with the steps of a block in memory."""
+def _best_path_in_blocks(log_probs: np.ndarray, labels: np.ndarray, block: int) -> np.ndarray:
+    """Return the path (U,) of `best_path` with the steps of one block of frames in memory."""
     frames, size = len(log_probs), len(labels)
-    same = np.zeros(size + 1, dtype=bool)  # as the label before it: no leap
-    same[1:size] = labels[1:] == labels[:-1]
+    repeats = np.zeros(size + 1, dtype=bool)  # labels that equal the one before
+    repeats[1:size] = labels[1:] == labels[:-1]
     scores = np.full((2, size + 1), -np.inf, dtype=np.float32)
-    scores[0, 0] = 0.0  # before the first frame: as if it were in the first blank
-    kept = []
-    for first in range(0, frames, block):
-        kept.append(scores.copy())
-        _forward(scores, log_probs, labels, same, range(first, min(first + block, frames)), None)
-    at, spoken = (size, False) if scores[0, -1] >= scores[1, -1] else (size - 1, True)
+    scores[0, 0] = 0.0  # every path begins in the first blank
+    blocks = [range(frames)[start : start + block] for start in range(0, frames, block)]
+    saved = []
+    for span in blocks:
+        saved.append(scores.copy())
+        _advance(scores, log_probs, labels, repeats, span, None)
+    in_label = bool(scores[0, -1] < scores[1, -1])
+    i = size - in_label  # the state is label i, or the blank before it
     path = np.empty(frames, dtype=np.int64)
-    for first in reversed(range(0, frames, block)):
-        span = range(first, min(first + block, frames))
+    for span in reversed(blocks):
         steps = np.zeros((len(span), 2, size + 1), dtype=bool)
-        _forward(kept.pop(), log_probs, labels, same, span, steps)
+        _advance(saved.pop(), log_probs, labels, repeats, span, steps)
         for t in reversed(span):
-            path[t] = labels[at] if spoken else BLANK
-            entered, leapt = (
-                steps[t - first, int(spoken), at],
-                steps[t - first, 0, at] and not same[at],
-            )
-            if spoken and entered and not leapt:
-                spoken = False
-            elif entered:
-                at, spoken = at - 1, True
+            path[t] = labels[i] if in_label else BLANK
+            moved = steps[t - span.start, int(in_label), i]
+            skips_blank = steps[t - span.start, 0, i] and not repeats[i]
+            if moved and in_label and not skips_blank:
+                in_label = False
+            elif moved:
+                i, in_label = i - 1, True
     return path
 
 
-def _forward(
+def _advance(
     scores: np.ndarray,
     log_probs: np.ndarray,
     labels: np.ndarray,
-    same: np.ndarray,
+    repeats: np.ndarray,
     span: range,
     steps: np.ndarray | None,
 ) -> None:
-    """Take the scores (2, L + 1) of the states over a span of frames, in place.
+    """Advance the scores of all states over a span of frames, in place.
 
-        scores[0]    _ _ _    the blank in front of each label, and the one behind the last
-        scores[1]    . a b    each label, one place on, beside the blank that can follow it; [1, 0] stays impossible
+    Only states that can be reached, and from which the other labels fit into the other frames, are
+    computed: about half of all.
 
-    `steps` (frames, 2, L + 1), where it is there, is told for the blank in front of label i whether its best path came
-    out of label i - 1 just now, and for label i whether its best path was not in it before. That path was in the blank,
-    or, where the blank's own was in label i - 1 and no repetition forbids it, there.
-
-    Only those states are worked out from which the rest of the labels still fits into the rest of the frames, and that
-    can have been reached: about half of them.
+    Args:
+        scores: Best log-probabilities (2, L + 1). scores[0] holds the blank before each label and
+            the last blank. scores[1] holds the labels, shifted by one, so that each label is at the
+            index of the blank after it; scores[1, 0] is impossible.
+        log_probs: Emissions (U, V).
+        labels: Labels (L,).
+        repeats: Labels (L + 1,) that equal the one before, so that the blank cannot be skipped.
+        span: Frames to process.
+        steps: Output (frames, 2, L + 1), if given. steps[:, 0] is whether the best path into the
+            blank before label i comes from label i - 1. steps[:, 1] is whether the best path into
+            label i comes from another state: from label i - 1 if steps[:, 0] and not a repeat, else
+            from the blank before label i.
     """
-    blanks, spoken = scores
+    blanks, emitted = scores
     work = np.empty_like(scores)
-    again = np.flatnonzero(same)
+    (repeated,) = repeats.nonzero()
     for t in span:
         low, high = max(0, len(labels) - len(log_probs) + t), min(len(labels), t + 1)
-        blank, before, stay = (
-            blanks[low : high + 1],
-            spoken[low : high + 1],
-            spoken[low + 1 : high + 1],
-        )
-        best, entered = work[0, low : high + 1], work[1, low:high]
-        np.maximum(blank, before, out=best)
-        entered[:] = best[:-1]
-        held = again[slice(*np.searchsorted(again, (low, high)))]
-        entered[held - low] = blanks[held]
+        blank, previous = blanks[low : high + 1], emitted[low : high + 1]
+        label = emitted[low + 1 : high + 1]
+        best, entry = work[0, low : high + 1], work[1, low:high]
+        np.maximum(blank, previous, out=best)
+        entry[:] = best[:-1]
+        first, end = np.searchsorted(repeated, (low, high))
+        entry[repeated[first:end] - low] = blanks[repeated[first:end]]
         if steps is not None:
-            np.greater(before, blank, out=steps[t - span.start, 0, low : high + 1])
-            np.greater(entered, stay, out=steps[t - span.start, 1, low:high])
+            np.greater(previous, blank, out=steps[t - span.start, 0, low : high + 1])
+            np.greater(entry, label, out=steps[t - span.start, 1, low:high])
         np.add(best, log_probs[t, BLANK], out=blank)
-        np.maximum(stay, entered, out=stay)
-        stay += log_probs[t].take(labels[low:high])
+        np.maximum(label, entry, out=label)
+        label += log_probs[t].take(labels[low:high])

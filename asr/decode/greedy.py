@@ -1,4 +1,7 @@
-"""Best path decoding: the likeliest token of each frame, repeats merged, blanks dropped (Graves et al. 2006)."""
+"""Best path decoding: the most likely token of each frame, with repeats merged and blanks dropped.
+
+Graves et al. 2006, section 3.2.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,36 +10,49 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asr.decode.ctc_path import group_words, token_spans, word_log_probs
+from asr.decode.ctc_path import word_log_probs, word_spans
+from asr.decode.forced_align import best_path
 from asr.decode.hotwords import HotwordBooster, read_hotwords
-from asr.decode.hypothesis import Hypothesis, Word
+from asr.decode.hypothesis import Hypothesis
 from asr.decode.timing import WordTimer
 from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
 
 
 class GreedyDecoder:
-    """The decoder without parameters. Its score is the log-probability of the best path.
+    """Decoder without search. The score is the log-probability of the best path in nats.
 
-    A word's confidence is the geometric mean of its letters' probabilities, as the model's calibration corrects it.
-    `hotwords` are phrases to favour: "ann smith", "ann smith:2" with a weight in nats a letter, files of such lines.
+    The confidence of a word is the geometric mean of the probabilities of its letters, corrected by
+    the calibration of the model.
+
+    Args:
+        hotwords: Phrases to boost: a list, or one, of "ann smith", "ann smith:2" with a weight in
+            nats per letter, and text files of such lines.
     """
 
     def __init__(self, *, hotwords: Sequence[str] | str | Path | None = None) -> None:
-        """Raises ConfigError for a hotword that is none, or whose file cannot be read."""
+        """Read the hotwords.
+
+        Raises:
+            ConfigError: If a file of hotwords cannot be read.
+            ValueError: If an entry is not a phrase with an optional weight above 0.
+        """
         self.hotwords = read_hotwords(hotwords) if hotwords else {}
-        self._spotter: HotwordBooster | None = None
+        self._booster: HotwordBooster | None = None
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
-        """One hypothesis for each utterance of the emissions."""
+        """Return the hypothesis of each utterance.
+
+        Raises:
+            ConfigError: If the model cannot write a hotword.
+        """
         log_probs, lengths = emissions.log_probs.detach(), emissions.lengths.cpu()
         if self.hotwords:
-            if self._spotter is None or self._spotter.tokenizer != tokenizer:
-                self._spotter = HotwordBooster(self.hotwords, tokenizer)
-            log_probs = torch.from_numpy(
-                self._spotter(log_probs.float().cpu().numpy(), lengths.numpy())
-            )
-        best, tokens = (found.cpu().numpy() for found in log_probs.max(dim=-1))
+            if self._booster is None or self._booster.tokenizer != tokenizer:
+                self._booster = HotwordBooster(self.hotwords, tokenizer)
+            boosted = self._booster(log_probs.float().cpu().numpy(), lengths.numpy())
+            log_probs = torch.from_numpy(boosted)
+        best, tokens = (tensor.cpu().numpy() for tensor in log_probs.max(dim=-1))  # (B, U)
         return [
             hypothesis_from_path(tokens[i, :length], best[i, :length], tokenizer, emissions)
             for i, length in enumerate(lengths.tolist())
@@ -46,20 +62,28 @@ class GreedyDecoder:
 def hypothesis_from_path(
     path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer, emissions: Emissions
 ) -> Hypothesis:
-    """What a path of tokens (U,), with the log-probability of each, says: words in time, with their confidence."""
-    found = group_words(token_spans(path), tokenizer)
-    starts, ends = (
-        [letters[0].start for _, letters in found],
-        [letters[-1].end for _, letters in found],
-    )
-    confidences = map(
-        emissions.calibration, np.exp(word_log_probs(path, log_probs, tokenizer)).tolist()
-    )
-    times = WordTimer.of(emissions)(starts, ends, len(path))
-    spoken = [
-        Word(text, *at, confidence)
-        for (text, _), at, confidence in zip(found, times, confidences, strict=True)
-    ]
-    return Hypothesis(
-        " ".join(word.text for word in spoken), math.fsum(log_probs.tolist()), tuple(spoken)
-    )
+    """Return the text of a path with the times and the confidence of its words.
+
+    Args:
+        path: Tokens (U,).
+        log_probs: Log-probability of each token of the path (U,).
+        tokenizer: Vocabulary of the path.
+        emissions: Source of the frame rate, the boundary offsets, and the calibration.
+    """
+    (spans,) = word_spans(path[None], tokenizer)
+    probabilities = np.exp(word_log_probs(path, log_probs, tokenizer)).tolist()
+    confidences = map(emissions.calibration, probabilities)
+    words = WordTimer.of(emissions).time_words(spans, confidences, len(path))
+    return Hypothesis(" ".join(word.text for word in words), math.fsum(log_probs.tolist()), words)
+
+
+def hypothesis_from_labels(
+    labels: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer, emissions: Emissions
+) -> Hypothesis:
+    """Return the hypothesis of the most likely path that spells labels (L,).
+
+    The labels must fit into the frames of `log_probs` (U, V), a row of the emissions.
+    """
+    path = best_path(log_probs, labels)
+    path_log_probs = np.take_along_axis(log_probs, path[:, None], 1)[:, 0]
+    return hypothesis_from_path(path, path_log_probs, tokenizer, emissions)

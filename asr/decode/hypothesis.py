@@ -1,8 +1,10 @@
-"""What a decoder returns, whichever it is."""
+"""The results of decoders, and the interface that all decoders share."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
+
+from asr.nn.emissions import Emissions
+from asr.text import Tokenizer
 
 
 class Word(NamedTuple):
@@ -16,24 +18,17 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What was heard: the text, its score in nats, its words in time, and the next best if they were asked for."""
+    """The text of an utterance, its score in nats, its words, and the next best texts."""
 
     text: str
     score: float
     words: tuple[Word, ...] = ()
     alternatives: tuple["Hypothesis", ...] = ()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For other processes, with its words as columns, which are quicker to send than objects."""
-        return _whole, (
-            self.text,
-            self.score,
-            tuple(zip(*self.words, strict=True)),
-            self.alternatives,
-        )
 
+class Decoder(Protocol):
+    """A function from emissions to text."""
 
-def _whole(
-    text: str, score: float, columns: Sequence[Any], alternatives: tuple[Hypothesis, ...]
-) -> Hypothesis:
-    return Hypothesis(text, score, tuple(map(Word._make, zip(*columns, strict=True))), alternatives)
+    def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
+        """Return the best hypothesis of each utterance."""
+        ...

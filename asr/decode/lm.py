@@ -1,4 +1,4 @@
-"""N-gram language models, read by KenLM: ARPA or KenLM's binary, of words or of characters."""
+"""N-gram language models of words or characters, read by KenLM from ARPA or KenLM binary files."""
 
 import math
 import os
@@ -6,22 +6,34 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from asr.errors import ConfigError
 
 Unit = Literal["words", "characters"]
-NATS = math.log(10)  # KenLM counts in powers of ten
+NATS = math.log(10)  # KenLM returns logarithms to base 10
 _BINARY = b"mmap lm http://kheafield.com/code"
 _UNKNOWN = "<unk>"
-_MARKS = {"<s>", "</s>", _UNKNOWN}
+_SPECIAL = {"<s>", "</s>", _UNKNOWN}
+
+
+class LanguageModelFile(NamedTuple):
+    """A file of a language model, its unit, and its entries, or None for a binary file."""
+
+    path: Path
+    unit: Unit
+    entries: list[str] | None
 
 
 class LanguageModel:
-    """KenLM over a vocabulary: the word or character `entries[i]` has the index i; what it does not know is <unk>."""
+    """KenLM over a vocabulary. `entries[i]` has the index i, and other words are <unk>."""
 
     def __init__(self, path: Path, entries: Sequence[str]) -> None:
-        """Raises ConfigError where the file is none that KenLM can read."""
+        """Read an ARPA file or a KenLM binary file.
+
+        Raises:
+            ConfigError: If KenLM cannot read the file.
+        """
         from flashlight.lib.text.decoder.kenlm import KenLM
         from flashlight.lib.text.dictionary import Dictionary
 
@@ -31,18 +43,18 @@ class LanguageModel:
             dictionary.add_entry(name)
         self._index = {name: i for i, name in enumerate(names)}
         try:
-            with _quiet():
+            with _silence_stderr():  # KenLM draws a progress bar
                 self.kenlm: Any = KenLM(str(path), dictionary)
         except RuntimeError as error:
-            reason = " ".join(str(error).split()) or "damaged or cut off"
-            raise ConfigError(f"decoder.lm: {path}: KenLM cannot read it ({reason})") from None
+            reason = " ".join(str(error).split()) or "damaged or truncated"
+            raise ConfigError(f"lm: {path}: KenLM cannot read it ({reason})") from None
 
-    def first(self, index: int) -> float:
-        """log10 of the probability of an entry at the beginning of a sentence."""
+    def initial_score(self, index: int) -> float:
+        """Return log10 of the probability that a sentence begins with an entry."""
         return float(self.kenlm.score(self.kenlm.start(False), index)[1])
 
     def log_prob(self, words: Sequence[str]) -> float:
-        """Log probability in nats of a sentence and its end."""
+        """Return the log-probability of a sentence and its end in nats."""
         state, total = self.kenlm.start(False), 0.0
         for word in words:
             state, score = self.kenlm.score(state, self._index.get(word, self._index[_UNKNOWN]))
@@ -50,51 +62,61 @@ class LanguageModel:
         return (total + float(self.kenlm.finish(state)[1])) * NATS
 
 
-def read_vocabulary(path: Path) -> list[str] | None:
-    """The words or characters of an ARPA file, without its marks; None for a binary, which does not tell.
+def inspect_lm(path: Path, unit: Unit | Literal["auto"], *, has_lexicon: bool) -> LanguageModelFile:
+    """Return what a file holds. "auto" derives the unit from the entries of an ARPA file.
 
-    Raises ConfigError for a file that is neither.
+    Raises:
+        ConfigError: If the file is not a language model.
+        ValueError: If the unit or the words of a binary file are not given.
+    """
+    if unit not in ("auto", "words", "characters"):
+        raise ValueError(f"lm_unit must be auto, words, or characters, got {unit!r}")
+    entries = read_vocabulary(path)
+    if entries is None:
+        if unit == "auto":
+            raise ValueError(f"lm_unit must be words or characters if lm is a binary file: {path}")
+        if unit == "words" and not has_lexicon:
+            raise ValueError(f"lexicon must list the words of lm if that is a binary file: {path}")
+    elif unit == "auto":
+        is_character = (len(entry) == 1 for entry in entries if entry not in _SPECIAL)
+        unit = "characters" if all(is_character) else "words"
+    return LanguageModelFile(path, unit, entries)
+
+
+def read_vocabulary(path: Path) -> list[str] | None:
+    """Return the unigrams of an ARPA file, or None for a binary file, which does not list them.
+
+    Raises:
+        ConfigError: If the file is neither.
     """
     if not path.is_file():
-        raise ConfigError(
-            f"decoder.lm: {path}: no such language model; python -m recipes.lm makes one"
-        )
+        raise ConfigError(f"lm: {path}: no such file. Estimate a model with python -m recipes.lm")
     with path.open("rb") as file:
         if file.read(len(_BINARY)) == _BINARY:
             return None
         file.seek(0)
-        found: list[str] | None = None
-        for line in file:
-            text = line.strip()
-            if found is None:
-                found = [] if text == b"\\1-grams:" else None
-                if text and not text.startswith((b"\\data\\", b"ngram ", b"\\1-grams:")):
-                    break
-            elif text.startswith(b"\\"):
-                return found
-            elif text:
-                found.append(
-                    text.split(b"\t")[1].decode("utf-8", "replace") if b"\t" in text else ""
-                )
-    if found is None:
-        raise ConfigError(f"decoder.lm: {path}: neither ARPA nor a binary of KenLM")
-    raise ConfigError(f"decoder.lm: {path}: cut off among its words")
-
-
-def detect_unit(names: Sequence[str]) -> Unit:
-    """What a model is of, by its entries."""
-    return "characters" if all(len(name) == 1 for name in names if name not in _MARKS) else "words"
+        lines = filter(None, map(bytes.strip, file))
+        header = (b"\\data\\", b"ngram ")
+        if next((line for line in lines if not line.startswith(header)), b"") != b"\\1-grams:":
+            raise ConfigError(f"lm: {path}: neither an ARPA file nor a KenLM binary file")
+        words: list[str] = []
+        for line in lines:
+            if line.startswith(b"\\"):
+                return words
+            _, _, rest = line.partition(b"\t")
+            words.append(rest.split(b"\t")[0].decode("utf-8", "replace"))
+    raise ConfigError(f"lm: {path}: truncated in its list of words")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """KenLM draws a bar on standard error while it reads."""
+def _silence_stderr() -> Iterator[None]:
+    """Discard what native code writes to standard error."""
     sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-        os.close(nowhere)
+        os.close(null)

@@ -1,12 +1,12 @@
-"""Where phrases are in emissions, many at once, and emissions in which they are favoured there, in machine code.
+"""Search for many phrases in emissions at once, compiled by numba.
 
-Tokens are passed through the tree of the phrases' labels. A path in a node is in its label or in the blanks behind it.
-It has lost, against the likeliest path, what its tokens are less likely than the likeliest ones, and goes no further
-once no phrase below it may lose that much: so few paths are under way in any frame, and most of the tree costs nothing
-(Andrusenko et al. 2024, arXiv 2406.07096, section 2.2).
+Tokens are passed through a trie of the labels of the phrases (Andrusenko et al. 2024, arXiv
+2406.07096, section 2.2). A path in a node is in its label or in the blanks after it. The loss of a
+path is the log-probability by which its tokens are less likely than the most likely tokens. A path
+ends when its loss exceeds the bonus of all phrases below its node. Few paths are therefore active
+in any frame, and most of the trie costs no time.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop
 from typing import Any, NamedTuple
@@ -17,181 +17,174 @@ from numba import njit, types
 from asr.text import BLANK
 
 IMPOSSIBLE = -1e4  # nats
-ONE = np.uint64(
-    1
-)  # without a sign, as indices here are, which is quicker in numba; with a plain 1 the sum is a float
+ONE = np.uint64(1)  # unsigned, because numba adds an unsigned and a signed integer to a float
 
 
 class PhraseTrie(NamedTuple):
-    """The labels of phrases, in N nodes of which the first stands before every phrase."""
+    """The labels of phrases in N nodes. Node 0 is the root."""
 
     label: np.ndarray  # (N,)
-    parent: np.ndarray  # (N,): the node before, of the first itself
-    children: np.ndarray  # (N + 1,): those of node n are from children[n] up to children[n + 1]
-    reach: (
-        np.ndarray
-    )  # (N,): nats that a path there may lose, by the most generous phrase that is still to come
-    bonus: np.ndarray  # (N,): nats that a phrase which ends there may lose, 0 where none does
+    parent: np.ndarray  # (N,); the root is its own parent
+    children: np.ndarray  # (N + 1,): the children of node n are children[n] to children[n + 1] - 1
+    reach: np.ndarray  # (N,): largest bonus in nats of the phrases through a node
+    bonus: np.ndarray  # (N,): bonus in nats of the phrase that ends in a node, else 0
 
     @classmethod
     def of(cls, phrases: Sequence[Sequence[int]], bonus: Sequence[float]) -> "PhraseTrie":
-        """The tree of phrases, each of them labels and what it may lose."""
-        prefixes = {tuple(labels[:size]) for labels in phrases for size in range(len(labels) + 1)}
-        at = {prefix: n for n, prefix in enumerate(sorted(prefixes, key=lambda p: (len(p), p)))}
-        degree = Counter(prefix[:-1] for prefix in at if prefix)
-        reach, ends = np.zeros(len(at)), np.zeros(len(at))
+        """Return the trie of phrases, given as labels, and the bonus of each in nats."""
+        distinct = {tuple(labels[:size]) for labels in phrases for size in range(len(labels) + 1)}
+        prefixes = sorted(distinct, key=lambda prefix: (len(prefix), prefix))
+        nodes = {prefix: node for node, prefix in enumerate(prefixes)}
+        reach, ends = np.zeros((2, len(nodes)))
         for labels, nats in zip(phrases, bonus, strict=True):
-            path = [at[tuple(labels[: size + 1])] for size in range(len(labels))]
+            path = [nodes[tuple(labels[: size + 1])] for size in range(len(labels))]
             reach[path] = np.maximum(reach[path], nats)
             ends[path[-1]] = nats
-        label = np.array([prefix[-1] if prefix else BLANK for prefix in at], dtype=np.uint64)
-        parent = np.array([at[prefix[:-1]] for prefix in at], dtype=np.uint64)
-        children = np.cumsum([1, *(degree[prefix] for prefix in at)], dtype=np.uint64)
-        return cls(label, parent, children, reach, ends)
+        label = np.array([prefix[-1] if prefix else BLANK for prefix in prefixes], np.uint64)
+        parent = np.array([nodes[prefix[:-1]] for prefix in prefixes], np.uint64)  # ascending
+        children = 1 + np.searchsorted(parent[1:], np.arange(len(nodes) + 1))
+        return cls(label, parent, children.astype(np.uint64), reach, ends)
 
 
 INDICES, NATS, FRAMES = types.uint64[::1], types.float64[::1], types.float32[:, ::1]
-TREE = types.NamedTuple([INDICES, INDICES, INDICES, NATS, NATS], PhraseTrie)
+TRIE = types.NamedTuple([INDICES, INDICES, INDICES, NATS, NATS], PhraseTrie)
 
 
 def _compiled(*arguments: Any) -> Callable[[Callable[..., Any]], Any]:
-    """In machine code, which is kept beside this file or in the user's cache, where that can be written."""
+    """Compile a function, and cache it beside this file or in the user's cache if possible."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         try:
             return njit(arguments, cache=True)(function)
-        except (OSError, RuntimeError):  # a full disk, no such place
+        except (OSError, RuntimeError):  # no writable place for the cache
             return njit(arguments)(function)
 
     return compiled
 
 
-@_compiled(FRAMES, TREE)
-def find_phrases(log_probs: np.ndarray, tree: PhraseTrie) -> list[tuple[int, int, int, float]]:
-    """Whatever spells a phrase of a tree, as the node it ends in, first frame, frame behind its last and gain in nats.
+@njit
+def _activate(
+    node: int, t: int, entered: np.ndarray, active: np.ndarray, cost: np.ndarray, count: int
+) -> int:
+    """Add a node to the `count` active nodes of the next frame, unless it is one. Return the count.
 
-    `log_probs` (U, V) are emissions. What is told is the best path, of equals the one that began last, that enters the
-    last label of a phrase in a frame and has lost less than the phrase's bonus.
+    Args:
+        node: Node that a path of frame t reaches.
+        t: Frame.
+        entered: Last frame in which a path reached each node (N,).
+        active: Active nodes of the next frame (N,).
+        cost: Losses of the next frame (2, N), reset for a new node.
+        count: Active nodes so far.
     """
-    label, children, reach, bonus, nodes = (
-        tree.label,
-        tree.children,
-        tree.reach,
-        tree.bonus,
-        len(tree.label),
-    )
-    lost, began = (
-        np.full(nodes, np.inf),
-        np.zeros(nodes, np.int64),
-    )  # of the path that is in a node's label
-    rested, rested_since = (
-        np.full(nodes, np.inf),
-        np.zeros(nodes, np.int64),
-    )  # of that in the blanks behind it
-    lost_then, began_then, rested_then, rested_since_then = (
-        lost.copy(),
-        began.copy(),
-        lost.copy(),
-        began.copy(),
-    )
-    active, active_then = np.zeros(nodes, np.uint64), np.zeros(nodes, np.uint64)
-    entered = np.full(nodes, -1)  # the last frame in which a path came into a node
+    if entered[node] == t:
+        return count
+    entered[node], active[count] = t, node
+    cost[:, node] = np.inf
+    return count + 1
+
+
+@_compiled(FRAMES, TRIE)
+def find_phrases(log_probs: np.ndarray, trie: PhraseTrie) -> list[tuple[int, int, int, float]]:
+    """Return (end node, first frame, end frame, gain in nats) of the phrases in emissions (U, V).
+
+    A phrase is found in each frame in which the best path that enters its last label has a loss
+    below its bonus. Of equal paths, the one with the latest start counts.
+    """
+    label, children, reach, bonus = trie.label, trie.children, trie.reach, trie.bonus
+    nodes = len(label)
+    cost = np.full((2, nodes), np.inf)  # loss of the path in the label and in the blanks of a node
+    start = np.zeros((2, nodes), np.int64)  # its first frame
+    active = np.zeros(nodes, np.uint64)
+    next_cost, next_start, next_active = cost.copy(), start.copy(), active.copy()
+    entered = np.full(nodes, -1)
     loss = np.zeros(log_probs.shape[1])
     count, found = 0, []
     for t in range(len(log_probs)):
         likeliest = log_probs[t].max()
         for token in range(len(loss)):
             loss[token] = likeliest - log_probs[t, token]
-        rested[0], rested_since[0], active[count] = 0.0, t, 0  # a phrase may begin in any frame
-        count, paths = 0, count + 1
+        cost[1, 0], start[1, 0], active[count] = 0.0, t, 0  # a phrase may begin in any frame
+        paths, count = count + 1, 0
         for k in range(paths):
             node = active[k]
-            here = label[node]
-            best, since = lost[node], began[node]
-            stays = best + loss[here]
-            if rested[node] < best:
-                best, since = rested[node], rested_since[node]
-            rests = best + loss[BLANK]
-            if stays < reach[node] or rests < reach[node]:
-                if entered[node] != t:
-                    entered[node], active_then[count], lost_then[node] = t, node, np.inf
-                    count += 1
-                if stays < lost_then[node]:
-                    lost_then[node], began_then[node] = stays, began[node]
-                rested_then[node], rested_since_then[node] = rests, since
+            best, begin = cost[0, node], start[0, node]
+            stay = best + loss[label[node]]
+            if cost[1, node] < best:
+                best, begin = cost[1, node], start[1, node]
+            rest = best + loss[BLANK]
+            if stay < reach[node] or rest < reach[node]:
+                count = _activate(node, t, entered, next_active, next_cost, count)
+                if stay < next_cost[0, node]:
+                    next_cost[0, node], next_start[0, node] = stay, start[0, node]
+                next_cost[1, node], next_start[1, node] = rest, begin
             for child in range(children[node], children[node + ONE]):
-                again = label[child] == here  # which takes a blank between
-                enters = (rested[node] if again else best) + loss[label[child]]
-                if enters < reach[child]:
-                    start = rested_since[node] if again else since
-                    if entered[child] != t:
-                        entered[child], active_then[count] = t, child
-                        lost_then[child] = rested_then[child] = np.inf
-                        count += 1
-                    if enters <= lost_then[child]:
-                        lost_then[child], began_then[child] = enters, start
-                    if enters < bonus[child]:
-                        found.append((child, start, t + 1, bonus[child] - enters))
-        lost, lost_then, began, began_then = lost_then, lost, began_then, began
-        rested, rested_then, rested_since, rested_since_then = (
-            rested_then,
-            rested,
-            rested_since_then,
-            rested_since,
-        )
-        active, active_then = active_then, active
+                repeats = label[child] == label[node]  # needs a blank between
+                enter = (cost[1, node] if repeats else best) + loss[label[child]]
+                if enter < reach[child]:
+                    first = start[1, node] if repeats else begin
+                    count = _activate(child, t, entered, next_active, next_cost, count)
+                    if enter <= next_cost[0, child]:
+                        next_cost[0, child], next_start[0, child] = enter, first
+                    if enter < bonus[child]:
+                        found.append((child, first, t + 1, bonus[child] - enter))
+        cost, next_cost = next_cost, cost
+        start, next_start = next_start, start
+        active, next_active = next_active, active
     return found
 
 
-@_compiled(FRAMES, TREE, types.uint64)
-def phrase_path(log_probs: np.ndarray, tree: PhraseTrie, node: int) -> np.ndarray:
-    """The token of each frame (U,) in the likeliest path that spells the phrase that ends in a node, which fits.
+@_compiled(FRAMES, TRIE, types.uint64)
+def phrase_path(log_probs: np.ndarray, trie: PhraseTrie, node: int) -> np.ndarray:
+    """Return the most likely path (U,) that spells the phrase that ends in a node.
 
-    It is that of `asr.decode.forced_align.best_path`, which machine code cannot call, and which takes thirty times as
-    long for
-    a few frames. That one in turn does without numba, whose import takes half a second.
+    The phrase must fit into the emissions (U, V). `asr.decode.forced_align.best_path` returns the
+    same path, but compiled code cannot call it, and it takes thirty times as long for a few frames.
     """
     states = [BLANK]
     while node > 0:
-        states += [int(tree.label[node]), BLANK]
-        node = tree.parent[node]
+        states += [int(trie.label[node]), BLANK]
+        node = trie.parent[node]
     states.reverse()
-    steps = np.zeros(
-        (len(log_probs), len(states)), np.int64
-    )  # from how many states back a path came
+    steps = np.zeros((len(log_probs), len(states)), np.int64)  # states back to the previous one
     score = np.full(len(states), -np.inf)
     score[0] = 0.0
     for t in range(len(log_probs)):
-        for at in range(len(states) - 1, -1, -1):
-            if at > 0 and score[at - 1] > score[at]:
-                steps[t, at] = 1
-            leaps = at > 1 and states[at] != BLANK and states[at] != states[at - 2]
-            if leaps and score[at - 2] > score[at - steps[t, at]]:
-                steps[t, at] = 2
-            score[at] = score[at - steps[t, at]] + log_probs[t, states[at]]
+        for i in range(len(states) - 1, -1, -1):
+            if i > 0 and score[i - 1] > score[i]:
+                steps[t, i] = 1
+            can_skip = i > 1 and states[i] != BLANK and states[i] != states[i - 2]
+            if can_skip and score[i - 2] > score[i - steps[t, i]]:
+                steps[t, i] = 2
+            score[i] = score[i - steps[t, i]] + log_probs[t, states[i]]
     path = np.empty(len(log_probs), np.int64)
-    at = len(states) - (1 if score[-1] >= score[-2] else 2)
+    i = len(states) - (1 if score[-1] >= score[-2] else 2)  # the last blank or label
     for t in range(len(path) - 1, -1, -1):
-        path[t] = states[at]
-        at -= steps[t, at]
+        path[t] = states[i]
+        i -= steps[t, i]
     return path
 
 
-@_compiled(types.float32[:, :, ::1], types.int64[::1], types.uint64, TREE)
-def boost_phrases(log_probs: np.ndarray, lengths: np.ndarray, space: int, tree: PhraseTrie) -> None:
-    """Favour the phrases of a tree wherever they are found, in place.
+@_compiled(types.float32[:, :, ::1], types.int64[::1], types.uint64, TRIE)
+def boost_phrases(log_probs: np.ndarray, lengths: np.ndarray, space: int, trie: PhraseTrie) -> None:
+    """Boost the phrases that are found in emissions, in place.
 
-    `log_probs` (B, U + 2, V) are emissions of `lengths` (B,) frames with one before and one behind, to be overwritten.
-    Of two phrases in one place the one that gains more is taken. Neighbours share the space between them.
+    Of overlapping phrases, the one with the largest gain is boosted. Neighbors share a space.
+
+    Args:
+        log_probs: Emissions (B, U + 2, V) with one frame before and one after those of `lengths`,
+            which are overwritten.
+        lengths: Frames (B,).
+        space: Label of the space.
+        trie: Phrases from space to space.
     """
     for i in range(len(lengths)):
         row = log_probs[i, : lengths[i] + 2]
-        row[0] = row[-1] = IMPOSSIBLE  # the recording's ends part words as well
+        row[0] = row[-1] = IMPOSSIBLE  # the ends of a recording separate words like a space
         row[0, space] = row[-1, space] = 0.0
-        path, less = np.zeros(len(row), np.int64), np.zeros(len(row))
+        path, penalty = np.zeros(len(row), np.int64), np.zeros(len(row))
         taken = np.zeros(len(row), np.bool_)
         found = [
-            (-gain, end - start, start, node) for node, start, end, gain in find_phrases(row, tree)
+            (-gain, end - start, start, node) for node, start, end, gain in find_phrases(row, trie)
         ]
         heapify(found)
         while found:
@@ -200,12 +193,12 @@ def boost_phrases(log_probs: np.ndarray, lengths: np.ndarray, space: int, tree: 
             if taken[start + 1 : end - 1].any():
                 continue
             taken[start + 1 : end - 1] = True
-            less[start:end] = tree.bonus[node] / size
-            for frame, label in enumerate(phrase_path(row[start:end], tree, node), start):
-                path[frame] = label  # as a slice it would take two seconds more to compile
-        for t in less.nonzero()[0]:
-            scores, spelled = row[t], path[t]
-            likeliest, most = scores.argmax(), scores.max()
-            scores[likeliest] = scores[spelled]
-            scores -= less[t]
-            scores[spelled] = most
+            penalty[start:end] = trie.bonus[node] / size
+            for t, token in enumerate(phrase_path(row[start:end], trie, node), start):
+                path[t] = token  # a slice would take two more seconds to compile
+        for frame in penalty.nonzero()[0]:
+            scores, token = row[frame], path[frame]
+            likeliest, highest = scores.argmax(), scores.max()
+            scores[likeliest] = scores[token]
+            scores -= penalty[frame]
+            scores[token] = highest

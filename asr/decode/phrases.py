@@ -1,119 +1,102 @@
-"""The best of a given list of words or phrases, by their exact likelihood under CTC: for commands."""
+"""Decoding into one of a list of words or phrases, by their exact CTC likelihood: for commands."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from asr.decode import ctc_path as path
-from asr.decode.ctc_path import TokenSpan, group_words
-from asr.decode.forced_align import align_batch
-from asr.decode.greedy import GreedyDecoder
-from asr.decode.hypothesis import Hypothesis, Word
-from asr.decode.timing import WordTimer
-from asr.errors import ConfigError, TextError
+from asr.decode.greedy import GreedyDecoder, hypothesis_from_labels
+from asr.decode.hypothesis import Hypothesis
+from asr.decode.word_lists import check_spelling, read_lines, unique_phrases
 from asr.nn.emissions import Emissions
 from asr.nn.losses import ctc_loss
-from asr.text import Tokenizer, normalize
+from asr.nn.padding import pad_batch
+from asr.text import Tokenizer
 from asr.validation import check_number
 
-AT_ONCE = 1 << 25  # log-probabilities that one call of the loss reads
+MAX_VALUES = 1 << 25  # log-probabilities in one call of the loss
 
 
 class PhraseDecoder:
-    """Hears one of `phrases`: a list, or the path of a file with one on each line.
+    """Decoder that returns one of a list of phrases, or an empty text.
 
-    Each phrase's likelihood is summed over all its alignments, all phrases in one batch. "None of them" is what the
-    model would write freely (the best path), made less likely by `none_penalty` nats; where that is still likelier
-    than every phrase, the text is empty. A penalty of infinity means that one of the phrases was certainly said.
+    The score of a phrase is its log-likelihood in nats, summed over all alignments. The likelihood
+    of another text is that of the greedy text, less `none_penalty` nats. If it exceeds that of all
+    phrases, the text is empty. The confidence of each word is the share of its phrase in the sum of
+    these likelihoods.
 
-    A word's confidence is the share of its phrase in the likelihoods of all phrases and of none.
+    Args:
+        phrases: A list, or the path of a file with one phrase per line.
+        none_penalty: Nats. The default, infinity, always returns a phrase that fits.
     """
 
     def __init__(
         self, *, phrases: Sequence[str] | str | Path, none_penalty: float = math.inf
     ) -> None:
-        """Raises ConfigError for a list that is empty, a file that cannot be read, a penalty that is no number."""
+        """Read and normalize the phrases.
+
+        Raises:
+            ConfigError: If the file cannot be read.
+            ValueError: If there are no phrases, or if the penalty is not a number.
+        """
         if isinstance(phrases, str | Path):
-            phrases = path.read_phrases(Path(phrases), "decoder.phrases")
-        self.phrases = tuple(dict.fromkeys(filter(None, map(normalize, phrases))))
+            phrases = read_lines(Path(phrases), "phrases")
+        self.phrases = tuple(unique_phrases(phrases))
         if not self.phrases:
-            raise ConfigError(
-                "decoder.phrases is empty; give a list, or a file with a phrase on each line"
-            )
-        self.none_penalty = (
-            none_penalty if none_penalty == math.inf else check_number("none_penalty", none_penalty)
-        )
+            raise ValueError("phrases must not be empty. Pass a list or a file with one per line")
+        if none_penalty != math.inf:
+            check_number("none_penalty", none_penalty)
+        self.none_penalty = none_penalty
         self._greedy = GreedyDecoder()
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
-        """One hypothesis for each utterance; its score is the phrase's log-likelihood in nats.
+        """Return the hypothesis of each utterance.
 
-        Raises ConfigError for a phrase with a character that the model does not have.
+        Raises:
+            ConfigError: If the model cannot write a phrase.
         """
-        labels = [self._encoded(phrase, tokenizer) for phrase in self.phrases]
-        scores = self.scores(emissions, labels)
-        texts = [
-            tokenizer.encode(hypothesis.text) for hypothesis in self._greedy(emissions, tokenizer)
-        ]
-        free = -ctc_loss(
-            emissions.log_probs.detach().cpu(), emissions.lengths.cpu(), *_padded(texts)
-        )
-        none = free - self.none_penalty
-        shares = torch.cat((scores, none[:, None]), dim=1).softmax(dim=1)
+        check_spelling("phrases", self.phrases, tokenizer)
+        log_probs, lengths = emissions.log_probs.detach().float().cpu(), emissions.lengths.cpu()
+        emissions = replace(emissions, log_probs=log_probs, lengths=lengths)
+        labels = [tokenizer.encode(phrase) for phrase in self.phrases]
+        scores = _log_likelihoods(emissions, labels)  # (B, N)
+        greedy = [tokenizer.encode(h.text) for h in self._greedy(emissions, tokenizer)]
+        free = -ctc_loss(log_probs, lengths, *_pad(greedy))  # (B,)
+        other = free - self.none_penalty
+        shares = torch.cat((scores, other[:, None]), dim=1).softmax(dim=1)
         values, best = scores.max(dim=1)
-        spans = align_batch(
-            emissions.log_probs, emissions.lengths, *_padded([labels[j] for j in best.tolist()])
-        )
-        found = []
+        hypotheses = []
         for i, j in enumerate(best.tolist()):
-            if float(values[i]) <= float(none[i]) or values[i].isinf():
-                found.append(Hypothesis("", float(free[i])))
+            if float(values[i]) <= float(other[i]) or values[i].isinf():
+                hypotheses.append(Hypothesis("", float(free[i])))
                 continue
-            emitted = group_words(
-                map(TokenSpan, labels[j], spans[i].starts.tolist(), spans[i].ends.tolist()),
-                tokenizer,
-            )
-            starts, ends = (
-                [letters[0].start for _, letters in emitted],
-                [letters[-1].end for _, letters in emitted],
-            )
-            times = WordTimer.of(emissions)(starts, ends, int(emissions.lengths[i]))
-            heard = tuple(
-                Word(text, *at, float(shares[i, j]))
-                for (text, _), at in zip(emitted, times, strict=True)
-            )
-            found.append(Hypothesis(self.phrases[j], float(values[i]), heard))
-        return found
-
-    @staticmethod
-    def scores(emissions: Emissions, labels: Sequence[Sequence[int]]) -> Tensor:
-        """Log-likelihood of each of N label sequences for each utterance, (B, N); -inf where one cannot fit."""
-        log_probs = emissions.log_probs.detach().float().cpu()
-        frames, tokens = log_probs.shape[1:]
-        targets, sizes = _padded(labels)
-        found = []
-        step = max(1, AT_ONCE // max(1, frames * tokens))
-        for row, length in zip(log_probs, emissions.lengths.cpu(), strict=True):
-            parts = [
-                -ctc_loss(row.expand(len(part), -1, -1), length.expand(len(part)), part, size)
-                for part, size in zip(targets.split(step), sizes.split(step), strict=True)
-            ]
-            found.append(torch.cat(parts))
-        return torch.stack(found)
-
-    @staticmethod
-    def _encoded(phrase: str, tokenizer: Tokenizer) -> list[int]:
-        try:
-            return tokenizer.encode(phrase)
-        except TextError as error:
-            raise ConfigError(f"decoder.phrases: {error}; the model cannot write it") from None
+            row = emissions.row(i).numpy()  # (U, V)
+            words = hypothesis_from_labels(np.array(labels[j]), row, tokenizer, emissions).words
+            confidence = float(shares[i, j])
+            words = tuple(word._replace(confidence=confidence) for word in words)
+            hypotheses.append(Hypothesis(self.phrases[j], float(values[i]), words))
+        return hypotheses
 
 
-def _padded(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Label sequences as a tensor (N, L) with lengths (N,)."""
-    rows = [torch.tensor(sequence, dtype=torch.int64) for sequence in sequences]
-    return pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])
+def _log_likelihoods(emissions: Emissions, labels: Sequence[Sequence[int]]) -> Tensor:
+    """Return the log-likelihoods (B, N) of N label sequences. -inf means that one does not fit."""
+    targets, sizes = _pad(labels)
+    step = max(1, MAX_VALUES // max(1, emissions.log_probs[0].numel()))
+    parts = list(zip(targets.split(step), sizes.split(step), strict=True))
+    rows = []
+    for row, length in zip(emissions.log_probs, emissions.lengths, strict=True):
+        losses = [
+            ctc_loss(row.expand(len(size), -1, -1), length.expand(len(size)), part, size)
+            for part, size in parts
+        ]
+        rows.append(-torch.cat(losses))
+    return torch.stack(rows)
+
+
+def _pad(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Return label sequences as a tensor (N, L) with lengths (N,)."""
+    return pad_batch([torch.tensor(labels, dtype=torch.int64) for labels in sequences])

@@ -1,53 +1,67 @@
-"""From frames to seconds: where words begin and end.
+"""Times of words in seconds.
 
-CTC says a word somewhere while it is spoken: its first token comes after the first sound, its last one before the last.
-How much, as a rule, validation finds out, from the utterances' own beginnings and ends.
+CTC emits a word while it is spoken: its first token comes after the first sound, and its last token
+comes before the last sound. Validation measures the typical delays at the beginnings and ends of
+whole utterances (BoundaryOffsets).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from asr.decode.ctc_path import WordSpan
+from asr.decode.hypothesis import Word
 from asr.nn.emissions import NO_OFFSET, BoundaryOffsets, Emissions
 
 
 @dataclass(frozen=True)
 class WordTimer:
-    """Turns the frames of words, one behind the other, into seconds."""
+    """A map from the frames of consecutive words to seconds."""
 
     seconds_per_frame: float
     boundary_offsets: BoundaryOffsets = NO_OFFSET
 
     @classmethod
     def of(cls, emissions: Emissions) -> "WordTimer":
-        """From the frames of emissions to seconds."""
+        """Return the timer for the frames of emissions."""
         return cls(emissions.seconds_per_frame, emissions.boundary_offsets)
 
     def __call__(
         self, starts: Sequence[int], ends: Sequence[int], frames: int
     ) -> list[tuple[float, float]]:
-        """(start, end) in seconds of words with their first frames and the frames behind their last, of `frames`.
+        """Return (start, end) of each word in seconds.
 
-        A word reaches no further than half way to its neighbour, nor out of the recording.
+        A word extends at most halfway to its neighbor and never beyond the recording.
+
+        Args:
+            starts: First frame of each word.
+            ends: Frame after the last frame of each word.
+            frames: U, the length of the recording.
         """
-        scale, lead, tail = (
-            self.seconds_per_frame,
-            self.boundary_offsets.lead,
-            self.boundary_offsets.tail,
-        )
+        scale, offsets = self.seconds_per_frame, self.boundary_offsets
         halfway = [scale * (end + start) / 2 for end, start in zip(ends, starts[1:], strict=False)]
-        bounds = pairwise([0.0, *halfway, scale * frames])
+        limits = pairwise([0.0, *halfway, scale * frames])
         return [
-            (max(scale * start - lead, first), min(scale * end + tail, last))
-            for start, end, (first, last) in zip(starts, ends, bounds, strict=False)
+            (max(scale * start - offsets.lead, low), min(scale * end + offsets.tail, high))
+            for start, end, (low, high) in zip(starts, ends, limits, strict=False)
         ]
 
+    def time_words(
+        self, spans: Sequence[WordSpan], confidences: Iterable[float], frames: int
+    ) -> tuple[Word, ...]:
+        """Return words with their times and confidence, for a recording of U `frames`."""
+        times = self([start for _, start, _ in spans], [end for _, _, end in spans], frames)
+        return tuple(
+            Word(text, *time, confidence)
+            for (text, _, _), time, confidence in zip(spans, times, confidences, strict=True)
+        )
 
-def fit_boundary_offsets(found: Sequence[tuple[float, float]]) -> BoundaryOffsets:
-    """The medians of (lead, tail) of utterances, none of them negative; none at all without any utterance."""
-    if not found:
+
+def fit_boundary_offsets(offsets: Sequence[tuple[float, float]]) -> BoundaryOffsets:
+    """Return the medians of (lead, tail) of utterances in seconds, at least 0."""
+    if not offsets:
         return BoundaryOffsets()
-    lead, tail = np.median(np.array(found), axis=0).clip(min=0.0).tolist()
+    lead, tail = np.median(np.array(offsets), axis=0).clip(min=0.0).tolist()
     return BoundaryOffsets(lead, tail)

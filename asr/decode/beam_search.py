@@ -1,0 +1,220 @@
+"""Beam search with flashlight's C++ decoders, for one vocabulary.
+
+A hypothesis scores log P(text | audio) + lm_weight * log P(text) + word_score * words, in nats. The
+first term sums over the alignments in the beam (Graves and Jaitly 2014; Collobert et al. 2016).
+
+    lexicon  language model   search
+    no       no, characters   any text; a model of characters takes part in the search
+    no       words            any text; the model rescores the final beam
+    yes      no, either       texts of words of the lexicon; either model takes part in the search
+"""
+
+import math
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from asr.decode.confidence import Candidate, word_posteriors
+from asr.decode.ctc_path import frames_to_decode, word_log_probs, word_spans
+from asr.decode.hotwords import HotwordBooster
+from asr.decode.hypothesis import Hypothesis
+from asr.decode.lm import NATS, LanguageModel, LanguageModelFile
+from asr.decode.timing import WordTimer
+from asr.decode.word_lists import check_spelling
+from asr.errors import ConfigError
+from asr.nn.emissions import Calibration
+from asr.text import BAR, BLANK, Tokenizer
+
+IMPOSSIBLE = -1e4  # nats
+MAX_CANDIDATES = 20  # texts that determine the confidence of a word
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Validated numbers of a beam search, described in BeamDecoder."""
+
+    beam_size: int
+    beam_size_token: int
+    beam_threshold: float
+    lm_weight: float
+    word_score: float
+    nbest: int
+    skip_blank: float
+    calibration: Calibration
+
+
+class BeamSearch:
+    """flashlight's decoder for the tokens of a model, with its language model and lexicon."""
+
+    def __init__(
+        self,
+        options: SearchOptions,
+        tokenizer: Tokenizer,
+        lm: LanguageModelFile | None,
+        lexicon: Sequence[str] | None,
+        hotwords: dict[str, float],
+    ) -> None:
+        """Load the language model and build the trie of the lexicon.
+
+        Raises:
+            ConfigError: If the tokens do not fit the language model, the lexicon, or the hotwords.
+        """
+        if " " not in tokenizer.tokens:
+            raise ConfigError("beam search needs a space in the model's alphabet to separate words")
+        self.options, self.tokenizer, self.lexicon = options, tokenizer, lexicon
+        self.space = tokenizer.index(" ")
+        self.booster = HotwordBooster(hotwords, tokenizer) if hotwords else None
+        self.lm_unit = lm.unit if lm else None
+        model = _load_lm(lm, lexicon, tokenizer) if lm else None
+        rescores = self.lm_unit == "words" and lexicon is None
+        self.lm = None if rescores else model
+        self.rescorer = model if rescores else None
+        self.trie = self._build_trie(lexicon) if lexicon is not None else None
+        self.decoder = self._build_decoder()
+
+    def reweighted(self, options: SearchOptions) -> "BeamSearch":
+        """Return a search with other options that shares the language model and the lexicon."""
+        other = copy(self)
+        other.options = options
+        other.decoder = other._build_decoder()
+        return other
+
+    def _build_decoder(self) -> Any:
+        from flashlight.lib.text import decoder as fl
+
+        options = self.options
+        tokens = min(options.beam_size_token, len(self.tokenizer))
+        pruning = options.beam_size, tokens, options.beam_threshold
+        lm = self.lm.kenlm if self.lm else fl.ZeroLM()
+        weight = options.lm_weight * NATS if self.lm else 0.0
+        ctc = fl.CriterionType.CTC
+        if self.trie is None:
+            free = fl.LexiconFreeDecoderOptions(*pruning, weight, 0.0, True, ctc)
+            return fl.LexiconFreeDecoder(free, lm, self.space, BLANK, [])
+        bound = fl.LexiconDecoderOptions(
+            *pruning, weight, options.word_score, -math.inf, 0.0, True, ctc
+        )
+        is_token_lm = self.lm_unit == "characters"
+        return fl.LexiconDecoder(bound, self.trie, lm, self.space, BLANK, -1, [], is_token_lm)
+
+    def _build_trie(self, lexicon: Sequence[str]) -> Any:
+        """Return the labels of each word and a space, with its score at the start of a sentence."""
+        from flashlight.lib.text import decoder as fl
+
+        check_spelling("lexicon", lexicon, self.tokenizer)
+        word_lm = self.lm if self.lm_unit == "words" else None
+        trie = fl.Trie(len(self.tokenizer), self.space)
+        for index, word in enumerate(lexicon):
+            score = word_lm.initial_score(index) if word_lm else 0.0
+            trie.insert([*self.tokenizer.encode(word), self.space], index, score)
+        trie.smear(fl.SmearingMode.MAX)
+        return trie
+
+    def __call__(
+        self, log_probs: np.ndarray, timer: WordTimer, calibration: Calibration
+    ) -> Hypothesis:
+        """Return the best hypothesis of an utterance, with the next best as its alternatives.
+
+        The confidence of a word is the geometric mean of two independent estimates: the mean
+        probability of its letters, corrected by the calibration of the model, and the share of the
+        beam's likelihood that has the word at this place.
+
+        Args:
+            log_probs: Emissions (U, V).
+            timer: Map from frames to seconds.
+            calibration: Calibration of the model.
+        """
+        options = self.options
+        if self.booster is not None:
+            (log_probs,) = self.booster(log_probs[None], np.array([len(log_probs)]))
+        frames = frames_to_decode(log_probs, options.skip_blank)  # (K,)
+        blanks = log_probs[:, BLANK].astype(np.float64)
+        skipped = float(blanks.sum() - blanks[frames].sum())
+        candidates = self._search(log_probs[frames], skipped)
+        texts = sorted(candidates, key=lambda text: -candidates[text].score)
+        rivals = [candidates[text] for text in texts[:MAX_CANDIDATES]]
+        hypotheses = []
+        for text in texts[: options.nbest]:
+            score, words, path = candidates[text]
+            letters = word_log_probs(path, log_probs[frames, path], self.tokenizer)
+            # the path may begin one more word, which a lexicon drops
+            pairs = zip(word_posteriors(words, rivals), np.exp(letters).tolist(), strict=False)
+            confidences = [options.calibration(math.sqrt(p * calibration(q))) for p, q in pairs]
+            spans = [(word, int(frames[a]), int(frames[b - 1]) + 1) for word, a, b in words]
+            timed = timer.time_words(spans, confidences, len(log_probs))
+            hypotheses.append(Hypothesis(text, score, timed))
+        best, *others = hypotheses
+        return replace(best, alternatives=tuple(others))
+
+    def _search(self, log_probs: np.ndarray, skipped: float) -> dict[str, Candidate]:
+        """Return the texts of the final beam, with scores summed over their spellings.
+
+        Args:
+            log_probs: Emissions (K, V) of the decoded frames.
+            skipped: Log-probability of the blanks in the skipped frames.
+        """
+        results = self._decode(log_probs)
+        # the tokens of a result are an initial space, a blank, and those of the decoded frames
+        decoded = slice(2, 2 + len(log_probs))
+        paths = np.array([result.tokens[decoded] for result in results], np.int64)  # (N, K)
+        words = word_spans(paths, self.tokenizer)
+        if self.lexicon is not None:
+            complete = np.count_nonzero(np.array(results[0].words) >= 0)
+            if len(words[0]) > complete:  # all results end in the beginning of a word
+                words = [spans[:-1] for spans in words]
+        candidates: dict[str, Candidate] = {}
+        for result, spans, path in zip(results, words, paths, strict=True):
+            text = " ".join([word for word, _, _ in spans])
+            candidate = Candidate(float(result.score) + skipped, spans, path)
+            if text in candidates:
+                score = float(np.logaddexp(candidates[text].score, candidate.score))
+                candidate = candidates[text]._replace(score=score)
+            candidates[text] = candidate
+        if self.lexicon is not None:  # flashlight has added the score of the words
+            return candidates
+        return {text: self._add_word_scores(text, c) for text, c in candidates.items()}
+
+    def _decode(self, log_probs: np.ndarray) -> Sequence[Any]:
+        """Return flashlight's results for emissions (K, V) between a blank and a space.
+
+        Without the blank, flashlight takes a space in the first frame for its own initial one and
+        does not score it with the language model. Words of a lexicon must end in a space.
+        """
+        end = 1 + len(log_probs)
+        shape = end + (self.lexicon is not None), log_probs.shape[1]
+        inputs = np.full(shape, IMPOSSIBLE, dtype=np.float32)
+        inputs[0, BLANK] = inputs[end:, self.space] = 0.0
+        inputs[1:end] = log_probs
+        return self.decoder.decode(inputs.ctypes.data, *inputs.shape)
+
+    def _add_word_scores(self, text: str, candidate: Candidate) -> Candidate:
+        score = candidate.score + self.options.word_score * len(candidate.words)
+        if self.rescorer is not None:
+            score += self.options.lm_weight * self.rescorer.log_prob(text.split())
+        return candidate._replace(score=score)
+
+
+def _load_lm(
+    lm: LanguageModelFile, lexicon: Sequence[str] | None, tokenizer: Tokenizer
+) -> LanguageModel:
+    """Load a language model over the tokens, the words of the lexicon, or its own words.
+
+    Raises:
+        ConfigError: If the model cannot write the entries of the language model.
+    """
+    if lm.unit == "characters":
+        if not tokenizer.is_character_level:
+            raise ConfigError(f"lm: {lm.path} is of characters, but the model writes word pieces")
+        characters = [BAR if token == " " else token for token in tokenizer.tokens]
+        return LanguageModel(lm.path, ["<blank>", *characters])
+    words = [word for word in lm.entries or () if not word.startswith("<")]
+    if lm.entries is not None and all(map(tokenizer.unknown, words)):
+        shown = words[0] if words else "nothing"
+        raise ConfigError(
+            f"lm: {lm.path}: the model can write none of its words, such as {shown!r}. "
+            "Normalize the text of the language model, for example to lower case"
+        )
+    return LanguageModel(lm.path, lexicon if lexicon is not None else lm.entries or ())
