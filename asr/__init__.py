@@ -1,7 +1,7 @@
 """A speech recognizer that you can read, run, and trust: log-mel features, a BiGRU, and CTC.
 
-import asr
-print(asr.load("model.safetensors").transcribe("a.wav").text)
+    import asr
+    print(asr.load("model.safetensors").transcribe("a.wav").text)
 """
 
 from __future__ import annotations

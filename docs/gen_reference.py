@@ -80,7 +80,7 @@ def generate_pages() -> dict[str, str]:
         "reference/settings.md": settings_page(),
         "reference/experiments.md": experiments_page(),
         "reference/recipes.md": recipes_page(),
-        "reference/api/asr.md": api_page("asr", top_level_modules()),
+        "reference/api/asr.md": api_page("asr"),
         **{f"reference/api/{name}.md": api_page(f"asr.{name}") for name in PACKAGES},
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
@@ -138,7 +138,7 @@ def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Set
 
 
 def _source(lines: list[str], node: yaml.Node) -> str:
-    """Return the text of a YAML node as it is in the file."""
+    """Return the source text of a YAML node."""
     first, last = node.start_mark, node.end_mark
     if first.line == last.line:
         return lines[first.line][first.column : last.column]
@@ -326,7 +326,7 @@ def find_recipe(tree: ast.Module) -> ast.FunctionDef | None:
 
 
 def _show(default: ast.expr | None, constants: dict[str, str]) -> str:
-    """Return a default as it is written on the command line."""
+    """Return a default in the syntax of the command line."""
     if default is None:
         return "required"
     if isinstance(default, ast.Call):  # Path("data")
@@ -339,22 +339,23 @@ def _show(default: ast.expr | None, constants: dict[str, str]) -> str:
     return {None: "null", True: "true", False: "false", "": "null"}.get(value, str(value))
 
 
-def top_level_modules() -> list[str]:
-    """Return the modules directly in asr/, the package itself first."""
-    names = sorted(path.stem for path in (ROOT / "asr").glob("*.py") if path.stem != "__init__")
-    return ["asr", *(f"asr.{name}" for name in names)]
-
-
-def api_page(package: str, modules: list[str] | None = None) -> str:
-    """Return the reference page of a package: every public module with its public names."""
+def api_page(package: str) -> str:
+    """Return the reference page of a package: its public modules with their public names."""
     folder = ROOT / package.replace(".", "/")
-    if modules is None:
-        names = (path.stem for path in sorted(folder.glob("*.py")))
-        modules = [f"{package}.{name}" for name in names if not name.startswith("_")]
-    parts = [f"# {package}\n", f"{ast.get_docstring(_parse(folder / '__init__.py')) or ''}\n"]
+    introduction = ast.get_docstring(_parse(folder / "__init__.py")) or ""
+    names = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    modules = [f"{package}.{name}" for name in names]
     if package == "asr":
-        parts[1] = "The top-level package, the modules that all packages share, and the commands.\n"
-    return "\n".join([*parts, *(f"::: {module}\n" for module in modules)])
+        introduction = "The package, modules that all packages share, and the commands."
+        # The page of the commands has the usage of their modules, so only the functions are here.
+        modules = ["asr", *(_function_of_command(module) for module in modules)]
+    return "\n".join([f"# {package}\n", f"{introduction}\n", *(f"::: {m}\n" for m in modules)])
+
+
+def _function_of_command(module: str) -> str:
+    """Return the function of a command, or the module if it is not a command."""
+    name = module.removeprefix("asr.")
+    return f"{module}.{name}" if (CONF / f"{name}.yaml").is_file() else module
 
 
 def _parse(path: Path) -> ast.Module:
