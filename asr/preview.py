@@ -5,15 +5,12 @@ with the log-mel features of all its views, masks included.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
 from asr.config.app import run
 from asr.config.build import build_augmentation, ensure_corpus, instantiate
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def preview(cfg: DictConfig) -> None:
@@ -48,10 +45,8 @@ def preview(cfg: DictConfig) -> None:
     print(f"{len(chosen)} utterances with {cfg.views} augmented views each and plots in {folder}")
 
 
-def _write_views(
-    path: Path, text: str, views: list["np.ndarray"], features: Any, masks: Any
-) -> None:
-    """Write PATH-0.wav, the original, PATH-1.wav, ... and the plot PATH.png."""
+def _write_views(path: Path, text: str, views: list[Any], features: Any, masks: Any) -> None:
+    """Write waveforms (S,) as PATH-0.wav, the original, PATH-1.wav, ..., and the plot PATH.png."""
     import soundfile
     import torch
 

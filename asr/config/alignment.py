@@ -17,7 +17,7 @@ TEXT = "text="  # not parsed by Hydra, whose grammar rejects the punctuation of 
 
 
 def compose_align(overrides: Sequence[str]) -> DictConfig:
-    """Compose the configuration of `asr.align`, with the value of text= as it is."""
+    """Compose the configuration of `asr.align`, with the value of text= unchanged."""
     cfg = compose("align", [override for override in overrides if not override.startswith(TEXT)])
     for override in overrides:
         if override.startswith(TEXT):
@@ -134,17 +134,11 @@ class AlignmentWriter:
 
 def _label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
     """Return the path of each recording below their common folder, without its extension."""
-    paths = [_absolute_path(request) for request in requests]
-    folders = [path.parent for path in paths if path.is_absolute()]
-    base = os.path.commonpath(folders) if folders else "."
-    relative = [path.relative_to(base) if path.is_absolute() else path for path in paths]
-    return [path.with_suffix("").as_posix() for path in relative]
-
-
-def _absolute_path(request: AlignmentRequest) -> Path:
-    if isinstance(request.source, bytes):
-        return Path("stdin")
-    return Path(os.path.normpath(Path(str(request.source)).absolute()))
+    sources = [None if isinstance(r.source, bytes) else str(r.source) for r in requests]
+    paths = [os.path.abspath(source) for source in sources if source]  # noqa: PTH100
+    base = os.path.commonpath([Path(path).parent for path in paths]) if paths else "."
+    labels = [os.path.relpath(source, base) if source else "stdin" for source in sources]
+    return [Path(label).with_suffix("").as_posix() for label in labels]
 
 
 def _plan_files(

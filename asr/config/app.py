@@ -103,7 +103,7 @@ def _find_option_files(overrides: Sequence[str]) -> list[str]:
 
 
 def command_parser(command: str, arguments: str, description: str) -> ArgumentParser:
-    """Return a parser of -h and -v; its `parse_known_args` returns the other arguments as they are.
+    """Return a parser of -h and -v, whose `parse_known_args` also returns the other arguments.
 
     Args:
         command: Name of the module, such as "recipes.an4".
@@ -161,21 +161,23 @@ def _parse_settings(recipe: Callable[..., object], settings: Sequence[str]) -> d
 
 
 def _parse_value(setting: str, hint: Any) -> Any:
-    """Return the YAML value of key=value, but text for a number if the annotation wants text."""
+    """Return the YAML value of key=value; only annotated numbers and booleans are not text."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     key, _, text = setting.partition("=")
     try:
-        if get_origin(hint) is Sequence:
-            items = yaml.load(text, Loader=yaml.BaseLoader)  # all scalars are text
-            items = items if isinstance(items, list) else [items]
-            return [item for item in items if item not in (None, "", "null")]
-        value = OmegaConf.to_object(OmegaConf.from_dotlist([setting]))[key]  # type: ignore[index, call-overload]
+        if {bool, int, float} & {hint, *get_args(hint)}:
+            config = OmegaConf.from_dotlist([setting])
+        else:
+            config = OmegaConf.create({key: yaml.load(text, Loader=yaml.BaseLoader)})
+        value = OmegaConf.to_container(config, resolve=True)[key]  # type: ignore[index, call-overload]
     except (OmegaConfBaseException, yaml.YAMLError):
         raise ConfigError(f"{setting}: syntax error; quote the value") from None
-    wants_text = {str, Path} & {hint, *get_args(hint)}
-    return text if wants_text and isinstance(value, int | float) else value
+    if get_origin(hint) is Sequence:
+        items = value if isinstance(value, list) else [value]
+        return [item for item in items if item not in (None, "", "null")]
+    return None if value == "null" else value
 
 
 def _format(default: object) -> str:

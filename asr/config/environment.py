@@ -10,6 +10,6 @@ def set_library_defaults() -> None:
     # kernels. torch reads both variables when it creates the first kernel.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
-    # numpy requests huge pages for every array above 4 MB. torch reuses that memory later, and each
-    # of its small tensors then occupies a whole huge page.
+    # numpy requests huge pages for arrays above 4 MB. torch reuses that memory later, and then each
+    # small tensor occupies a whole huge page.
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
