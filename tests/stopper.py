@@ -1,4 +1,4 @@
-"""A callback that stops a training from outside at a chosen step, as a terminal or an operating system does."""
+"""A callback that interrupts or kills a training run at a chosen step."""
 
 import os
 import signal
@@ -8,9 +8,16 @@ from lightning import Callback, Trainer
 
 
 class Stop(Callback):
-    """Sends a signal to the whole process group, data workers too, within a step or in the validation after it.
+    """Callback that sends a signal during a training step, or during the validation after it.
 
-    SIGTERM goes to the process that trains alone, as from a container or a launcher.
+    The whole process group receives it, data workers included, as when a terminal sends it. SIGTERM
+    goes only to the training process, as when a container or a launcher sends it.
+
+    Args:
+        how: Number of the signal.
+        step: Optimizer steps before the signal.
+        validating: Whether to send the signal during validation.
+        times: How often to send it.
     """
 
     def __init__(self, how: int, step: int, validating: bool = False, times: int = 1) -> None:
