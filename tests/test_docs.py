@@ -101,7 +101,16 @@ def strip_blocks(text: str) -> str:
     return re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
+def read_scripts() -> Iterator[Command]:
+    """Yield the commands of this project in Makefile and .ci/run."""
+    for name in ("Makefile", ".ci/run"):
+        text = (ROOT / name).read_text(encoding="utf-8").replace("$(DEMO)", "outputs/demo")
+        for line in re.findall(r"/(python -m (?:asr|recipes)\.[^\n]*)", text):
+            yield Command(ROOT / name, tuple(shlex.split(line)))
+
+
 COMMANDS = [command for page in PAGES for command in read_commands(page)]
+COMMANDS += read_scripts()
 OURS = [c for c in COMMANDS if c.module and c.module.split(".")[0] in ("asr", "recipes")]
 OTHERS = [command for command in COMMANDS if command not in OURS]
 
