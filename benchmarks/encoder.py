@@ -1,8 +1,9 @@
-"""How fast one recurrent layer is against torch's own forms: python benchmarks/encoder.py [--device cuda].
+"""Compare one recurrent layer with torch's own forms: python benchmarks/encoder.py [--device cuda].
 
-Each row is a layer over 16 rows of 60 to 100 % of the longest length. Columns: milliseconds of forward, and of forward
-and backward; then how many times as fast as the packed bidirectional GRU, the exact reference. The padded forms are
-wrong at the padding and stand here as the limit.
+Each row of the table is one form, run over a batch of 16 rows whose lengths are 60 to 100 % of the
+longest. Columns: milliseconds of forward, and of forward and backward. Then the speed relative to
+the packed bidirectional GRU, which is exact. The padded forms are wrong at the padding and only
+show the limit.
 """
 
 import argparse
@@ -19,37 +20,50 @@ from asr.nn.encoder import BiRNN
 from asr.nn.padding import length_to_mask
 
 SIZES = {"tiny": (192, 96), "small": (512, 256), "base": (800, 400)}  # channels D, hidden units H
-ROWS, FRAMES = 16, 250  # ten seconds of speech
+ROWS, FRAMES = 16, 250  # 250 frames are ten seconds of speech
+HEADINGS = (
+    "size",
+    "form",
+    "forward ms",
+    "with backward ms",
+    "forward x packed",
+    "training x packed",
+)
+
+Form = tuple[nn.Module, Callable[[Tensor], Tensor]]  # module with the parameters, and its forward
 
 
-def seconds_of(run: Callable[[], object], budget: float, device: str) -> float:
-    """Median of repeated runs after a warm-up, as many as fit into the budget, three at least."""
+def median_seconds(run: Callable[[], object], budget: float, device: str) -> float:
+    """Return the median time of at least three runs after a warm-up, until the budget is spent."""
 
-    def once() -> float:
-        if device == "cuda":
-            torch.cuda.synchronize()
-        began = time.perf_counter()
+    def time_once() -> float:
+        synchronize(device)
+        start = time.perf_counter()
         run()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - began
+        synchronize(device)
+        return time.perf_counter() - start
 
-    once()
-    times = [once() for _ in range(3)]
+    time_once()
+    times = [time_once() for _ in range(3)]
     while sum(times) < budget:
-        times.append(once())
+        times.append(time_once())
     return sorted(times)[len(times) // 2]
 
 
-def forms(
-    dim: int, hidden: int, lengths: Tensor, device: str
-) -> dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]]:
+def synchronize(device: str) -> None:
+    """Wait until the GPU has finished."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def build_forms(dim: int, hidden: int, lengths: Tensor, device: str) -> dict[str, Form]:
+    """Return the forms of a layer by name."""
     ours = BiRNN(input_size=dim, hidden_size=hidden).to(device)
     gru, lstm = ours.rnn, nn.LSTM(dim, hidden, batch_first=True, bidirectional=True).to(device)
-    on_cpu = lengths.cpu()
+    lengths_on_cpu = lengths.cpu()
 
     def packed(x: Tensor) -> Tensor:
-        rows = pack_padded_sequence(x, on_cpu, batch_first=True, enforce_sorted=False)
+        rows = pack_padded_sequence(x, lengths_on_cpu, batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(gru(rows)[0], batch_first=True)[0]
 
     return {
@@ -61,6 +75,43 @@ def forms(
     }
 
 
+def measure(form: Form, x: Tensor, mask: Tensor, budget: float) -> tuple[float, float]:
+    """Return seconds of the forward pass, and of forward and backward pass."""
+    module, run = form
+
+    def forward() -> None:
+        with torch.no_grad():
+            run(x)
+
+    def forward_and_backward() -> None:
+        module.zero_grad()
+        (run(x.detach().requires_grad_()) * mask).square().sum().backward()
+
+    device = x.device.type
+    return (
+        median_seconds(forward, budget, device),
+        median_seconds(forward_and_backward, budget, device),
+    )
+
+
+def add_rows(table: Table, size: str, budget: float, device: str) -> None:
+    """Measure all forms of one size and add them to the table."""
+    dim, hidden = SIZES[size]
+    lengths = torch.randint(FRAMES * 6 // 10, FRAMES + 1, (ROWS,))
+    lengths[0] = FRAMES
+    lengths = lengths.to(device)
+    x = torch.randn(ROWS, FRAMES, dim, device=device)
+    mask = length_to_mask(lengths, FRAMES)[..., None]
+    forms = build_forms(dim, hidden, lengths, device)
+    seconds = {name: measure(form, x, mask, budget) for name, form in forms.items()}
+    reference = seconds["packed nn.GRU"]
+    for name, figures in seconds.items():
+        times = [f"{1000 * figure:.1f}" for figure in figures]
+        ratios = [f"{slow / fast:.2f}" for slow, fast in zip(reference, figures, strict=True)]
+        table.add_row(size, name, *times, *ratios)
+    table.add_section()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -69,54 +120,17 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()
     torch.manual_seed(0)
-    machine = (
-        torch.cuda.get_device_name()
-        if options.device == "cuda"
-        else f"{torch.get_num_threads()} CPU threads"
-    )
+    if options.device == "cuda":
+        machine = torch.cuda.get_device_name()
+    else:
+        machine = f"{torch.get_num_threads()} CPU threads"
     table = Table(
         title=f"one layer, {ROWS} x {FRAMES} frames, {machine}, torch {torch.__version__}"
     )
-    for heading in (
-        "size",
-        "form",
-        "forward ms",
-        "with backward ms",
-        "forward x packed",
-        "training x packed",
-    ):
+    for heading in HEADINGS:
         table.add_column(heading, justify="right" if " " in heading else "left")
-    for size, (dim, hidden) in SIZES.items():
-        lengths = torch.randint(FRAMES * 6 // 10, FRAMES + 1, (ROWS,))
-        lengths[0] = FRAMES
-        lengths = lengths.to(options.device)
-        x = torch.randn(ROWS, FRAMES, dim, device=options.device)
-        keep = length_to_mask(lengths, FRAMES)[..., None]
-        measured = {}
-        for name, (module, run) in forms(dim, hidden, lengths, options.device).items():
-
-            def forward(run: Callable[[Tensor], Tensor] = run, x: Tensor = x) -> None:
-                with torch.no_grad():
-                    run(x)
-
-            def both(
-                run: Callable[[Tensor], Tensor] = run,
-                module: nn.Module = module,
-                x: Tensor = x,
-                keep: Tensor = keep,
-            ) -> None:
-                module.zero_grad()
-                (run(x.detach().requires_grad_()) * keep).square().sum().backward()
-
-            measured[name] = tuple(
-                seconds_of(f, options.seconds, options.device) for f in (forward, both)
-            )
-        reference = measured["packed nn.GRU"]
-        for name, figures in measured.items():
-            times = [f"{1000 * figure:.1f}" for figure in figures]
-            ratios = [f"{slow / fast:.2f}" for slow, fast in zip(reference, figures, strict=True)]
-            table.add_row(size, name, *times, *ratios)
-        table.add_section()
+    for size in SIZES:
+        add_rows(table, size, options.seconds, options.device)
     Console(width=120).print(table)
 
 

@@ -1,4 +1,4 @@
-"""What the tests share: sounds, recordings, small models, a server, and the real corpora where they are at hand."""
+"""Shared fixtures: sounds, recordings, small models, a server, and real corpora if available."""
 
 import contextlib
 import http.server
@@ -39,7 +39,7 @@ settings.load_profile("asr")
 
 @pytest.fixture(scope="session")
 def sound() -> Callable[..., np.ndarray]:
-    """sound(seconds, rate, seed): tones that come and go over a little noise, float32 of -1..1, (S,)."""
+    """Return make(seconds, rate, seed), which returns a waveform (S,) of tones and noise."""
 
     def make(seconds: float, rate: int = 16_000, seed: int = 0) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def sound() -> Callable[..., np.ndarray]:
 
 @pytest.fixture
 def recording(tmp_path: Path, sound: Callable[..., np.ndarray]) -> Callable[..., Path]:
-    """recording(name, seconds, rate=, seed=): a file in the test's own folder, its format by the ending."""
+    """Return write(name, seconds, rate=, seed=), which writes a sound and returns its path."""
 
     def write(
         name: str, seconds: float, *, rate: int = 16_000, seed: int = 0, **options: Any
@@ -71,7 +71,7 @@ def recording(tmp_path: Path, sound: Callable[..., np.ndarray]) -> Callable[...,
 
 @pytest.fixture
 def utterances(recording: Callable[..., Path]) -> list[Utterance]:
-    """Six recordings of different lengths with transcripts."""
+    """Return six recordings of different lengths with transcripts."""
     texts = ("one", "two three", "", "four", "five six seven", "eight")
     lengths = (0.5, 0.81, 0.33, 0.62, 1.2, 0.47)
     return [
@@ -82,7 +82,7 @@ def utterances(recording: Callable[..., Path]) -> list[Utterance]:
 
 @pytest.fixture(scope="session")
 def build() -> Callable[..., CTCModel]:
-    """build(**encoder settings): an untrained model, small and for English unless told otherwise."""
+    """Return make(**encoder settings), which returns an untrained model, by default a small one."""
 
     def make(
         *,
@@ -103,7 +103,7 @@ def build() -> Callable[..., CTCModel]:
 
 @pytest.fixture(scope="session")
 def size(build: Callable[..., CTCModel]) -> Callable[[str], CTCModel]:
-    """size("tiny"): the model that conf/model/tiny.yaml describes, untrained, without dropout."""
+    """Return a function that maps "tiny" to the untrained model of conf/model/tiny.yaml."""
     return lambda name: build(
         **{**yaml.safe_load((ROOT / f"conf/model/{name}.yaml").read_text()), "dropout": 0.0}
     )
@@ -111,47 +111,46 @@ def size(build: Callable[..., CTCModel]) -> Callable[[str], CTCModel]:
 
 @pytest.fixture(scope="session")
 def real() -> Callable[..., list[np.ndarray]]:
-    """real(corpus, count, shortest, longest): real utterances, each unlike its neighbours in length."""
+    """Return pick(corpus, count, shortest, longest), which loads real utterances of varying lengths."""
 
     def pick(corpus: str, count: int, shortest: float, longest: float) -> list[np.ndarray]:
         if not (SHARED / corpus).is_dir():
-            pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
+            pytest.skip(f"needs the shared corpora in {SHARED}")
         by_length = defaultdict(list)
         for path in audio.find_recordings(SHARED / corpus):
             seconds = audio.info(path).duration
             if shortest <= seconds <= longest:
                 by_length[seconds].append(path)
         rounds = zip_longest(*by_length.values())
-        return [
-            audio.load(path) for path in islice(filter(None, chain.from_iterable(rounds)), count)
-        ]
+        paths = filter(None, chain.from_iterable(rounds))
+        return [audio.load(path) for path in islice(paths, count)]
 
     return pick
 
 
 @pytest.fixture
 def exact_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU's products in float32 as a CPU has them; cuDNN rounds factors to 10 bits unless told not to."""
+    """Make products on a GPU as exact as on a CPU. By default cuDNN rounds factors to 10 bits."""
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 @pytest.fixture(scope="session")
 def shared_file() -> Callable[[str, str], Path]:
-    """shared_file(corpus, ending): one recording of a shared corpus in that format."""
+    """Return pick(corpus, extension): the path of a recording of a shared corpus."""
 
-    def pick(corpus: str, ending: str) -> Path:
-        found = next((SHARED / corpus).rglob(f"*.{ending}"), None)
-        if found is None:
-            pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
-        return found
+    def pick(corpus: str, extension: str) -> Path:
+        path = next((SHARED / corpus).rglob(f"*.{extension}"), None)
+        if path is None:
+            pytest.skip(f"needs the shared corpora in {SHARED}")
+        return path
 
     return pick
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of a small built-in corpus, manifests included: about a minute of synthetic speech."""
+    """Return the folder of a small synthetic corpus with manifests: about a minute of speech."""
     from recipes import synthetic
 
     root = tmp_path_factory.mktemp("corpus")
@@ -161,7 +160,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of two epochs over the small corpus with a very small model."""
+    """Train a very small model for two epochs on the small corpus and return the run's folder."""
     from asr.config import app as cli
     from asr.train import train
 
@@ -178,31 +177,28 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Server:
-    """Files by path over HTTP.
-
-    `drops`: for each answer to come, the bytes after which it breaks off; `silence`: seconds before each answer.
-    """
+    """An HTTP server of files by path."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.ranges = True
-        self.drops: list[int] = []
-        self.status: list[int] = []  # for each answer to come
+        self.ranges = True  # whether the server supports byte ranges
+        self.drops: list[int] = []  # bytes after which each of the next answers breaks off
+        self.status: list[int] = []  # error codes of the next answers
         self.asked: list[tuple[str, str | None]] = []  # path and range of each request
-        self.silence = 0.0
+        self.silence = 0.0  # seconds before each answer
         self.url = ""
 
     def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
-        asked = request.headers.get("Range")
-        self.asked.append((request.path, asked))
+        """Answer a GET request with a file, a range of it, or an error."""
+        requested = request.headers.get("Range")
+        self.asked.append((request.path, requested))
         time.sleep(self.silence)
         body = self.files.get(request.path)
         if self.status or body is None:
             request.send_error(self.status.pop(0) if self.status else 404)
             return
-        first, _, last = (
-            (asked or "").removeprefix("bytes=").partition("-") if self.ranges else ("", "", "")
-        )
+        byte_range = (requested or "") if self.ranges else ""
+        first, _, last = byte_range.removeprefix("bytes=").partition("-")
         start, stop = int(first or 0), min(int(last or len(body)) + 1, len(body))
         if start and start >= len(body):
             request.send_response(416)
@@ -213,26 +209,27 @@ class Server:
         request.send_header("Content-Length", str(stop - start))
         request.end_headers()
         end = start + self.drops.pop(0) if self.drops else stop
-        with contextlib.suppress(ConnectionError):  # a client that has had enough
+        with contextlib.suppress(ConnectionError):  # the client closed the connection
             request.wfile.write(body[start:end])
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    serving = Server()
+    """Return a running server, which stops after the test."""
+    server = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            serving.answer(self)
+            server.answer(self)
 
         def log_message(self, *args: object) -> None:
             pass
 
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    serving.url = f"http://127.0.0.1:{httpd.server_port}"
+    server.url = f"http://127.0.0.1:{httpd.server_port}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield serving
+    yield server
     httpd.shutdown()
     httpd.server_close()
     thread.join()

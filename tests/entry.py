@@ -1,4 +1,4 @@
-"""Entry points called as from a shell, but in this process: importing torch anew would cost seconds each time."""
+"""Call entry points as from a shell, but in this process, because importing torch takes seconds."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Finished:
-    """Exit code and what was printed."""
+    """Exit code and output of an entry point."""
 
     code: int
     out: str
@@ -17,7 +17,7 @@ class Finished:
 
     @property
     def complaint(self) -> str:
-        """The one line on standard error; fails where there is not exactly one, or a traceback."""
+        """The single line on standard error. Fails if there are more, or a traceback."""
         lines = [line for line in self.err.splitlines() if line.strip()]
         assert len(lines) == 1, self.err
         assert "Traceback" not in self.err
@@ -28,7 +28,7 @@ Call = Callable[..., Finished]
 
 
 def caller(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """A function that runs an entry point's `main` with arguments."""
+    """Return a function that runs the `main` of an entry point with arguments."""
 
     def call(main: Callable[[], None], *arguments: object) -> Finished:
         monkeypatch.setattr(sys, "argv", ["asr", *map(str, arguments)])
