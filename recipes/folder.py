@@ -4,7 +4,7 @@ import csv
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,17 @@ from asr.data.manifest import parse_json
 from asr.validation import check_number
 from recipes.console import console
 from recipes.errors import RecipeError, convert_errors
-from recipes.prepare import Recording, prepare, sort_by_hash
+from recipes.prepare import Recording, Splits, prepare, sort_by_hash
 
 # Names of columns in the order of preference
-AUDIO = ("audio_filepath", "audio", "path", "file", "filename", "file_name", "wav")
-TEXT = ("text", "sentence", "transcript", "transcription")
-SPEAKER = ("speaker", "client_id", "speaker_id")
+COLUMNS = {
+    "audio": ("audio_filepath", "audio", "path", "file", "filename", "file_name", "wav"),
+    "text": ("text", "sentence", "transcript", "transcription"),
+    "speaker": ("speaker", "client_id", "speaker_id"),
+    "split": ("split",),
+    "offset": ("offset",),
+    "duration": ("duration",),
+}
 SPLIT_NAMES = {"training": "train"} | dict.fromkeys(("dev", "valid", "val"), "validation")
 AUDIO_FOLDERS = ("", "wavs", "clips")  # beside a table: general, LJSpeech, Common Voice
 NAME = re.compile(r"\w[\w.-]*")
@@ -105,22 +110,23 @@ def _recordings_of_folder(folder: Path) -> Iterator[Recording]:
 
 def _recordings_of_table(table: Path, folder: Path | None) -> Iterator[Recording]:
     rows = list(_read_table(table))
-    columns = list(dict.fromkeys(column for _, row in rows for column in row))
-    audio = _find_column(table, "audio", AUDIO, columns)
-    text = _find_column(table, "text", TEXT, columns)
-    speaker = next((column for column in SPEAKER if column in columns), "")
+    _check_columns(table, {column for _, row in rows for column in row})
     folders = [table.parent / name for name in AUDIO_FOLDERS] if folder is None else [folder]
     for place, row in rows:
-        split = row.get("split", "").strip().lower()
+        fields = {
+            name: next((row[column] for column in columns if column in row), "")
+            for name, columns in COLUMNS.items()
+        }
+        split = fields["split"].strip().lower()
         if split and not NAME.fullmatch(split):
             raise RecipeError(f"{place}: split {split!r} must be a name such as train.")
         yield Recording(
-            _find_audio(row.get(audio, ""), folders),
-            row.get(text, ""),
-            speaker=row.get(speaker, ""),
-            offset=_seconds(place, row, "offset") or 0.0,
-            duration=_seconds(place, row, "duration"),
-            skip_reason="" if row.get(text) else "no transcript",
+            _find_audio(fields["audio"], folders),
+            fields["text"],
+            speaker=fields["speaker"],
+            offset=_seconds(place, fields, "offset") or 0.0,
+            duration=_seconds(place, fields, "duration"),
+            skip_reason="" if fields["text"] else "no transcript",
             split=SPLIT_NAMES.get(split, split),
         )
 
@@ -162,14 +168,13 @@ def _read_csv(table: Path, text: str) -> Iterator[Row]:
         strict=True,
     )
     columns = _lower(header.split(delimiter))
-    if set(columns) & {*AUDIO, *TEXT} or delimiter != "|":
+    if delimiter != "|" or {*columns} & {*COLUMNS["audio"], *COLUMNS["text"]}:
         columns = _lower(_next_row(table, reader) or [])
     else:  # LJSpeech
         columns = ["audio", "original", "text"] if len(columns) > 2 else ["audio", "text"]
     while (fields := _next_row(table, reader)) is not None:
         if any(fields):
-            row = dict(zip(columns, fields, strict=False))
-            yield f"{table}, line {reader.line_num}", row
+            yield f"{table}, line {reader.line_num}", dict(zip(columns, fields, strict=False))
 
 
 def _next_row(table: Path, reader: Any) -> list[str] | None:
@@ -183,12 +188,12 @@ def _lower(columns: Iterable[str]) -> list[str]:
     return [column.strip().lower() for column in columns]
 
 
-def _find_column(table: Path, role: str, names: Sequence[str], columns: Sequence[str]) -> str:
-    for name in names:
-        if name in columns:
-            return name
-    existing = ", ".join(filter(None, columns)) or "none"
-    raise RecipeError(f"{table}: no {role} column ({', '.join(names)}). Columns: {existing}.")
+def _check_columns(table: Path, columns: Collection[str]) -> None:
+    for name in ("audio", "text"):
+        if not set(COLUMNS[name]) & set(columns):
+            existing = ", ".join(sorted(filter(None, columns))) or "none"
+            names = ", ".join(COLUMNS[name])
+            raise RecipeError(f"{table}: no {name} column ({names}). Columns: {existing}.")
 
 
 def _find_audio(name: str, folders: Sequence[Path]) -> Path:
@@ -198,16 +203,14 @@ def _find_audio(name: str, folders: Sequence[Path]) -> Path:
     return next((path for path in paths if path.is_file()), paths[0])
 
 
-def _seconds(place: str, row: Mapping[str, str], column: str) -> float | None:
-    if not row.get(column):
+def _seconds(place: str, fields: Mapping[str, str], column: str) -> float | None:
+    if not fields[column]:
         return None
     with convert_errors(ValueError, problem=f"{place}, column {column}"):
-        return check_number("seconds", float(row[column]), ge=0)
+        return check_number("seconds", float(fields[column]), ge=0)
 
 
-def _random_splits(
-    recordings: Sequence[Recording], validation: float, test: float
-) -> dict[str, list[Recording]]:
+def _random_splits(recordings: Sequence[Recording], validation: float, test: float) -> Splits:
     """Choose the splits by a hash of the speaker, or of the file if there are too few speakers."""
     usable = [recording for recording in recordings if not recording.skip_reason]
     groups = _group(usable, lambda recording: recording.speaker or recording.audio.name)
@@ -215,7 +218,7 @@ def _random_splits(
         console.print(f"speakers: {len(groups)}, so the splits share speakers")
         groups = _group(usable, lambda recording: recording.audio.name)
     remaining = sort_by_hash(groups)
-    splits: dict[str, list[Recording]] = {"train": [], "test": [], "validation": []}
+    splits: Splits = {"train": [], "test": [], "validation": []}
     for split, share in (("test", test), ("validation", validation)):
         while len(remaining) > 1 and len(splits[split]) < share * len(usable):
             splits[split] += groups[remaining.pop()]
@@ -225,10 +228,8 @@ def _random_splits(
     return {split: chosen for split, chosen in splits.items() if chosen}
 
 
-def _group(
-    recordings: Iterable[Recording], key: Callable[[Recording], str]
-) -> dict[str, list[Recording]]:
-    groups: dict[str, list[Recording]] = defaultdict(list)
+def _group(recordings: Iterable[Recording], key: Callable[[Recording], str]) -> Splits:
+    groups: Splits = defaultdict(list)
     for recording in recordings:
         groups[key(recording)].append(recording)
     return groups

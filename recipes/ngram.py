@@ -12,8 +12,10 @@ n-grams.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +58,7 @@ class NGramModel:
         """Return the log probability (natural) of each word and sentence end, and if it is known.
 
         Returns:
-            Two arrays (N,), for all words and sentence ends in order.
+            Two arrays (N,) over all words and sentence ends in order.
         """
         size = len(self.words)
         numbers = {word: i for i, word in enumerate(self.words)}
@@ -85,23 +87,24 @@ class NGramModel:
         return math.exp(-log_probs[known].mean()), float((~known).sum()) / words
 
     def write(self, path: Path) -> None:
-        """Write an ARPA file. On failure, an existing file stays as it is."""
+        """Write an ARPA file. On failure, an existing file is unchanged."""
         with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
             file.write("\\data\\\n")
             for order, table in enumerate(self.tables, start=1):
                 file.write(f"ngram {order}={len(table.word)}\n")
-            texts = [""]
+            texts: list[str] = []
             for order, table in enumerate(self.tables, start=1):
-                columns = (table.prefix, table.word, table.log_prob, table.log_backoff)
-                prefixes, texts, lines = texts, [], []
-                for row in zip(*(column.tolist() for column in columns), strict=True):
-                    prefix, word, log_prob, log_backoff = row
-                    text = f"{prefixes[prefix]} {self.words[word]}".lstrip()
-                    texts.append(text)
-                    weight = f"\t{log_backoff:.7g}" if order < len(self.tables) else ""
-                    lines.append(f"{log_prob:.7g}\t{text}{weight}\n")
+                words = [self.words[i] for i in table.word.tolist()]
+                prefixes = table.prefix.tolist()
+                if order > 1:
+                    words = [f"{texts[p]} {w}" for p, w in zip(prefixes, words, strict=True)]
+                texts = words
                 file.write(f"\n\\{order}-grams:\n")
-                file.writelines(lines)
+                rows = zip(table.log_prob.tolist(), texts, table.log_backoff.tolist(), strict=True)
+                if order < len(self.tables):
+                    file.writelines(f"{p:.7g}\t{text}\t{weight:.7g}\n" for p, text, weight in rows)
+                else:
+                    file.writelines(f"{p:.7g}\t{text}\n" for p, text, _ in rows)
             file.write("\n\\end\\\n")
 
 
@@ -140,16 +143,17 @@ def estimate(
             would remove prefixes of n-grams.
     """
     limits = _pruning_limits(order, prune)
-    vocabulary = {word: i for i, word in enumerate(SPECIAL)}
-    words, position = _index(sentences, lambda word: vocabulary.setdefault(word, len(vocabulary)))
+    specials = {word: i for i, word in enumerate(SPECIAL)}
+    vocabulary = defaultdict(count(len(specials)).__next__, specials)  # numbers new words
+    words, position = _index(sentences, vocabulary.__getitem__)
     if len(vocabulary) == len(SPECIAL):
         raise RecipeError("The text has no words.")
-    counts = _count(words, position, len(vocabulary), order)
+    counts = _count_ngrams(words, position, len(vocabulary), order)
     tables: list[Table] = []
     fallbacks = []
     # In order 0, all words except <s> have the same probability.
     probability = np.full(len(vocabulary), 1 / (len(vocabulary) - 1))
-    rows = np.zeros(1, dtype=np.int64)  # of the n-grams of the order below; -1 if pruned
+    rows = np.zeros(1, dtype=np.int64)  # row of each lower-order n-gram, or -1 if pruned
     for n, (ngrams, limit) in enumerate(zip(counts, limits, strict=True), start=1):
         kept = ngrams.occurrences > limit
         discounts = _discounts(ngrams.adjusted)
@@ -193,21 +197,23 @@ def _smooth(
     Args:
         ngrams: The n-grams of one order, N rows.
         kept: Whether each n-gram is kept, (N,).
-        discounts: Discounts of n-grams that count 1, 2, and 3 or more.
+        discounts: Discounts of n-grams with counts 1, 2, and 3 or more.
         lower: Probabilities of the n-grams of the order below.
         contexts: Number of n-grams of the order below, P.
     """
-    count = ngrams.adjusted
-    discount = np.array([0, *discounts])[np.minimum(count, 3)]
-    removed = np.where(kept, discount, count)
-    total = np.bincount(ngrams.prefix, count, contexts)
+    counts = ngrams.adjusted
+    discount = np.array([0, *discounts])[np.minimum(counts, 3)]
+    removed = np.where(kept, discount, counts)
+    total = np.bincount(ngrams.prefix, counts, contexts)
     freed = np.bincount(ngrams.prefix, removed, contexts)
     backoff = np.divide(freed, total, out=np.ones(contexts), where=total > 0)
-    own = (count - removed) / total[ngrams.prefix]
+    own = (counts - removed) / total[ngrams.prefix]
     return own + backoff[ngrams.prefix] * lower[ngrams.suffix], backoff
 
 
-def _count(words: np.ndarray, position: np.ndarray, vocabulary: int, order: int) -> list[_Counts]:
+def _count_ngrams(
+    words: np.ndarray, position: np.ndarray, vocabulary: int, order: int
+) -> list[_Counts]:
     """Count the n-grams of the orders 1 to `order`."""
     indices = np.arange(vocabulary)
     occurrences = np.bincount(words, minlength=vocabulary)
@@ -238,7 +244,7 @@ def _count(words: np.ndarray, position: np.ndarray, vocabulary: int, order: int)
 
 
 def _discounts(adjusted: np.ndarray) -> tuple[float, float, float] | None:
-    """Return the discounts of n-grams that count 1, 2, and 3 or more; None for a small text.
+    """Return the discounts of n-grams with counts 1, 2, and 3 or more; None for a small text.
 
     Chen and Goodman, equation 26.
     """
@@ -264,7 +270,7 @@ def _index(
     words: list[int] = []
     position: list[int] = []
     for sentence in sentences:
-        words += [number(word) for word in (BEGIN, *sentence, END)]
+        words += map(number, (BEGIN, *sentence, END))
         position += range(len(sentence) + 2)
     return np.array(words, dtype=np.int64), np.array(position, dtype=np.int64)
 

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import chain, zip_longest
 from pathlib import Path
 from textwrap import shorten
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from rich import box
-from rich.table import Table
+from rich.table import Column, Table
 
 from asr.audio import ROUNDING, AudioInfo, info
 from asr.data.manifest import Utterance, write_manifest
@@ -53,14 +52,7 @@ class Recording:
     split: str = ""
 
 
-Splits = Mapping[str, Sequence[Recording]]
-
-
-class Skipped(NamedTuple):
-    """The reason to leave out a recording: a label for the table, and details for the list."""
-
-    reason: str
-    details: str = ""
+Splits = dict[str, list[Recording]]  # recordings by split
 
 
 @dataclass(frozen=True)
@@ -129,10 +121,11 @@ def choose_speakers(
     if not 0 <= count < len(speakers):
         limit = f"at least 0 and below {len(speakers)}, the number of training speakers"
         raise RecipeError(f"validation_speakers must be {limit}, got {count}.")
-    groups = sorted({group(speaker) for speaker in speakers})
-    members = [sort_by_hash(s for s in speakers if group(s) == name) for name in groups]
-    in_turn = [s for s in chain.from_iterable(zip_longest(*members)) if s is not None]
-    return set(in_turn[:count])
+    ranked = []
+    for name in {group(speaker) for speaker in speakers}:
+        members = sort_by_hash(speaker for speaker in speakers if group(speaker) == name)
+        ranked += [(rank, name, speaker) for rank, speaker in enumerate(members)]
+    return {speaker for _, _, speaker in sorted(ranked)[:count]}
 
 
 def split_by_speaker(
@@ -143,10 +136,10 @@ def split_by_speaker(
     return others, [recording for recording in recordings if recording.speaker in speakers]
 
 
-def hold_out(train: Sequence[Recording], speakers: Collection[str]) -> dict[str, list[Recording]]:
-    """Split `train` into train and validation, which has the recordings of `speakers`, if any."""
-    train, validation = split_by_speaker(train, speakers)
-    return {"train": train, "validation": validation} if validation else {"train": train}
+def hold_out(train: Sequence[Recording], speakers: Collection[str]) -> Splits:
+    """Return train and, if it is not empty, validation with the recordings of `speakers`."""
+    others, validation = split_by_speaker(train, speakers)
+    return {"train": others, "validation": validation} if validation else {"train": others}
 
 
 def check_speakers(
@@ -182,8 +175,8 @@ def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
             if isinstance(outcome, Utterance):
                 utterances[split].append(outcome)
             else:
-                reasons[outcome.reason] += 1
-                lines.append(f"{split}\t{recording.audio}\t{': '.join(filter(None, outcome))}\n")
+                reasons[outcome.partition(":")[0]] += 1
+                lines.append(f"{split}\t{recording.audio}\t{outcome}\n")
         summaries[split] = _summarize(utterances[split], reasons)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LEFT_OUT).unlink(missing_ok=True)
@@ -198,38 +191,37 @@ def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
     return summaries
 
 
-def _utterance(
-    recording: Recording, headers: Mapping[Path, AudioInfo | Skipped]
-) -> Utterance | Skipped:
-    """Return the manifest entry of a recording, or the reason to skip it."""
+def _utterance(recording: Recording, headers: Mapping[Path, AudioInfo | str]) -> Utterance | str:
+    """Return the manifest entry of a recording, or "REASON: details" if it is left out."""
     if recording.skip_reason:
-        return Skipped(recording.skip_reason)
+        return recording.skip_reason
     header = headers[recording.audio]
-    if isinstance(header, Skipped):
+    if isinstance(header, str):
         return header
     text = normalize(recording.text)
     if not (text or recording.silent):
-        return Skipped("empty transcript", repr(recording.text) if recording.text else "")
-    offset, total = recording.offset, header.duration
-    available = total - offset
+        return f"empty transcript: {recording.text!r}" if recording.text else "empty transcript"
+    offset = recording.offset
+    available = header.duration - offset
     duration = available if recording.duration is None else recording.duration
     if not 0 < duration <= available + ROUNDING:
-        span = f"{offset:.2f} s to {offset + duration:.2f} s of {total:.2f} s"
-        return Skipped("outside of the recording", span)
+        span = f"{offset:.2f} s to {offset + duration:.2f} s of {header.duration:.2f} s"
+        return f"outside of the recording: {span}"
     return Utterance(recording.audio, min(duration, available), text, offset, recording.speaker)
 
 
-def _read_headers(paths: Collection[Path]) -> dict[Path, AudioInfo | Skipped]:
-    def read(path: Path) -> AudioInfo | Skipped:
-        try:
-            return info(path)
-        except AudioError as error:
-            return Skipped("unreadable", str(error).removeprefix(f"{path}: "))
-
+def _read_headers(paths: Collection[Path]) -> dict[Path, AudioInfo | str]:
     paths = sorted(paths)
     with ThreadPoolExecutor(THREADS) as pool:
-        headers = track(pool.map(read, paths), "reading headers", len(paths))
+        headers = track(pool.map(_read_header, paths), "reading headers", len(paths))
         return dict(zip(paths, headers, strict=True))
+
+
+def _read_header(path: Path) -> AudioInfo | str:
+    try:
+        return info(path)
+    except AudioError as error:
+        return "unreadable: " + str(error).removeprefix(f"{path}: ")
 
 
 def _summarize(utterances: Sequence[Utterance], left_out: Mapping[str, int]) -> Summary:
@@ -253,8 +245,9 @@ def _read_record(folder: Path) -> tuple[dict[str, object] | None, dict[str, Summ
 
 
 def _print_summaries(folder: Path, summaries: Mapping[str, Summary]) -> None:
-    table = Table(title=str(folder), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("split", no_wrap=True)
+    table = Table(
+        Column("split", no_wrap=True), title=str(folder), title_justify="left", box=box.SIMPLE_HEAD
+    )
     for heading in ("utterances", "hours", "speakers", "words", "distinct"):
         table.add_column(heading, justify="right")
     table.add_column("left out")

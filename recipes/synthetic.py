@@ -152,15 +152,14 @@ def synthetic(
 ) -> Path:
     """Synthesize a corpus with eSpeak NG and write train, validation, and test manifests.
 
-    The recordings go to ROOT/synthetic, the manifests to ROOT/manifests/synthetic. A corpus with
-    other settings is replaced.
+    The recordings go to ROOT/synthetic, the manifests to ROOT/manifests/synthetic.
 
     Args:
         root: Folder of all corpora.
         hours: Hours of training audio. Validation and test get 10 % and 15 % of it in addition.
         seed: Seed of the sentences, voices, and noise.
         workers: Number of parallel processes. 0 starts one for each core.
-        again: Synthesize again even if the settings have not changed.
+        again: Synthesize again. Other settings always replace the corpus.
 
     Raises:
         RecipeError: If a setting is invalid or eSpeak NG does not load.
@@ -169,7 +168,8 @@ def synthetic(
         check_number("hours", hours, gt=0)
         check_integer("seed", seed, ge=0)
         check_integer("workers", workers, ge=0)
-    folder, manifests = Path(root) / "synthetic", Path(root) / "manifests" / "synthetic"
+    root = Path(root)
+    folder, manifests = root / "synthetic", root / "manifests" / "synthetic"
     prompts = plan(hours, seed)
     all_prompts = list(chain.from_iterable(prompts.values()))
 
@@ -185,13 +185,16 @@ def synthetic(
         }
 
     again = again or not all((folder / prompt.path).exists() for prompt in all_prompts)
-    # The digest changes with the grammar and the voices.
-    digest = hashlib.sha256(json.dumps(list(map(asdict, all_prompts))).encode()).hexdigest()
-    options = {"hours": hours, "seed": seed, "plan": digest}
-    return write_manifests("synthetic", splits, root=Path(root), again=again, **options)
+    options = {"hours": hours, "seed": seed, "plan": _digest(all_prompts)}
+    return write_manifests("synthetic", splits, root=root, again=again, **options)
 
 
 prepare = synthetic  # the name for use as a library
+
+
+def _digest(prompts: list[Prompt]) -> str:
+    """Return a hash of all prompts, which changes with the grammar and the voices."""
+    return hashlib.sha256(json.dumps(list(map(asdict, prompts))).encode()).hexdigest()
 
 
 def plan(hours: float, seed: int) -> dict[str, list[Prompt]]:
