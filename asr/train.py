@@ -7,19 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning import seed_everything
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from asr.config import app as cli
-from asr.config import training as build
+from asr.config.app import run
 from asr.config.build import ensure_corpus
-from asr.training.data import fit_cmvn
-from asr.training.fit import fit
-from asr.training.lightning_workarounds import silence_lightning
-from asr.training.run_folder import check_architecture, prepare_run_folder
-from asr.training.summary import count_parameters, save_results, summarize
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -30,6 +21,16 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         AsrError: If the settings or the data do not allow a training.
     """
+    import torch  # here, because numpy and torch must start after `run` sets their variables
+    from lightning import seed_everything
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from asr.config import training as build
+    from asr.training.fit import fit
+    from asr.training.lightning_workarounds import silence_lightning
+    from asr.training.run_folder import prepare_run_folder
+    from asr.training.summary import count_parameters, save_results, summarize
+
     start_time = time.monotonic()
     silence_lightning()
     folder, is_main = Path(cfg.dir), rank_zero_only.rank == 0
@@ -37,19 +38,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     seed_everything(cfg.seed, workers=True, verbose=False)
     ensure_corpus(cfg.data)
     torch.set_float32_matmul_precision("high")
-
-    utterances = [build.read_utterances(cfg.data, split) for split in ("train", "validation")]
-    model = build.build_model(cfg, utterances[0])
-    if checkpoint is not None:
-        check_architecture(checkpoint, model)
-    data = build.build_data(cfg, model, utterances)
-    if is_main:
-        for split, selection in data.selections.items():
-            print(f"{split}: {selection.summary()}")
-            selection.write(folder / f"left_out_{split}.txt")
-    if checkpoint is None and cfg.init is None:
-        fit_cmvn(model, data.selections["train"], cfg.seed)
-
+    model, data = build.build_model_and_data(cfg, checkpoint, is_main=is_main)
     module = build.build_module(cfg, model)
     module.start_time = start_time
     trainer = build.build_trainer(cfg)
@@ -67,7 +56,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command line; a sweep minimizes the validation WER that this returns."""
-    cli.run("train", lambda cfg: train(cfg).get("val_wer"))
+    run("train", lambda cfg: train(cfg).get("val_wer"))
 
 
 if __name__ == "__main__":

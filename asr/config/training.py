@@ -17,10 +17,38 @@ from asr.data.manifest import Utterance, read_manifests
 from asr.errors import ConfigError, ModelError
 from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
-from asr.training.data import SpeechData
+from asr.training.data import SpeechData, fit_cmvn
 from asr.training.lightning_workarounds import AtomicCheckpointIO
 from asr.training.module import CTCModule
+from asr.training.run_folder import check_architecture
 from asr.training.validation import ScoreName
+
+
+def build_model_and_data(
+    cfg: DictConfig, checkpoint: Path | None, *, is_main: bool
+) -> tuple[CTCModel, SpeechData]:
+    """Build the model and the data, and write the utterances that are left out.
+
+    Args:
+        cfg: Settings of `asr.train`.
+        checkpoint: Checkpoint to resume from, which must have the same architecture.
+        is_main: Whether this process prints and writes.
+
+    Raises:
+        AsrError: If the settings or the data do not allow a training.
+    """
+    utterances = [read_utterances(cfg.data, split) for split in ("train", "validation")]
+    model = build_model(cfg, utterances[0])
+    if checkpoint is not None:
+        check_architecture(checkpoint, model)
+    data = build_data(cfg, model, utterances)
+    if is_main:
+        for split, selection in data.selections.items():
+            print(f"{split}: {selection.summary()}")
+            selection.write(Path(cfg.dir) / f"left_out_{split}.txt")
+    if checkpoint is None and cfg.init is None:
+        fit_cmvn(model, data.selections["train"], cfg.seed)
+    return model, data
 
 
 def read_utterances(data: DictConfig, split: str) -> list[Utterance]:
