@@ -111,7 +111,7 @@ def size(build: Callable[..., CTCModel]) -> Callable[[str], CTCModel]:
 
 @pytest.fixture(scope="session")
 def real() -> Callable[..., list[np.ndarray]]:
-    """Return pick(corpus, count, shortest, longest), which loads real utterances of varying lengths."""
+    """Return pick(corpus, count, shortest, longest), which loads utterances of varying lengths."""
 
     def pick(corpus: str, count: int, shortest: float, longest: float) -> list[np.ndarray]:
         if not (SHARED / corpus).is_dir():

@@ -12,7 +12,7 @@ import soxr
 from asr.audio.remote import ByteRange, read_ranges
 from asr.errors import AudioError
 
-SAMPLE_RATE = 16_000  # Hz, of all waveforms after loading
+SAMPLE_RATE = 16_000  # Hz; the rate of loaded waveforms
 EXTENSIONS = frozenset(
     {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64"}
 )
@@ -61,8 +61,8 @@ def load(
         name: Name of the recording in error messages.
 
     Raises:
-        AudioError: If the recording is missing, empty, of an unknown format, cut off, shorter than
-            requested, or contains NaN or infinite samples.
+        AudioError: If the recording is missing, empty, cut off, shorter than requested, or in an
+            unknown format, or if it contains NaN or infinite samples.
     """
     name = name or _name(source)
     with _open(source, name) as sound:
@@ -73,9 +73,7 @@ def load(
     invalid = ~np.isfinite(waveform)
     if invalid.any():
         seconds = offset + invalid.argmax() / native_rate
-        raise AudioError(
-            f"{name}: the sample at {seconds:.2f} s is NaN or infinite. Export the recording again."
-        )
+        raise AudioError(f"{name}: NaN or infinite sample at {seconds:.2f} s. Export it again.")
     return resample(waveform, native_rate, sample_rate)
 
 
@@ -102,23 +100,18 @@ def _read_frames(
     available = sound.frames - first
     wanted = available if duration is None else round(duration * rate)
     if available <= 0 or wanted - available > ROUNDING * rate:
-        raise AudioError(
-            f"{name}: cannot load {first / rate:.2f} s to {(first + wanted) / rate:.2f} s, "
-            f"because the recording ends at {sound.frames / rate:.2f} s"
-        )
+        part = f"{first / rate:.2f} s to {(first + wanted) / rate:.2f} s"
+        end = f"it ends at {sound.frames / rate:.2f} s"
+        raise AudioError(f"{name}: cannot load {part}, because {end}")
     wanted = min(wanted, available)
     try:
         sound.seek(first)
         samples = sound.read(wanted, dtype="float32")
     except soundfile.LibsndfileError as error:
-        raise AudioError(
-            f"{name}: damaged or cut off ({_reason(error)}). Get a complete copy."
-        ) from None
+        raise AudioError(f"{name}: damaged or cut off ({_reason(error)})") from None
     if len(samples) < wanted:
-        raise AudioError(
-            f"{name}: cut off at {(first + len(samples)) / rate:.2f} s, but its header declares "
-            f"{sound.frames / rate:.2f} s. Get a complete copy."
-        )
+        seconds = (first + len(samples)) / rate
+        raise AudioError(f"{name}: cut off at {seconds:.2f} s. Get a complete copy.")
     return samples
 
 
@@ -138,18 +131,13 @@ def _open(source: Source, name: str) -> soundfile.SoundFile:
         raise AudioError(f"{name}: empty file (0 bytes)")
     declared = _declared_wav_size(head)
     if declared > size:
-        raise AudioError(
-            f"{name}: cut off: its header declares {declared:,} bytes, but the file has {size:,}. "
-            "Get a complete copy."
-        )
+        raise AudioError(f"{name}: cut off: {size:,} of {declared:,} bytes. Get a complete copy.")
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
         sound = soundfile.SoundFile(file)
     except (soundfile.LibsndfileError, TypeError) as error:
-        raise AudioError(
-            f"{name}: not a recording that can be read ({_reason(error)}). "
-            "Convert it to WAV, FLAC, Ogg, Opus, or MP3."
-        ) from None
+        reason = f"not a recording that can be read ({_reason(error)}). Convert it to WAV or FLAC."
+        raise AudioError(f"{name}: {reason}") from None
     if sound.frames <= 0:
         raise AudioError(f"{name}: contains no samples")
     return sound

@@ -122,18 +122,14 @@ def _check_answer(recording: ByteRange, answer: Any) -> Any:
     if not isinstance(answer, bytes):
         return answer
     if recording.size is not None and len(answer) > recording.size:
-        raise StorageError(
-            f"{recording.path}: the server ignores byte ranges. Use a server that supports them."
-        )
+        raise StorageError(f"{recording.path}: the server does not support byte ranges")
     return _check_size(recording, answer)
 
 
 def _check_size(recording: ByteRange, body: bytes) -> bytes | AudioError:
     if recording.size in (None, len(body)):
         return body
-    return AudioError(
-        f"{recording}: cut off: {len(body):,} of {recording.size:,} bytes. Get a complete copy."
-    )
+    return AudioError(f"{recording}: cut off: {len(body):,} of {recording.size:,} bytes")
 
 
 def _describe(error: Exception) -> str:

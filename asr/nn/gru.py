@@ -50,22 +50,25 @@ class _Recurrence(Function):
         ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, batch_sizes: Sequence[int]
     ) -> Tensor:
         hidden, max_rows = weight.shape[-1], max(batch_sizes, default=0)
+        parts = (2 * hidden, hidden)  # r and z, n
         gates = torch.empty_like(inputs)  # r, z, n: (2, P, 3 H)
         candidates = inputs.new_empty(*inputs.shape[:2], hidden)  # (2, P, H)
         states = torch.empty_like(candidates)  # (2, P, H)
         state = inputs.new_zeros(2, max_rows, hidden)
         product = inputs.new_empty(2, max_rows, 3 * hidden)  # W h + b
         weights, biases = weight.mT.unbind(), bias.unbind()
-        steps = (t.split(batch_sizes, 1) for t in (inputs, gates, candidates, states))
-        for rows, input_, rzn, candidate, new_state in zip(batch_sizes, *steps, strict=True):
+        packed = (*inputs.split(parts, -1), *gates.split(parts, -1), candidates, states)
+        steps = zip(batch_sizes, *(tensor.split(batch_sizes, 1) for tensor in packed), strict=True)
+        for rows, input_rz, input_n, rz, n, candidate, new_state in steps:
             state, product = state[:, :rows], product[:, :rows]
             for b, h, w, out in zip(biases, state.unbind(), weights, product.unbind(), strict=True):
                 torch.addmm(b, h, w, out=out)
-            rz, n = rzn.split((2 * hidden, hidden), -1)
-            torch.add(input_[..., : 2 * hidden], product[..., : 2 * hidden], out=rz).sigmoid_()
-            candidate.copy_(product[..., 2 * hidden :])
-            torch.addcmul(input_[..., 2 * hidden :], rz[..., :hidden], candidate, out=n).tanh_()
-            state = torch.lerp(n, state, rz[..., hidden:], out=new_state)
+            product_rz, product_n = product.split(parts, -1)
+            torch.add(input_rz, product_rz, out=rz).sigmoid_()
+            candidate.copy_(product_n)
+            r, z = rz.chunk(2, -1)
+            torch.addcmul(input_n, r, candidate, out=n).tanh_()
+            state = torch.lerp(n, state, z, out=new_state)
         ctx.batch_sizes = batch_sizes
         ctx.save_for_backward(gates, candidates, states, weight)
         return states

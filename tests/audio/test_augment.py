@@ -1,4 +1,4 @@
-"""What each augmentation of waveforms changes and what it keeps."""
+"""Properties that augmentations of waveforms change and keep."""
 
 import numpy as np
 import pytest

@@ -118,7 +118,7 @@ def test_a_part_beyond_the_end_is_an_error_with_both_times(recording, offset, du
     path = recording("a.wav", 1.0)
     with pytest.raises(
         AudioError,
-        match=rf"^{path}: cannot load {offset:.2f} s to .*, because the recording ends at 1.00 s$",
+        match=rf"^{path}: cannot load {offset:.2f} s to .*, because it ends at 1.00 s$",
     ):
         audio.load(path, offset=offset, duration=duration)
 
@@ -168,7 +168,7 @@ def test_an_empty_file_is_an_error(tmp_path):
 )
 def test_other_content_is_an_error_despite_the_extension(tmp_path, content):
     (tmp_path / "a.wav").write_bytes(content)
-    fails(tmp_path / "a.wav", "not a recording that can be read", "WAV, FLAC, Ogg, Opus, or MP3")
+    fails(tmp_path / "a.wav", "not a recording that can be read", "WAV or FLAC")
     fails(content, "not a recording that can be read", name="standard input")
 
 
@@ -209,7 +209,7 @@ def test_a_truncated_wav_is_an_error_for_load_and_info(recording):
     path = recording("a.wav", 1.0)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    fails(path, "its header declares 32,044 bytes, but the file has 16,022", "cut off")
+    fails(path, "cut off: 16,022 of 32,044 bytes")
     with pytest.raises(AudioError, match="cut off"):
         audio.info(path)
 
@@ -219,7 +219,7 @@ def test_a_wav_with_a_wrong_length_in_its_header_is_an_error(recording):
     content = bytearray(path.read_bytes())
     struct.pack_into("<I", content, content.index(b"data") + 4, 1_000_000)
     path.write_bytes(content)
-    fails(path, "its header declares 1,000,044 bytes, but the file has 32,044")
+    fails(path, "cut off: 32,044 of 1,000,044 bytes")
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF])
@@ -234,7 +234,7 @@ def test_the_error_for_nan_and_infinite_samples_gives_their_time(tmp_path, sound
     samples = sound(1.0)
     samples[12_000:12_003] = value
     soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
-    fails(tmp_path / "a.wav", "the sample at 0.75 s is NaN or infinite")
+    fails(tmp_path / "a.wav", "NaN or infinite sample at 0.75 s")
     assert len(audio.load(tmp_path / "a.wav", duration=0.5)) == 8_000
     with pytest.raises(AudioError, match=r"at 0\.75 s"):
         audio.load(tmp_path / "a.wav", offset=0.5)

@@ -14,7 +14,7 @@ BODY = bytes(range(256)) * 20
 
 @pytest.fixture(params=["disk", "server"])
 def path(request, server, tmp_path):
-    """A file with the content BODY, as a local path and as a URL."""
+    """Return the local path or the URL of a file with the content BODY."""
     server.files["/a.tar"] = BODY
     (tmp_path / "a.tar").write_bytes(BODY)
     return str(tmp_path / "a.tar") if request.param == "disk" else f"{server.url}/a.tar"
@@ -85,7 +85,7 @@ def test_a_missing_server_raises_one_line(server, no_pause):
 
 def test_a_server_that_ignores_byte_ranges_is_rejected(server):
     server.files["/a.tar"], server.ranges = BODY, False
-    with pytest.raises(StorageError, match="the server ignores byte ranges"):
+    with pytest.raises(StorageError, match="the server does not support byte ranges"):
         read_ranges([ByteRange(f"{server.url}/a.tar", "x", 5, 10)])
 
 

@@ -55,8 +55,8 @@ def batch(sound):
 
 
 @pytest.fixture
-def empty_registry(monkeypatch):
-    """The registry without classes that other tests add."""
+def isolated_registry(monkeypatch):
+    """Keep classes that a test registers from other tests."""
     monkeypatch.setattr(registry, "CLASSES", dict(registry.CLASSES))
 
 
@@ -153,7 +153,7 @@ def test_files_of_format_1_without_todays_calibration_load(path, saved, expected
     assert model.boundary_offsets == BoundaryOffsets()
 
 
-@pytest.mark.usefixtures("empty_registry")
+@pytest.mark.usefixtures("isolated_registry")
 def test_an_encoder_of_your_own_is_saved_by_name_and_loads_once_registered(batch, path):
     settings = {"_target_": f"{__name__}.EveryFourthFrame", "output_dim": 6}
     model = CTCModel(
@@ -168,7 +168,7 @@ def test_an_encoder_of_your_own_is_saved_by_name_and_loads_once_registered(batch
     assert torch.equal(CTCModel.load(path)(*batch).log_probs, model(*batch).log_probs)
 
 
-@pytest.mark.usefixtures("empty_registry")
+@pytest.mark.usefixtures("isolated_registry")
 def test_a_class_with_the_name_of_another_is_not_registered():
     with pytest.raises(ValueError, match=r"asr\.nn\.encoder already registers Encoder"):
         register(type("Encoder", (nn.Module,), {"__module__": "mine"}))
