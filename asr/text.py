@@ -56,7 +56,7 @@ def split_written_words(text: str) -> list[tuple[str, list[str]]]:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Map between normalized text and labels. Index 0 is the blank, `tokens[i]` has index i + 1.
+    """A mapping between normalized text and labels. Index 0 is the blank, i + 1 is `tokens[i]`.
 
     Tokens are the space, other characters, and optionally pieces of words, learned by byte-pair
     encoding (Sennrich et al. 2016). To encode a word, the adjacent pair that forms the token of

@@ -19,20 +19,19 @@ from asr.text import BLANK, Tokenizer
 
 
 class CTCModel(nn.Module):
-    """Maps waveforms to emissions. `architecture` has the settings that rebuild the model.
+    """A recognizer that maps waveforms to emissions. `architecture` has the settings to rebuild it.
 
-    If the encoder has intermediate layers, the head also predicts emissions after each of them.
-    Their probabilities, through a linear map, are added to the input of the next layer. So the
-    tokens that CTC predicts depend on each other (self-conditioned CTC, Nozaki and Komatsu 2021,
-    arXiv 2104.02724).
+    If the encoder has intermediate layers, the head also predicts emissions after each of them. A
+    linear map of their probabilities is added to the input of the next layer. This makes the tokens
+    depend on each other (self-conditioned CTC, Nozaki and Komatsu 2021, arXiv 2104.02724).
     """
 
     def __init__(
         self, *, features: Mapping[str, Any], encoder: Mapping[str, Any], tokenizer: Tokenizer
     ) -> None:
-        """Build the parts from their settings: the arguments of a class, and the class itself.
+        """Build the features and the encoder from settings, which have the arguments of a class.
 
-        Settings name the class by import path in `_target_` or by registered name in "class".
+        The class is an import path in `_target_` or a registered name in "class".
 
         Raises:
             ValueError: If a class does not exist or rejects its arguments.
@@ -43,10 +42,10 @@ class CTCModel(nn.Module):
         self.architecture: dict[str, Any] = {"tokens": list(tokenizer.tokens)}
         self.features: FeatureExtractor = self._build("features", features)
         self.encoder: FrameEncoder = self._build("encoder", encoder, n_mels=self.features.n_mels)
-        dim, vocabulary = self.encoder.output_dim, len(tokenizer)
-        self.head = nn.Linear(dim, vocabulary)
+        dim, num_tokens = self.encoder.output_dim, len(tokenizer)
+        self.head = nn.Linear(dim, num_tokens)
         has_feedback = bool(getattr(self.encoder, "intermediate", ()))
-        self.feedback: Any = nn.Linear(vocabulary, dim) if has_feedback else None
+        self.feedback: Any = nn.Linear(num_tokens, dim) if has_feedback else None
         self.calibration_params = nn.Buffer(torch.tensor(astuple(Calibration())))
         self.boundary_params = nn.Buffer(torch.tensor(astuple(BoundaryOffsets())))
 

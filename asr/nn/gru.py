@@ -34,7 +34,7 @@ def bidirectional_gru(rnn: nn.GRU, x: Tensor, index: PackedIndex) -> Tensor:
 
 
 class _Recurrence(Function):
-    """Map the gates' inputs (2, P, 3 H) to states (2, P, H), packed as in PackedIndex.
+    """A map of gate inputs (2, P, 3 H) to states (2, P, H), in the order of PackedIndex.
 
         r = sigmoid(input_r + (W h + b)_r)
         z = sigmoid(input_z + (W h + b)_z)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class FeatureExtractor(Protocol):
-    """Computes features (B, T, F) from waveforms (B, S) at 16 kHz, such as LogMel."""
+    """Interface of classes that map waveforms (B, S) to features (B, T, F), such as LogMel."""
 
     n_mels: int  # F
     n_fft: int  # samples per frame
@@ -22,9 +22,10 @@ class FeatureExtractor(Protocol):
 
 
 class FrameEncoder(Protocol):
-    """Maps features (B, T, F) to (B, U, D), such as Encoder. It is built with `n_mels` = F.
+    """Interface of classes that map features (B, T, F) to (B, U, D), such as Encoder.
 
-    An encoder with a nonempty attribute `intermediate` also takes a hook (see Encoder).
+    The constructor takes `n_mels`, which is F. An encoder with a nonempty attribute `intermediate`
+    also takes a hook (see Encoder).
     """
 
     output_dim: int  # D
