@@ -1,5 +1,6 @@
 """A speech recognizer that you can read, run, and trust: log-mel features, a BiGRU, and CTC.
 
+Example:
     import asr
     print(asr.load("model.safetensors").transcribe("a.wav").text)
 """
