@@ -68,9 +68,7 @@ class BeamDecoder:
         """
         self.hotwords = read_hotwords(hotwords) if hotwords else {}
         self.lexicon = _read_lexicon(Path(lexicon), self.hotwords) if lexicon is not None else None
-        self.lm = (
-            lm if lm is None else inspect_lm(Path(lm), lm_unit, has_lexicon=lexicon is not None)
-        )
+        self.lm = inspect_lm(lm, lm_unit, has_lexicon=lexicon is not None)
         if word_score is None:
             word_score = WORD_SCORE if self.lm and self.lm.unit == "words" else 0.0
         wanted = "three numbers, from asr.tune"

@@ -62,15 +62,20 @@ class LanguageModel:
         return (total + float(self.kenlm.finish(state)[1])) * NATS
 
 
-def inspect_lm(path: Path, unit: Unit | Literal["auto"], *, has_lexicon: bool) -> LanguageModelFile:
-    """Return what a file holds. "auto" derives the unit from the entries of an ARPA file.
+def inspect_lm(
+    path: str | Path | None, unit: Unit | Literal["auto"], *, has_lexicon: bool
+) -> LanguageModelFile | None:
+    """Return what a file holds, if there is one. "auto" derives the unit from an ARPA file.
 
     Raises:
         ConfigError: If the file is not a language model.
-        ValueError: If the unit or the words of a binary file are not given.
+        ValueError: If the unit is unknown, or if a binary file needs a unit or a lexicon.
     """
     if unit not in ("auto", "words", "characters"):
         raise ValueError(f"lm_unit must be auto, words, or characters, got {unit!r}")
+    if path is None:
+        return None
+    path = Path(path)
     entries = read_vocabulary(path)
     if entries is None:
         if unit == "auto":

@@ -58,7 +58,8 @@ class Parallel(Generic[Function, Result]):
         except BrokenProcessPool as error:
             self._pool = None
             message = "a decoding process was killed, perhaps for lack of memory. Use fewer workers"
-            raise DecodingError(message) from error
+            # its traceback is a reference cycle that would keep the next pool alive
+            raise DecodingError(message) from error.with_traceback(None)
 
 
 def _start_worker(function: Callable[..., Any]) -> None:

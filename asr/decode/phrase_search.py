@@ -87,17 +87,15 @@ def _activate(
 def find_phrases(log_probs: np.ndarray, trie: PhraseTrie) -> list[tuple[int, int, int, float]]:
     """Return (end node, first frame, end frame, gain in nats) of the phrases in emissions (U, V).
 
-    A phrase is found in each frame in which the best path that enters its last label has a loss
-    below its bonus. Of equal paths, the one with the latest start counts.
+    A phrase is found in each frame in which the best path, with the latest start of equals, enters
+    its last label with a loss below its bonus.
     """
     label, children, reach, bonus = trie.label, trie.children, trie.reach, trie.bonus
-    nodes = len(label)
-    cost = np.full((2, nodes), np.inf)  # loss of the path in the label and in the blanks of a node
-    start = np.zeros((2, nodes), np.int64)  # its first frame
-    active = np.zeros(nodes, np.uint64)
+    cost = np.full((2, len(label)), np.inf)  # loss of the path in the label and in its blanks
+    start = np.zeros((2, len(label)), np.int64)  # first frame of the path
+    active = np.zeros(len(label), np.uint64)
     next_cost, next_start, next_active = cost.copy(), start.copy(), active.copy()
-    entered = np.full(nodes, -1)
-    loss = np.zeros(log_probs.shape[1])
+    entered, loss = np.full(len(label), -1), np.zeros(log_probs.shape[1])
     count, found = 0, []
     for t in range(len(log_probs)):
         likeliest = log_probs[t].max()
