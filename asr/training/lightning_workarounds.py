@@ -41,7 +41,8 @@ def silence_lightning() -> None:
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writer that replaces a checkpoint only by a complete one.
 
-    Lightning writes in place, so a failed write would also destroy the previous checkpoint.
+    Lightning moves a file from the temporary folder of the system to `path`. Between file systems
+    that is a copy, so a full disk or a kill would also destroy the previous checkpoint.
     Test: test_a_failed_write_keeps_the_previous_checkpoint.
     """
 
