@@ -99,7 +99,9 @@ def _find_option_files(overrides: Sequence[str]) -> list[str]:
             search_path.append(f"'file://{path.resolve().parents[1]}'")
             override = f"{group}={path.stem}"
         replaced.append(override)
-    return [*replaced, *([f"hydra.searchpath=[{','.join(search_path)}]"] if search_path else [])]
+    if search_path:
+        replaced.append(f"hydra.searchpath=[{','.join(search_path)}]")
+    return replaced
 
 
 def command_parser(command: str, arguments: str, description: str) -> ArgumentParser:

@@ -40,8 +40,9 @@ def instantiate(group: str, settings: Any, **others: Any) -> Any:
         if isinstance(find_user_error(error), AsrError):
             raise
         cause = error.__cause__ or error
-        dot = "." if isinstance(cause, ValueError) else ": "  # a ValueError names the argument
-        raise ConfigError(f"{group}{dot}{cause}") from error
+        argument = str(cause).split(" ")[0].rstrip(":")  # begins the message of our constructors
+        separator = "." if settings is not None and argument in settings else ": "
+        raise ConfigError(f"{group}{separator}{cause}") from error
 
 
 def build_augmentation(augment: DictConfig) -> "Chain":

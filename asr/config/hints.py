@@ -48,7 +48,7 @@ def _explain_key(key: str, cfg: DictConfig) -> str:
         return f"{key}: the chosen option of {group} has no such setting or is null; see --cfg job"
     if _accepts(OmegaConf.select(cfg, f"{group}._target_"), name):
         return f"no setting {key!r} yet; +{key}=... adds it"
-    return f"no setting {key!r}{did_you_mean(key, keys)}; --cfg job shows all"
+    return f"no setting {key!r} (--cfg job shows all){did_you_mean(key, keys)}"
 
 
 def _accepts(target: str | None, name: str) -> bool:

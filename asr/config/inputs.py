@@ -53,18 +53,19 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def expand_folders(files: Sequence[str]) -> Iterator[Path]:
-    """Yield each file, and each recording below a folder; a folder without any yields itself."""
+    """Yield each file, and each recording in a folder, or the folder itself if it has none."""
     from asr.audio import find_recordings
 
     for path in map(Path, files):
-        yield from (find_recordings(path) if path.is_dir() else ()) or (path,)
+        recordings = find_recordings(path) if path.is_dir() else []
+        yield from recordings or [path]
 
 
 def read_source(path: Path) -> Path | bytes:
-    """Return the path of a recording, or the bytes of standard input for "-".
+    """Return a path of `expand_folders`, or the bytes of standard input for "-".
 
     Raises:
-        AudioError: If the path is a folder, which has no recordings then.
+        AudioError: If the path is a folder, which means that it has no recordings.
     """
     if path == Path(STDIN):
         return sys.stdin.buffer.read()

@@ -62,7 +62,8 @@ def find_user_error(error: BaseException) -> BaseException | None:
         if isinstance(cause, AsrError):
             return cause
         if isinstance(cause, MissingMandatoryValue):
-            return ConfigError(f"{cause.full_key} has no value; pass {cause.full_key}=...")
+            key = cause.full_key or str(cause).rpartition(" ")[2]  # of a reference to the key
+            return ConfigError(f"{key} has no value; pass {key}=...")
         if isinstance(cause, OSError) and (cause is error or cause.errno in _DISK_ERRORS):
             hint = "; free space there or use another folder" if cause.errno in _DISK_ERRORS else ""
             reason = f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause)

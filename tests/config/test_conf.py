@@ -9,11 +9,12 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from asr.config import build
 from asr.config.app import CONF, compose
 from asr.config.hints import explain_hydra_errors
-from asr.config.reporting import report_user_errors
+from asr.config.reporting import find_user_error, report_user_errors
 from asr.config.schema import AlignSettings, TranscribeSettings
 from asr.data.manifest import Utterance, write_manifest
 from asr.errors import ConfigError
@@ -104,6 +105,12 @@ def test_a_value_error_in_a_sweep_is_not_reported_as_a_wrong_setting() -> None:
         raise ValueError("a fault")
     with pytest.raises(ConfigError, match="a group such as model or experiment"):
         compose("train", ["model=null"])
+
+
+def test_a_missing_value_that_others_refer_to_is_named() -> None:
+    with pytest.raises(OmegaConfBaseException) as error:
+        compose("train", ["data=base"])
+    assert str(find_user_error(error.value)) == "data.name has no value; pass data.name=..."
 
 
 def raise_disk_full(path: str) -> None:
