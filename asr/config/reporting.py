@@ -62,7 +62,7 @@ def find_user_error(error: BaseException) -> BaseException | None:
         if isinstance(cause, AsrError):
             return cause
         if isinstance(cause, MissingMandatoryValue):
-            key = cause.full_key or str(cause).rpartition(" ")[2]  # of a reference to the key
+            key = cause.full_key or str(cause).rpartition(" ")[2]  # a reference has no full_key
             return ConfigError(f"{key} has no value; pass {key}=...")
         if isinstance(cause, OSError) and (cause is error or cause.errno in _DISK_ERRORS):
             hint = "; free space there or use another folder" if cause.errno in _DISK_ERRORS else ""
