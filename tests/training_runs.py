@@ -48,8 +48,8 @@ def finish(process: subprocess.Popen[str]) -> str:
     return process.communicate(timeout=TIMEOUT)[0]
 
 
-def wait_for_line(process: subprocess.Popen[str], prefix: str) -> None:
-    """Read the output of a process up to a line with a prefix."""
+def wait_for_line(process: subprocess.Popen[str], prefix: str) -> str:
+    """Return the output of a process up to a line with a prefix."""
     watchdog = threading.Timer(TIMEOUT, process.kill)
     watchdog.start()
     assert process.stdout is not None
@@ -59,8 +59,10 @@ def wait_for_line(process: subprocess.Popen[str], prefix: str) -> None:
         if line.startswith(prefix):
             break
     watchdog.cancel()
+    output = "".join(lines)
     assert lines, "no output"
-    assert lines[-1].startswith(prefix), "".join(lines)
+    assert lines[-1].startswith(prefix), output
+    return output
 
 
 def children(process: subprocess.Popen[str]) -> list[int]:

@@ -32,7 +32,10 @@ IRRELEVANT_WARNINGS = (
 
 
 def silence_lightning() -> None:
-    """Hide Lightning's irrelevant warnings and its advertising."""
+    """Hide Lightning's irrelevant warnings, and its messages about devices and signals.
+
+    Test of the messages: test_ctrl_c_leaves_a_checkpoint_and_prints_one_line_with_exit_code_130.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for message in IRRELEVANT_WARNINGS:
         warnings.filterwarnings("ignore", message=message)

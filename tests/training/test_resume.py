@@ -150,10 +150,12 @@ def test_ctrl_c_leaves_a_checkpoint_and_prints_one_line_with_exit_code_130(
     corpus: Path, tmp_path: Path
 ) -> None:
     process = start(corpus, tmp_path, "data.workers=1", "trainer.max_epochs=1000")
-    wait_for_line(process, "epoch 2/")
+    output = wait_for_line(process, "epoch 2/")
     os.kill(process.pid, signal.SIGINT)
-    output = finish(process)
+    output += finish(process)
     assert process.returncode == 130, output
+    assert "GPU available" not in output
+    assert "Detected KeyboardInterrupt" not in output
     assert "Traceback" not in output
     assert "resume=true" in output.splitlines()[-1]
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=False)
