@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.decode import GreedyDecoder
-from asr.decode.ctc_path import group_words, spell_paths, token_spans, word_log_probs
+from asr.decode.ctc_path import word_log_probs, word_spans
 from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer
 
@@ -20,7 +20,7 @@ PATHS = st.lists(st.integers(0, 3), max_size=25)
 
 
 def emissions(*paths, seconds=0.04):
-    """Emissions whose likeliest tokens are the paths; padding says "b", so that reading it shows."""
+    """Return emissions with given best paths. Padding emits "b", so that reading it shows."""
     size = max(map(len, paths))
     logits = torch.randn(len(paths), size, 4, generator=torch.Generator().manual_seed(0))
     for row, path in zip(logits, paths, strict=True):
@@ -29,7 +29,7 @@ def emissions(*paths, seconds=0.04):
 
 
 def frames(text):
-    """The path that a picture of one character a frame stands for: . is the blank, _ the space."""
+    """Return the path of a text with one character per frame; . is blank, _ space."""
     return ["._ab".index(c) for c in text]
 
 
@@ -42,7 +42,7 @@ def test_text_is_the_best_path_with_repeats_merged_and_blanks_dropped(paths):
 
 
 @given(st.lists(PATHS, min_size=1, max_size=4))
-def test_words_are_in_order_inside_the_recording_and_sure_between_0_and_1(paths):
+def test_words_are_ordered_inside_the_recording_with_confidence_between_0_and_1(paths):
     for path, hypothesis in zip(paths, GreedyDecoder()(emissions(*paths), TOKENIZER), strict=True):
         times = [time for word in hypothesis.words for time in (word.start, word.end)]
         assert times == sorted(times)
@@ -60,7 +60,7 @@ def test_the_score_is_the_log_probability_of_the_best_path(paths):
 
 
 @pytest.mark.parametrize("seconds", [0.04, 0.02])
-def test_words_begin_at_their_first_frame_and_end_behind_their_last(seconds):
+def test_words_start_at_their_first_frame_and_end_after_their_last(seconds):
     (hypothesis,) = GreedyDecoder()(
         emissions(frames("..aa.b__.bb.ab._"), seconds=seconds), TOKENIZER
     )
@@ -71,7 +71,7 @@ def test_words_begin_at_their_first_frame_and_end_behind_their_last(seconds):
     ]
 
 
-def test_a_blank_parts_equal_characters():
+def test_a_blank_separates_repeated_characters():
     texts = [
         h.text
         for h in GreedyDecoder()(
@@ -82,7 +82,7 @@ def test_a_blank_parts_equal_characters():
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(-30, 0)), max_size=12))
-def test_a_word_is_as_sure_as_its_letters_are_in_their_likeliest_frames(frames):
+def test_word_log_probs_average_the_best_frame_of_each_letter(frames):
     parts = [[]]
     for token, run in groupby(frames, key=lambda frame: frame[0]):
         if token == 1:
@@ -106,7 +106,7 @@ def test_confidence_is_the_geometric_mean_of_each_characters_best_frame():
     assert hypothesis.score == pytest.approx(math.log(0.5 * 0.9 * 0.4))
 
 
-def test_of_no_frames_nothing_is_heard():
+def test_no_frames_have_no_words():
     nothing, something = GreedyDecoder()(emissions([], frames("a")), TOKENIZER)
     assert (nothing.text, nothing.score, nothing.words) == ("", 0.0, ())
     assert something.text == "a"
@@ -122,33 +122,40 @@ def test_of_no_frames_nothing_is_heard():
     )
 
 
-def test_blanks_and_spaces_alone_are_no_words():
+def test_blanks_and_spaces_have_no_words():
     (hypothesis,) = GreedyDecoder()(emissions(frames("._..__.")), TOKENIZER)
     assert hypothesis.text == ""
     assert hypothesis.words == ()
 
 
-def test_confidence_is_what_the_model_s_calibration_makes_of_it():
+def test_the_calibration_of_the_model_corrects_confidence():
     raw = GreedyDecoder()(emissions(frames(".aab._b.")), TOKENIZER)[0]
-    unsure = replace(emissions(frames(".aab._b.")), calibration=Calibration(0.5, -1.0))
-    corrected = GreedyDecoder()(unsure, TOKENIZER)[0]
+    calibrated = replace(emissions(frames(".aab._b.")), calibration=Calibration(0.5, -1.0))
+    corrected = GreedyDecoder()(calibrated, TOKENIZER)[0]
     assert corrected.text == raw.text
     for before, after in zip(raw.words, corrected.words, strict=True):
         assert after.confidence == pytest.approx(Calibration(0.5, -1.0)(before.confidence))
         assert after.confidence < before.confidence
 
 
+def spans_of_words(path):
+    """Return the words of one path with their first frames and end frames, read token by token."""
+    words, frame, in_word = [], 0, False
+    for token, run in groupby(path):
+        start, frame = frame, frame + len(list(run))
+        if token == 1:
+            in_word = False
+        elif token:
+            text, start, _ = words.pop() if in_word else ("", start, 0)
+            words.append((text + TOKENIZER.decode([token]), start, frame))
+            in_word = True
+    return words
+
+
 @given(st.lists(st.lists(st.integers(0, 3), min_size=12, max_size=12), min_size=1, max_size=5))
 def test_the_words_of_many_paths_are_those_of_each(paths):
-    between_spaces = np.array([[1, *path, 1] for path in paths])
-    found = spell_paths(between_spaces, TOKENIZER)
-    for i, path in enumerate(between_spaces):
-        mine = slice(found.bounds[i], found.bounds[i + 1])
-        expected = [
-            (text, letters[0].start, letters[-1].end)
-            for text, letters in group_words(token_spans(path), TOKENIZER)
-        ]
-        assert (
-            list(zip(found.words[mine], found.starts[mine], found.ends[mine], strict=True))
-            == expected
-        )
+    assert word_spans(np.array(paths), TOKENIZER) == [spans_of_words(path) for path in paths]
+
+
+def test_a_vocabulary_without_a_space_has_one_word_per_path():
+    assert word_spans(np.array([[0, 1, 1, 0, 2, 0]]), Tokenizer(("a", "b"))) == [[("ab", 1, 5)]]

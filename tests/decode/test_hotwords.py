@@ -1,4 +1,4 @@
-"""Hotwords against every path that spells them, and what becomes of emissions in which they are found."""
+"""Hotwords against an enumeration of all paths, and the emissions in which they are boosted."""
 
 import math
 import os
@@ -31,12 +31,12 @@ def random(frames, seed, tokens=4):
     return (x - np.log(np.exp(x).sum(1, keepdims=True))).astype(np.float32)
 
 
-def spoken(text, seed=0, sure=0.9):
-    """Emissions that say a text, a frame for each character: . is the blank, _ the space."""
+def emit(text, seed=0, probability=0.9):
+    """Return emissions of a text with one character per frame; . is blank, _ space."""
     share = np.random.default_rng(seed).uniform(0.5, 1.5, (len(text), len(ENGLISH)))
-    share *= (1 - sure) / share.sum(1, keepdims=True)
+    share *= (1 - probability) / share.sum(1, keepdims=True)
     for row, c in zip(share, text, strict=True):
-        row[0 if c == "." else ENGLISH.encode(" " if c == "_" else c)[0]] += sure
+        row[0 if c == "." else ENGLISH.encode(" " if c == "_" else c)[0]] += probability
     return np.log(share).astype(np.float32)
 
 
@@ -48,7 +48,7 @@ def emissions(*rows):
 
 
 def gain_by_enumeration(log_probs, labels, bonus):
-    """The most that any path spelling the labels, space to space, gains in any stretch of frames."""
+    """Return the largest gain of any path that spells the labels, space to space, in any frames."""
     loss = log_probs - log_probs.max(1, keepdims=True)
     best = -math.inf
     for start in range(len(loss)):
@@ -65,25 +65,25 @@ def gain_by_enumeration(log_probs, labels, bonus):
     st.floats(0.2, 6.0),
     st.integers(0, 10**6),
 )
-def test_what_is_found_gains_as_much_as_the_best_of_all_paths(frames, phrase, weight, seed):
+def test_the_best_match_gains_as_much_as_the_best_path(frames, phrase, weight, seed):
     labels, bonus = TOKENIZER.encode(f" {phrase} "), weight * len(phrase)
     log_probs = random(frames, seed)
     expected = gain_by_enumeration(log_probs, labels, bonus)
-    found = find_phrases(log_probs, PhraseTrie.of([labels], [bonus]))
+    matches = find_phrases(log_probs, PhraseTrie.of([labels], [bonus]))
     if expected > 0:
-        assert max(gain for *_, gain in found) == pytest.approx(expected, abs=1e-4)
+        assert max(gain for *_, gain in matches) == pytest.approx(expected, abs=1e-4)
     else:
-        assert found == []
+        assert matches == []
 
 
-def labels_of(tree, node):
-    """The labels of the phrase that ends in a node of a tree."""
-    return [*labels_of(tree, int(tree.parent[node])), int(tree.label[node])] if node else []
+def labels_of(trie, node):
+    """Return the labels of the phrase that ends in a node."""
+    return [*labels_of(trie, int(trie.parent[node])), int(trie.label[node])] if node else []
 
 
-def spelled(log_probs, tree):
-    """What is found, each with its labels."""
-    return [(labels_of(tree, node), *found) for node, *found in find_phrases(log_probs, tree)]
+def spelled(log_probs, trie):
+    """Return the phrases found, each with its labels."""
+    return [(labels_of(trie, node), *match) for node, *match in find_phrases(log_probs, trie)]
 
 
 PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
@@ -92,50 +92,50 @@ PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
 @given(
     st.integers(3, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6)
 )
-def test_phrases_that_begin_alike_are_found_as_each_is_alone(frames, bonus, seed):
+def test_phrases_with_a_common_prefix_are_found_like_each_alone(frames, bonus, seed):
     log_probs, labels = random(frames, seed), [TOKENIZER.encode(phrase) for phrase in PHRASES]
     together = PhraseTrie.of(labels, bonus)
     alone = [PhraseTrie.of([phrase], [nats]) for phrase, nats in zip(labels, bonus, strict=True)]
     assert sorted(spelled(log_probs, together)) == sorted(
-        found for tree in alone for found in spelled(log_probs, tree)
+        match for trie in alone for match in spelled(log_probs, trie)
     )
 
 
 @given(
     st.integers(0, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6)
 )
-def test_machine_code_finds_what_python_finds(frames, bonus, seed):
-    tree = PhraseTrie.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
+def test_compiled_code_returns_the_same_as_python(frames, bonus, seed):
+    trie = PhraseTrie.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
     log_probs = random(frames, seed)
-    found = find_phrases(log_probs, tree)
-    assert found == find_phrases.py_func(log_probs, tree)
-    for node, start, end, _ in found:
-        path = phrase_path(log_probs[start:end], tree, node)
-        assert (path == phrase_path.py_func(log_probs[start:end], tree, node)).all()
-        assert (path == best_path(log_probs[start:end], np.array(labels_of(tree, node)))).all()
-    favoured, by_python = (np.pad(log_probs, ((1, 1), (0, 0)))[None] for _ in range(2))
-    boost_phrases(favoured, np.array([frames]), SPACE, tree)
-    boost_phrases.py_func(by_python, np.array([frames]), SPACE, tree)
-    assert (favoured == by_python).all()
+    matches = find_phrases(log_probs, trie)
+    assert matches == find_phrases.py_func(log_probs, trie)
+    for node, start, end, _ in matches:
+        path = phrase_path(log_probs[start:end], trie, node)
+        assert (path == phrase_path.py_func(log_probs[start:end], trie, node)).all()
+        assert (path == best_path(log_probs[start:end], np.array(labels_of(trie, node)))).all()
+    boosted, by_python = (np.pad(log_probs, ((1, 1), (0, 0)))[None] for _ in range(2))
+    boost_phrases(boosted, np.array([frames]), SPACE, trie)
+    boost_phrases.py_func(by_python, np.array([frames]), SPACE, trie)
+    assert (boosted == by_python).all()
 
 
-def favoured_one_after_the_other(log_probs, tree):
-    """What becomes of emissions that begin and end with a space."""
+def boost_one_by_one(log_probs, trie):
+    """Return boosted emissions. They begin and end with a space."""
     after, taken = log_probs.copy(), np.zeros(len(log_probs), dtype=bool)
     for node, start, end, _ in sorted(
-        find_phrases(log_probs, tree), key=lambda found: (-found[3], found[2] - found[1])
+        find_phrases(log_probs, trie), key=lambda match: (-match[3], match[2] - match[1])
     ):
         if not taken[start + 1 : end - 1].any():
             taken[start + 1 : end - 1] = True
             for t, token in enumerate(
-                best_path(log_probs[start:end], np.array(labels_of(tree, node))), start
+                best_path(log_probs[start:end], np.array(labels_of(trie, node))), start
             ):
                 after[t] = log_probs[t]
                 after[t, token], after[t, log_probs[t].argmax()] = (
                     log_probs[t].max(),
                     log_probs[t, token],
                 )
-                after[t, np.arange(after.shape[1]) != token] -= tree.bonus[node] / (end - start)
+                after[t, np.arange(after.shape[1]) != token] -= trie.bonus[node] / (end - start)
     return after
 
 
@@ -144,22 +144,22 @@ def favoured_one_after_the_other(log_probs, tree):
     st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5),
     st.integers(0, 10**6),
 )
-def test_of_phrases_in_one_place_the_one_that_gains_more_is_favoured(lengths, bonus, seed):
-    tree = PhraseTrie.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
+def test_of_overlapping_phrases_the_one_with_the_largest_gain_is_boosted(lengths, bonus, seed):
+    trie = PhraseTrie.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
     rows = [random(frames, seed + i) for i, frames in enumerate(lengths)]
     batch = np.zeros((len(rows), max(lengths) + 2, 4), dtype=np.float32)
     for padded, row in zip(batch, rows, strict=True):
         padded[1 : len(row) + 1] = row
-    boost_phrases(batch, np.array(lengths), SPACE, tree)
+    boost_phrases(batch, np.array(lengths), SPACE, trie)
     for padded, row in zip(batch, rows, strict=True):
         between_spaces = np.full((len(row) + 2, 4), -1e4, dtype=np.float32)
         between_spaces[[0, -1], SPACE], between_spaces[1:-1] = 0.0, row
-        expected = favoured_one_after_the_other(between_spaces, tree)
+        expected = boost_one_by_one(between_spaces, trie)
         assert np.allclose(padded[: len(expected)], expected, atol=1e-5)
         assert not padded[len(expected) :].any()
 
 
-def test_machine_code_needs_no_place_where_it_is_kept():
+def test_compiled_code_needs_no_cache():
     code = "from asr.decode.phrase_search import find_phrases; print(find_phrases.stats.cache_path)"
     only = {
         **os.environ,
@@ -173,7 +173,7 @@ def test_machine_code_needs_no_place_where_it_is_kept():
 
 
 @given(st.integers(1, 12), st.floats(0.2, 8.0), st.integers(0, 10**6))
-def test_each_frame_holds_the_same_probabilities_made_smaller_but_for_the_path(
+def test_boosting_permutes_the_scores_of_a_frame_and_lowers_those_off_the_path(
     frames, weight, seed
 ):
     before = random(frames, seed)
@@ -186,58 +186,64 @@ def test_each_frame_holds_the_same_probabilities_made_smaller_but_for_the_path(
 
 
 @given(st.integers(2, 12), st.integers(0, 10**6))
-def test_the_likeliest_path_spells_what_was_found(frames, seed):
+def test_the_best_path_spells_a_phrase_that_was_found(frames, seed):
     log_probs = random(frames, seed)
-    heard = GreedyDecoder(hotwords=["ab:4"])(emissions(log_probs), TOKENIZER)[0].text
+    text = GreedyDecoder(hotwords=["ab:4"])(emissions(log_probs), TOKENIZER)[0].text
     padded = np.full((frames + 2, 4), -1e4, dtype=np.float32)
     padded[[0, -1], SPACE], padded[1:-1] = 0.0, log_probs
     if find_phrases(padded, PhraseTrie.of([TOKENIZER.encode(" ab ")], [8.0])):
-        assert "ab" in heard.split()
+        assert "ab" in text.split()
     else:
-        assert heard == GreedyDecoder()(emissions(log_probs), TOKENIZER)[0].text
+        assert text == GreedyDecoder()(emissions(log_probs), TOKENIZER)[0].text
 
 
 @pytest.mark.parametrize(
     "decoder", [GreedyDecoder, lambda **settings: BeamDecoder(workers=1, **settings)]
 )
-def test_a_name_that_was_nearly_heard_is_heard_and_the_rest_stays(decoder):
-    said = spoken("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
-    assert decoder()(emissions(said), ENGLISH)[0].text == "jonson said hi"
-    heard = decoder(hotwords=["johnson:2", "sad", "on", "ohio"])(emissions(said), ENGLISH)[0]
-    assert heard.text == "johnson said hi"
-    assert [word.text for word in heard.words] == heard.text.split()
+def test_a_misspelled_name_is_corrected_and_other_words_are_unchanged(decoder):
+    log_probs = emit("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
+    assert decoder()(emissions(log_probs), ENGLISH)[0].text == "jonson said hi"
+    hypothesis = decoder(hotwords=["johnson:2", "sad", "on", "ohio"])(
+        emissions(log_probs), ENGLISH
+    )[0]
+    assert hypothesis.text == "johnson said hi"
+    assert [word.text for word in hypothesis.words] == hypothesis.text.split()
 
 
-def test_none_is_forced():
-    said = spoken("..t.h.e._.c.a.t._.s.a.t.")
+def test_no_hotword_is_forced():
+    log_probs = emit("..t.h.e._.c.a.t._.s.a.t.")
     for weight in (0.5, 1.0, WEIGHT):
         assert (
-            GreedyDecoder(hotwords=[f"margaret:{weight}"])(emissions(said), ENGLISH)[0].text
+            GreedyDecoder(hotwords=[f"margaret:{weight}"])(emissions(log_probs), ENGLISH)[0].text
             == "the cat sat"
         )
 
 
-def test_neighbours_share_the_space_between_them():
-    said = spoken("a.n.m._.s.m.i.t._.h.i")
-    heard = GreedyDecoder(hotwords=["ann:3", "smith:3", "hi:3"])(emissions(said), ENGLISH)[0]
-    assert heard.text == "ann smith hi"
+def test_neighbors_share_the_space_between_them():
+    log_probs = emit("a.n.m._.s.m.i.t._.h.i")
+    hypothesis = GreedyDecoder(hotwords=["ann:3", "smith:3", "hi:3"])(
+        emissions(log_probs), ENGLISH
+    )[0]
+    assert hypothesis.text == "ann smith hi"
 
 
-def test_a_hotword_does_not_depend_on_who_else_is_in_the_batch():
-    rows = [spoken("j.o.n._.h.i", 1), spoken("h.e._.j.o.n.n._.h.a.s._.j.o.n", 2), spoken(".", 3)]
+def test_hotwords_do_not_depend_on_other_rows():
+    rows = [emit("j.o.n._.h.i", 1), emit("h.e._.j.o.n.n._.h.a.s._.j.o.n", 2), emit(".", 3)]
     decoder = GreedyDecoder(hotwords=["john:3"])
     alone = [decoder(emissions(row), ENGLISH)[0].text for row in rows]
     assert [h.text for h in decoder(emissions(*rows), ENGLISH)] == alone
     assert alone == ["john hi", "he john has john", ""]
 
 
-def test_a_lexicon_gets_the_hotwords(tmp_path):
+def test_hotwords_are_added_to_the_lexicon(tmp_path):
     (tmp_path / "words").write_text("said\nhi\nson\n")
-    said = spoken("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
-    without = BeamDecoder(lexicon=tmp_path / "words", workers=1)(emissions(said), ENGLISH)[0].text
+    log_probs = emit("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
+    without = BeamDecoder(lexicon=tmp_path / "words", workers=1)(emissions(log_probs), ENGLISH)[
+        0
+    ].text
     beam = BeamDecoder(lexicon=tmp_path / "words", hotwords=["johnson"], workers=1)
     assert "johnson" not in without
-    assert beam(emissions(said), ENGLISH)[0].text == "johnson said hi"
+    assert beam(emissions(log_probs), ENGLISH)[0].text == "johnson said hi"
 
 
 def test_hotwords_come_from_lists_and_files_with_weights(tmp_path):
@@ -252,19 +258,19 @@ def test_hotwords_come_from_lists_and_files_with_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("hotwords", "said"),
+    ("hotwords", "message"),
     [
-        (["oslo:much"], "'oslo:much' is neither a phrase nor phrase:weight"),
-        (["oslo:-1"], "'oslo:-1' is neither"),
-        (["oslo:nan"], "'oslo:nan' is neither"),
-        (["oslo:inf"], "'oslo:inf' is neither"),
-        (["..."], "'...' is neither"),
-        (["names.txt"], "decoder.hotwords: names.txt: No such file"),
-        (["naïve"], "decoder.hotwords: 'naïve' has 'ï', which the model cannot write"),
+        (["oslo:much"], "'oslo:much' must be a phrase or phrase:weight with a weight > 0"),
+        (["oslo:-1"], "'oslo:-1' must be a phrase"),
+        (["oslo:nan"], "'oslo:nan' must be a phrase"),
+        (["oslo:inf"], "'oslo:inf' must be a phrase"),
+        (["..."], "'...' must be a phrase"),
+        (["names.txt"], "hotwords: names.txt: No such file"),
+        (["naïve"], "hotwords: 'naïve' has 'ï', which the model cannot write"),
     ],
 )
-def test_what_is_no_hotword_is_named(hotwords, said):
-    with pytest.raises(ConfigError) as caught:
-        GreedyDecoder(hotwords=hotwords)(emissions(spoken(".")), ENGLISH)
-    assert str(caught.value).startswith("decoder.hotwords: ")
-    assert said in str(caught.value)
+def test_unusable_hotwords_are_named(hotwords, message):
+    with pytest.raises((ConfigError, ValueError)) as caught:
+        GreedyDecoder(hotwords=hotwords)(emissions(emit(".")), ENGLISH)
+    assert str(caught.value).startswith("hotwords: ")
+    assert message in str(caught.value)

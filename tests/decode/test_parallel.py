@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,7 +137,7 @@ def test_workers_end_when_the_main_process_is_interrupted_or_killed(number):
     main.send_signal(number)
     main.communicate(timeout=LIMIT)
     assert main.returncode == -number
-    wait_until(lambda: not any(os.path.exists(f"/proc/{worker}") for worker in workers))
+    wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
 def wait_until(condition):

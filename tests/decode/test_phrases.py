@@ -1,4 +1,4 @@
-"""A closed list of phrases against the sum over all alignments, and what is heard of real emissions."""
+"""Decoding into a list of phrases against exact likelihoods."""
 
 import math
 from itertools import product
@@ -22,15 +22,15 @@ def emissions(*frames, seed=0):
     return Emissions((2 * logits).log_softmax(-1), torch.tensor(frames), 0.04)
 
 
-def saying(path, sure=8.0):
-    """One utterance whose frames say the characters of `path`, . for the blank and _ for the space."""
+def emit(path, sharpness=8.0):
+    """Return emissions of a path with one character per frame; . is blank, _ space."""
     logits = torch.zeros(1, len(path), 4)
-    logits[0, torch.arange(len(path)), ["._ab".index(c) for c in path]] = sure
+    logits[0, torch.arange(len(path)), ["._ab".index(c) for c in path]] = sharpness
     return Emissions(logits.log_softmax(-1), torch.tensor([len(path)]), 0.04)
 
 
 def likelihood(log_probs, phrase):
-    """The sum over all paths that collapse to the phrase."""
+    """Return the log-likelihood of a phrase, summed over all paths."""
     total = 0.0
     for path in product(range(4), repeat=len(log_probs)):
         collapsed = [
@@ -42,7 +42,7 @@ def likelihood(log_probs, phrase):
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 10**6))
-def test_what_is_heard_is_the_phrase_of_the_highest_exact_likelihood(frames, seed):
+def test_the_phrase_has_the_highest_exact_likelihood(frames, seed):
     given_emissions = emissions(*frames, seed=seed)
     for i, hypothesis in enumerate(PhraseDecoder(phrases=PHRASES)(given_emissions, TOKENIZER)):
         by_hand = {phrase: likelihood(given_emissions.row(i), phrase) for phrase in PHRASES}
@@ -54,8 +54,8 @@ def test_what_is_heard_is_the_phrase_of_the_highest_exact_likelihood(frames, see
         )
 
 
-def test_words_carry_the_times_of_the_best_alignment():
-    (hypothesis,) = PhraseDecoder(phrases=["a b", "bb"])(saying(".aa._.b."), TOKENIZER)
+def test_words_have_the_times_of_the_best_alignment():
+    (hypothesis,) = PhraseDecoder(phrases=["a b", "bb"])(emit(".aa._.b."), TOKENIZER)
     spans = [
         (word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in hypothesis.words
     ]
@@ -63,31 +63,31 @@ def test_words_carry_the_times_of_the_best_alignment():
     assert all(word.confidence > 0.99 for word in hypothesis.words)
 
 
-def test_with_a_penalty_something_else_is_none_of_them():
-    heard = PhraseDecoder(phrases=["ab", "ba"], none_penalty=5.0)
-    assert heard(saying(".a.b."), TOKENIZER)[0].text == "ab"
-    assert heard(saying(".b.b.b."), TOKENIZER)[0].text == ""
-    assert PhraseDecoder(phrases=["ab", "ba"])(saying(".b.b.b."), TOKENIZER)[0].text != ""
+def test_a_penalty_allows_texts_other_than_the_phrases():
+    decoder = PhraseDecoder(phrases=["ab", "ba"], none_penalty=5.0)
+    assert decoder(emit(".a.b."), TOKENIZER)[0].text == "ab"
+    assert decoder(emit(".b.b.b."), TOKENIZER)[0].text == ""
+    assert PhraseDecoder(phrases=["ab", "ba"])(emit(".b.b.b."), TOKENIZER)[0].text != ""
 
 
-def test_an_utterance_too_short_for_every_phrase_is_none_of_them():
+def test_an_utterance_too_short_for_all_phrases_has_no_text():
     assert [h.text for h in PhraseDecoder(phrases=["aab"])(emissions(2, 1), TOKENIZER)] == ["", ""]
 
 
-def test_phrases_come_from_a_file_as_well_normalised_and_once(tmp_path):
+def test_phrases_from_a_file_are_normalized_and_unique(tmp_path):
     (tmp_path / "words.txt").write_text("A\n\nb a!\na\n")
     assert PhraseDecoder(phrases=str(tmp_path / "words.txt")).phrases == ("a", "b a")
 
 
 @pytest.mark.parametrize(
-    ("phrases", "why"),
+    ("phrases", "message"),
     [
-        ([], "empty"),
-        (["!"], "empty"),
-        ("missing.txt", "missing.txt: No such file"),
-        (["a", "xa"], "no token for 'x'"),
+        ([], "phrases must not be empty"),
+        (["!"], "phrases must not be empty"),
+        ("missing.txt", "phrases: missing.txt: No such file"),
+        (["a", "xa"], "phrases: 'xa' has 'x', which the model cannot write"),
     ],
 )
-def test_a_list_that_cannot_be_heard_is_refused_by_name(phrases, why):
-    with pytest.raises(ConfigError, match=why):
+def test_unusable_phrases_are_named(phrases, message):
+    with pytest.raises((ConfigError, ValueError), match=message):
         PhraseDecoder(phrases=phrases)(emissions(3), TOKENIZER)
