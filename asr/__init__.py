@@ -24,6 +24,8 @@ def load(path: str | Path, *, device: str = "cpu") -> Transcriber:
         ModelError: If the file is not a model.
         ConfigError: If the device is not available.
     """
-    from asr.inference.transcriber import Transcriber  # keeps `import asr` fast: torch loads here
+    from asr.inference.transcriber import (
+        Transcriber,
+    )  # keeps `import asr` fast: torch loads here
 
     return Transcriber.load(path, device=device)

@@ -37,15 +37,21 @@ def preview(cfg: DictConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     chosen = utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count]
     for number, utterance in enumerate(chosen, 1):  # utterances may share a recording
-        waveform = audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+        waveform = audio.load(
+            utterance.audio, offset=utterance.offset, duration=utterance.duration
+        )
         rngs = [np.random.default_rng((cfg.seed, view)) for view in range(cfg.views)]
         views = [waveform, *(augment(waveform, rng) for rng in rngs)]
         path = folder / f"{number}-{utterance.audio.stem}"
         _write_views(path, utterance.text, views, features, masks)
-    print(f"{len(chosen)} utterances with {cfg.views} augmented views each and plots in {folder}")
+    print(
+        f"{len(chosen)} utterances with {cfg.views} augmented views each and plots in {folder}"
+    )
 
 
-def _write_views(path: Path, text: str, views: list[Any], features: Any, masks: Any) -> None:
+def _write_views(
+    path: Path, text: str, views: list[Any], features: Any, masks: Any
+) -> None:
     """Write waveforms (S,) as PATH-0.wav, the original, PATH-1.wav, ..., and the plot PATH.png."""
     import soundfile
     import torch
@@ -57,7 +63,9 @@ def _write_views(path: Path, text: str, views: list[Any], features: Any, masks: 
     for number, view in enumerate(views):
         clip = path.with_name(f"{path.name}-{number}.wav")
         soundfile.write(clip, view / max(1.0, float(abs(view).max())), SAMPLE_RATE)
-        x, lengths = features(torch.from_numpy(view)[None], torch.tensor([len(view)]))  # (1, T, F)
+        x, lengths = features(
+            torch.from_numpy(view)[None], torch.tensor([len(view)])
+        )  # (1, T, F)
         if number and masks is not None:
             x = masks(x, lengths)
         rows.append((clip.name if number else f"{clip.name}, original: {text}", x[0]))

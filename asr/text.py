@@ -30,7 +30,9 @@ def normalize(text: str) -> str:
     Unicode is normalized to NFKC and typographic apostrophes become `'`. Other punctuation splits
     words, as in "twenty-one". Digits stay digits: a recipe spells them if it knows the language.
     """
-    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))  # makes ´ a space and a mark
+    text = unicodedata.normalize(
+        "NFKC", text.translate(_APOSTROPHES)
+    )  # makes ´ a space and a mark
     # once more, because lower() may separate characters from their marks
     text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES).lower())
     text = _OUTER_APOSTROPHE.sub(" ", "".join(map(_word_character, text)))
@@ -80,7 +82,9 @@ class Tokenizer:
         """
         characters = {c for text in texts for c in normalize(text)}
         if not characters:
-            raise TextError("no characters in the training transcripts. Check their text fields.")
+            raise TextError(
+                "no characters in the training transcripts. Check their text fields."
+            )
         return cls(tuple(sorted(characters | {" "})))
 
     @classmethod
@@ -133,7 +137,9 @@ class Tokenizer:
             raise TextError(f"no token for {' '.join(map(repr, unknown))} in {text!r}")
         if self.is_character_level:
             return [self._indices[c] for c in text]
-        return [label for word in re.findall(" |[^ ]+", text) for label in self._merge(word)]
+        return [
+            label for word in re.findall(" |[^ ]+", text) for label in self._merge(word)
+        ]
 
     def decode(self, labels: Sequence[int]) -> str:
         """Return the text of labels (L,) without blanks."""
@@ -188,7 +194,9 @@ def _learn_pieces(texts: list[str], size: int | None) -> list[str]:
         if limit is None:
             raise
         if size:
-            raise ValueError(f"size must be <= {limit[1]} for these texts, got {size}") from None
+            raise ValueError(
+                f"size must be <= {limit[1]} for these texts, got {size}"
+            ) from None
         return _learn_pieces(texts, int(limit[1]))
     processor = SentencePieceProcessor(model_proto=model.getvalue())
     tokens = [processor.id_to_piece(i) for i in range(len(processor))]

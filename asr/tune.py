@@ -32,13 +32,17 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
 
     decoder = instantiate("decoder", cfg.decoder)
     if not isinstance(decoder, BeamDecoder):
-        raise ConfigError("decoder: only a beam search has weights to tune; use decoder=beam")
+        raise ConfigError(
+            "decoder: only a beam search has weights to tune; use decoder=beam"
+        )
     lm_weights = (0.0, 0.0) if decoder.lm is None else tuple(cfg.lm_weight)
     model = CTCModel.load(cfg.checkpoint, device=cfg.device)
     batches = load_split(cfg.data, cfg.split, model.tokenizer)
     emissions = CorpusEmissions.compute(model, batches)
     intervals = (lm_weights, tuple(cfg.word_score))
-    tuning = tune_decoder(decoder, emissions, intervals, points=cfg.points, rounds=cfg.rounds)
+    tuning = tune_decoder(
+        decoder, emissions, intervals, points=cfg.points, rounds=cfg.rounds
+    )
 
     folder = Path(cfg.dir)
     target = folder / "decoder" / "tuned.yaml"

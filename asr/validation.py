@@ -23,8 +23,12 @@ def check_number(
         ValueError: If the value is not a finite number or is out of bounds.
     """
     bounds = ((">=", ge), (">", gt), ("<=", le), ("<", lt))
-    wanted = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds if math.isfinite(bound))
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    wanted = " and ".join(
+        f"{sign} {bound:g}" for sign, bound in bounds if math.isfinite(bound)
+    )
+    is_number = (
+        isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    )
     if not is_number or not (ge <= value <= le and gt < value < lt):
         raise ValueError(f"{name} must be {wanted or 'a number'}, got {value!r}")
     return value

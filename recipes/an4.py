@@ -14,11 +14,21 @@ from recipes.prepare import Recording, Splits, choose_speakers, hold_out, prepar
 URL = "http://www.speech.cs.cmu.edu/databases/an4"
 # The same recordings in two formats. CMU publishes no checksums.
 ARCHIVES = ("an4_sphere.tar.gz", "an4_raw.bigendian.tar.gz")
-RAW = {"samplerate": 16_000, "channels": 1, "subtype": "PCM_16", "endian": "BIG", "format": "RAW"}
+RAW = {
+    "samplerate": 16_000,
+    "channels": 1,
+    "subtype": "PCM_16",
+    "endian": "BIG",
+    "format": "RAW",
+}
 
 
 def an4(
-    *, root: Path = Path("data"), validation_speakers: int = 8, url: str = URL, again: bool = False
+    *,
+    root: Path = Path("data"),
+    validation_speakers: int = 8,
+    url: str = URL,
+    again: bool = False,
 ) -> Path:
     """Download CMU AN4 and write train, validation, and test manifests.
 
@@ -45,10 +55,14 @@ def an4(
         tree = ensure_extracted(Archive(url, name, tree="an4"), root, root / "an4")
         train, test = list(_recordings(tree, "train")), list(_recordings(tree, "test"))
         # The first letter of a speaker is f or m.
-        speakers = choose_speakers(train, validation_speakers, group=lambda speaker: speaker[0])
+        speakers = choose_speakers(
+            train, validation_speakers, group=lambda speaker: speaker[0]
+        )
         return {**hold_out(train, speakers), "test": test}
 
-    return prepare("an4", splits, root=root, again=again, validation_speakers=validation_speakers)
+    return prepare(
+        "an4", splits, root=root, again=again, validation_speakers=validation_speakers
+    )
 
 
 def _recordings(tree: Path, split: str) -> Iterator[Recording]:
@@ -65,7 +79,9 @@ def _recordings(tree: Path, split: str) -> Iterator[Recording]:
 
 def _audio(stem: Path) -> Path:
     """Return the path of a recording. Headerless samples are converted to WAV once."""
-    wav, sphere, raw = (stem.with_name(stem.name + suffix) for suffix in (".wav", ".sph", ".raw"))
+    wav, sphere, raw = (
+        stem.with_name(stem.name + suffix) for suffix in (".wav", ".sph", ".raw")
+    )
     if wav.exists():
         return wav
     if sphere.exists():

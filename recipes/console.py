@@ -18,7 +18,12 @@ console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_
 def track(items: Iterable[T], description: str, total: int) -> Iterable[T]:
     """Yield the items and show a progress bar on a terminal."""
     return progress.track(
-        items, description, total, console=console, transient=True, disable=not console.is_terminal
+        items,
+        description,
+        total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )
 
 

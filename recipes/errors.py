@@ -11,7 +11,9 @@ class RecipeError(AsrError):
 
 
 @contextmanager
-def convert_errors(*errors: type[Exception], problem: str = "", fix: str = "") -> Iterator[None]:
+def convert_errors(
+    *errors: type[Exception], problem: str = "", fix: str = ""
+) -> Iterator[None]:
     """Raise RecipeError("PROBLEM: reason. FIX") in place of the given errors of a library.
 
     Without a `problem`, the reason takes its place.

@@ -5,7 +5,17 @@ texts: noise and pitch flutter depend on everything synthesized before. For repr
 start a new process and synthesize the texts in a fixed order.
 """
 
-from ctypes import CDLL, CFUNCTYPE, c_char_p, c_int, c_long, c_size_t, c_uint, c_void_p, string_at
+from ctypes import (
+    CDLL,
+    CFUNCTYPE,
+    c_char_p,
+    c_int,
+    c_long,
+    c_size_t,
+    c_uint,
+    c_void_p,
+    string_at,
+)
 from dataclasses import dataclass
 from functools import cache
 
@@ -50,7 +60,9 @@ def synthesize(
     engine = _load()
     library = engine.library
     if library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise RecipeError(f"eSpeak NG has no voice {voice!r}. List them with espeak-ng --voices.")
+        raise RecipeError(
+            f"eSpeak NG has no voice {voice!r}. List them with espeak-ng --voices."
+        )
     for parameter, value in ((_RATE, speed), (_PITCH, pitch), (_VOLUME, LOUDNESS)):
         library.espeak_SetParameter(parameter, value, 0)
     engine.chunks.clear()
@@ -65,14 +77,18 @@ def synthesize(
 def _load() -> _Engine:
     with convert_errors(ImportError, fix="Run pip install espeakng-loader."):
         import espeakng_loader
-    with convert_errors(OSError, RuntimeError, problem="eSpeak NG does not load on this machine"):
+    with convert_errors(
+        OSError, RuntimeError, problem="eSpeak NG does not load on this machine"
+    ):
         folder = espeakng_loader.get_data_path()
         library = CDLL(espeakng_loader.get_library_path())
     library.espeak_Synth.argtypes = _SYNTH_TYPES
     library.espeak_ng_SetRandSeed.argtypes = [c_long]
     rate = library.espeak_Initialize(_RETRIEVAL, 0, str(folder).encode(), _DO_NOT_EXIT)
     if rate <= 0:
-        raise RecipeError(f"{folder}: no eSpeak NG voices. The path must be under 150 characters.")
+        raise RecipeError(
+            f"{folder}: no eSpeak NG voices. The path must be under 150 characters."
+        )
     library.espeak_ng_SetRandSeed(0)  # espeak_Initialize seeds with the time
     chunks: list[bytes] = []
 

@@ -38,7 +38,10 @@ DROPPED = (
     urllib.error.URLError,
     ssl.SSLError,
 )
-REJECTED = {*range(300, 500)} - {408, 429}  # without "request timeout" and "too many requests"
+REJECTED = {*range(300, 500)} - {
+    408,
+    429,
+}  # without "request timeout" and "too many requests"
 DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error)
 
 
@@ -80,7 +83,9 @@ def ensure_downloaded(archive: Archive, root: Path) -> Path:
     path = root / archive.name
     checksum = archive.checksum() if callable(archive.checksum) else archive.checksum
     if not path.exists():
-        return download(f"{archive.base.rstrip('/')}/{archive.name}", path, checksum=checksum)
+        return download(
+            f"{archive.base.rstrip('/')}/{archive.name}", path, checksum=checksum
+        )
     verify(path, checksum)
     return path
 
@@ -88,7 +93,10 @@ def ensure_downloaded(archive: Archive, root: Path) -> Path:
 def torchaudio_checksum(dataset: str, url: str) -> str:
     """Return the SHA-256 checksum that torchaudio records for an archive of a dataset."""
     # Imported here because torchaudio imports torch, which takes seconds.
-    return "sha256:" + importlib.import_module(f"torchaudio.datasets.{dataset}")._CHECKSUMS[url]
+    return (
+        "sha256:"
+        + importlib.import_module(f"torchaudio.datasets.{dataset}")._CHECKSUMS[url]
+    )
 
 
 def download(
@@ -129,8 +137,12 @@ def download(
             reason, status = _reason(error), getattr(error, "code", None)
         failures = 1 if _size(partial) > size else failures + 1
         if failures >= tries or status in REJECTED:
-            fix = f"Run again to resume, set url= to a mirror, or save the file as {target}."
-            raise RecipeError(f"{url}: {reason} (attempts without new data: {failures}). {fix}")
+            fix = (
+                f"Run again to resume, set url= to a mirror, or save the file as {target}."
+            )
+            raise RecipeError(
+                f"{url}: {reason} (attempts without new data: {failures}). {fix}"
+            )
         console.print(f"{url}: {reason}. Retrying.")
         time.sleep(pause * 2 ** (failures - 1))
     partial.replace(target)
@@ -151,7 +163,9 @@ def verify(path: Path, checksum: str | None) -> None:
         actual = hashlib.file_digest(file, algorithm).hexdigest()
     if actual != expected:
         problem = f"wrong {algorithm} checksum (expected {expected}, got {actual})"
-        raise RecipeError(f"{path}: {problem}. The file is damaged. Delete it and run again.")
+        raise RecipeError(
+            f"{path}: {problem}. The file is damaged. Delete it and run again."
+        )
 
 
 def unpack(archive: Path, folder: Path, *, tree: str = ".") -> Path:
@@ -193,7 +207,9 @@ def _transfer(url: str, partial: Path, timeout: float) -> bool:
     start = _size(partial)
     headers = {"Range": f"bytes={start}-"} if start else {}
     try:
-        with convert_errors(ValueError, problem=f"{url} is not a valid URL", fix="Check url=."):
+        with convert_errors(
+            ValueError, problem=f"{url} is not a valid URL", fix="Check url=."
+        ):
             request = urllib.request.Request(url, headers=headers)
             response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
@@ -214,7 +230,11 @@ def _transfer(url: str, partial: Path, timeout: float) -> bool:
 
 
 def _save(
-    response: http.client.HTTPResponse, partial: Path, url: str, start: int, total: int | None
+    response: http.client.HTTPResponse,
+    partial: Path,
+    url: str,
+    start: int,
+    total: int | None,
 ) -> None:
     if total and total - start > shutil.disk_usage(partial.parent).free:
         raise OSError(errno.ENOSPC, "not enough space")
@@ -223,7 +243,9 @@ def _save(
         resumed = f", resuming at {decimal(start)}" if start else ""
         console.print(f"downloading {url}{size}{resumed}")
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    bar = Progress("{task.description}", *columns, console=console, disable=not console.is_terminal)
+    bar = Progress(
+        "{task.description}", *columns, console=console, disable=not console.is_terminal
+    )
     with partial.open("ab" if start else "wb") as file, bar:
         task = bar.add_task(partial.stem, total=total, completed=start)
         while chunk := response.read(CHUNK):
@@ -238,7 +260,9 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _explain_full_disk(path: Path, purpose: str, total: int | None = None) -> Iterator[None]:
+def _explain_full_disk(
+    path: Path, purpose: str, total: int | None = None
+) -> Iterator[None]:
     """Replace "no space left on device" by a message with the folder and the sizes in it."""
     try:
         yield
@@ -250,7 +274,9 @@ def _explain_full_disk(path: Path, purpose: str, total: int | None = None) -> It
         if total:
             sizes = f"{decimal(total)} needed, {decimal(_size(path))} stored, {sizes}"
         fix = "Free some space and run again, or set root= to another disk."
-        raise RecipeError(f"{folder}: disk full, cannot {purpose} ({sizes}). {fix}") from None
+        raise RecipeError(
+            f"{folder}: disk full, cannot {purpose} ({sizes}). {fix}"
+        ) from None
 
 
 def _extract_tar(archive: Path, folder: Path) -> None:
@@ -272,7 +298,10 @@ def _refuse_unsafe(archive: Path, name: str) -> Iterator[None]:
     """Check the name of a member, which libraries silently correct, and convert their refusals."""
     path = PurePosixPath(name.replace("\\", "/"))
     has_drive = ":" in name.partition("/")[0]  # C:
-    problem, fix = f"{archive}: unsafe member {name!r}", "Nothing was extracted. Get another copy."
+    problem, fix = (
+        f"{archive}: unsafe member {name!r}",
+        "Nothing was extracted. Get another copy.",
+    )
     if path.is_absolute() or ".." in path.parts or has_drive:
         raise RecipeError(f"{problem}: its path leads outside. {fix}")
     with convert_errors(tarfile.FilterError, problem=problem, fix=fix):

@@ -29,7 +29,9 @@ SPLIT_NAMES = {"training": "train"} | dict.fromkeys(("dev", "valid", "val"), "va
 AUDIO_FOLDERS = ("", "wavs", "clips")  # beside a table: general, LJSpeech, Common Voice
 NAME = re.compile(r"\w[\w.-]*")
 
-Row = tuple[str, dict[str, str]]  # place of the row in error messages, and its fields by column
+Row = tuple[
+    str, dict[str, str]
+]  # place of the row in error messages, and its fields by column
 
 
 def folder(
@@ -66,7 +68,9 @@ def folder(
         check_number("test", test, ge=0)
         check_number("validation + test", validation + test, lt=1)
     if not NAME.fullmatch(name):
-        raise RecipeError(f"name must consist of letters, digits, '.', '-', and '_', got {name!r}.")
+        raise RecipeError(
+            f"name must consist of letters, digits, '.', '-', and '_', got {name!r}."
+        )
     recordings = _read_recordings(audio, table)
     if any(recording.split for recording in recordings):
         splits = _group(recordings, lambda recording: recording.split or "train")
@@ -111,7 +115,9 @@ def _recordings_of_folder(folder: Path) -> Iterator[Recording]:
 def _recordings_of_table(table: Path, folder: Path | None) -> Iterator[Recording]:
     rows = list(_read_table(table))
     _check_columns(table, {column for _, row in rows for column in row})
-    folders = [table.parent / name for name in AUDIO_FOLDERS] if folder is None else [folder]
+    folders = (
+        [table.parent / name for name in AUDIO_FOLDERS] if folder is None else [folder]
+    )
     for place, row in rows:
         fields = {
             name: next((row[column] for column in columns if column in row), "")
@@ -133,7 +139,9 @@ def _recordings_of_table(table: Path, folder: Path | None) -> Iterator[Recording
 
 def _read_table(table: Path) -> Iterator[Row]:
     """Yield the rows of a table. Column names are in lower case."""
-    with convert_errors(OSError, UnicodeDecodeError, problem=f"table={table} cannot be read"):
+    with convert_errors(
+        OSError, UnicodeDecodeError, problem=f"table={table} cannot be read"
+    ):
         text = table.read_text(encoding="utf-8-sig")
     if text.lstrip().startswith("{"):
         yield from _read_json_lines(table, text)
@@ -148,9 +156,12 @@ def _read_json_lines(table: Path, text: str) -> Iterator[Row]:
             with convert_errors(ValueError, problem=place):
                 row = parse_json(line)
             if not isinstance(row, dict):
-                raise RecipeError(f'{place}: not an object such as {{"audio": ..., "text": ...}}.')
+                raise RecipeError(
+                    f'{place}: not an object such as {{"audio": ..., "text": ...}}.'
+                )
             fields = {
-                key.lower(): "" if value is None else str(value) for key, value in row.items()
+                key.lower(): "" if value is None else str(value)
+                for key, value in row.items()
             }
             yield place, fields
 
@@ -174,7 +185,10 @@ def _read_csv(table: Path, text: str) -> Iterator[Row]:
         columns = ["audio", "original", "text"] if len(columns) > 2 else ["audio", "text"]
     while (fields := _next_row(table, reader)) is not None:
         if any(fields):
-            yield f"{table}, line {reader.line_num}", dict(zip(columns, fields, strict=False))
+            yield (
+                f"{table}, line {reader.line_num}",
+                dict(zip(columns, fields, strict=False)),
+            )
 
 
 def _next_row(table: Path, reader: Any) -> list[str] | None:
@@ -199,7 +213,9 @@ def _check_columns(table: Path, columns: Collection[str]) -> None:
 def _find_audio(name: str, folders: Sequence[Path]) -> Path:
     """Return the recording in the first folder that has it. The name may lack an extension."""
     extensions = ("", *sorted(EXTENSIONS))
-    paths = [folder / f"{name}{extension}" for folder in folders for extension in extensions]
+    paths = [
+        folder / f"{name}{extension}" for folder in folders for extension in extensions
+    ]
     return next((path for path in paths if path.is_file()), paths[0])
 
 
@@ -210,7 +226,9 @@ def _seconds(place: str, fields: Mapping[str, str], column: str) -> float | None
         return check_number("seconds", float(fields[column]), ge=0)
 
 
-def _random_splits(recordings: Sequence[Recording], validation: float, test: float) -> Splits:
+def _random_splits(
+    recordings: Sequence[Recording], validation: float, test: float
+) -> Splits:
     """Choose the splits by a hash of the speaker, or of the file if there are too few speakers."""
     usable = [recording for recording in recordings if not recording.skip_reason]
     groups = _group(usable, lambda recording: recording.speaker or recording.audio.name)

@@ -45,11 +45,17 @@ def fsdd(
     def splits() -> Splits:
         archive = Archive(url, f"{RELEASE}.zip", tree=RELEASE)
         tree = ensure_extracted(archive, root, root / "free-spoken-digit-dataset")
-        recordings = [_recording(path) for path in sorted((tree / "recordings").glob("*_*_*.wav"))]
+        recordings = [
+            _recording(path) for path in sorted((tree / "recordings").glob("*_*_*.wav"))
+        ]
         check_speakers("test_speakers", test_speakers, recordings)
         others, test = split_by_speaker(recordings, test_speakers)
-        first = [recording for recording in others if _take(recording.audio) in OFFICIAL_TEST]
-        train = [recording for recording in others if _take(recording.audio) not in OFFICIAL_TEST]
+        first = [
+            recording for recording in others if _take(recording.audio) in OFFICIAL_TEST
+        ]
+        train = [
+            recording for recording in others if _take(recording.audio) not in OFFICIAL_TEST
+        ]
         if test:
             return {"train": train, "validation": first, "test": test}
         return {"train": train, "test": first}

@@ -12,7 +12,9 @@ from recipes.fetch import Archive, ensure_extracted, torchaudio_checksum
 from recipes.prepare import Recording, Splits, check_speakers, prepare, split_by_speaker
 
 URL = "https://www.openslr.org/resources"
-RECORDED = "http://www.openslr.org/resources/12/{}.tar.gz"  # URL in torchaudio's list of checksums
+RECORDED = (
+    "http://www.openslr.org/resources/12/{}.tar.gz"  # URL in torchaudio's list of checksums
+)
 MINI = {  # subsets of train-clean-100 and dev-clean, with the checksums of OpenSLR
     "train-clean-5": "md5:5df7d4e78065366204ca6845bb08f490",
     "dev-clean-2": "md5:6d7ab67ac6a1d2c993d050e16d61080d",
@@ -59,11 +61,15 @@ def librispeech(
         RecipeError: If a part or a speaker does not exist, or a part is unavailable.
     """
     if not parts or set(parts) - set(PARTS):
-        raise RecipeError(f"parts must be some of {', '.join(PARTS)}, got [{', '.join(parts)}].")
+        raise RecipeError(
+            f"parts must be some of {', '.join(PARTS)}, got [{', '.join(parts)}]."
+        )
 
     def splits() -> Splits:
         names: set[str] = set()
-        manifests = {part: _mark_duplicates(_recordings(part, root, url), names) for part in parts}
+        manifests = {
+            part: _mark_duplicates(_recordings(part, root, url), names) for part in parts
+        }
         train = [part for part in manifests if part.startswith("train")]
         recordings = [recording for part in train for recording in manifests[part]]
         check_speakers("validation_speakers", validation_speakers, recordings)
@@ -78,10 +84,14 @@ def librispeech(
 
 def _recordings(part: str, root: Path, url: str) -> Iterator[Recording]:
     folder = f"{url}/31" if part in MINI else f"{url}/12"
-    checksum = MINI.get(part) or partial(torchaudio_checksum, "librispeech", RECORDED.format(part))
+    checksum = MINI.get(part) or partial(
+        torchaudio_checksum, "librispeech", RECORDED.format(part)
+    )
     archive = Archive(folder, f"{part}.tar.gz", checksum, tree=f"LibriSpeech/{part}")
     tree = ensure_extracted(archive, root, root / "LibriSpeech" / part)
-    for transcripts in sorted(tree.glob("*/*/*.trans.txt")):  # 84/121123/84-121123.trans.txt
+    for transcripts in sorted(
+        tree.glob("*/*/*.trans.txt")
+    ):  # 84/121123/84-121123.trans.txt
         for line in transcripts.read_text(encoding="utf-8").splitlines():
             name, _, text = line.partition(" ")
             audio = transcripts.with_name(f"{name}.flac")
@@ -93,7 +103,9 @@ def _mark_duplicates(recordings: Iterator[Recording], names: set[str]) -> list[R
     marked = []
     for recording in recordings:
         name = recording.audio.name
-        marked.append(replace(recording, skip_reason="duplicate") if name in names else recording)
+        marked.append(
+            replace(recording, skip_reason="duplicate") if name in names else recording
+        )
         names.add(name)
     return marked
 

@@ -66,8 +66,12 @@ def lm(
         RecipeError: If a setting is invalid, a text has no words, or a file is unavailable.
     """
     if bool(text) == bool(fetch):
-        raise RecipeError("Pass text=FILE to estimate a model, or fetch=NAME to download one.")
-    name = name or (f"librispeech.{fetch}" if fetch else Path(text[0]).name.partition(".")[0])
+        raise RecipeError(
+            "Pass text=FILE to estimate a model, or fetch=NAME to download one."
+        )
+    name = name or (
+        f"librispeech.{fetch}" if fetch else Path(text[0]).name.partition(".")[0]
+    )
     target = root / "lm" / f"{name}.arpa"
     if fetch:
         _fetch(fetch, target, root, url)
@@ -89,7 +93,9 @@ def _estimate(
     sentences = _read_sentences(text, unit)
     model = estimate(sentences, order=order, prune=limits)
     for fallback in model.fallbacks:
-        console.print(f"The text is too small for discounts of order {fallback}. Using defaults.")
+        console.print(
+            f"The text is too small for discounts of order {fallback}. Using defaults."
+        )
     sample = "held_out" if held_out else f"1 in {HELD_OUT}"
     measured = None
     if held_out:
@@ -102,9 +108,13 @@ def _estimate(
     if unit == "words":
         words = sorted({word for sentence in sentences for word in sentence})
         target.with_suffix(".words").write_text("\n".join([*words, ""]), encoding="utf-8")
-    table = Table(title=str(target), title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
+    table = Table(
+        title=str(target), title_justify="left", box=box.SIMPLE_HEAD, show_header=False
+    )
     table.add_row("sentences, words", f"{len(sentences)}, {sum(map(len, sentences))}")
-    table.add_row("n-grams of 1, 2, ...", ", ".join(str(len(level.word)) for level in model.tables))
+    table.add_row(
+        "n-grams of 1, 2, ...", ", ".join(str(len(level.word)) for level in model.tables)
+    )
     table.add_row(f"perplexity ({sample})", f"{measured[0]:.2f}" if measured else "-")
     table.add_row(f"unknown words ({sample})", f"{measured[1]:.2%}" if measured else "-")
     print_table(table)

@@ -25,7 +25,11 @@ from asr.validation import check_integer
 from recipes.errors import RecipeError, convert_errors
 
 SPECIAL = UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"  # words 0, 1, and 2
-FALLBACK = (0.5, 1.0, 1.5)  # discounts of lmplz for texts that are too small to estimate them
+FALLBACK = (
+    0.5,
+    1.0,
+    1.5,
+)  # discounts of lmplz for texts that are too small to estimate them
 NEVER = -99.0  # log10 probability of <s>, which is never predicted
 
 
@@ -54,7 +58,9 @@ class NGramModel:
     tables: tuple[Table, ...]
     fallbacks: tuple[int, ...] = ()
 
-    def log_probs(self, sentences: Iterable[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+    def log_probs(
+        self, sentences: Iterable[Sequence[str]]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the log probability (natural) of each word and sentence end, and if it is known.
 
         Returns:
@@ -62,11 +68,15 @@ class NGramModel:
         """
         size = len(self.words)
         numbers = {word: i for i, word in enumerate(self.words)}
-        words, position = _index(sentences, lambda word: numbers.get(word, numbers[UNKNOWN]))
+        words, position = _index(
+            sentences, lambda word: numbers.get(word, numbers[UNKNOWN])
+        )
         rows, log_probs = words, self.tables[0].log_prob[words]
         for order, table in enumerate(self.tables[1:], start=2):
             context = _contexts(rows, position, order)
-            backoff = np.where(context >= 0, self.tables[order - 2].log_backoff[context], 0.0)
+            backoff = np.where(
+                context >= 0, self.tables[order - 2].log_backoff[context], 0.0
+            )
             rows = _find(table.prefix * size + table.word, context * size + words)
             found = np.append(table.log_prob, 0.0)[rows]
             log_probs = np.where(rows >= 0, found, log_probs + backoff)
@@ -97,12 +107,18 @@ class NGramModel:
                 words = [self.words[i] for i in table.word.tolist()]
                 prefixes = table.prefix.tolist()
                 if order > 1:
-                    words = [f"{texts[p]} {w}" for p, w in zip(prefixes, words, strict=True)]
+                    words = [
+                        f"{texts[p]} {w}" for p, w in zip(prefixes, words, strict=True)
+                    ]
                 texts = words
                 file.write(f"\n\\{order}-grams:\n")
-                rows = zip(table.log_prob.tolist(), texts, table.log_backoff.tolist(), strict=True)
+                rows = zip(
+                    table.log_prob.tolist(), texts, table.log_backoff.tolist(), strict=True
+                )
                 if order < len(self.tables):
-                    file.writelines(f"{p:.7g}\t{text}\t{weight:.7g}\n" for p, text, weight in rows)
+                    file.writelines(
+                        f"{p:.7g}\t{text}\t{weight:.7g}\n" for p, text, weight in rows
+                    )
                 else:
                     file.writelines(f"{p:.7g}\t{text}\n" for p, text, _ in rows)
             file.write("\n\\end\\\n")
@@ -159,7 +175,9 @@ def estimate(
         discounts = _discounts(ngrams.adjusted)
         if discounts is None:
             fallbacks.append(n)
-        probability, backoff = _smooth(ngrams, kept, discounts or FALLBACK, probability, len(rows))
+        probability, backoff = _smooth(
+            ngrams, kept, discounts or FALLBACK, probability, len(rows)
+        )
         if tables:
             tables[-1].log_backoff[:] = np.log10(backoff[rows >= 0])
         table = Table(
@@ -235,7 +253,9 @@ def _count_ngrams(
         lower = counts[-1]
         left_words = np.bincount(suffix, minlength=len(lower.word))
         lower.adjusted[:] = np.where(begins, lower.occurrences, left_words)
-        counts.append(_Counts(prefix, suffix, words[first], occurrences, occurrences.copy()))
+        counts.append(
+            _Counts(prefix, suffix, words[first], occurrences, occurrences.copy())
+        )
         begins = begins[prefix]
         rows = np.full(len(words), -1)
         rows[places] = inverse

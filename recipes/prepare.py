@@ -90,15 +90,22 @@ def prepare(
     last_options, summaries = _read_record(folder)
     complete = all((folder / f"{split}.jsonl").exists() for split in summaries)
     if last_options == options and complete and not again:
-        console.print(f"{folder} is up to date. Pass again=true to write the manifests again.")
+        console.print(
+            f"{folder} is up to date. Pass again=true to write the manifests again."
+        )
     else:
         recordings = splits()
-        (folder / RECORD).unlink(missing_ok=True)  # an interrupted run must not look complete
+        (folder / RECORD).unlink(
+            missing_ok=True
+        )  # an interrupted run must not look complete
         for split in summaries.keys() - recordings.keys():
             (folder / f"{split}.jsonl").unlink(missing_ok=True)
             console.print(f"{folder}: removed {split}.jsonl, which had other options")
         summaries = _write(folder, recordings)
-        record = {"options": options, "splits": {s: asdict(row) for s, row in summaries.items()}}
+        record = {
+            "options": options,
+            "splits": {s: asdict(row) for s, row in summaries.items()},
+        }
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     _print_summaries(folder, summaries)
     return folder
@@ -110,7 +117,10 @@ def sort_by_hash(items: Iterable[T], key: Callable[[T], str] = str) -> list[T]:
 
 
 def choose_speakers(
-    recordings: Iterable[Recording], count: int, *, group: Callable[[str], str] = lambda speaker: ""
+    recordings: Iterable[Recording],
+    count: int,
+    *,
+    group: Callable[[str], str] = lambda speaker: "",
 ) -> set[str]:
     """Choose `count` validation speakers by hash, from each `group(speaker)` in turn.
 
@@ -154,7 +164,9 @@ def check_speakers(
     missing = sorted(set(speakers) - known)
     if missing:
         choices = shorten(", ".join(sorted(known)), 80)
-        raise RecipeError(f"{setting}: no speaker {', '.join(missing)}. Choose from {choices}.")
+        raise RecipeError(
+            f"{setting}: no speaker {', '.join(missing)}. Choose from {choices}."
+        )
 
 
 def total_hours(utterances: Iterable[Utterance]) -> float:
@@ -184,14 +196,20 @@ def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
         (folder / LEFT_OUT).write_text("".join(lines), encoding="utf-8")
     for split in splits:
         if not utterances[split]:
-            fix = f"See {folder / LEFT_OUT}." if splits[split] else "Is the corpus complete?"
-            raise RecipeError(f"{split}: no usable recordings among {len(splits[split])}. {fix}")
+            fix = (
+                f"See {folder / LEFT_OUT}." if splits[split] else "Is the corpus complete?"
+            )
+            raise RecipeError(
+                f"{split}: no usable recordings among {len(splits[split])}. {fix}"
+            )
     for split in splits:
         write_manifest(folder / f"{split}.jsonl", utterances[split])
     return summaries
 
 
-def _utterance(recording: Recording, headers: Mapping[Path, AudioInfo | str]) -> Utterance | str:
+def _utterance(
+    recording: Recording, headers: Mapping[Path, AudioInfo | str]
+) -> Utterance | str:
     """Return the manifest entry of a recording, or "REASON: details" if it is left out."""
     if recording.skip_reason:
         return recording.skip_reason
@@ -200,14 +218,20 @@ def _utterance(recording: Recording, headers: Mapping[Path, AudioInfo | str]) ->
         return header
     text = normalize(recording.text)
     if not (text or recording.silent):
-        return f"empty transcript: {recording.text!r}" if recording.text else "empty transcript"
+        return (
+            f"empty transcript: {recording.text!r}"
+            if recording.text
+            else "empty transcript"
+        )
     offset = recording.offset
     available = header.duration - offset
     duration = available if recording.duration is None else recording.duration
     if not 0 < duration <= available + ROUNDING:
         span = f"{offset:.2f} s to {offset + duration:.2f} s of {header.duration:.2f} s"
         return f"outside of the recording: {span}"
-    return Utterance(recording.audio, min(duration, available), text, offset, recording.speaker)
+    return Utterance(
+        recording.audio, min(duration, available), text, offset, recording.speaker
+    )
 
 
 def _read_headers(paths: Collection[Path]) -> dict[Path, AudioInfo | str]:
@@ -239,14 +263,19 @@ def _summarize(utterances: Sequence[Utterance], left_out: Mapping[str, int]) -> 
 def _read_record(folder: Path) -> tuple[dict[str, object] | None, dict[str, Summary]]:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return record["options"], {split: Summary(**row) for split, row in record["splits"].items()}
+        return record["options"], {
+            split: Summary(**row) for split, row in record["splits"].items()
+        }
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None, {}  # never prepared, or by another version
 
 
 def _print_summaries(folder: Path, summaries: Mapping[str, Summary]) -> None:
     table = Table(
-        Column("split", no_wrap=True), title=str(folder), title_justify="left", box=box.SIMPLE_HEAD
+        Column("split", no_wrap=True),
+        title=str(folder),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
     )
     for heading in ("utterances", "hours", "speakers", "words", "distinct"):
         table.add_column(heading, justify="right")
@@ -259,6 +288,7 @@ def _print_summaries(folder: Path, summaries: Mapping[str, Summary]) -> None:
             f"{summary.speakers:,}" if summary.speakers else "-",
             f"{summary.words:,}",
             f"{summary.distinct_words:,}",
-            ", ".join(f"{count:,} {reason}" for reason, count in summary.left_out.items()) or "-",
+            ", ".join(f"{count:,} {reason}" for reason, count in summary.left_out.items())
+            or "-",
         )
     print_table(table)

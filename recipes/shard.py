@@ -44,11 +44,15 @@ def shard(
         check_number("hours", hours, gt=0)
     name = name or (manifest.stem if manifest else "train")
     if manifest is not None and not tars:
-        stored, failures = write_shards(_shuffled(manifest), out, name, hours=hours, form=form)
+        stored, failures = write_shards(
+            _shuffled(manifest), out, name, hours=hours, form=form
+        )
     elif tars and manifest is None:
         stored, failures = _index(tars)
     else:
-        raise RecipeError("Pass manifest=FILE.jsonl to write shards, or tars=[...] to list them.")
+        raise RecipeError(
+            "Pass manifest=FILE.jsonl to write shards, or tars=[...] to list them."
+        )
     for clip, reason in failures:
         console.print(f"left out: {clip}: {reason}")
     if not stored:

@@ -61,7 +61,9 @@ def speechcommands(
             return {split: _balance(tree, split, clips[split]) for split in clips}
         return {split: [_recording(tree, clip) for clip in clips[split]] for split in clips}
 
-    return prepare("speechcommands", splits, root=root, again=again, version=version, words=words)
+    return prepare(
+        "speechcommands", splits, root=root, again=again, version=version, words=words
+    )
 
 
 def _official_splits(tree: Path) -> dict[str, list[str]]:
@@ -99,7 +101,9 @@ def _silences(tree: Path, split: str, count: int) -> list[Recording]:
         start, end = (share * info(noise).duration for share in NOISE_SHARES[split])
         pieces_of_noise = len(range(i, count, len(noises)))
         for offset in np.linspace(start, end - SILENCE, pieces_of_noise).clip(min=0):
-            pieces.append(Recording(noise, "", offset=float(offset), duration=SILENCE, silent=True))
+            pieces.append(
+                Recording(noise, "", offset=float(offset), duration=SILENCE, silent=True)
+            )
     return pieces
 
 

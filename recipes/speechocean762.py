@@ -11,7 +11,11 @@ URL = "https://www.openslr.org/resources/101"  # publishes no checksum
 
 
 def speechocean762(
-    *, root: Path = Path("data"), validation_speakers: int = 10, url: str = URL, again: bool = False
+    *,
+    root: Path = Path("data"),
+    validation_speakers: int = 10,
+    url: str = URL,
+    again: bool = False,
 ) -> Path:
     """Download speechocean762 and write train, validation, and test manifests.
 
@@ -38,7 +42,10 @@ def speechocean762(
         archive = Archive(url, "speechocean762.tar.gz", tree="speechocean762")
         tree = ensure_extracted(archive, root, root / "speechocean762")
         train, test = _recordings(tree, "train"), _recordings(tree, "test")
-        return {**hold_out(train, choose_speakers(train, validation_speakers)), "test": test}
+        return {
+            **hold_out(train, choose_speakers(train, validation_speakers)),
+            "test": test,
+        }
 
     options = {"validation_speakers": validation_speakers}
     return prepare("speechocean762", splits, root=root, again=again, **options)
@@ -49,14 +56,18 @@ def _recordings(tree: Path, split: str) -> list[Recording]:
         _read_table(tree / split / name) for name in ("wav.scp", "text", "utt2spk")
     )
     return [
-        Recording(tree / path, texts.get(utterance, ""), speaker=speakers.get(utterance, ""))
+        Recording(
+            tree / path, texts.get(utterance, ""), speaker=speakers.get(utterance, "")
+        )
         for utterance, path in audio.items()
     ]
 
 
 def _read_table(path: Path) -> dict[str, str]:
     """Read a Kaldi table: a key, white space, and the rest of the line."""
-    lines = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines()
+    ]
     return {key: " ".join(rest) for key, *rest in filter(None, lines)}
 
 

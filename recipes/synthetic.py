@@ -37,7 +37,9 @@ SHARES = {"train": 1.0, "validation": 0.1, "test": 0.15}  # of the hours
 SECONDS = 2.9  # mean duration of an utterance, to convert hours to a number of sentences
 BATCH = 150  # utterances for each process
 
-ACCENTS = "en-us en en-gb-scotland en-029 en-gb-x-rp en-gb-x-gbclan en-us-nyc en-gb-x-gbcwmd"
+ACCENTS = (
+    "en-us en en-gb-scotland en-029 en-gb-x-rp en-gb-x-gbclan en-us-nyc en-gb-x-gbcwmd"
+)
 ACCENTS_EACH = {"train": 5, "validation": 3, "test": 3}  # number for each variant
 # Similar variants are in the same split (edward2 and adam, belinda and linda). Whispers, robots,
 # echoes, croaks, and variants that change the length of syllables are left out.
@@ -207,7 +209,9 @@ def plan(hours: float, seed: int) -> dict[str, list[Prompt]]:
     return prompts
 
 
-def _plan_split(split: str, number: int, hours: float, seed: int, used: set[str]) -> list[Prompt]:
+def _plan_split(
+    split: str, number: int, hours: float, seed: int, used: set[str]
+) -> list[Prompt]:
     """Return the utterances of a split without the long sentences of other splits in `used`."""
     rng = random.Random(f"{split} {seed}")
     count = max(1, round(SHARES[split] * hours * 3600 / SECONDS))
@@ -235,12 +239,16 @@ def _plan_split(split: str, number: int, hours: float, seed: int, used: set[str]
 def speakers(split: str) -> list[str]:
     """Return the voices of a split as eSpeak NG names them. Accents rotate over the variants."""
     accents, variants = cycle(ACCENTS.split()), VARIANTS[split].split()
-    return [f"{next(accents)}+{name}" for name in variants for _ in range(ACCENTS_EACH[split])]
+    return [
+        f"{next(accents)}+{name}" for name in variants for _ in range(ACCENTS_EACH[split])
+    ]
 
 
 def sentence(rng: random.Random, rule: str = "sentence") -> str:
     """Return a random sentence, or an expansion of another rule of the grammar."""
-    return re.sub(r"\{([^}]+)\}", lambda slot: sentence(rng, slot[1]), rng.choice(RULES[rule]))
+    return re.sub(
+        r"\{([^}]+)\}", lambda slot: sentence(rng, slot[1]), rng.choice(RULES[rule])
+    )
 
 
 def write_recording(prompt: Prompt, folder: Path) -> None:

@@ -89,7 +89,10 @@ def _cut(
             if not wanted or word.text in wanted:
                 start = max(timeline.start, word.start - margin)
                 end = min(timeline.end, word.end + margin)
-                yield replace(utterance, text=word.text, offset=start, duration=end - start), word
+                yield (
+                    replace(utterance, text=word.text, offset=start, duration=end - start),
+                    word,
+                )
 
 
 def _print_summary(target: Path, pieces: Sequence[Utterance], left_out: str) -> None:

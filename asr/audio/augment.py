@@ -25,7 +25,9 @@ class Chain:
     @property
     def max_speed(self) -> float:
         """Largest factor by which the chain can shorten a recording."""
-        return math.prod(max(step.factors) for step in self.steps if isinstance(step, Speed))
+        return math.prod(
+            max(step.factors) for step in self.steps if isinstance(step, Speed)
+        )
 
     def __call__(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return a waveform (S,) after all augmentations."""
@@ -44,7 +46,9 @@ class Speed:
 
     def __call__(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return a waveform (S / factor,) at another speed."""
-        return audio.resample(waveform, SAMPLE_RATE * float(rng.choice(self.factors)), SAMPLE_RATE)
+        return audio.resample(
+            waveform, SAMPLE_RATE * float(rng.choice(self.factors)), SAMPLE_RATE
+        )
 
 
 class RandomAugment:
@@ -120,7 +124,9 @@ class Noise(RandomAugment):
         path, duration = self.files[rng.integers(len(self.files))]
         seconds = size / SAMPLE_RATE
         offset = rng.uniform(0.0, max(0.0, duration - seconds))
-        return np.resize(audio.load(path, offset=offset, duration=min(duration, seconds)), size)
+        return np.resize(
+            audio.load(path, offset=offset, duration=min(duration, seconds)), size
+        )
 
 
 class Equalizer(RandomAugment):
@@ -142,7 +148,9 @@ class Equalizer(RandomAugment):
         octaves = np.log2(np.maximum(fft.rfftfreq(size, 1 / SAMPLE_RATE), self.KNOTS[0]))
         knot_gains = rng.uniform(-self.db, self.db, len(self.KNOTS))
         response = np.interp(octaves, np.log2(self.KNOTS), knot_gains)
-        gains = (10 ** (response / 20)).astype(np.float32)  # keeps the transforms in float32
+        gains = (10 ** (response / 20)).astype(
+            np.float32
+        )  # keeps the transforms in float32
         equalized = fft.irfft(fft.rfft(waveform, size) * gains, size)[: len(waveform)]
         return _scale_to_power(equalized, _power(waveform))
 
@@ -150,7 +158,9 @@ class Equalizer(RandomAugment):
 class Gain(RandomAugment):
     """Another distance from the microphone: change the level by a gain drawn from `db`."""
 
-    def __init__(self, *, probability: float, db: tuple[float, float] = (-12.0, 6.0)) -> None:
+    def __init__(
+        self, *, probability: float, db: tuple[float, float] = (-12.0, 6.0)
+    ) -> None:
         super().__init__(probability)
         self.db = check_interval("db", db)
 

@@ -14,7 +14,19 @@ from asr.errors import AudioError
 
 SAMPLE_RATE = 16_000  # Hz; the rate of loaded waveforms
 EXTENSIONS = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au", ".w64"}
+    {
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".sph",
+        ".aif",
+        ".aiff",
+        ".au",
+        ".w64",
+    }
 )
 ROUNDING = 0.05  # seconds by which a manifest may overstate a duration
 HEAD_SIZE = 1 << 16  # bytes; the header chunks of a WAV file lie within them
@@ -73,7 +85,9 @@ def load(
     invalid = ~np.isfinite(waveform)
     if invalid.any():
         seconds = offset + invalid.argmax() / native_rate
-        raise AudioError(f"{name}: NaN or infinite sample at {seconds:.2f} s. Export it again.")
+        raise AudioError(
+            f"{name}: NaN or infinite sample at {seconds:.2f} s. Export it again."
+        )
     return resample(waveform, native_rate, sample_rate)
 
 
@@ -87,7 +101,9 @@ def resample(waveform: np.ndarray, source_rate: float, target_rate: float) -> np
 def find_recordings(folder: Path) -> list[Path]:
     """Return the sorted paths of all files below a folder with an extension of audio."""
     return sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in EXTENSIONS and path.is_file()
     )
 
 
@@ -131,7 +147,9 @@ def _open(source: Source, name: str) -> soundfile.SoundFile:
         raise AudioError(f"{name}: empty file (0 bytes)")
     declared = _declared_wav_size(head)
     if declared > size:
-        raise AudioError(f"{name}: cut off: {size:,} of {declared:,} bytes. Get a complete copy.")
+        raise AudioError(
+            f"{name}: cut off: {size:,} of {declared:,} bytes. Get a complete copy."
+        )
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
         sound = soundfile.SoundFile(file)

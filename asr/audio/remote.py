@@ -77,7 +77,9 @@ def _read_local(recording: ByteRange) -> bytes | AudioError:
             file.seek(recording.offset)
             body = file.read(-1 if recording.size is None else recording.size)
     except OSError as error:
-        return AudioError(f"{recording}: cannot be opened ({error.strerror}). Check the path.")
+        return AudioError(
+            f"{recording}: cannot be opened ({error.strerror}). Check the path."
+        )
     return _check_size(recording, body)
 
 
@@ -102,7 +104,10 @@ def _request(recordings: list[ByteRange]) -> list[Any]:
     paths = [recording.path for recording in recordings]
     try:
         filesystem = fsspec.core.url_to_fs(paths[0])[0]
-    except (ImportError, ValueError) as error:  # unknown protocol, or its library is missing
+    except (
+        ImportError,
+        ValueError,
+    ) as error:  # unknown protocol, or its library is missing
         raise StorageError(f"{paths[0]}: {error}") from None
     starts = [r.size and r.offset for r in recordings]  # None reads the complete file
     ends = [r.size and r.offset + r.size for r in recordings]

@@ -18,7 +18,9 @@ TEXT = "text="  # not parsed by Hydra, whose grammar rejects the punctuation of 
 
 def compose_align(overrides: Sequence[str]) -> DictConfig:
     """Compose the configuration of `asr.align`, with the value of text= unchanged."""
-    cfg = compose("align", [override for override in overrides if not override.startswith(TEXT)])
+    cfg = compose(
+        "align", [override for override in overrides if not override.startswith(TEXT)]
+    )
     for override in overrides:
         if override.startswith(TEXT):
             cfg.text = override.removeprefix(TEXT)
@@ -71,7 +73,9 @@ def _parse_text(value: str) -> str:
         return _read_text(Path(value))
     looks_like_path = value.endswith(".txt") or value.startswith(("/", "./", "../"))
     if len(value.split()) == 1 and looks_like_path:
-        raise ConfigError(f"text={value}: no such file; pass a path or the words themselves")
+        raise ConfigError(
+            f"text={value}: no such file; pass a path or the words themselves"
+        )
     return value
 
 
@@ -81,7 +85,9 @@ def _read_text_beside(recording: Path) -> str:
     if not recording.exists():
         raise AudioError(f"{recording}: no such file; check the path")
     if not path.exists():
-        raise TextError(f"{recording}: no {path.name} beside it; write one or pass text=...")
+        raise TextError(
+            f"{recording}: no {path.name} beside it; write one or pass text=..."
+        )
     return _read_text(path)
 
 
@@ -112,9 +118,13 @@ class AlignmentWriter:
                 "unit must be words for format=srt; the other formats have characters"
             )
         is_ctm = cfg.format == "ctm"
-        self._format = Ctm(characters=use_characters) if is_ctm else TIMELINE_FORMATS[cfg.format]()
+        self._format = (
+            Ctm(characters=use_characters) if is_ctm else TIMELINE_FORMATS[cfg.format]()
+        )
         if len(requests) > 1 and cfg.out is None and not self._format.joinable:
-            raise ConfigError(f"format={cfg.format} holds one recording; pass out=FOLDER for more")
+            raise ConfigError(
+                f"format={cfg.format} holds one recording; pass out=FOLDER for more"
+            )
         labels = _label_requests(requests)
         names = [request.name for request in requests]
         self._names = names if cfg.format == "json" else labels
@@ -142,7 +152,10 @@ def _label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
 
 
 def _plan_files(
-    folder: str | None, requests: Sequence[AlignmentRequest], labels: Sequence[str], suffix: str
+    folder: str | None,
+    requests: Sequence[AlignmentRequest],
+    labels: Sequence[str],
+    suffix: str,
 ) -> list[Path]:
     """Create the output folder, if any, and return the file of each recording."""
     if folder is None:
@@ -152,7 +165,9 @@ def _plan_files(
         offset = f"@{request.offset:g}" if request.offset else ""
         path = Path(folder) / f"{label}{offset}{suffix}"
         if path in names:
-            raise ConfigError(f"{path} is the output of both {names[path]} and {request.name}")
+            raise ConfigError(
+                f"{path} is the output of both {names[path]} and {request.name}"
+            )
         names[path] = request.name
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,9 @@ def run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
     verbose = "-v" in sys.argv
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != "-v"]
     command = f"asr.{config_name}"
-    sys.exit(report_user_errors(command, lambda: _run(config_name, function), verbose=verbose))
+    sys.exit(
+        report_user_errors(command, lambda: _run(config_name, function), verbose=verbose)
+    )
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":
@@ -78,9 +80,13 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
             errors.append(error)  # Hydra would print it in its own way
             return None
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints errors and exits by itself
+    os.environ["HYDRA_FULL_ERROR"] = (
+        "1"  # otherwise Hydra prints errors and exits by itself
+    )
     with explain_hydra_errors(lambda: compose(config_name, [])):
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
+            job
+        )()
     if errors:
         raise errors[0]
 
@@ -118,11 +124,15 @@ def command_parser(command: str, arguments: str, description: str) -> ArgumentPa
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of errors")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show the traceback of errors"
+    )
     return parser
 
 
-def run_recipe(recipe: Callable[..., object], arguments: Sequence[str] | None = None) -> int:
+def run_recipe(
+    recipe: Callable[..., object], arguments: Sequence[str] | None = None
+) -> int:
     """Call a recipe with the key=value arguments of the command line and return the exit code.
 
     Args:
@@ -141,12 +151,16 @@ def run_recipe(recipe: Callable[..., object], arguments: Sequence[str] | None = 
         try:
             recipe(**_parse_settings(recipe, settings))
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("interrupted; run the command again to resume") from None
+            raise KeyboardInterrupt(
+                "interrupted; run the command again to resume"
+            ) from None
 
     return report_user_errors(command, call, verbose=options.verbose)
 
 
-def _parse_settings(recipe: Callable[..., object], settings: Sequence[str]) -> dict[str, Any]:
+def _parse_settings(
+    recipe: Callable[..., object], settings: Sequence[str]
+) -> dict[str, Any]:
     """Return key=value settings as keyword arguments of a recipe."""
     hints = get_type_hints(recipe)
     keys = list(inspect.signature(recipe).parameters)

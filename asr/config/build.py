@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from asr.data.loader import Loader
     from asr.text import Tokenizer
 
-AUGMENTATIONS = ("speed", "reverb", "equalizer", "noise", "gain", "narrow_band")  # in this order
+AUGMENTATIONS = (
+    "speed",
+    "reverb",
+    "equalizer",
+    "noise",
+    "gain",
+    "narrow_band",
+)  # in this order
 
 
 def instantiate(group: str, settings: Any, **others: Any) -> Any:
@@ -40,7 +47,9 @@ def instantiate(group: str, settings: Any, **others: Any) -> Any:
         if isinstance(find_user_error(error), AsrError):
             raise
         cause = error.__cause__ or error
-        argument = str(cause).split(" ")[0].rstrip(":")  # begins the message of our constructors
+        argument = (
+            str(cause).split(" ")[0].rstrip(":")
+        )  # begins the message of our constructors
         separator = "." if settings is not None and argument in settings else ": "
         raise ConfigError(f"{group}{separator}{cause}") from error
 

@@ -36,7 +36,9 @@ def explain_hydra_errors(compose: Callable[[], DictConfig]) -> Iterator[None]:
     except ValueError as error:
         if not str(error).startswith("Config group override must be"):
             raise
-        message = "a group such as model or experiment must be one of its options; see --help"
+        message = (
+            "a group such as model or experiment must be one of its options; see --help"
+        )
         raise ConfigError(message) from error
 
 
@@ -72,4 +74,6 @@ def _dotted_keys(node: Any, prefix: str = "") -> list[str]:
     if not isinstance(node, dict):
         return []
     keys = [f"{prefix}{key}" for key in node]
-    return keys + [leaf for key in node for leaf in _dotted_keys(node[key], f"{prefix}{key}.")]
+    return keys + [
+        leaf for key in node for leaf in _dotted_keys(node[key], f"{prefix}{key}.")
+    ]

@@ -15,7 +15,9 @@ STDIN = "-"
 
 
 def run_with_files(
-    command: str, description: str, function: Callable[[Sequence[str], Sequence[str]], object]
+    command: str,
+    description: str,
+    function: Callable[[Sequence[str], Sequence[str]], object],
 ) -> None:
     """Call a function with the files and the overrides of the command line.
 

@@ -21,7 +21,9 @@ _DISK_ERRORS = (
 )
 
 
-def report_user_errors(name: str, function: Callable[[], Any], *, verbose: bool = False) -> int:
+def report_user_errors(
+    name: str, function: Callable[[], Any], *, verbose: bool = False
+) -> int:
     """Call a function and return the exit code of its command.
 
     An error that the user can fix becomes one line on standard error; other errors propagate.
@@ -62,10 +64,16 @@ def find_user_error(error: BaseException) -> BaseException | None:
         if isinstance(cause, AsrError):
             return cause
         if isinstance(cause, MissingMandatoryValue):
-            key = cause.full_key or str(cause).rpartition(" ")[2]  # a reference has no full_key
+            key = (
+                cause.full_key or str(cause).rpartition(" ")[2]
+            )  # a reference has no full_key
             return ConfigError(f"{key} has no value; pass {key}=...")
         if isinstance(cause, OSError) and (cause is error or cause.errno in _DISK_ERRORS):
-            hint = "; free space there or use another folder" if cause.errno in _DISK_ERRORS else ""
+            hint = (
+                "; free space there or use another folder"
+                if cause.errno in _DISK_ERRORS
+                else ""
+            )
             reason = f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause)
             return ConfigError(reason + hint)
     composition = (HydraException, OmegaConfBaseException)

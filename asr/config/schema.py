@@ -167,4 +167,6 @@ def check_settings(settings: DictConfig, schema: type, prefix: str = "") -> None
         if is_typeddict(hint):
             check_settings(value, hint, f"{prefix}{name}.")
         else:
-            convert(prefix + name, list(value) if isinstance(value, ListConfig) else value, hint)
+            convert(
+                prefix + name, list(value) if isinstance(value, ListConfig) else value, hint
+            )

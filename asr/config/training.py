@@ -71,7 +71,9 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
     """
     tokenizer = instantiate("tokenizer", cfg.tokenizer)
     try:
-        if not isinstance(tokenizer, Tokenizer):  # a function that builds one from transcripts
+        if not isinstance(
+            tokenizer, Tokenizer
+        ):  # a function that builds one from transcripts
             tokenizer = tokenizer(utterance.text for utterance in utterances)
     except ValueError as error:
         raise ConfigError(f"tokenizer.{error}") from error
@@ -86,11 +88,15 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
         try:
             model.init_from(trained)
         except ModelError as error:
-            raise ModelError(f"init={cfg.init}: {error}. Copy its model.* settings") from None
+            raise ModelError(
+                f"init={cfg.init}: {error}. Copy its model.* settings"
+            ) from None
     return model
 
 
-def build_data(cfg: DictConfig, model: CTCModel, utterances: list[list[Utterance]]) -> SpeechData:
+def build_data(
+    cfg: DictConfig, model: CTCModel, utterances: list[list[Utterance]]
+) -> SpeechData:
     """Select the utterances to train and validate on.
 
     Raises:
@@ -163,9 +169,13 @@ def build_trainer(cfg: DictConfig) -> Any:
         plugins=[AtomicCheckpointIO()],
     )
     if not trainer.limit_val_batches:
-        raise ConfigError("trainer.limit_val_batches must not be 0: validation selects the model")
+        raise ConfigError(
+            "trainer.limit_val_batches must not be 0: validation selects the model"
+        )
     if trainer.overfit_batches:
-        raise ConfigError("trainer.overfit_batches is not supported. Use experiment=overfit")
+        raise ConfigError(
+            "trainer.overfit_batches is not supported. Use experiment=overfit"
+        )
     if trainer.precision != "32-true" and not trainer.precision.endswith("-mixed"):
         wanted = "trainer.precision must be 32-true, bf16-mixed, or 16-mixed"
         raise ConfigError(f"{wanted}, got {trainer.precision}")
@@ -178,5 +188,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _instantiate_all(cfg: DictConfig, group: str) -> list[Any]:
-    objects = [instantiate(f"{group}.{name}", settings) for name, settings in cfg[group].items()]
+    objects = [
+        instantiate(f"{group}.{name}", settings) for name, settings in cfg[group].items()
+    ]
     return [each for each in objects if each is not None]

@@ -43,7 +43,9 @@ def convert(name: str, value: Any, hint: Any) -> Any:
         except ValueError as error:
             raise ConfigError(str(error)) from None
     if get_origin(hint) is Sequence:
-        return [convert(name, v, str) for v in (value if isinstance(value, list) else [value])]
+        return [
+            convert(name, v, str) for v in (value if isinstance(value, list) else [value])
+        ]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if get_origin(hint) is Literal:
         accepted, wanted = value in get_args(hint), f"one of {', '.join(get_args(hint))}"
@@ -66,8 +68,12 @@ def did_you_mean(key: str, keys: Sequence[str]) -> str:
     by_name: dict[str, list[str]] = {}
     for known in keys:
         by_name.setdefault(known.rpartition(".")[2], []).append(known)
-    siblings = [known.rpartition(".")[2] for known in keys if known.rpartition(".")[0] == group]
-    matches = [key.removesuffix(name) + match for match in get_close_matches(name, siblings, n=1)]
+    siblings = [
+        known.rpartition(".")[2] for known in keys if known.rpartition(".")[0] == group
+    ]
+    matches = [
+        key.removesuffix(name) + match for match in get_close_matches(name, siblings, n=1)
+    ]
     if not matches:
         similar = get_close_matches(name, by_name, n=2)
         matches = [known for match in similar for known in by_name[match]][:2]

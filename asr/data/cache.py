@@ -37,7 +37,10 @@ def cache_audio(utterances: Sequence[Utterance], folder: Path) -> list[Utterance
                 "free some space or turn the cache off"
             )
         count = len(utterances)
-        print(f"decoding {count:,} utterances once ({needed:.1f} GB) into {folder}", flush=True)
+        print(
+            f"decoding {count:,} utterances once ({needed:.1f} GB) into {folder}",
+            flush=True,
+        )
         write_manifest(manifest, write_shards(utterances, folder, key, form="wav")[0])
     cached = {
         int(utterance.audio.name[:8]): utterance.audio  # names begin with the position

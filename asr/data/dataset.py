@@ -109,7 +109,9 @@ class SpeechDataset(Dataset[Batch]):
                 failures.append((example.utterance.name, str(error)))
                 continue
             if self.augment is not None:
-                waveform = self.augment(waveform, np.random.default_rng((self.seed, epoch, index)))
+                waveform = self.augment(
+                    waveform, np.random.default_rng((self.seed, epoch, index))
+                )
             examples.append(example)
             waveforms.append(waveform)
         return collate(examples, waveforms, failures)
@@ -133,7 +135,9 @@ def collate(
 ) -> Batch:
     """Return a batch of examples and their waveforms (S,)."""
     padded, lengths = _pad(waveforms, torch.float32)  # (B, S), (B,)
-    targets, target_lengths = _pad([e.labels for e in examples], torch.int64)  # (B, L), (B,)
+    targets, target_lengths = _pad(
+        [e.labels for e in examples], torch.int64
+    )  # (B, L), (B,)
     return Batch(
         padded,
         lengths,

@@ -55,7 +55,9 @@ class Selection:
         line = f"{len(self.examples):,} utterances, {self.hours:.2f} h"
         reasons = Counter(reason.split(" (")[0] for _, reason in self.left_out)
         if reasons:
-            counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            counts = ", ".join(
+                f"{count} {reason}" for reason, count in reasons.most_common()
+            )
             line += f"; left out: {counts}"
         if self.dropped_characters:
             counts = ", ".join(f"{c!r} x{count}" for c, count in self.dropped_characters)

@@ -49,7 +49,9 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if not self.num_workers:
             return super().__iter__()
-        batches = _wait(super().__iter__)  # start the workers before the first batch is requested
+        batches = _wait(
+            super().__iter__
+        )  # start the workers before the first batch is requested
         handler = signal.getsignal(signal.SIGCHLD)
         # Python can set signal handlers only in the main thread.
         in_main = threading.current_thread() is threading.main_thread()
@@ -98,7 +100,9 @@ def _wait(receive: Callable[[], Result]) -> Result:
     except (RuntimeError, ConnectionError, EOFError) as error:
         _HandlerWhileWaiting.waiting_thread = None
         message = str(error)
-        killed = not isinstance(error, RuntimeError) or message.startswith("DataLoader worker (pid")
+        killed = not isinstance(error, RuntimeError) or message.startswith(
+            "DataLoader worker (pid"
+        )
         # "Caught ..." is an error that a living worker raised while it read a batch.
         if not killed or message.startswith("Caught "):
             raise

@@ -34,7 +34,11 @@ class Utterance:
     @property
     def name(self) -> str:
         """Name in messages and reports: the recording, and the segment if it has an offset."""
-        return f"{self.audio}@{self.offset:g}+{self.duration:g}" if self.offset else str(self.audio)
+        return (
+            f"{self.audio}@{self.offset:g}+{self.duration:g}"
+            if self.offset
+            else str(self.audio)
+        )
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
@@ -136,7 +140,9 @@ def _read(path: str | Path) -> str:
 def _utterance(entry: Any, folder: str | Path) -> Utterance:
     """Return the utterance of an entry. Raises ValueError if a value is missing or invalid."""
     if not isinstance(entry, dict):
-        raise ValueError('a line must be an object such as {"audio_filepath": ..., "text": ...}')
+        raise ValueError(
+            'a line must be an object such as {"audio_filepath": ..., "text": ...}'
+        )
     missing = [key for key in ("audio_filepath", "duration", "text") if key not in entry]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}")

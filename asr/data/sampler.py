@@ -88,7 +88,9 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
             return batches
         order = rng.permutation(len(batches)).tolist()
         if epoch == 0:
-            sizes = [float(self.durations[batch].max()) * len(batch) for batch in all_batches]
+            sizes = [
+                float(self.durations[batch].max()) * len(batch) for batch in all_batches
+            ]
             largest = int(np.argmax(sizes)) // self.world  # the same step in all processes
             order.insert(0, order.pop(order.index(largest)))
         return [batches[i] for i in order]

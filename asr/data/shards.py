@@ -69,7 +69,9 @@ def write_shards(
                     else:
                         index = len(stored) + len(failures)
                         key = f"{index:08d}-{UNSAFE.sub('_', utterance.audio.stem)[:60]}"
-                        source = ByteRange(str(path), *_add_clip(tar, key, utterance, *clip))
+                        source = ByteRange(
+                            str(path), *_add_clip(tar, key, utterance, *clip)
+                        )
                         stored.append(replace(utterance, audio=source, offset=0.0))
     for path in takewhile(Path.exists, paths):  # from an earlier call
         path.unlink()
@@ -105,7 +107,9 @@ def index_shard(path: str | Path) -> tuple[list[Utterance], list[Failure]]:
             except ValueError as error:
                 failures.append((str(source), f"cannot be parsed ({error})"))
     except (tarfile.ReadError, EOFError) as error:
-        failures.append((str(path), f"damaged or cut off ({error}); the rest of it is lost"))
+        failures.append(
+            (str(path), f"damaged or cut off ({error}); the rest of it is lost")
+        )
     for key, (source, duration) in clips.items():
         entry = metadata.get(key)
         if isinstance(entry, dict) and isinstance(entry.get("text"), str):
@@ -173,7 +177,10 @@ def _members(path: str | Path) -> Iterator[tuple[str, int, bytes]]:
     import fsspec
 
     try:
-        with fsspec.open(str(path), "rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+        with (
+            fsspec.open(str(path), "rb") as file,
+            tarfile.open(fileobj=file, mode="r|") as tar,
+        ):
             for member in tar:
                 if member.isfile():
                     body = tar.extractfile(member).read()  # type: ignore[union-attr]

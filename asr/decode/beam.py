@@ -19,7 +19,9 @@ from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer
 from asr.validation import check_integer, check_number, check_numbers
 
-WORD_SCORE = 2.0  # nats; with a language model of words, which makes longer texts less likely
+WORD_SCORE = (
+    2.0  # nats; with a language model of words, which makes longer texts less likely
+)
 
 
 class BeamDecoder:
@@ -67,7 +69,9 @@ class BeamDecoder:
             ValueError: If a number is out of range, or if settings do not fit together.
         """
         self.hotwords = read_hotwords(hotwords) if hotwords else {}
-        self.lexicon = _read_lexicon(Path(lexicon), self.hotwords) if lexicon is not None else None
+        self.lexicon = (
+            _read_lexicon(Path(lexicon), self.hotwords) if lexicon is not None else None
+        )
         self.lm = inspect_lm(lm, lm_unit, has_lexicon=lexicon is not None)
         if word_score is None:
             word_score = WORD_SCORE if self.lm and self.lm.unit == "words" else 0.0
@@ -96,11 +100,15 @@ class BeamDecoder:
             DecodingError: If a worker was killed.
         """
         if self._parallel is None or self._parallel.function.tokenizer != tokenizer:
-            search = BeamSearch(self.options, tokenizer, self.lm, self.lexicon, self.hotwords)
+            search = BeamSearch(
+                self.options, tokenizer, self.lm, self.lexicon, self.hotwords
+            )
             self._parallel = Parallel(search, self.workers)
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
         timer = WordTimer.of(emissions)
-        return self._parallel(log_probs, emissions.lengths.tolist(), timer, emissions.calibration)
+        return self._parallel(
+            log_probs, emissions.lengths.tolist(), timer, emissions.calibration
+        )
 
     def reweighted(self, *, lm_weight: float, word_score: float) -> "BeamDecoder":
         """Return a decoder with other weights that shares the language model and the lexicon."""

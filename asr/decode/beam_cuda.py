@@ -23,7 +23,9 @@ from asr.validation import check_integer, check_number
 MAX_BEAM_SIZE = 2000  # the cost of a frame grows with the square
 HASH_FACTOR = -7046029254386353131  # odd; products modulo 2^64 distinguish prefixes
 
-Beam = list[tuple[np.ndarray, float]]  # labels (L,) of each prefix and its log-probability in nats
+Beam = list[
+    tuple[np.ndarray, float]
+]  # labels (L,) of each prefix and its log-probability in nats
 
 
 class CudaBeamDecoder:
@@ -40,7 +42,9 @@ class CudaBeamDecoder:
             1 disables skipping.
     """
 
-    def __init__(self, *, beam_size: int = 10, nbest: int = 1, skip_blank: float = 0.95) -> None:
+    def __init__(
+        self, *, beam_size: int = 10, nbest: int = 1, skip_blank: float = 0.95
+    ) -> None:
         """Check the settings.
 
         Raises:
@@ -54,7 +58,10 @@ class CudaBeamDecoder:
         """Return the best hypothesis of each utterance."""
         log_probs = emissions.log_probs.detach().float()
         lengths = emissions.lengths.tolist()
-        rows = [row[:length] for row, length in zip(log_probs.cpu().numpy(), lengths, strict=True)]
+        rows = [
+            row[:length]
+            for row, length in zip(log_probs.cpu().numpy(), lengths, strict=True)
+        ]
         frames = [frames_to_decode(row, self.skip_blank) for row in rows]
         beams = search(_select_frames(log_probs, frames), self.beam_size)
         hypotheses = []
@@ -62,7 +69,8 @@ class CudaBeamDecoder:
             skipped = float(np.delete(row[:, BLANK], decoded).sum())
             best, *others = [
                 replace(
-                    hypothesis_from_labels(labels, row, tokenizer, emissions), score=score + skipped
+                    hypothesis_from_labels(labels, row, tokenizer, emissions),
+                    score=score + skipped,
                 )
                 for labels, score in _merge_texts(beam, tokenizer)[: self.nbest]
             ]
@@ -92,10 +100,17 @@ def search(log_probs: Tensor, beam_size: int) -> list[Beam]:
     """
     tokens, shape = log_probs.shape[2], (len(log_probs), beam_size)
     impossible = log_probs.new_full(shape, -math.inf)
-    blank, label = impossible.clone(), impossible  # (B, beam): scores by the kind of the last frame
+    blank, label = (
+        impossible.clone(),
+        impossible,
+    )  # (B, beam): scores by the kind of the last frame
     blank[:, 0] = 0.0  # the empty prefix
     scores = blank
-    last, key, parent_key = (  # (B, beam): last label, hash of the prefix, hash without its label
+    (
+        last,
+        key,
+        parent_key,
+    ) = (  # (B, beam): last label, hash of the prefix, hash without its label
         torch.full(shape, value, device=log_probs.device) for value in (BLANK, 0, -1)
     )
     history = []
@@ -142,6 +157,8 @@ def _select_frames(log_probs: Tensor, frames: list[np.ndarray]) -> Tensor:
     certain = torch.full_like(log_probs[:1, :1], -math.inf)
     certain[..., BLANK] = 0.0
     rows = [torch.from_numpy(np.append(row, -1)) for row in frames]
-    index = pad_sequence(rows, True, padding_value=-1).to(log_probs.device)[..., None]  # (B, K, 1)
+    index = pad_sequence(rows, True, padding_value=-1).to(log_probs.device)[
+        ..., None
+    ]  # (B, K, 1)
     selected = log_probs.gather(1, index.clamp_min(0).expand(-1, -1, log_probs.shape[2]))
     return torch.where(index < 0, certain, selected)

@@ -63,7 +63,9 @@ class BeamSearch:
             ConfigError: If the tokens do not fit the language model, the lexicon, or the hotwords.
         """
         if " " not in tokenizer.tokens:
-            raise ConfigError("beam search needs a space in the model's alphabet to separate words")
+            raise ConfigError(
+                "beam search needs a space in the model's alphabet to separate words"
+            )
         self.options, self.tokenizer, self.lexicon = options, tokenizer, lexicon
         self.space = tokenizer.index(" ")
         self.booster = HotwordBooster(hotwords, tokenizer) if hotwords else None
@@ -98,7 +100,9 @@ class BeamSearch:
             *pruning, weight, options.word_score, -math.inf, 0.0, True, ctc
         )
         is_token_lm = self.lm_unit == "characters"
-        return fl.LexiconDecoder(bound, self.trie, lm, self.space, BLANK, -1, [], is_token_lm)
+        return fl.LexiconDecoder(
+            bound, self.trie, lm, self.space, BLANK, -1, [], is_token_lm
+        )
 
     def _build_trie(self, lexicon: Sequence[str]) -> Any:
         """Return the labels of each word and a space, with its score at the start of a sentence."""
@@ -141,8 +145,12 @@ class BeamSearch:
             score, words, path = candidates[text]
             letters = word_log_probs(path, log_probs[frames, path], self.tokenizer)
             # the path may begin one more word, which a lexicon drops
-            pairs = zip(word_posteriors(words, rivals), np.exp(letters).tolist(), strict=False)
-            confidences = [options.calibration(math.sqrt(p * calibration(q))) for p, q in pairs]
+            pairs = zip(
+                word_posteriors(words, rivals), np.exp(letters).tolist(), strict=False
+            )
+            confidences = [
+                options.calibration(math.sqrt(p * calibration(q))) for p, q in pairs
+            ]
             spans = [(word, int(frames[a]), int(frames[b - 1]) + 1) for word, a, b in words]
             timed = timer.time_words(spans, confidences, len(log_probs))
             hypotheses.append(Hypothesis(text, score, timed))
@@ -207,7 +215,9 @@ def _load_lm(
     """
     if lm.unit == "characters":
         if not tokenizer.is_character_level:
-            raise ConfigError(f"lm: {lm.path} is of characters, but the model writes word pieces")
+            raise ConfigError(
+                f"lm: {lm.path} is of characters, but the model writes word pieces"
+            )
         characters = [BAR if token == " " else token for token in tokenizer.tokens]
         return LanguageModel(lm.path, ["<blank>", *characters])
     words = [word for word in lm.entries or () if not word.startswith("<")]

@@ -22,7 +22,9 @@ class Candidate(NamedTuple):
     path: np.ndarray
 
 
-def word_posteriors(words: Sequence[WordSpan], candidates: Sequence[Candidate]) -> list[float]:
+def word_posteriors(
+    words: Sequence[WordSpan], candidates: Sequence[Candidate]
+) -> list[float]:
     """Return the share of the candidates' likelihood that contains each word at its place.
 
     A candidate contains a word if it has the same word in overlapping frames.
@@ -64,12 +66,19 @@ def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the mean cross-entropy in nats and its gradient (3,)."""
         z = weights @ terms
-        return float((np.logaddexp(0, z) - target * z).mean()), terms @ (expit(z) - target) / len(z)
+        return float((np.logaddexp(0, z) - target * z).mean()), terms @ (
+            expit(z) - target
+        ) / len(z)
 
     not_decreasing = [(0, None), (0, None), (None, None)]
     options = {"ftol": 1e-12, "gtol": 1e-8}
     fit = minimize(
-        loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=not_decreasing, options=options
+        loss,
+        (1.0, 1.0, 0.0),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=not_decreasing,
+        options=options,
     )
     return Calibration(*map(float, fit.x))
 

@@ -37,12 +37,16 @@ def word_spans(paths: np.ndarray, tokenizer: Tokenizer) -> list[list[WordSpan]]:
     first, end = _runs(tokens != space)
     starts, ends = starts[first], ends[end - 1]
     words = tokenizer.decode(tokens.tolist()).split()
-    spans = list(zip(words, (starts % size - 1).tolist(), (ends % size - 1).tolist(), strict=True))
+    spans = list(
+        zip(words, (starts % size - 1).tolist(), (ends % size - 1).tolist(), strict=True)
+    )
     bounds = starts.searchsorted(np.arange(len(paths) + 1) * size).tolist()
     return [spans[low:high] for low, high in pairwise(bounds)]
 
 
-def word_log_probs(path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+def word_log_probs(
+    path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer
+) -> np.ndarray:
     """Return the mean log-probability of the letters of each word.
 
     A letter counts with its most likely frame.

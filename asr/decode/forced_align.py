@@ -54,7 +54,9 @@ def align_batch(
     """
     rows, labels = log_probs.detach().float().cpu().numpy(), targets.cpu().numpy()
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return list(pool.map(_align, rows, lengths.tolist(), labels, target_lengths.tolist()))
+        return list(
+            pool.map(_align, rows, lengths.tolist(), labels, target_lengths.tolist())
+        )
 
 
 def _align(log_probs: np.ndarray, frames: int, labels: np.ndarray, size: int) -> Alignment:
@@ -87,7 +89,9 @@ def best_path(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return path[0].numpy()
 
 
-def _best_path_in_blocks(log_probs: np.ndarray, labels: np.ndarray, block: int) -> np.ndarray:
+def _best_path_in_blocks(
+    log_probs: np.ndarray, labels: np.ndarray, block: int
+) -> np.ndarray:
     """Return the path (U,) of `best_path` with the steps of one block of frames in memory."""
     frames, size = len(log_probs), len(labels)
     repeats = np.zeros(size + 1, dtype=bool)  # labels that equal the one before

@@ -74,7 +74,9 @@ def hypothesis_from_path(
     probabilities = np.exp(word_log_probs(path, log_probs, tokenizer)).tolist()
     confidences = map(emissions.calibration, probabilities)
     words = WordTimer.of(emissions).time_words(spans, confidences, len(path))
-    return Hypothesis(" ".join(word.text for word in words), math.fsum(log_probs.tolist()), words)
+    return Hypothesis(
+        " ".join(word.text for word in words), math.fsum(log_probs.tolist()), words
+    )
 
 
 def hypothesis_from_labels(

@@ -55,7 +55,9 @@ def _parse_hotword(line: str) -> tuple[str, float]:
     except ValueError:
         weight = math.nan
     if not phrase or not 0 < weight < math.inf:
-        raise ValueError(f"hotwords: {line!r} must be a phrase or phrase:weight with a weight > 0")
+        raise ValueError(
+            f"hotwords: {line!r} must be a phrase or phrase:weight with a weight > 0"
+        )
     return phrase, weight
 
 

@@ -57,7 +57,9 @@ class LanguageModel:
         """Return the log-probability of a sentence and its end in nats."""
         state, total = self.kenlm.start(False), 0.0
         for word in words:
-            state, score = self.kenlm.score(state, self._index.get(word, self._index[_UNKNOWN]))
+            state, score = self.kenlm.score(
+                state, self._index.get(word, self._index[_UNKNOWN])
+            )
             total += score
         return (total + float(self.kenlm.finish(state)[1])) * NATS
 
@@ -79,9 +81,13 @@ def inspect_lm(
     entries = read_vocabulary(path)
     if entries is None:
         if unit == "auto":
-            raise ValueError(f"lm_unit must be words or characters if lm is a binary file: {path}")
+            raise ValueError(
+                f"lm_unit must be words or characters if lm is a binary file: {path}"
+            )
         if unit == "words" and not has_lexicon:
-            raise ValueError(f"lexicon must list the words of lm if that is a binary file: {path}")
+            raise ValueError(
+                f"lexicon must list the words of lm if that is a binary file: {path}"
+            )
     elif unit == "auto":
         is_character = (len(entry) == 1 for entry in entries if entry not in _SPECIAL)
         unit = "characters" if all(is_character) else "words"
@@ -95,14 +101,19 @@ def read_vocabulary(path: Path) -> list[str] | None:
         ConfigError: If the file is neither.
     """
     if not path.is_file():
-        raise ConfigError(f"lm: {path}: no such file. Estimate a model with python -m recipes.lm")
+        raise ConfigError(
+            f"lm: {path}: no such file. Estimate a model with python -m recipes.lm"
+        )
     with path.open("rb") as file:
         if file.read(len(_BINARY)) == _BINARY:
             return None
         file.seek(0)
         lines = filter(None, map(bytes.strip, file))
         header = (b"\\data\\", b"ngram ")
-        if next((line for line in lines if not line.startswith(header)), b"") != b"\\1-grams:":
+        if (
+            next((line for line in lines if not line.startswith(header)), b"")
+            != b"\\1-grams:"
+        ):
             raise ConfigError(f"lm: {path}: neither an ARPA file nor a KenLM binary file")
         words: list[str] = []
         for line in lines:

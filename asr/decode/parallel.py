@@ -18,7 +18,9 @@ from asr.errors import DecodingError
 Function = TypeVar("Function", bound=Callable[..., Any])
 Result = TypeVar("Result")
 CHUNKS = 16  # chunks of rows for each process, to balance rows of unequal cost
-_function: Callable[..., Any]  # in a worker: inherited, because native decoders cannot be pickled
+_function: Callable[
+    ..., Any
+]  # in a worker: inherited, because native decoders cannot be pickled
 
 
 class Parallel(Generic[Function, Result]):
@@ -31,12 +33,16 @@ class Parallel(Generic[Function, Result]):
     def __init__(self, function: Function, workers: int) -> None:
         """Start no process yet."""
         if workers > 1 and "fork" not in multiprocessing.get_all_start_methods():
-            logging.getLogger(__name__).info("this system cannot fork: decoding in one process")
+            logging.getLogger(__name__).info(
+                "this system cannot fork: decoding in one process"
+            )
             workers = 1
         self.function, self.workers = function, workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def __call__(self, rows: np.ndarray, lengths: Sequence[int], *context: Any) -> list[Result]:
+    def __call__(
+        self, rows: np.ndarray, lengths: Sequence[int], *context: Any
+    ) -> list[Result]:
         """Return the results of padded rows (B, U, V) of valid `lengths`, in order.
 
         Errors of the function are raised here.
@@ -54,7 +60,9 @@ class Parallel(Generic[Function, Result]):
             )
         chunk_size = max(1, len(inputs) // (CHUNKS * self.workers))
         try:
-            return list(self._pool.map(_call, inputs, repeat(context), chunksize=chunk_size))
+            return list(
+                self._pool.map(_call, inputs, repeat(context), chunksize=chunk_size)
+            )
         except BrokenProcessPool as error:
             self._pool = None
             message = "a decoding process was killed, perhaps for lack of memory. Use fewer workers"
@@ -65,7 +73,9 @@ class Parallel(Generic[Function, Result]):
 def _start_worker(function: Callable[..., Any]) -> None:
     global _function
     _function = function
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends the workers
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C ends the parent, which ends the workers
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

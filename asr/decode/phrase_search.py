@@ -17,7 +17,9 @@ from numba import njit, types
 from asr.text import BLANK
 
 IMPOSSIBLE = -1e4  # nats
-ONE = np.uint64(1)  # unsigned, because numba adds an unsigned and a signed integer to a float
+ONE = np.uint64(
+    1
+)  # unsigned, because numba adds an unsigned and a signed integer to a float
 
 
 class PhraseTrie(NamedTuple):
@@ -25,14 +27,18 @@ class PhraseTrie(NamedTuple):
 
     label: np.ndarray  # (N,)
     parent: np.ndarray  # (N,); the root is its own parent
-    children: np.ndarray  # (N + 1,): the children of node n are children[n] to children[n + 1] - 1
+    children: (
+        np.ndarray
+    )  # (N + 1,): the children of node n are children[n] to children[n + 1] - 1
     reach: np.ndarray  # (N,): largest bonus in nats of the phrases through a node
     bonus: np.ndarray  # (N,): bonus in nats of the phrase that ends in a node, else 0
 
     @classmethod
     def of(cls, phrases: Sequence[Sequence[int]], bonus: Sequence[float]) -> "PhraseTrie":
         """Return the trie of phrases, given as labels, and the bonus of each in nats."""
-        distinct = {tuple(labels[:size]) for labels in phrases for size in range(len(labels) + 1)}
+        distinct = {
+            tuple(labels[:size]) for labels in phrases for size in range(len(labels) + 1)
+        }
         prefixes = sorted(distinct, key=lambda prefix: (len(prefix), prefix))
         nodes = {prefix: node for node, prefix in enumerate(prefixes)}
         reach, ends = np.zeros((2, len(nodes)))
@@ -40,8 +46,12 @@ class PhraseTrie(NamedTuple):
             path = [nodes[tuple(labels[: size + 1])] for size in range(len(labels))]
             reach[path] = np.maximum(reach[path], nats)
             ends[path[-1]] = nats
-        label = np.array([prefix[-1] if prefix else BLANK for prefix in prefixes], np.uint64)
-        parent = np.array([nodes[prefix[:-1]] for prefix in prefixes], np.uint64)  # ascending
+        label = np.array(
+            [prefix[-1] if prefix else BLANK for prefix in prefixes], np.uint64
+        )
+        parent = np.array(
+            [nodes[prefix[:-1]] for prefix in prefixes], np.uint64
+        )  # ascending
         children = 1 + np.searchsorted(parent[1:], np.arange(len(nodes) + 1))
         return cls(label, parent, children.astype(np.uint64), reach, ends)
 
@@ -84,14 +94,18 @@ def _activate(
 
 
 @_compiled(FRAMES, TRIE)
-def find_phrases(log_probs: np.ndarray, trie: PhraseTrie) -> list[tuple[int, int, int, float]]:
+def find_phrases(
+    log_probs: np.ndarray, trie: PhraseTrie
+) -> list[tuple[int, int, int, float]]:
     """Return (end node, first frame, end frame, gain in nats) of the phrases in emissions (U, V).
 
     A phrase is found in each frame in which the best path, with the latest start of equals, enters
     its last label with a loss below its bonus.
     """
     label, children, reach, bonus = trie.label, trie.children, trie.reach, trie.bonus
-    cost = np.full((2, len(label)), np.inf)  # loss of the path in the label and in its blanks
+    cost = np.full(
+        (2, len(label)), np.inf
+    )  # loss of the path in the label and in its blanks
     start = np.zeros((2, len(label)), np.int64)  # first frame of the path
     active = np.zeros(len(label), np.uint64)
     next_cost, next_start, next_active = cost.copy(), start.copy(), active.copy()
@@ -101,7 +115,11 @@ def find_phrases(log_probs: np.ndarray, trie: PhraseTrie) -> list[tuple[int, int
         likeliest = log_probs[t].max()
         for token in range(len(loss)):
             loss[token] = likeliest - log_probs[t, token]
-        cost[1, 0], start[1, 0], active[count] = 0.0, t, 0  # a phrase may begin in any frame
+        cost[1, 0], start[1, 0], active[count] = (
+            0.0,
+            t,
+            0,
+        )  # a phrase may begin in any frame
         paths, count = count + 1, 0
         for k in range(paths):
             node = active[k]
@@ -143,7 +161,9 @@ def phrase_path(log_probs: np.ndarray, trie: PhraseTrie, node: int) -> np.ndarra
         states += [int(trie.label[node]), BLANK]
         node = trie.parent[node]
     states.reverse()
-    steps = np.zeros((len(log_probs), len(states)), np.int64)  # states back to the previous one
+    steps = np.zeros(
+        (len(log_probs), len(states)), np.int64
+    )  # states back to the previous one
     score = np.full(len(states), -np.inf)
     score[0] = 0.0
     for t in range(len(log_probs)):
@@ -163,7 +183,9 @@ def phrase_path(log_probs: np.ndarray, trie: PhraseTrie, node: int) -> np.ndarra
 
 
 @_compiled(types.float32[:, :, ::1], types.int64[::1], types.uint64, TRIE)
-def boost_phrases(log_probs: np.ndarray, lengths: np.ndarray, space: int, trie: PhraseTrie) -> None:
+def boost_phrases(
+    log_probs: np.ndarray, lengths: np.ndarray, space: int, trie: PhraseTrie
+) -> None:
     """Boost the phrases that are found in emissions, in place.
 
     Of overlapping phrases, the one with the largest gain is boosted. Neighbors share a space.
@@ -182,7 +204,8 @@ def boost_phrases(log_probs: np.ndarray, lengths: np.ndarray, space: int, trie: 
         path, penalty = np.zeros(len(row), np.int64), np.zeros(len(row))
         taken = np.zeros(len(row), np.bool_)
         found = [
-            (-gain, end - start, start, node) for node, start, end, gain in find_phrases(row, trie)
+            (-gain, end - start, start, node)
+            for node, start, end, gain in find_phrases(row, trie)
         ]
         heapify(found)
         while found:

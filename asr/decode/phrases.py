@@ -47,7 +47,9 @@ class PhraseDecoder:
             phrases = read_lines(Path(phrases), "phrases")
         self.phrases = tuple(unique_phrases(phrases))
         if not self.phrases:
-            raise ValueError("phrases must not be empty. Pass a list or a file with one per line")
+            raise ValueError(
+                "phrases must not be empty. Pass a list or a file with one per line"
+            )
         if none_penalty != math.inf:
             check_number("none_penalty", none_penalty)
         self.none_penalty = none_penalty
@@ -60,7 +62,10 @@ class PhraseDecoder:
             ConfigError: If the model cannot write a phrase.
         """
         check_spelling("phrases", self.phrases, tokenizer)
-        log_probs, lengths = emissions.log_probs.detach().float().cpu(), emissions.lengths.cpu()
+        log_probs, lengths = (
+            emissions.log_probs.detach().float().cpu(),
+            emissions.lengths.cpu(),
+        )
         emissions = replace(emissions, log_probs=log_probs, lengths=lengths)
         labels = [tokenizer.encode(phrase) for phrase in self.phrases]
         scores = _log_likelihoods(emissions, labels)  # (B, N)
@@ -75,7 +80,9 @@ class PhraseDecoder:
                 hypotheses.append(Hypothesis("", float(free[i])))
                 continue
             row = emissions.row(i).numpy()  # (U, V)
-            words = hypothesis_from_labels(np.array(labels[j]), row, tokenizer, emissions).words
+            words = hypothesis_from_labels(
+                np.array(labels[j]), row, tokenizer, emissions
+            ).words
             confidence = float(shares[i, j])
             words = tuple(word._replace(confidence=confidence) for word in words)
             hypotheses.append(Hypothesis(self.phrases[j], float(values[i]), words))

@@ -41,7 +41,9 @@ class WordTimer:
             frames: U, the length of the recording.
         """
         scale, offsets = self.seconds_per_frame, self.boundary_offsets
-        halfway = [scale * (end + start) / 2 for end, start in zip(ends, starts[1:], strict=False)]
+        halfway = [
+            scale * (end + start) / 2 for end, start in zip(ends, starts[1:], strict=False)
+        ]
         limits = pairwise([0.0, *halfway, scale * frames])
         return [
             (max(scale * start - offsets.lead, low), min(scale * end + offsets.tail, high))
@@ -55,7 +57,9 @@ class WordTimer:
         times = self([start for _, start, _ in spans], [end for _, _, end in spans], frames)
         return tuple(
             Word(text, *time, confidence)
-            for (text, _, _), time, confidence in zip(spans, times, confidences, strict=True)
+            for (text, _, _), time, confidence in zip(
+                spans, times, confidences, strict=True
+            )
         )
 
 

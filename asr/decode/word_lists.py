@@ -14,7 +14,9 @@ def read_lines(path: Path, name: str) -> list[str]:
         ConfigError: If the file cannot be read. The message begins with `name`.
     """
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [
+            line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"{name}: {path}: {reason}") from None
@@ -34,4 +36,6 @@ def check_spelling(name: str, phrases: Iterable[str], tokenizer: Tokenizer) -> N
     for phrase in phrases:
         if unknown := tokenizer.unknown(phrase):
             characters = " ".join(map(repr, unknown))
-            raise ConfigError(f"{name}: {phrase!r} has {characters}, which the model cannot write")
+            raise ConfigError(
+                f"{name}: {phrase!r} has {characters}, which the model cannot write"
+            )

@@ -47,5 +47,7 @@ def evaluate_corpus(transcriber: Transcriber, batches: Loader) -> Evaluation:
             results.append(Result(utterance, hypothesis, scored))
     if not results:
         reason = failures[0][1]
-        raise AudioError(f"none of the {len(failures)} utterances could be read; first: {reason}")
+        raise AudioError(
+            f"none of the {len(failures)} utterances could be read; first: {reason}"
+        )
     return Evaluation(results, time.monotonic() - start, failures)

@@ -56,12 +56,16 @@ def plot_emissions(
         vmax=1,
     )
     names = [tokenizer.tokens[label - 1].replace(" ", "space") for label in labels]
-    lower.set_yticks(range(len(names) + 1), [*names, "blank"], family="monospace", fontsize=8)
+    lower.set_yticks(
+        range(len(names) + 1), [*names, "blank"], family="monospace", fontsize=8
+    )
     lower.set(xlabel="time (s)", ylabel="token")
     return figure
 
 
-def plot_features(rows: Sequence[tuple[str, Tensor]], *, seconds_per_frame: float) -> Figure:
+def plot_features(
+    rows: Sequence[tuple[str, Tensor]], *, seconds_per_frame: float
+) -> Figure:
     """Plot (title, normalized log-mel features (T, F)) pairs below each other on one time axis."""
     seconds = max(len(features) for _, features in rows) * seconds_per_frame
     figure = _wide_figure(seconds, height=1.9 * len(rows))
@@ -100,7 +104,9 @@ def plot_tuning_surface(
     axes = figure.subplots()
     x, y = np.array(list(wer)).T
     percent = 100 * np.array(list(wer.values()))
-    points = axes.scatter(x, y, c=percent, cmap="viridis_r", s=70, vmax=np.quantile(percent, 0.75))
+    points = axes.scatter(
+        x, y, c=percent, cmap="viridis_r", s=70, vmax=np.quantile(percent, 0.75)
+    )
     _draw_ring(axes, *best)
     axes.set(xlabel="lm_weight", ylabel="word_score (nats)")
     title = "lowest WER {:.2f} % at lm_weight={:g}, word_score={:g}"
@@ -120,7 +126,11 @@ def plot_runs(settings: Mapping[str, Sequence[Any]], wer: Sequence[float]) -> Fi
     best = int(percent.argmin())
     for axes, (name, values) in zip(columns, settings.items(), strict=True):
         is_numeric = all(type(value) in (int, float) for value in values)
-        x = values if is_numeric else [textwrap.fill(str(value), MAX_LABEL) for value in values]
+        x = (
+            values
+            if is_numeric
+            else [textwrap.fill(str(value), MAX_LABEL) for value in values]
+        )
         axes.scatter(x, percent, s=30, alpha=0.7)
         _draw_ring(axes, x[best], percent[best])
         if not is_numeric:
@@ -157,7 +167,9 @@ def _show_features(axes: Axes, features: Tensor, seconds_per_frame: float) -> No
         vmax=MAX_FEATURE,
         ax=axes,
     )
-    axes.set(xlim=(0, len(features) * seconds_per_frame), xlabel="", ylabel="frequency (Hz)")
+    axes.set(
+        xlim=(0, len(features) * seconds_per_frame), xlabel="", ylabel="frequency (Hz)"
+    )
 
 
 def _set_title(axes: Axes, title: str, **style: Any) -> None:

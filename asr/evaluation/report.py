@@ -22,7 +22,14 @@ from asr.evaluation.wer import (
     word_correctness,
 )
 
-LENGTH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds; bounds between groups of utterances
+LENGTH_BOUNDS = (
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+    32.0,
+)  # seconds; bounds between groups of utterances
 MAX_CONFUSIONS = 50  # in summary.json
 
 
@@ -189,5 +196,7 @@ def _score_table(title: str, heading: str, scores: Iterable[tuple[str, Score]]) 
         words = score.words
         edits = (words.substitutions, words.deletions, words.insertions)
         rates = (f"{score.wer:.1%}", f"{score.cer:.1%}")
-        table.add_row(name, str(score.utterances), str(words.length), *rates, *map(str, edits))
+        table.add_row(
+            name, str(score.utterances), str(words.length), *rates, *map(str, edits)
+        )
     return table

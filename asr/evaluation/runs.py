@@ -40,7 +40,9 @@ class Run:
             return cls(path.parent.name, settings, wer, epochs, summary["seconds"] / 60)
         except (ValueError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise ConfigError(f"{path}: not the summary of a training run ({reason})") from None
+            raise ConfigError(
+                f"{path}: not the summary of a training run ({reason})"
+            ) from None
 
 
 def compare_runs(folder: Path) -> list[Run]:
@@ -53,7 +55,9 @@ def compare_runs(folder: Path) -> list[Run]:
     """
     runs = [Run.read(path) for path in folder.glob("*/summary.json")]
     if not runs:
-        raise ConfigError(f"{folder}: no finished run; each finished run has a summary.json")
+        raise ConfigError(
+            f"{folder}: no finished run; each finished run has a summary.json"
+        )
     runs.sort(key=lambda run: (run.wer, run.name))
     settings = _differing_settings(runs)
     _print_table(runs, settings)
@@ -97,7 +101,11 @@ def _differing_settings(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """Return the values in each run for the settings that differ between runs."""
     names = dict.fromkeys(name for run in runs for name in run.settings)
     columns = {name: [run.settings.get(name) for run in runs] for name in names}
-    return {name: values for name, values in columns.items() if values.count(values[0]) < len(runs)}
+    return {
+        name: values
+        for name, values in columns.items()
+        if values.count(values[0]) < len(runs)
+    }
 
 
 def _print_table(runs: Sequence[Run], settings: dict[str, list[Any]]) -> None:

@@ -47,11 +47,15 @@ class CorpusEmissions:
         results = []
         for batch in batches:
             if len(batch):
-                emissions = model(batch.waveforms.to(model.device), batch.lengths.to(model.device))
+                emissions = model(
+                    batch.waveforms.to(model.device), batch.lengths.to(model.device)
+                )
                 on_cpu = replace(emissions, log_probs=emissions.log_probs.cpu())
                 results.append((batch.utterances, on_cpu))
         if not results:
-            raise ConfigError("no utterance could be read; python -m asr.evaluate lists the errors")
+            raise ConfigError(
+                "no utterance could be read; python -m asr.evaluate lists the errors"
+            )
         return cls(model, tuple(results))
 
     def decode(self, decoder: BeamDecoder) -> list[tuple[Hypothesis, ScoredUtterance]]:
@@ -60,7 +64,9 @@ class CorpusEmissions:
         for utterances, emissions in self.batches:
             hypotheses = decoder(emissions, self.model.tokenizer)
             for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
-                results.append((hypothesis, score_utterance(utterance.text, hypothesis.text)))
+                results.append(
+                    (hypothesis, score_utterance(utterance.text, hypothesis.text))
+                )
         return results
 
 
@@ -108,11 +114,15 @@ def tune_decoder(
         points: Points along each side of the first grid.
         rounds: Number of finer grids around the best point.
     """
-    decoder(emissions.batches[0][1], emissions.model.tokenizer)  # loads the language model once
+    decoder(
+        emissions.batches[0][1], emissions.model.tokenizer
+    )  # loads the language model once
 
     def decode(point: Point) -> list[tuple[Hypothesis, ScoredUtterance]]:
         lm_weight, word_score = point
-        return emissions.decode(decoder.reweighted(lm_weight=lm_weight, word_score=word_score))
+        return emissions.decode(
+            decoder.reweighted(lm_weight=lm_weight, word_score=word_score)
+        )
 
     scores: dict[Point, Score] = {}
     hidden = not sys.stderr.isatty()
@@ -128,7 +138,11 @@ def tune_decoder(
     calibration = fit_calibration(words)
     calibrated = [(calibration(confidence), correct) for confidence, correct in words]
     return Tuning(
-        scores, best, calibration, before=Reliability.of(words), after=Reliability.of(calibrated)
+        scores,
+        best,
+        calibration,
+        before=Reliability.of(words),
+        after=Reliability.of(calibrated),
     )
 
 
@@ -149,7 +163,9 @@ def _grids(
     ]
     steps = [axis[1] - axis[0] if len(axis) > 1 else 0.0 for axis in axes]
     for _ in range(1 + rounds):
-        grid = [(round(float(x), 4), round(float(y), 4)) for x, y in itertools.product(*axes)]
+        grid = [
+            (round(float(x), 4), round(float(y), 4)) for x, y in itertools.product(*axes)
+        ]
         yield [point for point in dict.fromkeys(grid) if point not in scores]
         steps = [step / 2 for step in steps]
         center = zip(_best(scores), steps, strict=True)

@@ -137,7 +137,9 @@ def score_corpus(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
     return sum_scores(score_utterance(*pair) for pair in pairs)
 
 
-def word_correctness(hypothesis: Hypothesis, scored: ScoredUtterance) -> list[tuple[float, bool]]:
+def word_correctness(
+    hypothesis: Hypothesis, scored: ScoredUtterance
+) -> list[tuple[float, bool]]:
     """Return (confidence, correct) for each word of a hypothesis.
 
     The list is empty if normalization removes a word, for example a lone apostrophe.
@@ -156,7 +158,9 @@ def confusions(utterances: Iterable[ScoredUtterance]) -> Counter[tuple[str, str]
 
 
 def _count_edits(output: jiwer.WordOutput | jiwer.CharacterOutput) -> EditCounts:
-    return EditCounts(output.hits, output.substitutions, output.deletions, output.insertions)
+    return EditCounts(
+        output.hits, output.substitutions, output.deletions, output.insertions
+    )
 
 
 def _pair_words(output: jiwer.WordOutput) -> Iterable[tuple[str, str]]:

@@ -21,7 +21,9 @@ from asr.nn.padding import pad_batch
 from asr.text import BLANK, split_written_words
 
 POOL_SECONDS = 1200.0  # length of the recordings that are sorted into batches together
-BATCH_SECONDS = 2 * longform.WINDOW  # recordings that share a batch are no longer than a window
+BATCH_SECONDS = (
+    2 * longform.WINDOW
+)  # recordings that share a batch are no longer than a window
 
 
 @dataclass
@@ -55,7 +57,9 @@ class Aligner:
         self.min_score = min_score
 
     @classmethod
-    def load(cls, path: str | Path, *, min_score: float = 0.15, device: str = "cpu") -> "Aligner":
+    def load(
+        cls, path: str | Path, *, min_score: float = 0.15, device: str = "cpu"
+    ) -> "Aligner":
         """Load a model from its file.
 
         Raises:
@@ -121,7 +125,11 @@ class Aligner:
         """Set the results of one job of any length, or of several no longer than a window."""
         waveforms = []
         for job in jobs:
-            source, offset, duration = job.request.source, job.request.offset, job.request.duration
+            source, offset, duration = (
+                job.request.source,
+                job.request.offset,
+                job.request.duration,
+            )
             try:
                 if len(jobs) == 1:
                     emissions = longform.compute_emissions(
@@ -138,7 +146,9 @@ class Aligner:
         if waveforms:
             emissions = longform.compute_batch_emissions(self.model, waveforms)
         targets, target_lengths = pad_batch([job.labels for job in jobs])  # (B, L), (B,)
-        alignments = align_batch(emissions.log_probs, emissions.lengths, targets, target_lengths)
+        alignments = align_batch(
+            emissions.log_probs, emissions.lengths, targets, target_lengths
+        )
         timer = WordTimer.of(emissions)
         for row, (job, alignment) in enumerate(zip(jobs, alignments, strict=True)):
             log_probs = emissions.row(row).cpu().numpy()  # (U, V)
@@ -182,10 +192,14 @@ class Aligner:
         )
         durations = alignment.ends - alignment.starts
         for (word, written), first, stop in zip(job.words, firsts, stops, strict=True):
-            score = _mean_probability(alignment.log_probs[first:stop], durations[first:stop])
+            score = _mean_probability(
+                alignment.log_probs[first:stop], durations[first:stop]
+            )
             spans = tuple(characters[first:stop])
             fits = score >= self.min_score
-            yield TimedWord(word, spans[0].start, spans[-1].end, score, written, fits, spans)
+            yield TimedWord(
+                word, spans[0].start, spans[-1].end, score, written, fits, spans
+            )
 
 
 def _text_score(log_probs: np.ndarray, alignment: Alignment) -> float:

@@ -87,10 +87,13 @@ class TranscriptJson:
     def _entry(self, hypothesis: "Hypothesis") -> dict[str, Any]:
         entry = _attributes(hypothesis, "text", "score")
         entry["words"] = [
-            _attributes(word, "text", "start", "end", "confidence") for word in hypothesis.words
+            _attributes(word, "text", "start", "end", "confidence")
+            for word in hypothesis.words
         ]
         if hypothesis.alternatives:
-            entry["alternatives"] = [self._entry(other) for other in hypothesis.alternatives]
+            entry["alternatives"] = [
+                self._entry(other) for other in hypothesis.alternatives
+            ]
         return entry
 
 
@@ -136,7 +139,9 @@ class Ctm:
         for span in _characters(result) if self.characters else result.words:
             start = round(span.start, 3)
             duration = round(span.end, 3) - start
-            lines.append(f"{recording} 1 {start:.3f} {duration:.3f} {span.text} {span.score:.4f}\n")
+            lines.append(
+                f"{recording} 1 {start:.3f} {duration:.3f} {span.text} {span.score:.4f}\n"
+            )
         return "".join(lines)
 
 
@@ -155,7 +160,9 @@ class TextGrid:
         tiers: dict[str, Sequence[TimedSpan]] = {
             "words": result.words,
             "characters": _characters(result),
-            "doubtful": [TimedSpan(f"{w.score:.4f}", w.start, w.end, w.score) for w in doubtful],
+            "doubtful": [
+                TimedSpan(f"{w.score:.4f}", w.start, w.end, w.score) for w in doubtful
+            ],
         }
         end = _decimal(result.end)
         parts = [TEXTGRID_HEADER.format(end=end, size=len(tiers))]
@@ -165,7 +172,9 @@ class TextGrid:
             parts.append(TEXTGRID_TIER.format(number=number, name=tier, end=end, size=size))
             for i, (start, stop, text) in enumerate(intervals, 1):
                 quoted = text.replace('"', '""')
-                parts.append(TEXTGRID_INTERVAL.format(number=i, start=start, end=stop, text=quoted))
+                parts.append(
+                    TEXTGRID_INTERVAL.format(number=i, start=start, end=stop, text=quoted)
+                )
         return "".join(parts)
 
 
@@ -205,7 +214,9 @@ TIMELINE_FORMATS: dict[str, type[Format[Timeline]]] = {
 def _attributes(value: object, *names: str) -> dict[str, Any]:
     """Return attributes by name, with numbers rounded as in `DECIMALS`."""
     values = {name: getattr(value, name) for name in names}
-    rounded = {name: round(values[name], DECIMALS[name]) for name in names if name in DECIMALS}
+    rounded = {
+        name: round(values[name], DECIMALS[name]) for name in names if name in DECIMALS
+    }
     return values | rounded
 
 
@@ -254,7 +265,9 @@ def _written_spans(words: Sequence[TimedWord]) -> Iterator[TimedSpan]:
         text = group[0].written
         if not all(word.fits for word in group):
             text += f" {DOUBT}"
-        yield TimedSpan(text, group[0].start, group[-1].end, min(word.score for word in group))
+        yield TimedSpan(
+            text, group[0].start, group[-1].end, min(word.score for word in group)
+        )
 
 
 def _wrap(cue: Sequence[TimedSpan]) -> list[str]:
@@ -274,4 +287,6 @@ def _decimal(seconds: float) -> str:
 def _clock(time: float) -> str:
     """Return a time as HH:MM:SS,mmm."""
     seconds, milliseconds = divmod(round(time * 1000), 1000)
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02},{milliseconds:03}"
+    return (
+        f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02},{milliseconds:03}"
+    )

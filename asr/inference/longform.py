@@ -62,12 +62,18 @@ def compute_emissions(
     kept = []
     for i in range(0, len(windows), batch_size):
         batch = windows[i : i + batch_size]
-        arrays = [audio.load(source, offset=offset + w.offset, duration=w.duration) for w in batch]
-        emissions = compute_batch_emissions(model, [torch.from_numpy(array) for array in arrays])
+        arrays = [
+            audio.load(source, offset=offset + w.offset, duration=w.duration) for w in batch
+        ]
+        emissions = compute_batch_emissions(
+            model, [torch.from_numpy(array) for array in arrays]
+        )
         if len(windows) == 1:
             return emissions
         for row, w in enumerate(batch):
-            kept.append(emissions.row(row)[w.start : w.stop].clone())  # frees the rest of the batch
+            kept.append(
+                emissions.row(row)[w.start : w.stop].clone()
+            )  # frees the rest of the batch
     log_probs = torch.cat(kept)[None]  # (1, U, V)
     lengths = torch.tensor([log_probs.shape[1]], device=log_probs.device)
     return replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=())

@@ -32,7 +32,9 @@ _RENAMED = {
 }
 
 
-def write_checkpoint(path: Path, header: dict[str, Any], weights: dict[str, Tensor]) -> None:
+def write_checkpoint(
+    path: Path, header: dict[str, Any], weights: dict[str, Tensor]
+) -> None:
     """Write a model file. An existing file is replaced only on success.
 
     Raises:
@@ -71,7 +73,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return header, weights
 
 
-def _convert_format_1(header: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _convert_format_1(
+    header: dict[str, Any], weights: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """Convert a header in place, and return the converted weights."""
     for part in ("features", "encoder"):
         settings = _rename(header[part])

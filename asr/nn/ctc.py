@@ -27,7 +27,11 @@ class CTCModel(nn.Module):
     """
 
     def __init__(
-        self, *, features: Mapping[str, Any], encoder: Mapping[str, Any], tokenizer: Tokenizer
+        self,
+        *,
+        features: Mapping[str, Any],
+        encoder: Mapping[str, Any],
+        tokenizer: Tokenizer,
     ) -> None:
         """Build the features and the encoder from settings, which have the arguments of a class.
 
@@ -41,7 +45,9 @@ class CTCModel(nn.Module):
         self.scores: dict[str, float] = {}
         self.architecture: dict[str, Any] = {"tokens": list(tokenizer.tokens)}
         self.features: FeatureExtractor = self._build("features", features)
-        self.encoder: FrameEncoder = self._build("encoder", encoder, n_mels=self.features.n_mels)
+        self.encoder: FrameEncoder = self._build(
+            "encoder", encoder, n_mels=self.features.n_mels
+        )
         dim, num_tokens = self.encoder.output_dim, len(tokenizer)
         self.head = nn.Linear(dim, num_tokens)
         has_feedback = bool(getattr(self.encoder, "intermediate", ()))
@@ -130,7 +136,11 @@ class CTCModel(nn.Module):
         if self.feedback:
             token_axes["feedback.weight"] = 1
         here, there = (
-            {name: tuple(tensor.shape) for name, tensor in state.items() if name not in token_axes}
+            {
+                name: tuple(tensor.shape)
+                for name, tensor in state.items()
+                if name not in token_axes
+            }
             for state in (own, trained)
         )
         for name in sorted(here.keys() | there.keys()):
@@ -139,7 +149,9 @@ class CTCModel(nn.Module):
                     f"another architecture: {name} is {there.get(name, 'missing')} there "
                     f"and {here.get(name, 'missing')} here"
                 )
-        shared = [token for token in self.tokenizer.tokens if token in other.tokenizer.tokens]
+        shared = [
+            token for token in self.tokenizer.tokens if token in other.tokenizer.tokens
+        ]
         own_tokens = [BLANK, *map(self.tokenizer.index, shared)]
         trained_tokens = [BLANK, *map(other.tokenizer.index, shared)]
         for name, axis in token_axes.items():
@@ -169,14 +181,19 @@ class CTCModel(nn.Module):
         header, weights = read_checkpoint(Path(path))
         try:
             model = cls(
-                features={"class": None, **header["features"]},  # ignores a path in "_target_"
+                features={
+                    "class": None,
+                    **header["features"],
+                },  # ignores a path in "_target_"
                 encoder={"class": None, **header["encoder"]},
                 tokenizer=Tokenizer(tuple(header["tokens"])),
             )
             model.load_state_dict(weights)
         except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
             reason = shorten(str(error), 200)
-            raise ModelError(f"{path}: its architecture cannot be rebuilt ({reason})") from None
+            raise ModelError(
+                f"{path}: its architecture cannot be rebuilt ({reason})"
+            ) from None
         model.scores = header.get("scores", {})
         return model.to(device).eval()
 
@@ -185,4 +202,6 @@ def _check_device(device: str | torch.device) -> torch.device:
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError):  # AssertionError: torch without CUDA
-        raise ConfigError(f"device {str(device)!r} is not available. Use device=cpu.") from None
+        raise ConfigError(
+            f"device {str(device)!r} is not available. Use device=cpu."
+        ) from None

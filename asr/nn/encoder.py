@@ -22,7 +22,11 @@ from asr.nn.padding import (
 from asr.validation import check_integer, check_number, check_numbers
 
 Cell = Literal["gru", "lstm", "rnn"]
-_CELLS: dict[str, Callable[..., nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
+_CELLS: dict[str, Callable[..., nn.RNNBase]] = {
+    "gru": nn.GRU,
+    "lstm": nn.LSTM,
+    "rnn": nn.RNN,
+}
 
 
 class Subsampling(nn.Module):
@@ -69,9 +73,13 @@ class BiRNN(nn.Module):
         super().__init__()
         if cell not in _CELLS:
             raise ValueError(f"cell must be one of {', '.join(_CELLS)}, got {cell!r}")
-        self.rnn = _CELLS[cell](input_size, hidden_size, batch_first=True, bidirectional=True)
+        self.rnn = _CELLS[cell](
+            input_size, hidden_size, batch_first=True, bidirectional=True
+        )
 
-    def forward(self, x: Tensor, lengths: Tensor, index: PackedIndex | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, lengths: Tensor, index: PackedIndex | None = None
+    ) -> Tensor:
         """Map `x` (B, U, D) with lengths (B,) to (B, U, 2 H). Values at padding are undefined.
 
         Layers over the same rows can share one `index`.
@@ -99,7 +107,9 @@ class BiRNN(nn.Module):
         if not index.batch_sizes:
             return x.new_zeros(*x.shape[:2], size)
         rows = frames.index_select(0, index.forward_index)  # (P, D)
-        states = self.rnn(PackedSequence(rows, torch.tensor(index.batch_sizes)))[0].data  # (P, 2 H)
+        states = self.rnn(PackedSequence(rows, torch.tensor(index.batch_sizes)))[
+            0
+        ].data  # (P, 2 H)
         y = states.new_zeros(len(frames), size).index_copy(0, index.forward_index, states)
         return y.view(*x.shape[:2], size)
 
@@ -141,7 +151,9 @@ class Encoder(nn.Module):
         check_integer("channels", channels, ge=1)
         check_integer("hidden_size", hidden_size, ge=1)
         check_integer("num_layers", num_layers, ge=0)
-        if not set(check_numbers("intermediate", intermediate)) <= set(range(1, num_layers)):
+        if not set(check_numbers("intermediate", intermediate)) <= set(
+            range(1, num_layers)
+        ):
             raise ValueError(
                 f"intermediate must list layers from 1 to {num_layers - 1}, below the last of "
                 f"{num_layers}, got {list(intermediate)}"
@@ -151,7 +163,8 @@ class Encoder(nn.Module):
         self.subsampling = Subsampling(n_mels=n_mels, channels=channels, dim=dim)
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(num_layers))
         self.layers = nn.ModuleList(
-            BiRNN(input_size=dim, hidden_size=hidden_size, cell=cell) for _ in range(num_layers)
+            BiRNN(input_size=dim, hidden_size=hidden_size, cell=cell)
+            for _ in range(num_layers)
         )
         self.final_norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(check_number("dropout", dropout, ge=0, le=1))
@@ -171,7 +184,9 @@ class Encoder(nn.Module):
         """
         x, lengths = self.subsampling(x, lengths)
         x, index = self.dropout(x), PackedIndex(lengths, x.shape[1])
-        for number, (norm, layer) in enumerate(zip(self.norms, self.layers, strict=True), 1):
+        for number, (norm, layer) in enumerate(
+            zip(self.norms, self.layers, strict=True), 1
+        ):
             x = x + self.dropout(layer(norm(x), lengths, index))
             if hook is not None and number in self.intermediate:
                 x = x + hook(self.final_norm(x))

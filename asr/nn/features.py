@@ -10,8 +10,12 @@ from asr.audio import SAMPLE_RATE
 from asr.nn.padding import length_to_mask, mask_padding, num_frames
 from asr.validation import check_integer, check_number
 
-LOG_FLOOR = 1e-8  # added to mel energies; digital silence becomes -18.4, below any microphone noise
-MIN_STD = 0.5  # lower bound, so that a band without speech (telephones, 4 kHz) is not amplified
+LOG_FLOOR = (
+    1e-8  # added to mel energies; digital silence becomes -18.4, below any microphone noise
+)
+MIN_STD = (
+    0.5  # lower bound, so that a band without speech (telephones, 4 kHz) is not amplified
+)
 Normalization = Literal["utterance", "corpus", "none"]
 
 
@@ -122,7 +126,9 @@ class LogMel(nn.Module):
         """Return natural logarithms (B, T, F) of energies (B, T, F) above a floor."""
         if self.top_db is None:
             return (energies + LOG_FLOOR).log()
-        loudest = mask_padding(energies, lengths).mean(-1).amax(-1)[:, None, None]  # (B, 1, 1)
+        loudest = (
+            mask_padding(energies, lengths).mean(-1).amax(-1)[:, None, None]
+        )  # (B, 1, 1)
         return (energies / loudest.clamp_min(LOG_FLOOR) + 10 ** (-self.top_db / 10)).log()
 
     def apply_cmvn(self, x: Tensor, lengths: Tensor) -> Tensor:

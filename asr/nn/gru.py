@@ -22,7 +22,9 @@ def bidirectional_gru(rnn: nn.GRU, x: Tensor, index: PackedIndex) -> Tensor:
     computed step by step from the last step to the first. Gradients of the weights and biases sum
     over all steps in any order, so one matrix product computes them afterwards.
     """
-    input_weight, weight, input_bias, bias = map(torch.stack, zip(*rnn.all_weights, strict=True))
+    input_weight, weight, input_bias, bias = map(
+        torch.stack, zip(*rnn.all_weights, strict=True)
+    )
     order = index.forward_index, index.backward_index
     frames = x.flatten(0, 1)  # (B U, D)
     packed = frames.index_select(0, torch.cat(order)).view(2, -1, x.shape[-1])  # (2, P, D)
@@ -58,10 +60,14 @@ class _Recurrence(Function):
         product = inputs.new_empty(2, max_rows, 3 * hidden)  # W h + b
         weights, biases = weight.mT.unbind(), bias.unbind()
         packed = (*inputs.split(parts, -1), *gates.split(parts, -1), candidates, states)
-        steps = zip(batch_sizes, *(tensor.split(batch_sizes, 1) for tensor in packed), strict=True)
+        steps = zip(
+            batch_sizes, *(tensor.split(batch_sizes, 1) for tensor in packed), strict=True
+        )
         for rows, input_rz, input_n, rz, n, candidate, new_state in steps:
             state, product = state[:, :rows], product[:, :rows]
-            for b, h, w, out in zip(biases, state.unbind(), weights, product.unbind(), strict=True):
+            for b, h, w, out in zip(
+                biases, state.unbind(), weights, product.unbind(), strict=True
+            ):
                 torch.addmm(b, h, w, out=out)
             product_rz, product_n = product.split(parts, -1)
             torch.add(input_rz, product_rz, out=rz).sigmoid_()
@@ -89,7 +95,9 @@ class _Recurrence(Function):
         torch.mul(dn, r, out=grad_candidate)
         torch.mul(grad_candidate, candidates, out=grad_r).mul_(1 - r)
         grad_states = grad.clone(memory_format=torch.contiguous_format)
-        state_steps, z_steps, gate_steps = (t.split(sizes, 1) for t in (grad_states, z, grads))
+        state_steps, z_steps, gate_steps = (
+            t.split(sizes, 1) for t in (grad_states, z, grads)
+        )
         weights = weight.unbind()
         for step in reversed(range(len(sizes))):
             state, gate = state_steps[step], gate_steps[step]

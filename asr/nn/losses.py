@@ -8,7 +8,9 @@ from asr.nn.padding import mask_padding
 from asr.text import BLANK
 
 
-def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+def ctc_loss(
+    log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
+) -> Tensor:
     """Return the negative log-likelihood (B,) of the labels in nats, always in float32.
 
     The loss is infinite if the labels do not fit into the frames. The caller must leave out and

@@ -22,7 +22,9 @@ def mask_padding(x: Tensor, lengths: Tensor) -> Tensor:
 
 def pad_batch(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Combine rows (N,) into one tensor (B, N), padded with 0, and return it with lengths (B,)."""
-    return pad_sequence(list(rows), batch_first=True), torch.tensor([len(row) for row in rows])
+    return pad_sequence(list(rows), batch_first=True), torch.tensor(
+        [len(row) for row in rows]
+    )
 
 
 def num_frames(samples: Tensor, window: int, hop: int) -> Tensor:

@@ -25,7 +25,9 @@ def register(cls: Class) -> Class:
     """
     other = CLASSES.get(cls.__name__, cls)
     if other.__module__ != cls.__module__:
-        raise ValueError(f"{other.__module__} already registers {cls.__name__}. Rename your class.")
+        raise ValueError(
+            f"{other.__module__} already registers {cls.__name__}. Rename your class."
+        )
     CLASSES[cls.__name__] = cls
     return cls
 

@@ -46,7 +46,9 @@ class ProgressReport(Callback):
             )
             self.bar.start()
             total = int(trainer.estimated_stepping_batches)
-            self.task = self.bar.add_task("training", total=total, completed=trainer.global_step)
+            self.task = self.bar.add_task(
+                "training", total=total, completed=trainer.global_step
+            )
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Advance the bar."""
@@ -113,7 +115,9 @@ class EmissionPlots(Callback):
             save_figure(figure, self.folder / f"{i}.png")
             for board in boards:
                 board.add_figure(f"utterance/{i}", figure, trainer.global_step)
-                board.add_text(f"utterance/{i}", text.replace("\n", "  \n"), trainer.global_step)
+                board.add_text(
+                    f"utterance/{i}", text.replace("\n", "  \n"), trainer.global_step
+                )
             texts.append(text)
         if texts:
             (self.folder / "utterances.txt").write_text("".join(texts), encoding="utf-8")

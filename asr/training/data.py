@@ -91,7 +91,9 @@ class SpeechData(LightningDataModule):
         self.samplers["train"].resume(int(state_dict["epoch"]), int(state_dict["batches"]))
         old, new = state_dict.get("data"), self._describe()
         if old not in (None, new) and self.trainer.is_global_zero:
-            print(f"resume=true: an epoch had {old} and now has {new}, so it resumes inexactly")
+            print(
+                f"resume=true: an epoch had {old} and now has {new}, so it resumes inexactly"
+            )
 
     def _describe(self) -> str:
         sampler = self.samplers["train"]

@@ -16,7 +16,11 @@ from asr.training.run_folder import latest_checkpoint
 
 
 def fit(
-    trainer: Trainer, module: CTCModule, data: SpeechData, checkpoint: Path | None, folder: Path
+    trainer: Trainer,
+    module: CTCModule,
+    data: SpeechData,
+    checkpoint: Path | None,
+    folder: Path,
 ) -> dict[str, Any]:
     """Train, resuming from a checkpoint if given, and load the final weights into the module.
 
@@ -39,7 +43,9 @@ def fit(
         return {
             "final_val_wer": module.score.wer,
             "final_val_cer": module.score.cer,
-            "best_checkpoints": load_final_weights(trainer, module, data),  # changes the score
+            "best_checkpoints": load_final_weights(
+                trainer, module, data
+            ),  # changes the score
         }
     except (SystemExit, KeyboardInterrupt):  # Lightning exits after Ctrl-C
         if latest_checkpoint(folder).is_file():
@@ -71,7 +77,9 @@ def _explain(
         or "onnection" in str(error)  # of NCCL or gloo
     )
     if is_network_error and trainer.world_size > 1:
-        cause = "another process of this training has ended; its own message gives the reason"
+        cause = (
+            "another process of this training has ended; its own message gives the reason"
+        )
         return PeerError(f"{cause}. {_resume_hint(folder)}")
     if raised_by_lightning(error):
         return ConfigError(f"trainer: {str(error).strip()}")

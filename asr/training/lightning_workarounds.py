@@ -49,7 +49,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Test: test_a_failed_write_keeps_the_previous_checkpoint.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, **options: Any) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, **options: Any
+    ) -> None:
         """Write a checkpoint to a temporary file and move it to `path`."""
         with atomic_write(Path(path)) as temporary:
             super().save_checkpoint(checkpoint, temporary, **options)
@@ -86,7 +88,12 @@ class Checkpoints(ModelCheckpoint):
                 self._previous_handlers[number] = signal.signal(number, handler)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Stop after an optimizer step if requested, except after the last one of an epoch."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
@@ -146,7 +153,9 @@ class EMA(EMAWeightAveraging):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the buffers of the module, which validation has fitted, to the average."""
-        buffers = zip(self._average_model.module.buffers(), pl_module.buffers(), strict=True)
+        buffers = zip(
+            self._average_model.module.buffers(), pl_module.buffers(), strict=True
+        )
         for average, current in buffers:
             average.copy_(current)
 

@@ -85,7 +85,11 @@ class CTCModule(LightningModule):
             group = "scheduler"
             scheduler = self.make_scheduler(optimizer, steps=steps)
         except (TypeError, ValueError) as error:
-            hint = f". Remove a setting with ~{group}.KEY" if isinstance(error, TypeError) else ""
+            hint = (
+                f". Remove a setting with ~{group}.KEY"
+                if isinstance(error, TypeError)
+                else ""
+            )
             raise ConfigError(f"{group}: {error}{hint}") from error
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
@@ -118,7 +122,9 @@ class CTCModule(LightningModule):
         # Lightning averages gradients over processes and accumulated batches. Divide all batches of
         # a step by the labels of the first; `_rescale_gradients` divides by those of all.
         scale = self._labels[0] / world_size()
-        views = make_views(self.model, batch, self.spec_augment, 2 if self.consistency else 1)
+        views = make_views(
+            self.model, batch, self.spec_augment, 2 if self.consistency else 1
+        )
         loss = training_loss(batch, views, fits, scale=scale, consistency=self.consistency)
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
         if self.should_log:  # logging takes half a millisecond
@@ -139,7 +145,9 @@ class CTCModule(LightningModule):
         limit = gradient_clip_val or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         if self.should_log:
-            self.log_dict({"train/grad_norm": norm, "train/lr": optimizer.param_groups[0]["lr"]})
+            self.log_dict(
+                {"train/grad_norm": norm, "train/lr": optimizer.param_groups[0]["lr"]}
+            )
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Measure the duration of the steps, without the validation that follows."""
@@ -152,13 +160,17 @@ class CTCModule(LightningModule):
             TrainingError: If no training utterance could be read.
         """
         if not sum_over_processes(torch.tensor(self._audio_seconds, device=self.device)):
-            raise TrainingError(f"no training utterance could be read{self._first_skipped()}")
+            raise TrainingError(
+                f"no training utterance could be read{self._first_skipped()}"
+            )
         speed = self._audio_seconds / max(self._epoch_seconds, 1e-9)
         self.log("train/audio_seconds_per_second", speed, sync_dist=True, reduce_fx="sum")
 
     def on_validation_epoch_start(self) -> None:
         """Discard the results of the previous validation."""
-        self.validation = Validation(self.model, num_batches=int(self.trainer.num_val_batches[0]))
+        self.validation = Validation(
+            self.model, num_batches=int(self.trainer.num_val_batches[0])
+        )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add the results of a batch."""
@@ -177,14 +189,22 @@ class CTCModule(LightningModule):
         for skipped in gather_objects(self.skipped):
             self.skipped.update(skipped)
         if not self.score.utterances:
-            raise TrainingError(f"no validation utterance could be read{self._first_skipped()}")
+            raise TrainingError(
+                f"no validation utterance could be read{self._first_skipped()}"
+            )
         self.validation.fit_model()
-        self.log_dict(metrics, sync_dist=True)  # equal in all processes; Lightning demands the flag
+        self.log_dict(
+            metrics, sync_dist=True
+        )  # equal in all processes; Lightning demands the flag
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the score, the duration, and the architecture to a checkpoint."""
         architecture = self.model.architecture
-        checkpoint |= {"score": self.score, "seconds": self.seconds, "architecture": architecture}
+        checkpoint |= {
+            "score": self.score,
+            "seconds": self.seconds,
+            "architecture": architecture,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue with the score and the duration of a checkpoint."""
@@ -200,7 +220,9 @@ class CTCModule(LightningModule):
         return fits
 
     def _first_skipped(self) -> str:
-        return next((f". The first error: {reason}" for reason in self.skipped.values()), "")
+        return next(
+            (f". The first error: {reason}" for reason in self.skipped.values()), ""
+        )
 
     def _rescale_gradients(self, batches: int) -> None:
         """Divide the gradients of a step by the labels of all its batches, not of the first one."""

@@ -25,7 +25,9 @@ def prepare_run_folder(folder: Path, *, resume: bool, is_main: bool) -> Path | N
     checkpoint = latest_checkpoint(folder)
     if resume:
         if not checkpoint.is_file():
-            raise ConfigError(f"{checkpoint} not found. Omit resume=true or pass the right dir=DIR")
+            raise ConfigError(
+                f"{checkpoint} not found. Omit resume=true or pass the right dir=DIR"
+            )
         if is_main:
             for unfinished in checkpoint.parent.glob("*.partial"):  # left by a killed run
                 unfinished.unlink()

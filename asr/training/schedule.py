@@ -28,7 +28,9 @@ def one_cycle(
     check_number("start", start, ge=0)
     check_number("end", end, ge=0)
 
-    return _rise_and_fall(optimizer, lambda step: _cosine(start, 1, step / peak), peak, steps, end)
+    return _rise_and_fall(
+        optimizer, lambda step: _cosine(start, 1, step / peak), peak, steps, end
+    )
 
 
 def warmup_cosine(
@@ -57,7 +59,9 @@ def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> Lambd
         ValueError: If `warmup_steps` is below 1.
     """
     peak = min(check_number("warmup_steps", warmup_steps, ge=1), steps)
-    return LambdaLR(optimizer, lambda step: min((step + 1) / peak, (peak / (step + 1)) ** 0.5))
+    return LambdaLR(
+        optimizer, lambda step: min((step + 1) / peak, (peak / (step + 1)) ** 0.5)
+    )
 
 
 def _rise_and_fall(

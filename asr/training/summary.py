@@ -18,7 +18,11 @@ PACKAGES = ("asr", "torch", "torchaudio", "lightning", "soundfile", "jiwer")
 
 
 def summarize(
-    trainer: Trainer, module: CTCModule, data: SpeechData, results: dict[str, Any], config: Any
+    trainer: Trainer,
+    module: CTCModule,
+    data: SpeechData,
+    results: dict[str, Any],
+    config: Any,
 ) -> dict[str, Any]:
     """Return the results of `fit` with the circumstances and the configuration of the run."""
     selections = data.selections.items()
@@ -34,7 +38,10 @@ def summarize(
         "parameters": count_parameters(module.model),
         "seed": module.seed,
         "commit": _commit(),
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{p: version(p) for p in PACKAGES},
+        },
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
         f"{trainer.strategy.root_device}",
         "config": config,
@@ -50,7 +57,9 @@ def save_results(folder: Path, module: CTCModule, summary: dict[str, Any]) -> No
         lines = [f"{name}\t{reason}\n" for name, reason in module.skipped.items()]
         path.write_text("".join(lines), encoding="utf-8")
         print(f"skipped {len(lines)} unreadable or too short utterances, listed in {path}")
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (folder / "summary.json").write_text(
+        json.dumps(summary, indent=2) + "\n", encoding="utf-8"
+    )
     print(
         f"WER {module.score.wer:.2%} on {module.score.utterances} validation utterances "
         f"after {summary['epochs']} epochs and {module.seconds / 60:.1f} minutes; "
@@ -68,7 +77,9 @@ def _commit() -> str | None:
     """Return the commit of this clone, with a + if files have changed, or None without a clone."""
     command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
     try:
-        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+        git = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True
+        )
     except OSError:  # git is not installed
         return None
     return git.stdout.strip() or None

@@ -12,13 +12,21 @@ from asr.data.dataset import Batch
 from asr.decode import GreedyDecoder, Hypothesis
 from asr.decode.confidence import fit_calibration
 from asr.decode.timing import fit_boundary_offsets
-from asr.evaluation.wer import Score, ScoredUtterance, score_utterance, sum_scores, word_correctness
+from asr.evaluation.wer import (
+    Score,
+    ScoredUtterance,
+    score_utterance,
+    sum_scores,
+    word_correctness,
+)
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import IDENTITY_CALIBRATION, NO_OFFSET
 from asr.training.distributed import gather_objects, sum_over_processes
 from asr.training.objective import count_blanks, ctc_nll
 
-ScoreName = Literal["val/wer", "val/cer", "val/loss", "val/blank"]  # logged by each validation
+ScoreName = Literal[
+    "val/wer", "val/cer", "val/loss", "val/blank"
+]  # logged by each validation
 NUM_SAMPLES = 4  # utterances to plot
 
 
@@ -45,13 +53,19 @@ class Validation:
         self.decode = GreedyDecoder()
         self.samples: list[ValidationSample] = []
         self.scored: list[ScoredUtterance] = []
-        self.words: list[tuple[float, bool]] = []  # raw confidence, and whether it is correct
-        self.offsets: list[tuple[float, float]] = []  # seconds of speech before and after words
+        self.words: list[
+            tuple[float, bool]
+        ] = []  # raw confidence, and whether it is correct
+        self.offsets: list[
+            tuple[float, float]
+        ] = []  # seconds of speech before and after words
         self.sums = torch.zeros(4, device=model.device, dtype=torch.float64)
 
     def update(self, batch: Batch, fits: Tensor, batch_idx: int) -> None:
         """Add the results of a batch; only utterances with true `fits` (B,) have a loss."""
-        features, lengths = self.model.features(batch.waveforms, batch.lengths)  # (B, T, F), (B,)
+        features, lengths = self.model.features(
+            batch.waveforms, batch.lengths
+        )  # (B, T, F), (B,)
         emissions = replace(
             self.model.forward_features(features, lengths),
             calibration=IDENTITY_CALIBRATION,
@@ -68,7 +82,9 @@ class Validation:
             is_due = i == 0 and batch_idx % self.sample_interval == 0
             if is_due and len(self.samples) < NUM_SAMPLES:
                 inputs, outputs = features[i, : int(lengths[i])], emissions.row(i).float()
-                sample = ValidationSample(utterance.audio.name, inputs.cpu(), outputs.cpu(), scored)
+                sample = ValidationSample(
+                    utterance.audio.name, inputs.cpu(), outputs.cpu(), scored
+                )
                 self.samples.append(sample)
 
     def compute_scores(self) -> tuple[Score, dict[str, float]]:
