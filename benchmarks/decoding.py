@@ -1,25 +1,34 @@
-"""What beam search costs around flashlight's: python benchmarks/decoding.py --checkpoint MODEL --manifest FILE.
-
-The model hears the utterances once; then the same emissions are decoded with beams of 10, 50 and 100, without anything
-(free) and, where --lm names an ARPA file of words, with it and its lexicon. The bare call is flashlight's decoder on
-arrays made beforehand, in a loop that takes the tokens of the best and nothing else: as torchaudio's ctc_decoder sets
-it by default (every token, 50 nats), and pruned as ours is. Ours makes words, times and confidences too. Columns:
-milliseconds of the processor for a second of audio (the best of several rounds, in each of which every row has its
-turn) and that over the bare calls', unpruned and pruned; by the clock, how many times as much two processes decode as
-one (the median of the rounds, each against its own, as a machine's speed drifts); the share of frames left out; the
-word error rate and how many points it lies off the unpruned bare call's. The time by the processor hardly depends on
-what else runs on the machine, that by the clock needs two idle cores. Last lines: the worst of each.
+"""Compare the beam search with bare flashlight and with pyctcdecode.
 
     python -m recipes.lm text=data/manifests/an4/train.jsonl name=an4
-    python benchmarks/decoding.py --checkpoint outputs/an4/model.safetensors \\
+    python benchmarks/decoding.py --checkpoint outputs/an4/model.safetensors \
         --manifest data/manifests/an4/validation.jsonl --lm data/lm/an4.arpa
 
-pyctcdecode holds numpy below 2, so it needs an environment of its own, whose interpreter --pyctcdecode names. It prunes
-by its own defaults: tokens below -5 nats, and hypotheses 10 behind the best as here. kenlm is built
-from source (it needs a compiler); without it the rows with a language model are left out.
+The emissions of the manifest are computed once. They are decoded with beams of 10, 50, and 100,
+without a language model ("free") and, with --lm, with an ARPA file of words and its lexicon.
 
-    python3 -m venv aside && aside/bin/pip install pyctcdecode kenlm
-    python benchmarks/decoding.py ... --pyctcdecode aside/bin/python
+The bare call is flashlight's decoder on prepared arrays, in a loop that only takes the tokens of
+the best result. It uses the settings of torchaudio's ctc_decoder (every token, 50 nats), and ours
+("pruned"). Our decoder also returns words, times, and confidence. The columns are:
+
+- CPU ms / s: CPU milliseconds per second of audio, the best of several rounds. Every row has a turn
+  in each round.
+- x bare, x pruned: CPU time relative to the bare calls.
+- 2 processes: throughput of two processes relative to one. Each round compares both, because the
+  speed of a machine drifts; the median counts. This column needs two idle cores, the CPU time
+  hardly depends on other programs.
+- skipped: share of frames that are not decoded.
+- WER, off bare: word error rate, and its distance to that of the unpruned bare call in points.
+
+The last lines show the worst value of each column.
+
+pyctcdecode requires numpy below 2, so it needs its own environment. --pyctcdecode names the
+interpreter. It prunes with its own defaults: tokens below -5 nats and hypotheses 10 nats behind the
+best. kenlm is built from source, which needs a compiler. Without kenlm, the rows with a language
+model are omitted.
+
+    python3 -m venv pyctc && pyctc/bin/pip install pyctcdecode kenlm
+    python benchmarks/decoding.py ... --pyctcdecode pyctc/bin/python
 """
 
 import argparse
@@ -43,23 +52,26 @@ from torch.nn.utils.rnn import pad_sequence
 from asr import audio
 from asr.data.manifest import read_manifest
 from asr.decode import BeamDecoder
-from asr.decode.beam import _Search
-from asr.decode.ctc_path import frames_to_decode, group_words, token_spans
+from asr.decode.beam_search import BeamSearch
+from asr.decode.ctc_path import frames_to_decode, word_spans
 from asr.evaluation.wer import score_corpus
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
 from asr.text import BLANK, Tokenizer
 
-BEAMS = (10, 50, 100)
-LEAST = 0.3  # seconds of each turn: what takes 20 ms tells little of two processes
+BEAM_SIZES = (10, 50, 100)
+MIN_SECONDS = 0.3  # of each turn, because two processes need more than a few milliseconds
 WORKER = Path(__file__).with_name("pyctcdecode_worker.py")
 BARE, PRUNED = "bare call", "bare call, pruned"
-WHOLE, SKIPPING, TWO = "ours, every frame", "ours", "ours, two processes"
-UNPRUNED = {"beam_threshold": 50.0, "beam_size_token": 10**6}  # as torchaudio's ctc_decoder
+ALL_FRAMES, SKIPPING, TWO = "ours, all frames", "ours", "ours, two processes"
+UNPRUNED = {
+    "beam_threshold": 50.0,
+    "beam_size_token": 10**6,
+}  # as in torchaudio's ctc_decoder
 
 
 class Run(NamedTuple):
-    """All utterances decoded: seconds by the processor (of this process alone) and by the clock, and the texts."""
+    """One decoding of all utterances: CPU seconds of this process, wall seconds, and texts."""
 
     cpu: float
     wall: float
@@ -67,92 +79,118 @@ class Run(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A decoder's seconds for all utterances, by the processor at best and by the clock in each round, and its WER."""
+    """The best CPU seconds of a decoder, its wall seconds in each round, and its WER."""
 
     cpu: float
     walls: Sequence[float]
     wer: float
 
-    def times_as_fast(self, other: "Row") -> float:
-        """By the clock, in the median of the rounds."""
-        return median(theirs / own for theirs, own in zip(other.walls, self.walls, strict=True))
+    def speedup(self, other: "Row") -> float:
+        """Return the throughput relative to another row, the median of the rounds."""
+        return median(
+            theirs / own for theirs, own in zip(other.walls, self.walls, strict=True)
+        )
 
 
-def timed(decode: Callable[[], list[Any]], text: Callable[[Any], str]) -> Callable[[], Run]:
-    """A run of a decoder: as often as `LEAST` holds, by the clock the median. Its texts are made outside the time."""
+def make_run(
+    decode: Callable[[], list[Any]], to_text: Callable[[Any], str]
+) -> Callable[[], Run]:
+    """Return a function that decodes repeatedly for `MIN_SECONDS` and returns the median times.
+
+    The conversion to text is not timed.
+    """
 
     def run() -> Run:
         cpu, walls = time.process_time(), []
-        while sum(walls) < LEAST:
+        while sum(walls) < MIN_SECONDS:
             start = time.perf_counter()
-            found = decode()
+            results = decode()
             walls.append(time.perf_counter() - start)
         cpu = (time.process_time() - cpu) / len(walls)
-        return Run(cpu, median(walls), [text(one) for one in found])
+        return Run(cpu, median(walls), [to_text(result) for result in results])
 
     return run
 
 
-def heard(
-    model: CTCModel, paths: Sequence[Path], limit: int | None
+def compute_emissions(
+    model: CTCModel, manifests: Sequence[Path], limit: int | None
 ) -> tuple[Emissions, list[str], float]:
-    """What the model says of each utterance of some manifests, their references, and the seconds of audio."""
+    """Return the emissions of the utterances, their references, and the seconds of audio."""
     rows, references, samples = [], [], 0
-    for utterance in [utterance for path in paths for utterance in read_manifest(path)][:limit]:
+    for utterance in [utterance for path in manifests for utterance in read_manifest(path)][
+        :limit
+    ]:
         waveform = torch.from_numpy(
-            audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+            audio.load(
+                utterance.audio, offset=utterance.offset, duration=utterance.duration
+            )
         )
         with torch.inference_mode():
             rows.append(model(waveform[None], torch.tensor([len(waveform)])).row(0))
         references.append(utterance.text)
         samples += len(waveform)
     lengths = torch.tensor([len(row) for row in rows])
-    emissions = Emissions(pad_sequence(rows, batch_first=True), lengths, model.seconds_per_frame)
+    emissions = Emissions(
+        pad_sequence(rows, batch_first=True), lengths, model.seconds_per_frame
+    )
     return emissions, references, samples / audio.SAMPLE_RATE
 
 
-def ours(beam: BeamDecoder, emissions: Emissions, tokenizer: Tokenizer) -> Callable[[], Run]:
-    return timed(lambda: beam(emissions, tokenizer), lambda hypothesis: hypothesis.text)
+def our_run(
+    decoder: BeamDecoder, emissions: Emissions, tokenizer: Tokenizer
+) -> Callable[[], Run]:
+    """Return a run of a BeamDecoder."""
+    return make_run(
+        lambda: decoder(emissions, tokenizer), lambda hypothesis: hypothesis.text
+    )
 
 
-def bare(beam: BeamDecoder, emissions: Emissions, tokenizer: Tokenizer) -> Callable[[], Run]:
-    """flashlight's decoder with the options of a Beam, on every frame between the blank and the space that it needs."""
-    search = _Search(beam, tokenizer)
-    decoder, lexicon = search.decoder, search.lexicon
+def bare_run(
+    decoder: BeamDecoder, emissions: Emissions, tokenizer: Tokenizer
+) -> Callable[[], Run]:
+    """Return a run of flashlight's decoder on every frame, with the options of a BeamDecoder."""
+    search = BeamSearch(decoder.options, tokenizer, decoder.lm, decoder.lexicon, {})
+    flashlight, lexicon = search.decoder, search.lexicon
     arrays = []
     for i in range(len(emissions.lengths)):
-        frames = emissions.row(i).numpy()
+        frames = emissions.row(i).numpy()  # (U, V)
         first, last = np.full((2, 1, frames.shape[1]), -1e4, dtype=np.float32)
         first[0, BLANK] = last[0, search.space] = 0.0
-        arrays.append(
-            np.concatenate([first, frames, last] if lexicon is not None else [first, frames])
-        )
+        parts = [first, frames, last] if lexicon is not None else [first, frames]
+        arrays.append(np.concatenate(parts))
 
     def decode() -> list[Any]:
         best = []
         for array in arrays:
-            result = decoder.decode(array.ctypes.data, *array.shape)[0]
+            result = flashlight.decode(array.ctypes.data, *array.shape)[0]
             best.append((result, result.tokens))
         return best
 
-    def text(found: tuple[Any, list[int]]) -> str:
-        result, tokens = found
+    def to_text(best: tuple[Any, list[int]]) -> str:
+        result, tokens = best
         if lexicon is not None:
             return " ".join(lexicon[index] for index in result.words if index >= 0)
-        return " ".join(word for word, _ in group_words(token_spans(np.array(tokens)), tokenizer))
+        (spans,) = word_spans(np.array([tokens]), tokenizer)
+        return " ".join(word for word, _, _ in spans)
 
-    return timed(decode, text)
+    return make_run(decode, to_text)
 
 
-class Aside:
-    """pyctcdecode in a process of another environment, which has read the emissions from a file."""
+class PyCTCDecode:
+    """pyctcdecode in a process of another environment, which reads the emissions from a file."""
 
     def __init__(
-        self, python: str, emissions: Emissions, tokenizer: Tokenizer, options: dict[str, Any]
+        self,
+        python: str,
+        emissions: Emissions,
+        tokenizer: Tokenizer,
+        options: dict[str, Any],
     ) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "emissions.npz"
-            np.savez(path, *(emissions.row(i).numpy() for i in range(len(emissions.lengths))))
+            np.savez(
+                path, *(emissions.row(i).numpy() for i in range(len(emissions.lengths)))
+            )
             self.process = subprocess.Popen(
                 [python, str(WORKER)],
                 stdin=subprocess.PIPE,
@@ -160,55 +198,59 @@ class Aside:
                 text=True,
                 encoding="utf-8",
             )
-            self.ready = self.ask(emissions=str(path), characters=tokenizer.tokens, **options)
+            self.ready = self.request(
+                emissions=str(path), characters=tokenizer.tokens, **options
+            )
 
-    def ask(self, **question: Any) -> dict[str, Any]:
+    def request(self, **message: Any) -> dict[str, Any]:
+        """Return the answer of the process to a message."""
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
-            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             answer = ""
         else:
             answer = self.process.stdout.readline()
         if not answer:
-            raise SystemExit("the process of --pyctcdecode has ended; its error stands above")
+            raise SystemExit("the process of --pyctcdecode has ended; see its error above")
         return json.loads(answer)
 
-    def run(self, beam: int, with_lm: bool) -> Run:
-        return Run(**self.ask(beam=beam, lm=with_lm))
+    def run(self, beam_size: int, with_lm: bool) -> Run:
+        """Decode all utterances."""
+        return Run(**self.request(beam=beam_size, lm=with_lm))
 
 
-def measured(
-    ways: dict[str, Callable[[], Run]], references: list[str], rounds: int
+def measure(
+    runs: dict[str, Callable[[], Run]], references: list[str], rounds: int
 ) -> dict[str, Row]:
-    """Each way's times; all have a turn in each round, and in one before that starts processes and counts not."""
-    texts = {name: run().texts for name, run in ways.items()}
-    turns = [{name: run() for name, run in ways.items()} for _ in range(rounds)]
+    """Return a row for each run. A first round, which starts processes, does not count."""
+    texts = {name: run().texts for name, run in runs.items()}
+    turns = [{name: run() for name, run in runs.items()} for _ in range(rounds)]
     return {
         name: Row(
             min(turn[name].cpu for turn in turns),
             [turn[name].wall for turn in turns],
             score_corpus(references, texts[name]).wer,
         )
-        for name in ways
+        for name in runs
     }
 
 
-def left_out(beam: BeamDecoder, emissions: Emissions) -> float:
-    """The share of frames that a beam search does not look at."""
-    kept = sum(
-        len(frames_to_decode(emissions.row(i).numpy(), beam.skip_blank))
+def skipped_share(decoder: BeamDecoder, emissions: Emissions) -> float:
+    """Return the share of frames that a decoder skips."""
+    decoded = sum(
+        len(frames_to_decode(emissions.row(i).numpy(), decoder.options.skip_blank))
         for i in range(len(emissions.lengths))
     )
-    return 1 - kept / int(emissions.lengths.sum())
+    return 1 - decoded / int(emissions.lengths.sum())
 
 
 class Results:
-    """The rows of all searches as a table, and the worst that there is in it."""
+    """A table with the rows of all searches, and the worst values in it."""
 
     HEADINGS = ("search", "beam", "decoder", "CPU ms / s", "x bare", "x pruned")
-    HEADINGS += ("2 processes", "left out", "WER", "off bare")
+    HEADINGS += ("2 processes", "skipped", "WER", "off bare")
 
     def __init__(self, title: str, seconds: float) -> None:
         self.table, self.seconds = Table(title=title), seconds
@@ -218,71 +260,123 @@ class Results:
             )
         self.worst: dict[str, list[float]] = {}
 
-    def add(self, search: str, size: int, rows: dict[str, Row], skipped: dict[str, float]) -> None:
-        """Rows of a search with a beam of `size`; `skipped` is the share of frames left out, where that is known."""
-        unpruned, alike, one, two = (rows[name] for name in (BARE, PRUNED, SKIPPING, TWO))
+    def add(
+        self, search: str, size: int, rows: dict[str, Row], skipped: dict[str, float]
+    ) -> None:
+        """Add the rows of a search with a beam of `size`, and their shares of skipped frames."""
+        unpruned, pruned, one, two = (rows[name] for name in (BARE, PRUNED, SKIPPING, TWO))
         for name, row in rows.items():
-            times = [f"{1000 * row.cpu / self.seconds:.2f}", f"{row.cpu / unpruned.cpu:.2f}"]
-            times += [f"{row.cpu / alike.cpu:.2f}", ""]
+            times = [
+                f"{1000 * row.cpu / self.seconds:.2f}",
+                f"{row.cpu / unpruned.cpu:.2f}",
+            ]
+            times += [f"{row.cpu / pruned.cpu:.2f}", ""]
             self.table.add_row(
                 search,
                 str(size),
                 name,
-                *(times if name != TWO else ["", "", "", f"{two.times_as_fast(one):.2f}"]),
+                *(times if name != TWO else ["", "", "", f"{two.speedup(one):.2f}"]),
                 f"{skipped[name]:.0%}" if name in skipped else "",
                 f"{row.wer:.2%}",
                 f"{100 * (row.wer - unpruned.wer):+.2f}",
             )
         self.table.add_section()
-        for name in (WHOLE, SKIPPING):
-            for against in (BARE, PRUNED):
-                self._note(f"{name} / {against}", rows[name].cpu / rows[against].cpu)
+        for name in (ALL_FRAMES, SKIPPING):
+            for baseline in (BARE, PRUNED):
+                self._note(f"{name} / {baseline}", rows[name].cpu / rows[baseline].cpu)
         self._note("points of WER off the bare call", 100 * abs(one.wer - unpruned.wer))
-        self._note("points of WER that skipping brings", 100 * abs(one.wer - rows[WHOLE].wer))
-        self._note(TWO, -two.times_as_fast(one))
+        self._note("points of WER from skipping", 100 * abs(one.wer - rows[ALL_FRAMES].wer))
+        self._note(TWO, -two.speedup(one))
 
     def print(self, remarks: Sequence[str]) -> None:
+        """Print the table, remarks, and the worst values."""
         Console(width=120).print(self.table)
         for remark in remarks:
             print(remark)
-        for what, figures in self.worst.items():
-            if what != TWO:
-                print(f"{what}: at most {max(figures):.2f}")
-        print(f"two processes decode at least {-max(self.worst[TWO]):.2f} times as much as one")
+        for name, values in self.worst.items():
+            if name != TWO:
+                print(f"{name}: at most {max(values):.2f}")
+        print(
+            f"two processes: at least {-max(self.worst[TWO]):.2f} times the throughput of one"
+        )
 
-    def _note(self, what: str, figure: float) -> None:
-        self.worst.setdefault(what, []).append(figure)
+    def _note(self, name: str, value: float) -> None:
+        self.worst.setdefault(name, []).append(value)
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="a trained model")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="trained model")
     parser.add_argument(
-        "--manifest", type=Path, required=True, nargs="+", help="what is decoded, as JSON lines"
+        "--manifest", type=Path, required=True, nargs="+", help="utterances as JSON lines"
     )
-    parser.add_argument("--lm", type=Path, help="language model of words, as ARPA")
+    parser.add_argument("--lm", type=Path, help="language model of words, an ARPA file")
     parser.add_argument(
-        "--lexicon", type=Path, help="its words, one on a line (default: .words beside it)"
+        "--lexicon", type=Path, help="its words, one per line (default: .words beside it)"
     )
     parser.add_argument("--lm-weight", type=float, default=1.0)
     parser.add_argument(
-        "--word-bonus", type=float, default=4.0, help="nats for each word, with the language model"
+        "--word-score",
+        type=float,
+        default=4.0,
+        help="nats per word, with the language model",
     )
-    parser.add_argument("--limit", type=int, help="so many utterances only")
+    parser.add_argument("--limit", type=int, help="number of utterances (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each row")
     parser.add_argument(
-        "--pyctcdecode", metavar="PYTHON", help="interpreter of an environment that has it"
+        "--pyctcdecode",
+        metavar="PYTHON",
+        help="interpreter of an environment with pyctcdecode",
     )
     return parser.parse_args()
 
 
+def start_pyctcdecode(
+    python: str, emissions: Emissions, tokenizer: Tokenizer, settings: dict[str, Any]
+) -> PyCTCDecode:
+    """Start pyctcdecode, with the files of `settings` if there are any."""
+    options = {
+        key: str(value) if key in ("lm", "lexicon") else value
+        for key, value in settings.items()
+    }
+    return PyCTCDecode(python, emissions, tokenizer, options)
+
+
+def make_runs(
+    beam_size: int, settings: dict[str, Any], emissions: Emissions, tokenizer: Tokenizer
+) -> tuple[dict[str, Callable[[], Run]], dict[str, float]]:
+    """Return the runs of a search with a beam size, and the shares of frames that ours skip."""
+    decoders = {
+        ALL_FRAMES: BeamDecoder(beam_size=beam_size, skip_blank=1, workers=1, **settings),
+        SKIPPING: BeamDecoder(beam_size=beam_size, workers=1, **settings),
+        TWO: BeamDecoder(beam_size=beam_size, workers=2, **settings),
+    }
+    unpruned = BeamDecoder(
+        beam_size=beam_size, skip_blank=1, workers=1, **UNPRUNED, **settings
+    )
+    runs = {
+        BARE: bare_run(unpruned, emissions, tokenizer),
+        PRUNED: bare_run(decoders[ALL_FRAMES], emissions, tokenizer),
+    }
+    runs |= {
+        name: our_run(decoder, emissions, tokenizer) for name, decoder in decoders.items()
+    }
+    return runs, {
+        name: skipped_share(decoder, emissions) for name, decoder in decoders.items()
+    }
+
+
 def main() -> None:
-    options = arguments()
+    """Measure all searches and print the table."""
+    options = parse_arguments()
     model = CTCModel.load(options.checkpoint).eval()
     tokenizer = model.tokenizer
-    emissions, references, seconds = heard(model, options.manifest, options.limit)
+    emissions, references, seconds = compute_emissions(
+        model, options.manifest, options.limit
+    )
     searches: dict[str, dict[str, Any]] = {"free": {}}
     remarks = []
     weights = {"lm_weight": options.lm_weight, "word_score": options.word_score}
@@ -290,44 +384,32 @@ def main() -> None:
         lexicon = options.lexicon or options.lm.with_suffix(".words")
         searches["lexicon, LM"] = {"lm": options.lm, "lexicon": lexicon, **weights}
     else:
-        remarks.append("no --lm: without a language model only")
-    aside = None
+        remarks.append("no --lm: only searches without a language model")
+    pyctcdecode = None
     if options.pyctcdecode:
-        files = {
-            key: str(value)
-            for key, value in searches.get("lexicon, LM", {}).items()
-            if key in ("lm", "lexicon")
-        }
-        aside = Aside(options.pyctcdecode, emissions, tokenizer, {**weights, **files})
+        settings = searches.get("lexicon, LM", weights)
+        pyctcdecode = start_pyctcdecode(options.pyctcdecode, emissions, tokenizer, settings)
+        missing = pyctcdecode.ready.get("missing", {})
         remarks += [
-            f"pyctcdecode, {search}: {why}"
-            for search, why in aside.ready.get("missing", {}).items()
+            f"pyctcdecode, {search}: {reason}" for search, reason in missing.items()
         ]
     else:
-        remarks.append("no --pyctcdecode: its rows are left out")
+        remarks.append("no --pyctcdecode: its rows are omitted")
 
-    gc.freeze()  # or the collector now and then walks through all that torch holds, in the turn of whoever is at it
-    title = f"{len(references)} utterances, {seconds:.0f} s of audio, {len(tokenizer)} tokens, {os.cpu_count()} cores"
-    results = Results(title, seconds)
+    gc.freeze()  # or the collector scans all objects of torch during the turn of any row
+    size = (
+        f"{len(references)} utterances, {seconds:.0f} s of audio, {len(tokenizer)} tokens"
+    )
+    results = Results(f"{size}, {os.cpu_count()} cores", seconds)
     for search, settings in searches.items():
-        for size in BEAMS:
-            beams = {
-                WHOLE: BeamDecoder(beam_size=size, skip_blank=1, workers=1, **settings),
-                SKIPPING: BeamDecoder(beam_size=size, workers=1, **settings),
-                TWO: BeamDecoder(beam_size=size, workers=2, **settings),
-            }
-            unpruned = BeamDecoder(beam_size=size, skip_blank=1, workers=1, **UNPRUNED, **settings)
-            ways = {
-                BARE: bare(unpruned, emissions, tokenizer),
-                PRUNED: bare(beams[WHOLE], emissions, tokenizer),
-            }
-            ways |= {name: ours(beam, emissions, tokenizer) for name, beam in beams.items()}
-            if aside and search in aside.ready.get("searches", ()):
-                ways["pyctcdecode"] = lambda size=size, search=search: aside.run(
-                    size, search != "free"
-                )
-            skipped = {name: left_out(beam, emissions) for name, beam in beams.items()}
-            results.add(search, size, measured(ways, references, options.rounds), skipped)
+        for beam_size in BEAM_SIZES:
+            runs, skipped = make_runs(beam_size, settings, emissions, tokenizer)
+            if pyctcdecode and search in pyctcdecode.ready.get("searches", ()):
+                with_lm = search != "free"
+                runs["pyctcdecode"] = lambda b=beam_size, lm=with_lm: pyctcdecode.run(b, lm)
+            results.add(
+                search, beam_size, measure(runs, references, options.rounds), skipped
+            )
     results.print(remarks)
 
 

@@ -1,119 +1,144 @@
-"""What hotwords bring and cost: python benchmarks/hotwords.py --checkpoint MODEL --manifest FILE --names FILE.
+"""Measure the benefit and the cost of hotwords.
 
-Names (a file with one on each line) that occur in the manifest's transcripts are made hotwords. For greedy decoding and
-for beam searches the table gives, without them and with them: the share of the names' occurrences that are heard, the
-word error rate of the utterances in which none of them occurs, and the time of decoding, the median of several; then
-the time with as many more phrases from --more, 100 in all: against decoding without any, and with the network's time
-added to both.
+    python benchmarks/hotwords.py --checkpoint MODEL --manifest FILE --names benchmarks/names.txt
+
+The names (a file with one per line) that occur in the transcripts of the manifest are the hotwords.
+For greedy decoding and for beam searches, the table shows the following without and with hotwords:
+the recognized occurrences of names, the word error rate of the utterances without names, and the
+median time of decoding. The last columns use more phrases from --more, 100 in all. They compare the
+time with decoding without hotwords, alone and with the time of the network added to both.
 """
 
 import argparse
 import gc
 import time
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 from asr.data.manifest import read_manifest
-from asr.decode import BeamDecoder, GreedyDecoder
+from asr.decode import BeamDecoder, Decoder, GreedyDecoder
 from asr.evaluation.evaluator import load_batches
 from asr.evaluation.tuning import CorpusEmissions
 from asr.evaluation.wer import score_utterance, sum_scores
 from asr.nn.ctc import CTCModel
 from asr.text import normalize
 
-LEAST = 0.5  # seconds of each measurement
+MIN_SECONDS = 0.5  # of each measurement
+HEADINGS = (
+    "decoder",
+    "weight",
+    "names recognized",
+    "WER elsewhere",
+    "seconds",
+    "x without",
+)
+HEADINGS += ("x without, 100 phrases", "and the network")
 
 
-def measure(
-    decoder: GreedyDecoder | BeamDecoder, heard: CorpusEmissions, names: set[str]
-) -> tuple[int, int, float, float]:
-    """Occurrences of names heard and in all, WER where there is none, seconds of decoding."""
+class Result(NamedTuple):
+    """Recognized and all occurrences of names, WER of other utterances, seconds of decoding."""
+
+    recognized: int
+    occurrences: int
+    wer: float
+    seconds: float
+
+
+def measure(decoder: Decoder, corpus: CorpusEmissions, names: set[str]) -> Result:
+    """Decode a corpus repeatedly and score the names in it."""
     times: list[float] = []
-    while sum(times[1:]) < LEAST:  # the first reads what it needs
+    while sum(times[1:]) < MIN_SECONDS:  # the first run loads files
         began = time.perf_counter()
-        decoded = [decoder(emissions, heard.model.tokenizer) for _, emissions in heard.batches]
+        decoded = [
+            decoder(emissions, corpus.model.tokenizer) for _, emissions in corpus.batches
+        ]
         times.append(time.perf_counter() - began)
-    found, occurrences, others = 0, 0, []
-    utterances = chain.from_iterable(utterances for utterances, _ in heard.batches)
+    recognized, occurrences, others = 0, 0, []
+    utterances = chain.from_iterable(utterances for utterances, _ in corpus.batches)
     for utterance, hypothesis in zip(utterances, chain.from_iterable(decoded), strict=True):
-        pair = score_utterance(utterance.text, hypothesis.text)
-        steps = [(said, got) for said, got in pair.alignment if said in names]
-        found += sum(said == got for said, got in steps)
-        occurrences += len(steps)
-        if not steps:
-            others.append(pair)
-    return found, occurrences, sum_scores(others).wer, median(times[1:])
+        scored = score_utterance(utterance.text, hypothesis.text)
+        pairs = [(word, output) for word, output in scored.alignment if word in names]
+        recognized += sum(word == output for word, output in pairs)
+        occurrences += len(pairs)
+        if not pairs:
+            others.append(scored)
+    return Result(recognized, occurrences, sum_scores(others).wer, median(times[1:]))
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--manifest", required=True, type=Path)
     parser.add_argument("--names", required=True, type=Path)
-    parser.add_argument("--more", type=Path, help="phrases, one on each line, to make up 100")
+    parser.add_argument("--more", type=Path, help="phrases, one per line, to make up 100")
     parser.add_argument("--lm", type=Path)
     parser.add_argument("--weight", type=float, nargs="+", default=[1.0, 1.5, 2.0])
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def make_decoders(lm: Path | None) -> dict[str, Callable[..., Decoder]]:
+    """Return constructors that take hotwords."""
+    decoders: dict[str, Callable[..., Decoder]] = {
+        "greedy": GreedyDecoder,
+        "beam 50": lambda **hotwords: BeamDecoder(workers=1, **hotwords),
+    }
+    if lm:
+        decoders["beam 50, LM"] = lambda **hotwords: BeamDecoder(
+            workers=1, lm=lm, lm_weight=0.5, word_score=2.0, **hotwords
+        )
+    return decoders
+
+
+def main() -> None:
+    """Measure all decoders and print the table."""
+    options = parse_arguments()
     model = CTCModel.load(options.checkpoint).eval()
     began = time.perf_counter()
     batches = load_batches(read_manifest(options.manifest), model.tokenizer)
-    heard = CorpusEmissions.compute(model, batches)
-    hearing = time.perf_counter() - began
-    gc.freeze()  # or the collector walks through all that torch holds, in one measurement or another
-    names = [
-        normalize(line) for line in options.names.read_text("utf-8").splitlines() if line.strip()
-    ]
+    corpus = CorpusEmissions.compute(model, batches)
+    network = time.perf_counter() - began
+    gc.freeze()  # or the collector scans all objects of torch during a measurement
+    lines = options.names.read_text("utf-8").splitlines()
+    names = [normalize(line) for line in lines if line.strip()]
     more = options.more.read_text("utf-8").split() if options.more else []
     hundred = list(dict.fromkeys([*names, *more]))[:100]
-    decoders = {"greedy": GreedyDecoder, "beam 50": lambda **o: BeamDecoder(workers=1, **o)}
-    if options.lm:
-        decoders["beam 50, LM"] = lambda **o: BeamDecoder(
-            workers=1, lm=options.lm, lm_weight=0.5, word_score=2.0, **o
-        )
     table = Table(title=f"{len(names)} names, {options.manifest}")
-    for heading in (
-        "decoder",
-        "weight",
-        "names heard",
-        "WER elsewhere",
-        "seconds",
-        "x without",
-        "x without, 100 phrases",
-        "and the network",
-    ):
+    for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "decoder" else "right")
-    for label, make in decoders.items():
-        found, occurrences, wer, seconds = measure(make(), heard, set(names))
+
+    def add(label: str, weight: str, result: Result, *ratios: str) -> None:
+        count = f"{result.recognized} of {result.occurrences}"
         table.add_row(
-            label,
-            "-",
-            f"{found} of {occurrences}",
-            f"{wer:.2%}",
-            f"{seconds:.2f}",
-            "1.00",
-            "-",
-            "-",
+            label, weight, count, f"{result.wer:.2%}", f"{result.seconds:.2f}", *ratios
         )
+
+    for label, make in make_decoders(options.lm).items():
+        without = measure(make(), corpus, set(names))
+        add(label, "-", without, "1.00", "-", "-")
         for weight in options.weight:
-            one = measure(make(hotwords=[f"{name}:{weight}" for name in names]), heard, set(names))
-            all_of_them = measure(
-                make(hotwords=[f"{p}:{weight}" for p in hundred]), heard, set(names)
+            few, many = (
+                measure(
+                    make(hotwords=[f"{p}:{weight}" for p in phrases]), corpus, set(names)
+                )
+                for phrases in (names, hundred)
             )
-            ratios = (
-                one[3] / seconds,
-                all_of_them[3] / seconds,
-                (hearing + all_of_them[3]) / (hearing + seconds),
+            add(
+                label,
+                f"{weight:g}",
+                few,
+                f"{few.seconds / without.seconds:.2f}",
+                f"{many.seconds / without.seconds:.2f} ({len(hundred)})",
+                f"{(network + many.seconds) / (network + without.seconds):.2f}",
             )
-            table.add_row(
-                label, f"{weight:g}", f"{one[0]} of {occurrences}", f"{one[2]:.2%}", f"{one[3]:.2f}",
-                f"{ratios[0]:.2f}", f"{ratios[1]:.2f} ({len(hundred)})", f"{ratios[2]:.2f}",
-            )  # fmt: skip
         table.add_section()
     Console(width=120).print(table)
 
