@@ -41,7 +41,7 @@ def write_checkpoint(
         ModelError: If the file cannot be written, for example because the disk is full.
     """
     header = {"format": FORMAT, "version": version("asr"), **header}
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    weights = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
     try:
         with atomic_write(path) as temporary:
             metadata = {"asr": json.dumps(header, ensure_ascii=False)}
@@ -67,9 +67,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         elif header.get("format") != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
     except (SafetensorError, OSError, ValueError, AttributeError, LookupError) as error:
-        raise ModelError(
-            f"{path}: not a trained model ({error}). Training writes model.safetensors."
-        ) from None
+        reason = f"not a trained model ({error}). Training writes model.safetensors."
+        raise ModelError(f"{path}: {reason}") from None
     return header, weights
 
 

@@ -1,6 +1,5 @@
 """The recognizer: features, encoder, and a linear head that predicts tokens."""
 
-from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 from textwrap import shorten
@@ -14,7 +13,7 @@ from asr.nn.checkpoint import read_checkpoint, write_checkpoint
 from asr.nn.emissions import BoundaryOffsets, Calibration, Emissions
 from asr.nn.interfaces import FeatureExtractor, FrameEncoder
 from asr.nn.padding import num_frames
-from asr.nn.registry import build_module, resolve_class
+from asr.nn.registry import Settings, build_module
 from asr.text import BLANK, Tokenizer
 
 
@@ -27,11 +26,7 @@ class CTCModel(nn.Module):
     """
 
     def __init__(
-        self,
-        *,
-        features: Mapping[str, Any],
-        encoder: Mapping[str, Any],
-        tokenizer: Tokenizer,
+        self, *, features: Settings, encoder: Settings, tokenizer: Tokenizer
     ) -> None:
         """Build the features and the encoder from settings, which have the arguments of a class.
 
@@ -45,9 +40,8 @@ class CTCModel(nn.Module):
         self.scores: dict[str, float] = {}
         self.architecture: dict[str, Any] = {"tokens": list(tokenizer.tokens)}
         self.features: FeatureExtractor = self._build("features", features)
-        self.encoder: FrameEncoder = self._build(
-            "encoder", encoder, n_mels=self.features.n_mels
-        )
+        n_mels = self.features.n_mels
+        self.encoder: FrameEncoder = self._build("encoder", encoder, n_mels=n_mels)
         dim, num_tokens = self.encoder.output_dim, len(tokenizer)
         self.head = nn.Linear(dim, num_tokens)
         has_feedback = bool(getattr(self.encoder, "intermediate", ()))
@@ -55,13 +49,13 @@ class CTCModel(nn.Module):
         self.calibration_params = nn.Buffer(torch.tensor(astuple(Calibration())))
         self.boundary_params = nn.Buffer(torch.tensor(astuple(BoundaryOffsets())))
 
-    def _build(self, part: str, settings: Mapping[str, Any], **arguments: Any) -> Any:
+    def _build(self, part: str, settings: Settings, **arguments: Any) -> Any:
         """Build a part of the model and record its settings."""
         try:
-            self.architecture[part] = resolve_class(settings)
-            return build_module({**self.architecture[part], **arguments})
+            module, self.architecture[part] = build_module(settings, **arguments)
         except (TypeError, ValueError) as error:  # names an argument of the class
             raise ValueError(f"{part}.{error}") from None
+        return module
 
     @property
     def seconds_per_frame(self) -> float:
@@ -136,31 +130,25 @@ class CTCModel(nn.Module):
         if self.feedback:
             token_axes["feedback.weight"] = 1
         here, there = (
-            {
-                name: tuple(tensor.shape)
-                for name, tensor in state.items()
-                if name not in token_axes
-            }
-            for state in (own, trained)
+            {name: tuple(weights[name].shape) for name in weights.keys() - token_axes}
+            for weights in (own, trained)
         )
-        for name in sorted(here.keys() | there.keys()):
-            if here.get(name) != there.get(name):
-                raise ModelError(
-                    f"another architecture: {name} is {there.get(name, 'missing')} there "
-                    f"and {here.get(name, 'missing')} here"
-                )
-        shared = [
-            token for token in self.tokenizer.tokens if token in other.tokenizer.tokens
-        ]
-        own_tokens = [BLANK, *map(self.tokenizer.index, shared)]
-        trained_tokens = [BLANK, *map(other.tokenizer.index, shared)]
+        if differences := here.items() ^ there.items():
+            name = min(differences)[0]
+            raise ModelError(
+                f"another architecture: {name} is {there.get(name, 'missing')} there "
+                f"and {here.get(name, 'missing')} here"
+            )
+        tokens = [t for t in self.tokenizer.tokens if t in other.tokenizer.tokens]
+        own_tokens = [BLANK, *map(self.tokenizer.index, tokens)]
+        trained_tokens = [BLANK, *map(other.tokenizer.index, tokens)]
         for name, axis in token_axes.items():
             rows = trained[name].transpose(0, axis)[trained_tokens]
-            own[name].transpose(0, axis)[own_tokens] = rows
             trained[name] = own[name]
+            trained[name].transpose(0, axis)[own_tokens] = rows
         self.load_state_dict(trained)
 
-    def save(self, path: str | Path, *, scores: Mapping[str, float] | None = None) -> None:
+    def save(self, path: str | Path, *, scores: dict[str, float] | None = None) -> None:
         """Write the model and its validation scores to one file.
 
         Raises:
@@ -177,31 +165,22 @@ class CTCModel(nn.Module):
             ModelError: If the file is not a model or names a class that is not registered.
             ConfigError: If the device is not available.
         """
-        device = _check_device(device)
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError):  # AssertionError: torch without CUDA
+            message = f"device {str(device)!r} is not available. Use device=cpu."
+            raise ConfigError(message) from None
         header, weights = read_checkpoint(Path(path))
         try:
             model = cls(
-                features={
-                    "class": None,
-                    **header["features"],
-                },  # ignores a path in "_target_"
+                features={"class": None, **header["features"]},  # never import `_target_`
                 encoder={"class": None, **header["encoder"]},
                 tokenizer=Tokenizer(tuple(header["tokens"])),
             )
             model.load_state_dict(weights)
         except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
             reason = shorten(str(error), 200)
-            raise ModelError(
-                f"{path}: its architecture cannot be rebuilt ({reason})"
-            ) from None
+            message = f"{path}: its architecture cannot be rebuilt ({reason})"
+            raise ModelError(message) from None
         model.scores = header.get("scores", {})
         return model.to(device).eval()
-
-
-def _check_device(device: str | torch.device) -> torch.device:
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError):  # AssertionError: torch without CUDA
-        raise ConfigError(
-            f"device {str(device)!r} is not available. Use device=cpu."
-        ) from None

@@ -5,7 +5,7 @@ Tensors are (B, time, channels) except inside the convolutions. No layer reads p
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,7 @@ from asr.nn.padding import (
 )
 from asr.validation import check_integer, check_number, check_numbers
 
-Cell = Literal["gru", "lstm", "rnn"]
-_CELLS: dict[str, Callable[..., nn.RNNBase]] = {
-    "gru": nn.GRU,
-    "lstm": nn.LSTM,
-    "rnn": nn.RNN,
-}
+CELLS = ("gru", "lstm", "rnn")  # classes of torch.nn in lower case
 
 
 class Subsampling(nn.Module):
@@ -69,13 +64,12 @@ class BiRNN(nn.Module):
     product), "lstm", or "rnn" (tanh).
     """
 
-    def __init__(self, *, input_size: int, hidden_size: int, cell: Cell = "gru") -> None:
+    def __init__(self, *, input_size: int, hidden_size: int, cell: str = "gru") -> None:
         super().__init__()
-        if cell not in _CELLS:
-            raise ValueError(f"cell must be one of {', '.join(_CELLS)}, got {cell!r}")
-        self.rnn = _CELLS[cell](
-            input_size, hidden_size, batch_first=True, bidirectional=True
-        )
+        if cell not in CELLS:
+            raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {cell!r}")
+        options = {"batch_first": True, "bidirectional": True}
+        self.rnn = getattr(nn, cell.upper())(input_size, hidden_size, **options)
 
     def forward(
         self, x: Tensor, lengths: Tensor, index: PackedIndex | None = None
@@ -103,27 +97,24 @@ class BiRNN(nn.Module):
 
         Packing by an index is faster on a GPU than `pack_padded_sequence`, which copies every step.
         """
-        frames, size = x.flatten(0, 1), 2 * self.rnn.hidden_size  # (B U, D)
-        if not index.batch_sizes:
-            return x.new_zeros(*x.shape[:2], size)
-        rows = frames.index_select(0, index.forward_index)  # (P, D)
-        states = self.rnn(PackedSequence(rows, torch.tensor(index.batch_sizes)))[
-            0
-        ].data  # (P, 2 H)
-        y = states.new_zeros(len(frames), size).index_copy(0, index.forward_index, states)
-        return y.view(*x.shape[:2], size)
+        batch_sizes, (order, _) = index.layout
+        frames = x.flatten(0, 1)  # (B U, D)
+        y = x.new_zeros(len(frames), 2 * self.rnn.hidden_size)
+        if batch_sizes:  # torch rejects empty sequences
+            rows = frames.index_select(0, order)  # (P, D)
+            states, _ = self.rnn(PackedSequence(rows, torch.tensor(batch_sizes)))
+            y = y.to(states.data).index_copy(0, order, states.data)
+        return y.unflatten(0, x.shape[:2])
 
     def _direction(self, x: Tensor, direction: int) -> Tensor:
         """Run one direction over `x` (B, U, D) as a plain layer with output (B, U, H)."""
         rnn = self.rnn
-        weights: list[Any] = rnn.all_weights[direction]
         start = x.new_zeros(1, len(x), rnn.hidden_size)
+        state = (start, start) if isinstance(rnn, nn.LSTM) else start
+        kernel = getattr(torch, rnn.mode.lower())  # gru, lstm, or rnn_tanh
         # has_biases, num_layers, dropout, train, bidirectional, batch_first
-        options = (True, 1, 0.0, self.training, False, True)
-        if isinstance(rnn, nn.LSTM):
-            return torch.lstm(x, (start, start), weights, *options)[0]
-        kernel = torch.gru if isinstance(rnn, nn.GRU) else torch.rnn_tanh
-        return kernel(x, start, weights, *options)[0]
+        options = True, 1, 0.0, self.training, False, True
+        return kernel(x, state, rnn.all_weights[direction], *options)[0]
 
 
 class Encoder(nn.Module):
@@ -143,7 +134,7 @@ class Encoder(nn.Module):
         channels: int = 32,
         hidden_size: int = 256,
         num_layers: int = 3,
-        cell: Cell = "gru",
+        cell: str = "gru",
         dropout: float = 0.1,
         intermediate: Sequence[int] = (),
     ) -> None:
@@ -151,21 +142,18 @@ class Encoder(nn.Module):
         check_integer("channels", channels, ge=1)
         check_integer("hidden_size", hidden_size, ge=1)
         check_integer("num_layers", num_layers, ge=0)
-        if not set(check_numbers("intermediate", intermediate)) <= set(
-            range(1, num_layers)
-        ):
+        layers = check_numbers("intermediate", intermediate)
+        if not set(layers) <= set(range(1, num_layers)):
             raise ValueError(
                 f"intermediate must list layers from 1 to {num_layers - 1}, below the last of "
-                f"{num_layers}, got {list(intermediate)}"
+                f"{num_layers}, got {list(layers)}"
             )
-        self.intermediate = frozenset(intermediate)
+        self.intermediate = frozenset(layers)
         self.output_dim = dim = 2 * hidden_size
         self.subsampling = Subsampling(n_mels=n_mels, channels=channels, dim=dim)
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(num_layers))
-        self.layers = nn.ModuleList(
-            BiRNN(input_size=dim, hidden_size=hidden_size, cell=cell)
-            for _ in range(num_layers)
-        )
+        layer = partial(BiRNN, input_size=dim, hidden_size=hidden_size, cell=cell)
+        self.layers = nn.ModuleList(layer() for _ in range(num_layers))
         self.final_norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(check_number("dropout", dropout, ge=0, le=1))
 
@@ -184,9 +172,8 @@ class Encoder(nn.Module):
         """
         x, lengths = self.subsampling(x, lengths)
         x, index = self.dropout(x), PackedIndex(lengths, x.shape[1])
-        for number, (norm, layer) in enumerate(
-            zip(self.norms, self.layers, strict=True), 1
-        ):
+        for number, norm in enumerate(self.norms, 1):
+            layer = self.layers[number - 1]
             x = x + self.dropout(layer(norm(x), lengths, index))
             if hook is not None and number in self.intermediate:
                 x = x + hook(self.final_norm(x))

@@ -1,7 +1,5 @@
 """Log-mel features, computed inside the model and on its device."""
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,13 +8,9 @@ from asr.audio import SAMPLE_RATE
 from asr.nn.padding import length_to_mask, mask_padding, num_frames
 from asr.validation import check_integer, check_number
 
-LOG_FLOOR = (
-    1e-8  # added to mel energies; digital silence becomes -18.4, below any microphone noise
-)
-MIN_STD = (
-    0.5  # lower bound, so that a band without speech (telephones, 4 kHz) is not amplified
-)
-Normalization = Literal["utterance", "corpus", "none"]
+LOG_FLOOR = 1e-8  # added to mel energies; silence becomes -18.4, below any microphone noise
+MIN_STD = 0.5  # keeps bands without speech (above 4 kHz on telephones) from being amplified
+NORMALIZATIONS = ("utterance", "corpus", "none")
 
 
 def mel_edges(n_mels: int) -> np.ndarray:
@@ -71,18 +65,23 @@ class LogMel(nn.Module):
         window_ms: float = 25.0,
         hop_ms: float = 10.0,
         n_fft: int = 512,
-        normalize: Normalization = "utterance",
+        normalize: str = "utterance",
         top_db: float | None = None,
     ) -> None:
         super().__init__()
         self.n_mels = check_integer("n_mels", n_mels, ge=1)
         self.n_fft = check_integer("n_fft", n_fft, ge=2)
         per_ms = SAMPLE_RATE / 1000
-        shortest = 1 / per_ms
-        self.hop_length = round(check_number("hop_ms", hop_ms, ge=shortest) * per_ms)
-        check_number("window_ms", window_ms, ge=shortest, le=n_fft / per_ms)
-        self.normalize = normalize
-        self.top_db = top_db if top_db is None else check_number("top_db", top_db, gt=0)
+        check_number("hop_ms", hop_ms, ge=1 / per_ms)
+        check_number("window_ms", window_ms, ge=1 / per_ms, le=n_fft / per_ms)
+        if top_db is not None:
+            check_number("top_db", top_db, gt=0)
+        if normalize not in NORMALIZATIONS:
+            names = ", ".join(NORMALIZATIONS)
+            raise ValueError(f"normalize must be one of {names}, got {normalize!r}")
+        self.normalize, self.top_db = normalize, top_db
+        self.hop_length = round(hop_ms * per_ms)
+        self.seconds_per_frame = self.hop_length / SAMPLE_RATE
         window = torch.hann_window(round(window_ms * per_ms))
         filterbank = torch.from_numpy(mel_filterbank(n_mels, n_fft))
         self.window = nn.Buffer(window, persistent=False)
@@ -90,18 +89,13 @@ class LogMel(nn.Module):
         self.cmvn_mean = nn.Buffer(torch.zeros(n_mels))
         self.cmvn_std = nn.Buffer(torch.ones(n_mels))
 
-    @property
-    def seconds_per_frame(self) -> float:
-        """Seconds between the starts of two frames."""
-        return self.hop_length / SAMPLE_RATE
-
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map waveforms (B, S) in -1..1 with lengths (B,) to features (B, T, F) with lengths (B,).
 
         Padding becomes 0.
         """
-        energies, lengths = self.mel_energies(waveforms, lengths)
-        return self.apply_cmvn(self.log_energies(energies, lengths), lengths), lengths
+        x, lengths = self.log_mel(waveforms, lengths)
+        return self.apply_cmvn(x, lengths), lengths
 
     def mel_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return mel energies (B, T, F) before logarithm and normalization, and lengths (B,)."""
@@ -122,14 +116,13 @@ class LogMel(nn.Module):
             energies = power.transpose(1, 2) @ self.filterbank  # (B, T, F)
         return energies, num_frames(lengths, self.n_fft, self.hop_length)
 
-    def log_energies(self, energies: Tensor, lengths: Tensor) -> Tensor:
-        """Return natural logarithms (B, T, F) of energies (B, T, F) above a floor."""
+    def log_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return natural logarithms (B, T, F) of energies above a floor, and lengths (B,)."""
+        x, lengths = self.mel_energies(waveforms, lengths)
         if self.top_db is None:
-            return (energies + LOG_FLOOR).log()
-        loudest = (
-            mask_padding(energies, lengths).mean(-1).amax(-1)[:, None, None]
-        )  # (B, 1, 1)
-        return (energies / loudest.clamp_min(LOG_FLOOR) + 10 ** (-self.top_db / 10)).log()
+            return (x + LOG_FLOOR).log(), lengths
+        loudest = mask_padding(x, lengths).mean(-1).amax(-1).clamp_min(LOG_FLOOR)  # (B,)
+        return (x / loudest[:, None, None] + 10 ** (-self.top_db / 10)).log(), lengths
 
     def apply_cmvn(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Normalize the mean and standard deviation of each band of `x` (B, T, F)."""
@@ -150,8 +143,7 @@ class LogMel(nn.Module):
     @torch.no_grad()
     def fit_cmvn(self, waveforms: Tensor, lengths: Tensor) -> None:
         """Set the corpus statistics from a sample of its waveforms (B, S) with lengths (B,)."""
-        energies, lengths = self.mel_energies(waveforms, lengths)
-        mask = length_to_mask(lengths, energies.shape[1])  # (B, T)
-        x = self.log_energies(energies, lengths)[mask]  # (frames, F)
+        x, lengths = self.log_mel(waveforms, lengths)
+        x = x[length_to_mask(lengths, x.shape[1])]  # (frames, F)
         self.cmvn_mean.copy_(x.mean(0))
         self.cmvn_std.copy_(x.std(0, correction=0).clamp_min(MIN_STD))

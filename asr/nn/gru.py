@@ -4,7 +4,6 @@ torch's autograd records about a dozen small operations per step and direction. 
 function computes the recurrence of both directions together, without padding.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,17 +21,16 @@ def bidirectional_gru(rnn: nn.GRU, x: Tensor, index: PackedIndex) -> Tensor:
     computed step by step from the last step to the first. Gradients of the weights and biases sum
     over all steps in any order, so one matrix product computes them afterwards.
     """
-    input_weight, weight, input_bias, bias = map(
-        torch.stack, zip(*rnn.all_weights, strict=True)
-    )
-    order = index.forward_index, index.backward_index
+    parameters = zip(*rnn.all_weights, strict=True)
+    input_weight, weight, input_bias, bias = map(torch.stack, parameters)
+    batch_sizes, order = index.layout
     frames = x.flatten(0, 1)  # (B U, D)
     packed = frames.index_select(0, torch.cat(order)).view(2, -1, x.shape[-1])  # (2, P, D)
     inputs = torch.baddbmm(input_bias[:, None], packed, input_weight.mT)  # (2, P, 3 H)
-    states = _Recurrence.apply(inputs, weight, bias, index.batch_sizes)  # (2, P, H)
+    states = _Recurrence.apply(inputs, weight, bias, batch_sizes)  # (2, P, H)
     padding = frames.new_zeros(len(frames), rnn.hidden_size)
     y = [padding.index_copy(0, *pair) for pair in zip(order, states, strict=True)]
-    return torch.cat(y, dim=-1).view(*x.shape[:2], 2 * rnn.hidden_size)
+    return torch.cat(y, dim=-1).unflatten(0, x.shape[:2])
 
 
 class _Recurrence(Function):
@@ -49,26 +47,26 @@ class _Recurrence(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, batch_sizes: Sequence[int]
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, batch_sizes: list[int]
     ) -> Tensor:
         hidden, max_rows = weight.shape[-1], max(batch_sizes, default=0)
-        parts = (2 * hidden, hidden)  # r and z, n
+        parts = 2 * hidden, hidden  # r and z, n
         gates = torch.empty_like(inputs)  # r, z, n: (2, P, 3 H)
         candidates = inputs.new_empty(*inputs.shape[:2], hidden)  # (2, P, H)
         states = torch.empty_like(candidates)  # (2, P, H)
         state = inputs.new_zeros(2, max_rows, hidden)
         product = inputs.new_empty(2, max_rows, 3 * hidden)  # W h + b
         weights, biases = weight.mT.unbind(), bias.unbind()
-        packed = (*inputs.split(parts, -1), *gates.split(parts, -1), candidates, states)
-        steps = zip(
-            batch_sizes, *(tensor.split(batch_sizes, 1) for tensor in packed), strict=True
-        )
-        for rows, input_rz, input_n, rz, n, candidate, new_state in steps:
+        previous = [states[:, :0]]
+        packed = *inputs.split(parts, -1), *gates.split(parts, -1), candidates, states
+        steps = zip(*(tensor.split(batch_sizes, 1) for tensor in packed), strict=True)
+        for input_rz, input_n, rz, n, candidate, new_state in steps:
+            rows = new_state.shape[1]
             state, product = state[:, :rows], product[:, :rows]
-            for b, h, w, out in zip(
-                biases, state.unbind(), weights, product.unbind(), strict=True
-            ):
-                torch.addmm(b, h, w, out=out)
+            previous.append(state)
+            for direction in range(2):
+                b, h, w = biases[direction], state[direction], weights[direction]
+                torch.addmm(b, h, w, out=product[direction])
             product_rz, product_n = product.split(parts, -1)
             torch.add(input_rz, product_rz, out=rz).sigmoid_()
             candidate.copy_(product_n)
@@ -76,16 +74,15 @@ class _Recurrence(Function):
             torch.addcmul(input_n, r, candidate, out=n).tanh_()
             state = torch.lerp(n, state, z, out=new_state)
         ctx.batch_sizes = batch_sizes
-        ctx.save_for_backward(gates, candidates, states, weight)
+        ctx.save_for_backward(gates, candidates, torch.cat(previous, 1), weight)
         return states
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        gates, candidates, states, weight = ctx.saved_tensors
+        gates, candidates, previous, weight = ctx.saved_tensors
         sizes = ctx.batch_sizes
         r, z, n = gates.chunk(3, -1)
-        previous = _previous_states(states, sizes)  # (2, P, H)
         # derivatives of each state by the pre-activations r and z and by the candidate; the loop
         # multiplies them by the gradient of the state
         grads = torch.empty_like(gates)  # (2, P, 3 H)
@@ -95,9 +92,8 @@ class _Recurrence(Function):
         torch.mul(dn, r, out=grad_candidate)
         torch.mul(grad_candidate, candidates, out=grad_r).mul_(1 - r)
         grad_states = grad.clone(memory_format=torch.contiguous_format)
-        state_steps, z_steps, gate_steps = (
-            t.split(sizes, 1) for t in (grad_states, z, grads)
-        )
+        state_steps, z_steps = grad_states.split(sizes, 1), z.split(sizes, 1)
+        gate_steps = grads.split(sizes, 1)
         weights = weight.unbind()
         for step in reversed(range(len(sizes))):
             state, gate = state_steps[step], gate_steps[step]
@@ -111,10 +107,3 @@ class _Recurrence(Function):
         # the gradient of the input to n lacks the factor r of the candidate
         torch.mul(grad_states, dn, out=grad_candidate)
         return grads, grad_weight, grad_bias, None
-
-
-def _previous_states(states: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return the states (2, P, H) before each step, 0 before the first."""
-    steps = states.split(sizes, 1)
-    previous = [state[:, :rows] for state, rows in zip(steps, sizes[1:], strict=False)]
-    return torch.cat([torch.zeros_like(steps[0]), *previous], dim=1) if steps else states

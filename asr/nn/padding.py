@@ -1,6 +1,5 @@
 """Batches of rows with different lengths: padding, masks, and the lengths after a layer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,11 +19,10 @@ def mask_padding(x: Tensor, lengths: Tensor) -> Tensor:
     return x.masked_fill(~mask.view(*mask.shape, *[1] * (x.dim() - 2)), 0.0)
 
 
-def pad_batch(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def pad_batch(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Combine rows (N,) into one tensor (B, N), padded with 0, and return it with lengths (B,)."""
-    return pad_sequence(list(rows), batch_first=True), torch.tensor(
-        [len(row) for row in rows]
-    )
+    lengths = torch.tensor([len(row) for row in rows])
+    return pad_sequence(rows, batch_first=True), lengths
 
 
 def num_frames(samples: Tensor, window: int, hop: int) -> Tensor:
@@ -62,30 +60,18 @@ class PackedIndex:
         forward_index     b0 a0 | b1 a1 | b2
         backward_index    b2 a1 | b1 a0 | b0
 
-    An index (P,) counts frames of the flattened batch: row * size + frame. All values are computed
-    on first use.
+    An index (P,) counts frames of the flattened batch: row * size + frame.
     """
 
     lengths: Tensor  # (B,)
     size: int
 
-    @property
-    def batch_sizes(self) -> list[int]:
-        """Number of rows of each step."""
-        return self._layout[0]
-
-    @property
-    def forward_index(self) -> Tensor:
-        """Frames (P,) in the order of the forward direction, on the device of the lengths."""
-        return self._layout[1][0]
-
-    @property
-    def backward_index(self) -> Tensor:
-        """Frames (P,) in the order of the backward direction, on the device of the lengths."""
-        return self._layout[1][1]
-
     @cached_property
-    def _layout(self) -> tuple[list[int], list[Tensor]]:
+    def layout(self) -> tuple[list[int], list[Tensor]]:
+        """`batch_sizes`, and `forward_index` and `backward_index` on the device of the lengths.
+
+        They are computed on first use.
+        """
         lengths = self.lengths.cpu()  # only once, because each copy synchronizes the GPU
         order = lengths.argsort(descending=True, stable=True)  # (B,)
         lengths, first = lengths[order], order * self.size  # (B,), (B,)

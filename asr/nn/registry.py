@@ -12,6 +12,7 @@ from torch import nn
 from asr.nn.encoder import Encoder
 from asr.nn.features import LogMel
 
+Settings = Mapping[str, Any]  # arguments of a class, and its name
 Class = TypeVar("Class", bound=type[nn.Module])
 
 CLASSES: dict[str, type[nn.Module]] = {"Encoder": Encoder, "LogMel": LogMel}
@@ -32,32 +33,26 @@ def register(cls: Class) -> Class:
     return cls
 
 
-def resolve_class(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings that name a registered class by "class" instead of `_target_`.
+def build_module(settings: Settings, **arguments: Any) -> tuple[Any, Settings]:
+    """Build a module, and return it with the settings that a model file stores.
 
-    `_target_` is an import path, as in a Hydra configuration. Its class is imported and registered.
+    Args:
+        settings: Arguments, and the class: a registered name in "class", or in `_target_` an import
+            path, as in a Hydra configuration. The class of `_target_` is registered.
+        arguments: More arguments, which are not stored.
 
     Raises:
-        ValueError: If `_target_` is not a subclass of nn.Module.
+        ValueError: If the class is not registered, not an nn.Module, or rejects its arguments.
     """
-    settings = dict(settings)
-    if "class" not in settings:
-        target = str(settings.pop("_target_", ""))
+    stored = dict(settings)
+    if "class" in stored:
+        name = stored.pop("class")
+    else:
+        target = str(stored.pop("_target_", ""))
         cls = locate(target)
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
             raise ValueError(f"_target_ must be a torch.nn.Module, got {target!r}")
-        settings = {"class": register(cls).__name__, **settings}
-    return settings
-
-
-def build_module(settings: Mapping[str, Any]) -> Any:
-    """Build the registered class that settings name by "class". All other settings are arguments.
-
-    Raises:
-        ValueError: If the class is not registered or rejects its arguments.
-    """
-    arguments = dict(settings)
-    name = arguments.pop("class")
+        name = register(cls).__name__
     if name not in CLASSES:
         raise ValueError(f"class {name!r} is not registered. Import its module first.")
-    return CLASSES[name](**arguments)
+    return CLASSES[name](**stored, **arguments), {"class": name, **stored}

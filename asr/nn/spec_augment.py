@@ -7,9 +7,7 @@ from asr.audio import SAMPLE_RATE
 from asr.nn.features import mel_edges
 from asr.validation import check_integer, check_number
 
-MAX_WARPED = (
-    4_800  # Hz; frequencies above it matter little for vowels and only fill the spectrum
-)
+MAX_WARPED = 4_800  # Hz; higher frequencies matter little for vowels and fill the spectrum
 
 
 class SpecAugment(nn.Module):
@@ -43,15 +41,13 @@ class SpecAugment(nn.Module):
         """Warp and mask features (B, T, F) with lengths (B,). Padding stays unchanged."""
         batch, size, n_mels = x.shape
         if self.warp:
-            x = warp_frequencies(
-                x, 1 + self.warp * (2 * torch.rand(batch, device=x.device) - 1)
-            )
+            offsets = 2 * torch.rand(batch, device=x.device) - 1
+            x = warp_frequencies(x, 1 + self.warp * offsets)
         widths = (lengths * self.time_share).clamp_max(self.time_width)  # (B,)
         frames = _random_masks(size, lengths, widths, self.time_masks)  # (B, T)
         widths = torch.full_like(widths, min(self.frequency_width, n_mels))
-        bands = _random_masks(
-            n_mels, torch.full_like(lengths, n_mels), widths, self.frequency_masks
-        )
+        lengths = torch.full_like(lengths, n_mels)
+        bands = _random_masks(n_mels, lengths, widths, self.frequency_masks)  # (B, F)
         return x.masked_fill(frames[:, :, None] | bands[:, None], 0.0)
 
 
@@ -64,13 +60,10 @@ def warp_frequencies(x: Tensor, factors: Tensor) -> Tensor:
     n_mels = x.shape[2]
     centers = torch.from_numpy(mel_edges(n_mels)[1:-1]).to(factors)  # (F,)
     nyquist, factor = SAMPLE_RATE / 2, factors[:, None]  # (B, 1)
-    bend = MAX_WARPED * factor.clamp_max(
-        1
-    )  # frequency after warping where the slope changes
+    bend = MAX_WARPED * factor.clamp_max(1)  # the slope changes at this warped frequency
     slope = (nyquist - bend / factor) / (nyquist - bend)
-    source = torch.where(
-        centers <= bend, centers / factor, nyquist - (nyquist - centers) * slope
-    )
+    high = nyquist - (nyquist - centers) * slope
+    source = torch.where(centers <= bend, centers / factor, high)
     upper = torch.searchsorted(centers, source.contiguous()).clamp(1, n_mels - 1)  # (B, F)
     lower = upper - 1
     weight = ((source - centers[lower]) / (centers[upper] - centers[lower])).clamp(0, 1)
