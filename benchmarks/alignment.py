@@ -57,7 +57,7 @@ def seconds_of(function: Callable[[], object]) -> float:
 
 
 def compare_with_torchaudio(model: CTCModel, utterances: list[Utterance]) -> str:
-    waveforms = [torch.from_numpy(load(utterance)) for utterance in utterances]
+    waveforms = [load(utterance) for utterance in utterances]
     emissions = compute_batch_emissions(model, waveforms)
     texts = [normalize(utterance.text) for utterance in utterances]
     labels = [torch.tensor(model.tokenizer.encode(text)) for text in texts]

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -126,7 +125,7 @@ def transcribe(transcriber: Transcriber, clips: Sequence[np.ndarray]) -> list[st
     model, decoder = transcriber.model, GreedyDecoder()
     texts = [""] * len(clips)
     for rows in groups(sorted(range(len(clips)), key=lambda i: len(clips[i])), BATCH):
-        waveforms = [torch.from_numpy(clips[i]).to(model.device) for i in rows]
+        waveforms = [clips[i] for i in rows]
         emissions = compute_batch_emissions(model, waveforms)
         for i, hypothesis in zip(rows, decoder(emissions, model.tokenizer), strict=True):
             texts[i] = hypothesis.text

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +22,7 @@ from asr.nn.padding import pad_batch
 from asr.text import BLANK, split_written_words
 
 POOL_SECONDS = 1200.0  # length of the recordings that are sorted into batches together
-BATCH_SECONDS = (
-    2 * longform.WINDOW
-)  # recordings that share a batch are no longer than a window
+BATCH_SECONDS = 2 * longform.WINDOW  # so that a batch of several has none above a window
 
 
 @dataclass
@@ -78,11 +77,10 @@ class Aligner:
         seconds = 0.0
         for request in requests:
             try:
-                job = self._prepare(request)
+                pool.append(self._prepare(request))
             except AsrError as error:
-                job = _Job(request, result=error)
-            pool.append(job)
-            seconds += job.seconds
+                pool.append(_Job(request, result=error))
+            seconds += pool[-1].seconds
             if seconds >= POOL_SECONDS:
                 yield from self._align_pool(pool)
                 pool, seconds = [], 0.0
@@ -98,8 +96,7 @@ class Aligner:
         if not text:
             raise TextError(f"{request.name}: its text has no words to align")
         tokenizer = self.model.tokenizer
-        unknown = tokenizer.unknown(text)
-        if unknown:
+        if unknown := tokenizer.unknown(text):
             characters = " ".join(map(repr, unknown))
             raise TextError(
                 f"{request.name}: its text has {characters}, for which the model has no token; "
@@ -125,19 +122,15 @@ class Aligner:
         """Set the results of one job of any length, or of several no longer than a window."""
         waveforms = []
         for job in jobs:
-            source, offset, duration = (
-                job.request.source,
-                job.request.offset,
-                job.request.duration,
-            )
+            request = job.request
+            segment: Any = {"offset": request.offset, "duration": request.duration}
             try:
-                if len(jobs) == 1:
-                    emissions = longform.compute_emissions(
-                        self.model, source, offset=offset, duration=duration
-                    )
+                if len(jobs) > 1:
+                    waveforms.append(audio.load(request.source, **segment))
                 else:
-                    samples = audio.load(source, offset=offset, duration=duration)
-                    waveforms.append(torch.from_numpy(samples))
+                    emissions = longform.compute_emissions(
+                        self.model, request.source, **segment
+                    )
             except AudioError as error:
                 job.result = error
         jobs = [job for job in jobs if job.result is None]
@@ -145,10 +138,8 @@ class Aligner:
             return
         if waveforms:
             emissions = longform.compute_batch_emissions(self.model, waveforms)
-        targets, target_lengths = pad_batch([job.labels for job in jobs])  # (B, L), (B,)
-        alignments = align_batch(
-            emissions.log_probs, emissions.lengths, targets, target_lengths
-        )
+        targets = pad_batch([job.labels for job in jobs])  # (B, L), (B,)
+        alignments = align_batch(emissions.log_probs, emissions.lengths, *targets)
         timer = WordTimer.of(emissions)
         for row, (job, alignment) in enumerate(zip(jobs, alignments, strict=True)):
             log_probs = emissions.row(row).cpu().numpy()  # (U, V)
@@ -164,9 +155,9 @@ class Aligner:
                 f"{request.name}: {len(job.labels)} characters do not fit into its "
                 f"{job.seconds:.2f} s ({frames} frames); check that this is its text"
             )
-        text = " ".join(word for word, _ in job.words)
-        score = _text_score(log_probs, alignment)
         words = tuple(self._words(job, alignment, timer, frames))
+        text = " ".join(word.text for word in words)
+        score = _text_score(log_probs, alignment)
         end = request.offset + job.seconds
         return Timeline(text, request.offset, end, score, score >= self.min_score, words)
 
@@ -175,16 +166,17 @@ class Aligner:
     ) -> Iterator[TimedWord]:
         """Yield the words with the times and scores of their characters."""
         tokenizer, offset = self.model.tokenizer, job.request.offset
-        spaces = np.flatnonzero(job.labels.numpy() == tokenizer.index(" "))
-        firsts, stops = np.append(0, spaces + 1), np.append(spaces, len(job.labels))
+        labels = job.labels.numpy()  # (L,)
+        spaces = np.flatnonzero(labels == tokenizer.index(" "))
+        firsts, stops = np.append(0, spaces + 1), np.append(spaces, len(labels))
         starts = alignment.starts * timer.seconds_per_frame  # (L,)
         ends = alignment.ends * timer.seconds_per_frame  # (L,)
         bounds = timer(alignment.starts[firsts], alignment.ends[stops - 1], frames)
         starts[firsts], ends[stops - 1] = np.array(bounds).T
-        characters = list(
+        characters = tuple(
             map(
                 TimedSpan,
-                [tokenizer.decode([label]) for label in job.labels.tolist()],
+                [tokenizer.decode([label]) for label in labels],
                 (offset + starts).tolist(),
                 (offset + ends).clip(max=offset + job.seconds).tolist(),
                 np.exp(alignment.log_probs).tolist(),
@@ -192,11 +184,9 @@ class Aligner:
         )
         durations = alignment.ends - alignment.starts
         for (word, written), first, stop in zip(job.words, firsts, stops, strict=True):
-            score = _mean_probability(
-                alignment.log_probs[first:stop], durations[first:stop]
-            )
-            spans = tuple(characters[first:stop])
-            fits = score >= self.min_score
+            span = slice(first, stop)
+            score = _mean_probability(alignment.log_probs[span], durations[span])
+            spans, fits = characters[span], score >= self.min_score
             yield TimedWord(
                 word, spans[0].start, spans[-1].end, score, written, fits, spans
             )

@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asr.inference.timeline import TimedSpan, TimedWord, Timeline
 
 if TYPE_CHECKING:  # at run time this would import torch, which takes seconds
     from asr.decode.hypothesis import Hypothesis
 
-DECIMALS = {"start": 3, "end": 3, "confidence": 3, "score": 4}  # of numbers in JSON
-
+# attributes in JSON in their order, and the decimals of numbers
+JSON_KEYS = ["text", "written", "start", "end", "score", "fits", "confidence"]
+JSON_KEYS += ["words", "characters", "alternatives"]
+DECIMALS = {"start": 3, "end": 3, "confidence": 3, "score": 4}
 DOUBT = "(?)"  # follows a word in subtitles that does not fit the audio
 LINE_WIDTH = 42  # characters in a line of subtitles, as broadcasters recommend
 MAX_CUE_SECONDS = 7.0
@@ -43,10 +46,8 @@ TEXTGRID_INTERVAL = """\
             text = "{text}"
 """
 
-Result = TypeVar("Result", contravariant=True)
 
-
-class Format(Protocol[Result]):
+class Format(Protocol):
     """A text format for the results of recordings.
 
     Attributes:
@@ -57,7 +58,7 @@ class Format(Protocol[Result]):
     suffix: str
     joinable: bool
 
-    def render(self, name: str, result: Result) -> str:
+    def render(self, name: str, result: Any) -> str:
         """Return the text for one recording: lines that end with a newline, or nothing."""
         ...
 
@@ -72,53 +73,18 @@ class TranscriptText:
         return f"{result.text}\n"
 
 
-class TranscriptJson:
-    """A JSON object on one line with file, text, score, words, and alternatives if there are any.
+class Json:
+    """A JSON object on one line with the file and the attributes of a hypothesis or a timeline.
 
-    Each word has its start and end in seconds and its confidence.
+    Words, characters, and alternatives are lists of such objects. Times are in seconds.
     """
 
     suffix, joinable = ".json", True
 
-    def render(self, name: str, result: "Hypothesis") -> str:
-        """Return the hypothesis as JSON."""
-        return _json_line(name, self._entry(result))
-
-    def _entry(self, hypothesis: "Hypothesis") -> dict[str, Any]:
-        entry = _attributes(hypothesis, "text", "score")
-        entry["words"] = [
-            _attributes(word, "text", "start", "end", "confidence")
-            for word in hypothesis.words
-        ]
-        if hypothesis.alternatives:
-            entry["alternatives"] = [
-                self._entry(other) for other in hypothesis.alternatives
-            ]
-        return entry
-
-
-class TimelineJson:
-    """A JSON object on one line with file, text, start, end, score, fits, and words.
-
-    Each word also has its written form and its characters.
-    """
-
-    suffix, joinable = ".json", True
-
-    def render(self, name: str, result: Timeline) -> str:
-        """Return the timeline as JSON."""
-        entry = _attributes(result, "text", "start", "end", "score", "fits")
-        entry["words"] = [
-            {
-                **_attributes(word, "text", "written", "start", "end", "score", "fits"),
-                "characters": [
-                    _attributes(character, "text", "start", "end", "score")
-                    for character in word.characters
-                ],
-            }
-            for word in result.words
-        ]
-        return _json_line(name, entry)
+    def render(self, name: str, result: "Hypothesis | Timeline") -> str:
+        """Return the result as JSON."""
+        entry = {"file": name, **_attributes(result)}
+        return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
 class Ctm:
@@ -156,12 +122,13 @@ class TextGrid:
 
     def render(self, name: str, result: Timeline) -> str:
         """Return the TextGrid of the timeline."""
-        doubtful = [word for word in result.words if not word.fits]
         tiers: dict[str, Sequence[TimedSpan]] = {
             "words": result.words,
             "characters": _characters(result),
             "doubtful": [
-                TimedSpan(f"{w.score:.4f}", w.start, w.end, w.score) for w in doubtful
+                replace(word, text=f"{word.score:.4f}")
+                for word in result.words
+                if not word.fits
             ],
         }
         end = _decimal(result.end)
@@ -199,29 +166,27 @@ class Srt:
         return "\n".join(blocks)
 
 
-TRANSCRIPT_FORMATS: dict[str, type[Format["Hypothesis"]]] = {
-    "text": TranscriptText,
-    "json": TranscriptJson,
-}
-TIMELINE_FORMATS: dict[str, type[Format[Timeline]]] = {
+TRANSCRIPT_FORMATS: dict[str, type[Format]] = {"text": TranscriptText, "json": Json}
+TIMELINE_FORMATS: dict[str, type[Format]] = {
     "ctm": Ctm,
     "textgrid": TextGrid,
     "srt": Srt,
-    "json": TimelineJson,
+    "json": Json,
 }
 
 
-def _attributes(value: object, *names: str) -> dict[str, Any]:
-    """Return attributes by name, with numbers rounded as in `DECIMALS`."""
-    values = {name: getattr(value, name) for name in names}
-    rounded = {
-        name: round(values[name], DECIMALS[name]) for name in names if name in DECIMALS
-    }
-    return values | rounded
-
-
-def _json_line(name: str, entry: dict[str, Any]) -> str:
-    return json.dumps({"file": name, **entry}, ensure_ascii=False) + "\n"
+def _attributes(result: object) -> dict[str, Any]:
+    """Return the attributes of a result that JSON has, with rounded numbers."""
+    entry: dict[str, Any] = {}
+    for key in JSON_KEYS:
+        value = getattr(result, key, None)
+        if isinstance(value, tuple):
+            value = [_attributes(item) for item in value]
+        elif isinstance(value, float):
+            value = round(value, DECIMALS[key])
+        if value is not None and (value or key != "alternatives"):
+            entry[key] = value
+    return entry
 
 
 def _characters(timeline: Timeline) -> list[TimedSpan]:
@@ -265,9 +230,7 @@ def _written_spans(words: Sequence[TimedWord]) -> Iterator[TimedSpan]:
         text = group[0].written
         if not all(word.fits for word in group):
             text += f" {DOUBT}"
-        yield TimedSpan(
-            text, group[0].start, group[-1].end, min(word.score for word in group)
-        )
+        yield replace(group[0], text=text, end=group[-1].end)
 
 
 def _wrap(cue: Sequence[TimedSpan]) -> list[str]:

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from asr import audio
 from asr.audio import SAMPLE_RATE, Source
@@ -62,18 +62,15 @@ def compute_emissions(
     kept = []
     for i in range(0, len(windows), batch_size):
         batch = windows[i : i + batch_size]
-        arrays = [
+        waveforms = [
             audio.load(source, offset=offset + w.offset, duration=w.duration) for w in batch
         ]
-        emissions = compute_batch_emissions(
-            model, [torch.from_numpy(array) for array in arrays]
-        )
+        emissions = compute_batch_emissions(model, waveforms)
         if len(windows) == 1:
             return emissions
         for row, w in enumerate(batch):
-            kept.append(
-                emissions.row(row)[w.start : w.stop].clone()
-            )  # frees the rest of the batch
+            frames = emissions.row(row)[w.start : w.stop]
+            kept.append(frames.clone())  # frees the rest of the batch
     log_probs = torch.cat(kept)[None]  # (1, U, V)
     lengths = torch.tensor([log_probs.shape[1]], device=log_probs.device)
     return replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=())
@@ -104,7 +101,7 @@ def _plan_windows(
 
 
 @torch.inference_mode()
-def compute_batch_emissions(model: CTCModel, waveforms: Sequence[Tensor]) -> Emissions:
+def compute_batch_emissions(model: CTCModel, waveforms: Sequence[np.ndarray]) -> Emissions:
     """Return the emissions (B, U, V) of waveforms (S,), computed as one batch."""
-    padded, lengths = pad_batch(waveforms)  # (B, S), (B,)
+    padded, lengths = pad_batch([torch.from_numpy(w) for w in waveforms])  # (B, S), (B,)
     return model(padded.to(model.device), lengths.to(model.device))

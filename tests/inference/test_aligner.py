@@ -32,9 +32,11 @@ def word_times(timeline):
 def test_words_and_characters_have_the_times_of_the_alignment(aligner, recording):
     path = recording("a.wav", 1.5)
     (timeline,) = aligner.align([AlignmentRequest("a", path, "He, said!")])
-    emissions = compute_batch_emissions(aligner.model, [torch.from_numpy(audio.load(path))])
+    emissions = compute_batch_emissions(aligner.model, [audio.load(path)])
     labels = torch.tensor([aligner.model.tokenizer.encode("he said")])
-    (expected,) = align_batch(emissions.log_probs, emissions.lengths, labels, torch.tensor([7]))
+    (expected,) = align_batch(
+        emissions.log_probs, emissions.lengths, labels, torch.tensor([7])
+    )
     starts = [round(c.start / FRAME) for word in timeline.words for c in word.characters]
     assert starts == np.delete(expected.starts, 2).tolist()
     he, said = timeline.words
@@ -52,20 +54,26 @@ def test_a_model_with_word_pieces_aligns_word_pieces(build, recording):
     (timeline,) = Aligner(build(tokenizer=tokenizer)).align(
         [AlignmentRequest("a", recording("a.wav", 1.5), "He saids!")]
     )
-    assert [[c.text for c in word.characters] for word in timeline.words] == [["he"], ["said", "s"]]
+    assert [[c.text for c in word.characters] for word in timeline.words] == [
+        ["he"],
+        ["said", "s"],
+    ]
     for word in timeline.words:
         assert (word.start, word.end) == (word.characters[0].start, word.characters[-1].end)
 
 
 def test_text_score_covers_the_frames_with_a_character_in_the_text_or_the_best_path():
     probabilities = (
-        torch.tensor([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7], [0.9, 0.05, 0.05]]) + 1e-9
+        torch.tensor([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7], [0.9, 0.05, 0.05]])
+        + 1e-9
     )
     log_probs = probabilities.log()[None]
     (complete,) = align_batch(
         log_probs, torch.tensor([4]), torch.tensor([[1, 2]]), torch.tensor([2])
     )
-    (partial,) = align_batch(log_probs, torch.tensor([4]), torch.tensor([[1]]), torch.tensor([1]))
+    (partial,) = align_batch(
+        log_probs, torch.tensor([4]), torch.tensor([[1]]), torch.tensor([1])
+    )
     assert module._text_score(log_probs[0].numpy(), complete) == pytest.approx(
         math.sqrt(0.8 * 0.7), abs=1e-4
     )
@@ -88,7 +96,9 @@ def test_words_and_texts_below_min_score_do_not_fit(build, recording):
 def test_results_do_not_depend_on_other_recordings_and_keep_the_order(
     aligner, utterances, monkeypatch
 ):
-    requests = [AlignmentRequest(str(i), u.audio, u.text or "x") for i, u in enumerate(utterances)]
+    requests = [
+        AlignmentRequest(str(i), u.audio, u.text or "x") for i, u in enumerate(utterances)
+    ]
     expected = [next(aligner.align([request])) for request in requests]
     for pool_seconds in (module.POOL_SECONDS, 1.0):
         monkeypatch.setattr(module, "POOL_SECONDS", pool_seconds)
@@ -97,7 +107,9 @@ def test_results_do_not_depend_on_other_recordings_and_keep_the_order(
             assert timeline.score == pytest.approx(alone.score, rel=1e-4)
 
 
-def test_an_error_has_a_reason_and_does_not_affect_other_recordings(aligner, recording, tmp_path):
+def test_an_error_has_a_reason_and_does_not_affect_other_recordings(
+    aligner, recording, tmp_path
+):
     good, short = recording("good.wav", 1.5), recording("short.wav", 0.3)
     cut = tmp_path / "cut.flac"
     soundfile.write(cut, 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
@@ -142,7 +154,9 @@ def test_times_of_a_segment_are_relative_to_the_file(aligner, recording, tmp_pat
     cut = tmp_path / "cut.wav"
     soundfile.write(cut, audio.load(path, offset=1.0, duration=1.5), 16_000)
     (expected,) = aligner.align([AlignmentRequest("a", cut, "he said")])
-    (segment,) = aligner.align([AlignmentRequest("a", path, "he said", offset=1.0, duration=1.5)])
+    (segment,) = aligner.align(
+        [AlignmentRequest("a", path, "he said", offset=1.0, duration=1.5)]
+    )
     assert (segment.start, segment.end) == (1.0, 2.5)
     assert [start for _, start, _ in word_times(segment)] == pytest.approx(
         [1 + start for _, start, _ in word_times(expected)]

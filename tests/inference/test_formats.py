@@ -14,7 +14,9 @@ from asr.inference.timeline import TimedSpan, TimedWord, Timeline
 
 FRAME = 0.04
 HYPOTHESIS = Hypothesis(
-    "größe zwei", -1.23456, (Word("größe", 0.1, 1 / 3, 0.98765), Word("zwei", 0.4, 0.8, 1.0))
+    "größe zwei",
+    -1.23456,
+    (Word("größe", 0.1, 1 / 3, 0.98765), Word("zwei", 0.4, 0.8, 1.0)),
 )
 
 
@@ -23,15 +25,21 @@ def make_timeline(entries, *, start=0.0, end=None, score=0.9, fits=True):
     words = []
     for written, first, frames, word_score in entries:
         text = written.strip(".,!?\"'").lower()
-        edges = [start + (first + i * frames / len(text)) * FRAME for i in range(len(text) + 1)]
+        edges = [
+            start + (first + i * frames / len(text)) * FRAME for i in range(len(text) + 1)
+        ]
         letters = tuple(
             TimedSpan(letter, *times, word_score)
             for letter, times in zip(text, pairwise(edges), strict=True)
         )
         word_fits = word_score >= 0.15
-        words.append(TimedWord(text, edges[0], edges[-1], word_score, written, word_fits, letters))
+        words.append(
+            TimedWord(text, edges[0], edges[-1], word_score, written, word_fits, letters)
+        )
     end = (words[-1].end if words else start + 1.0) if end is None else end
-    return Timeline(" ".join(word.text for word in words), start, end, score, fits, tuple(words))
+    return Timeline(
+        " ".join(word.text for word in words), start, end, score, fits, tuple(words)
+    )
 
 
 TIMELINE = make_timeline([("Größe,", 5, 3, 0.98765), ('"two"', 20, 10, 0.01)], end=1.5)
@@ -46,7 +54,9 @@ def timelines(draw):
         entries.append(("a" * letters, frame, frames, draw(st.floats(0, 1))))
         frame += frames + draw(st.one_of(st.integers(0, 5), st.integers(0, 100)))
     start = draw(st.sampled_from([0.0, 12.345, 3599.99]))
-    return make_timeline(entries, start=start, end=start + frame * FRAME + draw(st.floats(0.01, 3)))
+    return make_timeline(
+        entries, start=start, end=start + frame * FRAME + draw(st.floats(0.01, 3))
+    )
 
 
 def test_transcript_text_has_only_the_words():
@@ -97,7 +107,9 @@ def test_timeline_json_is_one_line_with_words_characters_and_fits():
     assert line.count("\n") == 1
     assert "größe" in line
     entry = json.loads(line)
-    assert {key: entry[key] for key in ("file", "text", "start", "end", "score", "fits")} == {
+    assert {
+        key: entry[key] for key in ("file", "text", "start", "end", "score", "fits")
+    } == {
         "file": "a.wav",
         "text": "größe two",
         "start": 0.0,
@@ -108,23 +120,34 @@ def test_timeline_json_is_one_line_with_words_characters_and_fits():
     first, second = entry["words"]
     assert (first["written"], first["fits"], second["fits"]) == ("Größe,", True, False)
     assert [c["text"] for c in second["characters"]] == list("two")
-    assert second["characters"][0] == {"text": "t", "start": 0.8, "end": 0.933, "score": 0.01}
+    assert second["characters"][0] == {
+        "text": "t",
+        "start": 0.8,
+        "end": 0.933,
+        "score": 0.01,
+    }
 
 
 def parse_textgrid(text):
     """Return {tier: [(start, end, text)]} and the end of a TextGrid, and check its counts."""
     head, *parts = re.split(r"^    item \[\d+\]:\n", text, flags=re.MULTILINE)
-    assert head.startswith('File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\n')
+    assert head.startswith(
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\n'
+    )
     assert f"size = {len(parts)}\n" in head
     tiers = {}
     for part in parts:
-        intervals = re.findall(r'xmin = (\S+)\n +xmax = (\S+)\n +text = "((?:[^"]|"")*)"\n', part)
+        intervals = re.findall(
+            r'xmin = (\S+)\n +xmax = (\S+)\n +text = "((?:[^"]|"")*)"\n', part
+        )
         assert f"intervals: size = {len(intervals)}\n" in part
         assert [int(n) for n in re.findall(r"intervals \[(\d+)\]:", part)] == list(
             range(1, len(intervals) + 1)
         )
         name = re.search(r'name = "(\w+)"', part)[1]
-        tiers[name] = [(start, end, label.replace('""', '"')) for start, end, label in intervals]
+        tiers[name] = [
+            (start, end, label.replace('""', '"')) for start, end, label in intervals
+        ]
     return tiers, re.search(r"xmax = (\S+)", head)[1]
 
 
@@ -139,11 +162,15 @@ def test_textgrid_intervals_cover_0_to_the_end_without_gap_or_overlap(timeline):
     labels = {name: [text for _, _, text in tier if text] for name, tier in tiers.items()}
     assert labels["words"] == [word.text for word in timeline.words]
     assert labels["characters"] == list("".join(labels["words"]))
-    assert labels["doubtful"] == [f"{word.score:.4f}" for word in timeline.words if not word.fits]
+    assert labels["doubtful"] == [
+        f"{word.score:.4f}" for word in timeline.words if not word.fits
+    ]
 
 
 def test_textgrid_doubles_quotation_marks():
-    quoted = Timeline("", 0.0, 1.0, 1.0, True, (TimedWord('a"b', 0.0, 1.0, 1.0, 'a"b', True, ()),))
+    quoted = Timeline(
+        "", 0.0, 1.0, 1.0, True, (TimedWord('a"b', 0.0, 1.0, 1.0, 'a"b', True, ()),)
+    )
     assert parse_textgrid(TextGrid().render("a", quoted))[0]["words"] == [("0", "1", 'a"b')]
 
 
@@ -156,7 +183,9 @@ def parse_subtitles(text):
         times = re.fullmatch(
             r"(\d\d):(\d\d):(\d\d),(\d\d\d) --> (\d\d):(\d\d):(\d\d),(\d\d\d)", clock
         ).groups()
-        hours, minutes, seconds, thousandths = (list(map(int, times[i::4])) for i in range(4))
+        hours, minutes, seconds, thousandths = (
+            list(map(int, times[i::4])) for i in range(4)
+        )
         assert max(minutes + seconds) < 60
         start, end = (
             ((h * 60 + m) * 60 + s) * 1000 + ms
@@ -180,7 +209,9 @@ def test_cues_do_not_overlap_have_one_or_two_lines_and_contain_every_word(timeli
         assert len(words) == 1 or end - start <= 7400
     words = [word for _, _, lines in cues for word in " ".join(lines).split()]
     assert words == [
-        part for word in timeline.words for part in (word.written, *["(?)"] * (not word.fits))
+        part
+        for word in timeline.words
+        for part in (word.written, *["(?)"] * (not word.fits))
     ]
 
 

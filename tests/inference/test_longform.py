@@ -29,7 +29,7 @@ def long(sound, tmp_path_factory):
 
 
 def compute_in_one_pass(model, waveform):
-    return compute_batch_emissions(model, [torch.from_numpy(waveform)]).row(0)
+    return compute_batch_emissions(model, [waveform]).row(0)
 
 
 @given(
@@ -55,11 +55,16 @@ def test_windows_give_the_frames_of_one_pass(
 def test_windows_keep_the_calibration_of_the_model(build, long):
     model = build(**CONVOLUTIONS)
     model.calibration = Calibration(0.7, -0.2)
-    assert compute_emissions(model, long, window=3.0, context=1.0).calibration == model.calibration
+    assert (
+        compute_emissions(model, long, window=3.0, context=1.0).calibration
+        == model.calibration
+    )
 
 
 @pytest.mark.parametrize("normalize", ["utterance", "none"])
-def test_a_recording_no_longer_than_a_window_is_computed_in_one_pass(build, recording, normalize):
+def test_a_recording_no_longer_than_a_window_is_computed_in_one_pass(
+    build, recording, normalize
+):
     model, path = build(features={"normalize": normalize}), recording("a.wav", 1.6)
     emissions = compute_emissions(model, path, window=1.6)
     with torch.inference_mode():
@@ -77,7 +82,9 @@ def test_audio_beyond_the_context_hardly_affects_a_recurrent_model(build, long):
 @pytest.mark.parametrize(
     ("rate", "ending"), [(44_100, "wav"), (48_000, "ogg"), (22_050, "mp3"), (8_000, "wav")]
 )
-def test_other_formats_give_the_frames_of_one_pass(local_model, sound, tmp_path, rate, ending):
+def test_other_formats_give_the_frames_of_one_pass(
+    local_model, sound, tmp_path, rate, ending
+):
     path = tmp_path / f"a.{ending}"
     soundfile.write(path, np.stack([sound(4.3, rate)] * 2, axis=1), rate)
     log_probs = compute_emissions(local_model, path, window=1.0, context=0.4).row(0)

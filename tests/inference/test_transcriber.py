@@ -20,7 +20,9 @@ def transcriber(build):
 def test_asr_load_returns_a_transcriber(build, recording, transcriber, tmp_path):
     build().save(tmp_path / "model.safetensors")
     path = recording("a.flac", 0.7)
-    assert asr.load(tmp_path / "model.safetensors").transcribe(path) == transcriber.transcribe(path)
+    assert asr.load(tmp_path / "model.safetensors").transcribe(
+        path
+    ) == transcriber.transcribe(path)
     with pytest.raises(ModelError, match="no such model"):
         asr.load(tmp_path / "none.safetensors")
 
