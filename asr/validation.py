@@ -1,11 +1,17 @@
-"""Check the arguments of constructors. Each function returns the value or raises ValueError."""
+"""Check the arguments of constructors.
+
+Each check returns the value or raises ValueError. `check_arguments` applies those of annotations.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from numbers import Integral, Real
-from typing import TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 Number = TypeVar("Number", int, float)
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 def check_number(
@@ -83,3 +89,28 @@ def check_interval(name: str, bounds: Sequence[float]) -> tuple[float, float]:
     if low > high:
         raise ValueError(f"{name} must be {wanted}, got {[low, high]}")
     return low, high
+
+
+Positive = Annotated[float, partial(check_number, gt=0)]
+NonNegative = Annotated[float, partial(check_number, ge=0)]
+Fraction = Annotated[float, partial(check_number, ge=0, le=1)]
+Count = Annotated[int, partial(check_integer, ge=1)]
+CountOrZero = Annotated[int, partial(check_integer, ge=0)]
+Interval = Annotated[Any, check_interval]
+
+
+def check_arguments(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Check keyword arguments by their annotations, such as `dropout: Fraction`, in each call.
+
+    Use it as a decorator of a constructor, which then raises ValueError.
+    """
+    hints = get_type_hints(function, include_extras=True)
+
+    @wraps(function)
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        for name, value in kwargs.items():
+            for check in getattr(hints.get(name), "__metadata__", ()):
+                check(name, value)
+        return function(*args, **kwargs)
+
+    return checked

@@ -11,15 +11,18 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from asr.config.values import convert, did_you_mean
 from asr.errors import ConfigError
-from asr.validation import check_integer, check_interval, check_number
+from asr.validation import (
+    Count,
+    CountOrZero,
+    Fraction,
+    Interval,
+    NonNegative,
+    Positive,
+    check_integer,
+    check_number,
+)
 
 Seconds = Annotated[float, check_number]
-Positive = Annotated[float, partial(check_number, gt=0)]
-NonNegative = Annotated[float, partial(check_number, ge=0)]
-Fraction = Annotated[float, partial(check_number, ge=0, le=1)]
-Interval = Annotated[Any, check_interval]
-Count = Annotated[int, partial(check_integer, ge=1)]
-CountOrZero = Annotated[int, partial(check_integer, ge=0)]
 Seed = Annotated[int, partial(check_integer, ge=0, le=2**32 - 1)]
 Split = Literal["train", "validation", "test"]
 

@@ -77,13 +77,15 @@ def _convert_format_1(
 ) -> dict[str, Tensor]:
     """Convert a header in place, and return the converted weights."""
     for part in ("features", "encoder"):
-        settings = _rename(header[part])
-        header[part] = {**settings, "class": settings["class"].rpartition(".")[2]}
-    weights = _rename(weights)
-    calibration = weights.setdefault("calibration_params", torch.tensor([1.0, 1.0, 0.0]))
-    if len(calibration) == 2:  # slope and offset in the first files
-        weights["calibration_params"] = calibration[[0, 0, 1]]
-    weights.setdefault("boundary_params", torch.zeros(2))
+        header[part] = settings = _rename(header[part])
+        settings["class"] = settings["class"].rpartition(".")[2]
+    fitted = {
+        "calibration_params": torch.tensor([1.0, 0.0]),
+        "boundary_params": torch.zeros(2),
+    }
+    weights = fitted | _rename(weights)
+    calibration = weights["calibration_params"]  # the first files have one slope for both
+    weights["calibration_params"] = calibration[[0, -2, -1]]
     return weights
 
 

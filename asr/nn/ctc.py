@@ -158,7 +158,7 @@ class CTCModel(nn.Module):
         write_checkpoint(Path(path), header, self.state_dict())
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str | torch.device = "cpu") -> "CTCModel":
+    def load(cls, path: str | Path, *, device: str = "cpu") -> "CTCModel":
         """Load a trained model in evaluation mode.
 
         Raises:
@@ -168,7 +168,7 @@ class CTCModel(nn.Module):
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError):  # AssertionError: torch without CUDA
-            message = f"device {str(device)!r} is not available. Use device=cpu."
+            message = f"device {device!r} is not available. Use device=cpu."
             raise ConfigError(message) from None
         header, weights = read_checkpoint(Path(path))
         try:

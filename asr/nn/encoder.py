@@ -19,7 +19,7 @@ from asr.nn.padding import (
     mask_padding,
     reverse_within_length,
 )
-from asr.validation import check_integer, check_number, check_numbers
+from asr.validation import Count, CountOrZero, Fraction, check_arguments, check_numbers
 
 CELLS = ("gru", "lstm", "rnn")  # classes of torch.nn in lower case
 
@@ -127,21 +127,19 @@ class Encoder(nn.Module):
 
     subsampling_factor = 4  # feature frames per encoder frame
 
+    @check_arguments
     def __init__(
         self,
         *,
         n_mels: int = 80,
-        channels: int = 32,
-        hidden_size: int = 256,
-        num_layers: int = 3,
+        channels: Count = 32,
+        hidden_size: Count = 256,
+        num_layers: CountOrZero = 3,
         cell: str = "gru",
-        dropout: float = 0.1,
+        dropout: Fraction = 0.1,
         intermediate: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        check_integer("channels", channels, ge=1)
-        check_integer("hidden_size", hidden_size, ge=1)
-        check_integer("num_layers", num_layers, ge=0)
         layers = check_numbers("intermediate", intermediate)
         if not set(layers) <= set(range(1, num_layers)):
             raise ValueError(
@@ -155,7 +153,7 @@ class Encoder(nn.Module):
         layer = partial(BiRNN, input_size=dim, hidden_size=hidden_size, cell=cell)
         self.layers = nn.ModuleList(layer() for _ in range(num_layers))
         self.final_norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(check_number("dropout", dropout, ge=0, le=1))
+        self.dropout = nn.Dropout(dropout)
 
     @staticmethod
     def output_lengths(lengths: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from asr.audio import SAMPLE_RATE
 from asr.nn.padding import length_to_mask, mask_padding, num_frames
-from asr.validation import check_integer, check_number
+from asr.validation import Count, check_arguments, check_number
 
 LOG_FLOOR = 1e-8  # added to mel energies; silence becomes -18.4, below any microphone noise
 MIN_STD = 0.5  # keeps bands without speech (above 4 kHz on telephones) from being amplified
@@ -58,19 +58,19 @@ class LogMel(nn.Module):
             at `top_db` below it. That removes loudness and microphone noise.
     """
 
+    @check_arguments
     def __init__(
         self,
         *,
-        n_mels: int = 80,
+        n_mels: Count = 80,
         window_ms: float = 25.0,
         hop_ms: float = 10.0,
-        n_fft: int = 512,
+        n_fft: Count = 512,
         normalize: str = "utterance",
         top_db: float | None = None,
     ) -> None:
         super().__init__()
-        self.n_mels = check_integer("n_mels", n_mels, ge=1)
-        self.n_fft = check_integer("n_fft", n_fft, ge=2)
+        self.n_mels, self.n_fft = n_mels, n_fft
         per_ms = SAMPLE_RATE / 1000
         check_number("hop_ms", hop_ms, ge=1 / per_ms)
         check_number("window_ms", window_ms, ge=1 / per_ms, le=n_fft / per_ms)

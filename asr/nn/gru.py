@@ -51,16 +51,16 @@ class _Recurrence(Function):
     ) -> Tensor:
         hidden, max_rows = weight.shape[-1], max(batch_sizes, default=0)
         parts = 2 * hidden, hidden  # r and z, n
-        gates = torch.empty_like(inputs)  # r, z, n: (2, P, 3 H)
+        gates = inputs.clone()  # becomes r, z, n: (2, P, 3 H)
         candidates = inputs.new_empty(*inputs.shape[:2], hidden)  # (2, P, H)
         states = torch.empty_like(candidates)  # (2, P, H)
         state = inputs.new_zeros(2, max_rows, hidden)
         product = inputs.new_empty(2, max_rows, 3 * hidden)  # W h + b
         weights, biases = weight.mT.unbind(), bias.unbind()
         previous = [states[:, :0]]
-        packed = *inputs.split(parts, -1), *gates.split(parts, -1), candidates, states
+        packed = *gates.split(parts, -1), candidates, states
         steps = zip(*(tensor.split(batch_sizes, 1) for tensor in packed), strict=True)
-        for input_rz, input_n, rz, n, candidate, new_state in steps:
+        for rz, n, candidate, new_state in steps:
             rows = new_state.shape[1]
             state, product = state[:, :rows], product[:, :rows]
             previous.append(state)
@@ -68,10 +68,10 @@ class _Recurrence(Function):
                 b, h, w = biases[direction], state[direction], weights[direction]
                 torch.addmm(b, h, w, out=product[direction])
             product_rz, product_n = product.split(parts, -1)
-            torch.add(input_rz, product_rz, out=rz).sigmoid_()
+            rz.add_(product_rz).sigmoid_()
             candidate.copy_(product_n)
             r, z = rz.chunk(2, -1)
-            torch.addcmul(input_n, r, candidate, out=n).tanh_()
+            n.addcmul_(r, candidate).tanh_()
             state = torch.lerp(n, state, z, out=new_state)
         ctx.batch_sizes = batch_sizes
         ctx.save_for_backward(gates, candidates, torch.cat(previous, 1), weight)

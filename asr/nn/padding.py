@@ -73,8 +73,8 @@ class PackedIndex:
         They are computed on first use.
         """
         lengths = self.lengths.cpu()  # only once, because each copy synchronizes the GPU
-        order = lengths.argsort(descending=True, stable=True)  # (B,)
-        lengths, first = lengths[order], order * self.size  # (B,), (B,)
+        lengths, order = lengths.sort(descending=True, stable=True)  # (B,), (B,)
+        first = order * self.size  # (B,)
         step = torch.arange(self.size)[:, None]  # (size, 1)
         valid = step < lengths  # (size, B)
         batch_sizes = [rows for rows in valid.sum(1).tolist() if rows]

@@ -1,11 +1,13 @@
 """SpecAugment and vocal tract length perturbation of features."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from asr.audio import SAMPLE_RATE
 from asr.nn.features import mel_edges
-from asr.validation import check_integer, check_number
+from asr.validation import CountOrZero, Fraction, check_arguments, check_number
 
 MAX_WARPED = 4_800  # Hz; higher frequencies matter little for vowels and fill the spectrum
 
@@ -19,23 +21,24 @@ class SpecAugment(nn.Module):
     to `time_width` frames and up to `time_share` of its length. Masked values become 0, the mean.
     """
 
+    @check_arguments
     def __init__(
         self,
         *,
         warp: float = 0.0,
-        frequency_masks: int = 2,
-        frequency_width: int = 27,
-        time_masks: int = 2,
-        time_width: int = 40,
-        time_share: float = 0.2,
+        frequency_masks: CountOrZero = 2,
+        frequency_width: CountOrZero = 27,
+        time_masks: CountOrZero = 2,
+        time_width: CountOrZero = 40,
+        time_share: Fraction = 0.2,
     ) -> None:
         super().__init__()
         self.warp = check_number("warp", warp, ge=0, lt=1)
-        self.frequency_masks = check_integer("frequency_masks", frequency_masks, ge=0)
-        self.frequency_width = check_integer("frequency_width", frequency_width, ge=0)
-        self.time_masks = check_integer("time_masks", time_masks, ge=0)
-        self.time_width = check_integer("time_width", time_width, ge=0)
-        self.time_share = check_number("time_share", time_share, ge=0, le=1)
+        self.frequency_masks = frequency_masks
+        self.frequency_width = frequency_width
+        self.time_masks = time_masks
+        self.time_width = time_width
+        self.time_share = time_share
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Warp and mask features (B, T, F) with lengths (B,). Padding stays unchanged."""
@@ -73,8 +76,8 @@ def warp_frequencies(x: Tensor, factors: Tensor) -> Tensor:
 
 def _random_masks(size: int, lengths: Tensor, widths: Tensor, count: int) -> Tensor:
     """Return `count` random masks of up to `widths` (B,) within lengths as one mask (B, size)."""
-    shape, device = (len(lengths), count), lengths.device
-    width = torch.rand(shape, device=device) * widths[:, None]  # (B, count)
-    start = torch.rand(shape, device=device) * (lengths[:, None] - width)  # (B, count)
-    position = torch.arange(size, device=device)  # (size,)
-    return ((position >= start[..., None]) & (position < (start + width)[..., None])).any(1)
+    random = partial(torch.rand, len(lengths), count, 1, device=lengths.device)
+    width = random() * widths[:, None, None]  # (B, count, 1)
+    start = random() * (lengths[:, None, None] - width)  # (B, count, 1)
+    position = torch.arange(size, device=lengths.device)  # (size,)
+    return ((position >= start) & (position < start + width)).any(1)
