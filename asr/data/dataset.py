@@ -46,9 +46,9 @@ class Batch:
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
+    def to(self, device: torch.device | str) -> "Batch":
         """Return the batch with its tensors on a device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory, from which a GPU copies asynchronously."""
@@ -101,31 +101,27 @@ class SpeechDataset(Dataset[Batch]):
         sources = read_ranges([self.examples[index].utterance.audio for index, _ in items])
         for (index, epoch), source in zip(items, sources, strict=True):
             example = self.examples[index]
+            utterance = example.utterance
             try:
-                waveform = _load(example.utterance, source)
+                if isinstance(source, AudioError):
+                    raise source
+                waveform = audio.load(
+                    source,
+                    offset=utterance.offset,
+                    duration=utterance.duration,
+                    name=str(utterance.audio),
+                )
             except AudioError as error:
                 if self.on_error == "raise":
                     raise
-                failures.append((example.utterance.name, str(error)))
+                failures.append((utterance.name, str(error)))
                 continue
             if self.augment is not None:
-                waveform = self.augment(
-                    waveform, np.random.default_rng((self.seed, epoch, index))
-                )
+                rng = np.random.default_rng((self.seed, epoch, index))
+                waveform = self.augment(waveform, rng)
             examples.append(example)
             waveforms.append(waveform)
         return collate(examples, waveforms, failures)
-
-
-def _load(utterance: Utterance, source: audio.Source | AudioError) -> np.ndarray:
-    if isinstance(source, AudioError):
-        raise source
-    return audio.load(
-        source,
-        offset=utterance.offset,
-        duration=utterance.duration,
-        name=str(utterance.audio),
-    )
 
 
 def collate(
@@ -134,16 +130,12 @@ def collate(
     failures: Sequence[tuple[str, str]] = (),
 ) -> Batch:
     """Return a batch of examples and their waveforms (S,)."""
-    padded, lengths = _pad(waveforms, torch.float32)  # (B, S), (B,)
-    targets, target_lengths = _pad(
-        [e.labels for e in examples], torch.int64
-    )  # (B, L), (B,)
+    labels = [example.labels for example in examples]
+    frames_needed = [example.frames_needed for example in examples]
     return Batch(
-        padded,
-        lengths,
-        targets,
-        target_lengths,
-        torch.tensor([example.frames_needed for example in examples], dtype=torch.int64),
+        *_pad(waveforms, torch.float32),  # (B, S), (B,)
+        *_pad(labels, torch.int64),  # (B, L), (B,)
+        torch.tensor(frames_needed, dtype=torch.int64),
         tuple(example.utterance for example in examples),
         tuple(failures),
     )

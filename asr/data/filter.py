@@ -12,8 +12,6 @@ from asr.data.manifest import Utterance
 from asr.errors import TextError
 from asr.text import Tokenizer, normalize
 
-OnUnknown = Literal["error", "drop"]
-
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -78,7 +76,7 @@ def filter_utterances(
     output_length: Callable[[float], int],
     min_seconds: float | None = None,
     max_seconds: float | None = None,
-    on_unknown: OnUnknown = "error",
+    on_unknown: Literal["error", "drop"] = "error",
 ) -> Selection:
     """Select utterances with a duration within bounds and enough encoder frames for their labels.
 
@@ -100,7 +98,14 @@ def filter_utterances(
             bound = f"shorter than {shortest:g}" if short else f"longer than {longest:g}"
             left_out.append((utterance.name, f"{bound} s ({seconds:.2f} s)"))
             continue
-        example = _encode(utterance, tokenizer, on_unknown, dropped)
+        example, unknown = _encode(utterance, tokenizer)
+        if unknown and on_unknown == "error":
+            characters = " ".join(map(repr, sorted(set(unknown))))
+            raise TextError(
+                f"{utterance.name}: the transcript has {characters} without a token; build the "
+                "tokenizer from the training transcripts or set on_unknown=drop"
+            )
+        dropped.update(unknown)
         if example.frames_needed > output_length(seconds):
             size = f"{seconds:.2f} s, {len(example.labels)} tokens"
             left_out.append((utterance.name, f"too short for its transcript ({size})"))
@@ -109,33 +114,15 @@ def filter_utterances(
     return Selection(tuple(examples), tuple(left_out), tuple(dropped.most_common()))
 
 
-def _encode(
-    utterance: Utterance, tokenizer: Tokenizer, on_unknown: OnUnknown, dropped: Counter[str]
-) -> Example:
-    """Return an utterance with its labels, and count the characters dropped from it."""
-    text = normalize(utterance.text)
-    unknown = tokenizer.unknown(text)
-    if unknown and on_unknown == "error":
-        characters = " ".join(map(repr, sorted(unknown)))
-        raise TextError(
-            f"{utterance.name}: the transcript has {characters} without a token; build the "
-            "tokenizer from the training transcripts or set on_unknown=drop"
-        )
-    if unknown:
-        dropped.update(character for character in text if character in unknown)
-        text = normalize(_remove(text, unknown))
-    return Example(utterance, tuple(tokenizer.encode(text)))
-
-
 def keep_all(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Selection:
     """Select every utterance, for scoring. Labels omit characters that have no token."""
-    examples = []
-    for utterance in utterances:
-        text = normalize(utterance.text)
-        labels = tokenizer.encode(_remove(text, tokenizer.unknown(text)))
-        examples.append(Example(utterance, tuple(labels)))
-    return Selection(tuple(examples))
+    return Selection(tuple(_encode(utterance, tokenizer)[0] for utterance in utterances))
 
 
-def _remove(text: str, characters: Sequence[str]) -> str:
-    return "".join(character for character in text if character not in characters)
+def _encode(utterance: Utterance, tokenizer: Tokenizer) -> tuple[Example, list[str]]:
+    """Return an utterance with its labels, and the characters dropped from its transcript."""
+    text, dropped = normalize(utterance.text), []
+    while unknown := tokenizer.unknown(text):  # normalizing may compose other characters
+        dropped += [character for character in text if character in unknown]
+        text = normalize("".join(c for c in text if c not in unknown))
+    return Example(utterance, tuple(tokenizer.encode(text))), dropped

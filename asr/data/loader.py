@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 from torch.utils.data import DataLoader
 
@@ -12,8 +12,6 @@ from asr.data.dataset import Batch, SpeechDataset
 from asr.data.sampler import BucketSampler
 from asr.errors import WorkerError
 from asr.validation import check_integer
-
-Result = TypeVar("Result")
 
 
 class Loader(DataLoader):
@@ -49,9 +47,7 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         if not self.num_workers:
             return super().__iter__()
-        batches = _wait(
-            super().__iter__
-        )  # start the workers before the first batch is requested
+        batches = _wait(super().__iter__)  # starts the workers before a batch is requested
         handler = signal.getsignal(signal.SIGCHLD)
         # Python can set signal handlers only in the main thread.
         in_main = threading.current_thread() is threading.main_thread()
@@ -87,7 +83,7 @@ class _HandlerWhileWaiting:
             _HandlerWhileWaiting.waiting_thread = current  # skipped if the handler raised
 
 
-def _wait(receive: Callable[[], Result]) -> Result:
+def _wait(receive: Callable[[], Any]) -> Any:
     """Return the result of a function that waits for workers.
 
     Raises:
@@ -99,12 +95,9 @@ def _wait(receive: Callable[[], Result]) -> Result:
         return receive()
     except (RuntimeError, ConnectionError, EOFError) as error:
         _HandlerWhileWaiting.waiting_thread = None
-        message = str(error)
-        killed = not isinstance(error, RuntimeError) or message.startswith(
-            "DataLoader worker (pid"
-        )
         # "Caught ..." is an error that a living worker raised while it read a batch.
-        if not killed or message.startswith("Caught "):
+        expected = "DataLoader worker (pid" if isinstance(error, RuntimeError) else ""
+        if str(error).startswith("Caught ") or not str(error).startswith(expected):
             raise
         raise WorkerError(
             "a data worker was killed, perhaps because memory or /dev/shm is full; "

@@ -12,6 +12,11 @@ from asr.audio.remote import ByteRange, is_url, read_ranges
 from asr.errors import ManifestError
 from asr.files import atomic_write
 
+REQUIRED_KEYS = ("audio_filepath", "duration", "text")
+INVALID_SECONDS = (
+    "duration must be above 0 and offset at least 0, and both must be numbers of seconds"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
@@ -91,10 +96,8 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
 def _entry(utterance: Utterance, folder: Path) -> dict[str, object]:
     audio = utterance.audio
     path = audio.path if isinstance(audio, ByteRange) else audio
-    if not is_url(path):
-        path = Path(os.path.relpath(path, folder)).as_posix()
     entry: dict[str, object] = {
-        "audio_filepath": path,
+        "audio_filepath": path if is_url(path) else _relative_path(Path(path), folder),
         "duration": round(utterance.duration, 4),
         "text": utterance.text,
     }
@@ -107,6 +110,15 @@ def _entry(utterance: Utterance, folder: Path) -> dict[str, object]:
     return entry
 
 
+def _relative_path(path: Path, folder: Path) -> str:
+    relative = os.path.relpath(path, folder)
+    if os.path.realpath(folder / relative) != os.path.realpath(path):
+        # a symbolic link precedes "..", which is the parent of the link's target
+        target = path.parent.resolve() / path.name
+        relative = os.path.relpath(target, folder.resolve())
+    return Path(relative).as_posix()
+
+
 def parse_json(line: str) -> Any:
     """Return the value of one line of JSON.
 
@@ -115,59 +127,52 @@ def parse_json(line: str) -> Any:
     """
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
-    except (ValueError, RecursionError) as error:  # a huge number, deeply nested brackets
-        raise ValueError(f"not JSON that can be read ({error})") from None
+    except (ValueError, RecursionError) as error:  # RecursionError: deeply nested brackets
+        reason = str(error).replace("line 1 column", "column")
+        raise ValueError(f"not JSON that can be read ({reason})") from None
 
 
 def _read(path: str | Path) -> str:
+    problem = "no such manifest; prepare the corpus first (python -m recipes.NAME)"
     try:
-        if is_url(path):
-            (body,) = read_ranges([ByteRange(str(path))])
-            if not isinstance(body, bytes):
-                raise FileNotFoundError
+        if not is_url(path):
+            return Path(path).read_text(encoding="utf-8-sig")  # drops a byte order mark
+        (body,) = read_ranges([ByteRange(str(path))])
+        if isinstance(body, bytes):
             return body.decode("utf-8-sig")
-        return Path(path).read_text(encoding="utf-8-sig")  # drops a byte order mark
-    except FileNotFoundError:
-        raise ManifestError(
-            f"{path}: no such manifest; prepare the corpus first (python -m recipes.NAME)"
-        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read as a manifest ({error})") from None
+        if not isinstance(error, FileNotFoundError):
+            problem = f"cannot be read as a manifest ({error})"
+    raise ManifestError(f"{path}: {problem}")
 
 
 def _utterance(entry: Any, folder: str | Path) -> Utterance:
-    """Return the utterance of an entry. Raises ValueError if a value is missing or invalid."""
+    """Return the utterance of an entry.
+
+    Raises:
+        ValueError: If a key is missing or has an invalid value.
+    """
     if not isinstance(entry, dict):
-        raise ValueError(
-            'a line must be an object such as {"audio_filepath": ..., "text": ...}'
-        )
-    missing = [key for key in ("audio_filepath", "duration", "text") if key not in entry]
-    if missing:
+        raise ValueError('a line must be an object such as {"audio_filepath": ...}')
+    if missing := [key for key in REQUIRED_KEYS if key not in entry]:
         raise ValueError(f"lacks {', '.join(missing)}")
-    duration, offset = _seconds(entry["duration"]), _seconds(entry.get("offset") or 0.0)
+    path, duration, text = (entry[key] for key in REQUIRED_KEYS)
+    duration, offset = _seconds(duration), _seconds(entry.get("offset") or 0)
     if not (0 < duration < math.inf and 0 <= offset < math.inf):
-        raise ValueError("duration must be above 0 and offset at least 0, in seconds")
-    if not isinstance(entry["text"], str) or not isinstance(entry["audio_filepath"], str):
+        raise ValueError(INVALID_SECONDS)
+    if not (isinstance(path, str) and isinstance(text, str)):
         raise ValueError("audio_filepath and text must be strings")
     speaker = entry.get("speaker")
-    return Utterance(
-        audio=_audio(entry, folder),
-        duration=duration,
-        text=entry["text"],
-        offset=offset,
-        speaker="" if speaker is None else str(speaker),
-    )
+    speaker = "" if speaker is None else str(speaker)
+    return Utterance(_audio(entry, folder), duration, text, offset, speaker)
 
 
 def _seconds(value: Any) -> float:
+    """Return a number, which may be in a string, or NaN for another value."""
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError("duration and offset must be numbers of seconds") from None
+        return float(str(value))  # the text of True, None, or a list is not a number
+    except ValueError:
+        return math.nan
 
 
 def _audio(entry: Mapping[str, Any], folder: str | Path) -> Path | ByteRange:

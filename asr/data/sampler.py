@@ -25,7 +25,7 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
     Processes that train together call `shard`.
 
     Raises:
-        ValueError: If there are no durations or `batch_seconds` is not positive.
+        ValueError: If `batch_seconds` is not positive.
     """
 
     def __init__(
@@ -37,8 +37,6 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         shuffle: bool = True,
         jitter: float = 0.04,
     ) -> None:
-        if not len(durations):
-            raise ValueError("durations must not be empty")
         self.durations = np.asarray(durations, dtype=np.float64)
         self.batch_seconds = check_number("batch_seconds", batch_seconds, gt=0)
         self.seed = seed
@@ -88,10 +86,8 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
             return batches
         order = rng.permutation(len(batches)).tolist()
         if epoch == 0:
-            sizes = [
-                float(self.durations[batch].max()) * len(batch) for batch in all_batches
-            ]
-            largest = int(np.argmax(sizes)) // self.world  # the same step in all processes
+            sizes = [self.durations[batch].max() * len(batch) for batch in all_batches]
+            largest = np.argmax(sizes) // self.world  # the same step in all processes
             order.insert(0, order.pop(order.index(largest)))
         return [batches[i] for i in order]
 
@@ -104,13 +100,11 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         """
         slack = (1 + self.jitter) / (1 - self.jitter)
         longest_first = np.sort(self.durations * slack)[::-1]
-        boundaries: list[int] = []
-        position = 0
-        while True:
+        starts, position = [], 0
+        while position < len(longest_first):
+            starts.append(position)
             position += max(1, int(self.batch_seconds / longest_first[position]))
-            if position >= len(longest_first):
-                return boundaries
-            boundaries.append(position)
+        return starts[1:]
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch = self.epoch

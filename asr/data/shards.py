@@ -7,7 +7,6 @@ range request, and training uses the same order, batches, and resume points as w
 
 import io
 import json
-import math
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -59,8 +58,8 @@ def write_shards(
     failures: list[Failure] = []
     paths = (folder / f"{name}-{number:05d}.tar" for number in count())
     with ThreadPoolExecutor(THREADS) as pool:
-        # With the shards first, zip ends without taking a path that is not used.
-        for shard, path in zip(_split(utterances, hours * 3600), paths):  # noqa: B905
+        for shard in _split(utterances, hours * 3600):
+            path = next(paths)
             with atomic_write(path) as partial, tarfile.open(partial, "w") as tar:
                 clips = pool.map(_encode, shard, repeat(form))
                 for utterance, clip in zip(shard, clips, strict=True):
@@ -169,7 +168,8 @@ def _add(tar: tarfile.TarFile, name: str, body: bytes) -> int:
     info = tarfile.TarInfo(name)
     info.size = len(body)
     tar.addfile(info, io.BytesIO(body))
-    return tar.offset - math.ceil(len(body) / tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    padding = -len(body) % tarfile.BLOCKSIZE
+    return tar.offset - padding - len(body)
 
 
 def _members(path: str | Path) -> Iterator[tuple[str, int, bytes]]:

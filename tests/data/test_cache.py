@@ -43,7 +43,9 @@ def test_a_changed_recording_is_decoded_again(utterances, recording, tmp_path):
     assert not np.array_equal(audio.load(before.audio), audio.load(after.audio))
 
 
-def test_an_unreadable_recording_stays_in_place_and_fails_when_it_is_read(utterances, tmp_path):
+def test_an_unreadable_recording_stays_in_place_and_fails_when_it_is_read(
+    utterances, tmp_path
+):
     utterances[2].audio.unlink()
     cached = cache_audio(utterances, tmp_path / "cache")
     assert cached[2] == utterances[2]

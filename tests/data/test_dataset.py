@@ -29,7 +29,9 @@ def examples(utterances):
 
 
 def sampler(examples, **options):
-    return BucketSampler([e.utterance.duration for e in examples], batch_seconds=2.0, **options)
+    return BucketSampler(
+        [e.utterance.duration for e in examples], batch_seconds=2.0, **options
+    )
 
 
 def items(*indices, epoch=0):
@@ -62,7 +64,9 @@ def test_a_batch_has_waveforms_and_labels_padded_with_zeros(examples):
 def test_a_segment_of_a_file_is_read_from_offset_and_duration(examples):
     segment = replace(examples[4].utterance, offset=0.25, duration=0.5)
     batch = SpeechDataset([Example(segment, ())])[items(0)]
-    assert np.array_equal(batch.waveforms[0].numpy(), audio.load(segment.audio)[4_000:12_000])
+    assert np.array_equal(
+        batch.waveforms[0].numpy(), audio.load(segment.audio)[4_000:12_000]
+    )
 
 
 def test_an_unreadable_file_is_skipped_and_listed(examples):
@@ -88,11 +92,15 @@ def test_an_error_in_a_worker_process_names_the_file(examples):
     for example in examples:
         example.utterance.audio.unlink()
     with pytest.raises(AudioError, match="no such file"):
-        list(Loader(SpeechDataset(examples, on_error="raise"), sampler(examples), workers=1))
+        list(
+            Loader(SpeechDataset(examples, on_error="raise"), sampler(examples), workers=1)
+        )
 
 
 def test_a_batch_of_unreadable_files_has_no_utterances(examples):
-    missing = [Example(replace(e.utterance, audio=Path("none.wav")), e.labels) for e in examples]
+    missing = [
+        Example(replace(e.utterance, audio=Path("none.wav")), e.labels) for e in examples
+    ]
     batch = SpeechDataset(missing)[items(0, 1)]
     assert len(batch) == 0
     assert len(batch.failures) == 2
@@ -107,7 +115,9 @@ def test_batches_do_not_depend_on_the_number_of_workers(examples, workers):
     batches = list(Loader(dataset, sampler(examples), workers=workers))
     assert len(expected) == len(batches) > 2
     assert all(map(equal, expected, batches))
-    assert [name for name in TENSORS if getattr(batches[0], name).is_shared()] == ["waveforms"]
+    assert [name for name in TENSORS if getattr(batches[0], name).is_shared()] == [
+        "waveforms"
+    ]
 
 
 def test_a_killed_worker_raises_only_while_a_batch_is_awaited(examples):
@@ -120,7 +130,9 @@ def test_a_killed_worker_raises_only_while_a_batch_is_awaited(examples):
         time.sleep(0.01)
     signal.raise_signal(signal.SIGCHLD)
     assert len(list(Loader(SpeechDataset(examples), sampler(examples)))) == len(batches)
-    with pytest.raises(WorkerError, match=r"a data worker was killed, .*; use fewer workers"):
+    with pytest.raises(
+        WorkerError, match=r"a data worker was killed, .*; use fewer workers"
+    ):
         list(loader)
     del loader
     gc.collect()  # torch remembers the worker until the loader is deleted

@@ -51,7 +51,10 @@ def test_on_unknown_drop_removes_and_counts_characters():
     selection = filter_utterances(
         utterances, TOKENIZER, output_length=output_length, on_unknown="drop"
     )
-    assert [TOKENIZER.decode(example.labels) for example in selection.examples] == ["nave you", ""]
+    assert [TOKENIZER.decode(example.labels) for example in selection.examples] == [
+        "nave you",
+        "",
+    ]
     assert dict(selection.dropped_characters) == {"4": 3, "ï": 2}
     assert "characters dropped from transcripts: '4' x3, 'ï' x2" in selection.summary()
 
@@ -60,7 +63,9 @@ def test_an_utterance_too_short_for_its_transcript_is_left_out_and_listed():
     fits, too_short = utterance("a.wav", 0.2, "abcde"), utterance("b.wav", 0.2, "abbcd")
     selection = filter_utterances([fits, too_short], TOKENIZER, output_length=output_length)
     assert names(selection) == ["a.wav"]
-    assert selection.left_out == (("b.wav", "too short for its transcript (0.20 s, 5 tokens)"),)
+    assert selection.left_out == (
+        ("b.wav", "too short for its transcript (0.20 s, 5 tokens)"),
+    )
 
 
 @given(st.text("ab ", max_size=12))
@@ -119,8 +124,20 @@ def test_keep_all_leaves_nothing_out():
     assert selection.left_out == ()
 
 
+def test_keep_all_separates_words_by_one_space_after_dropping_characters():
+    selection = keep_all([utterance("a.wav", 3.0, "4 naïve ï you 5")], TOKENIZER)
+    assert TOKENIZER.decode(selection.examples[0].labels) == "nave you"
+
+
+def test_characters_that_compose_after_dropping_are_dropped_too():
+    tokenizer = Tokenizer(("a", "\u0301", " "))
+    selection = keep_all([utterance("a.wav", 3.0, "a\u20dd\u0301a")], tokenizer)
+    assert tokenizer.decode(selection.examples[0].labels) == "a"
+
+
 @pytest.mark.parametrize(
-    "bounds", [{}, {"min_seconds": None, "max_seconds": None}, {"max_seconds": float("inf")}]
+    "bounds",
+    [{}, {"min_seconds": None, "max_seconds": None}, {"max_seconds": float("inf")}],
 )
 def test_no_utterance_is_too_long_without_bounds(bounds):
     selection = filter_utterances(

@@ -12,7 +12,9 @@ from asr.data.manifest import Utterance, read_manifest, read_manifests, write_ma
 from asr.errors import ManifestError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=15)
-NAMES = st.text("abé ./'\"0\\", min_size=1, max_size=10).map(lambda name: f"audio/x{name}.wav")
+NAMES = st.text("abé ./'\"0\\", min_size=1, max_size=10).map(
+    lambda name: f"audio/x{name}.wav"
+)
 SECONDS = st.floats(0.001, 1e5).map(lambda seconds: round(seconds, 4))
 ENTRY = {"audio_filepath": "a.wav", "duration": 1.5, "text": "one"}
 
@@ -23,7 +25,9 @@ def folder(tmp_path_factory):
 
 
 def write_lines(path: Path, *entries):
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8"
+    )
     return path
 
 
@@ -37,7 +41,11 @@ def read_error(path):
 
 
 @given(
-    st.lists(st.tuples(NAMES, SECONDS, TEXT, st.just(0.0) | SECONDS, TEXT), min_size=1, max_size=5)
+    st.lists(
+        st.tuples(NAMES, SECONDS, TEXT, st.just(0.0) | SECONDS, TEXT),
+        min_size=1,
+        max_size=5,
+    )
 )
 def test_reading_returns_what_was_written(folder, rows):
     utterances = [Utterance(folder / name, *rest) for name, *rest in rows]
@@ -56,13 +64,31 @@ def test_reading_returns_what_was_written(folder, rows):
 
 def test_paths_are_relative_to_the_manifest_so_that_a_corpus_can_move(tmp_path):
     write_manifest(
-        tmp_path / "here/manifests/m.jsonl", [Utterance(tmp_path / "here/audio/a.wav", 1.0, "one")]
+        tmp_path / "here/manifests/m.jsonl",
+        [Utterance(tmp_path / "here/audio/a.wav", 1.0, "one")],
     )
     line = json.loads((tmp_path / "here/manifests/m.jsonl").read_text())
     assert line == {"audio_filepath": "../audio/a.wav", "duration": 1.0, "text": "one"}
     (tmp_path / "here").rename(tmp_path / "there")
     (utterance,) = read_manifest(tmp_path / "there/manifests/m.jsonl")
     assert utterance.audio.resolve() == (tmp_path / "there/audio/a.wav").resolve()
+
+
+@pytest.mark.parametrize("link", ["manifests", "manifests/deep", "audio", "."])
+def test_paths_are_readable_if_a_folder_is_a_symbolic_link(tmp_path, link):
+    (tmp_path / "disk" / "target").mkdir(parents=True)
+    corpus = tmp_path / "corpus"
+    (corpus / link).parent.mkdir(parents=True, exist_ok=True)
+    (corpus / link).symlink_to(tmp_path / "disk" / "target")
+    recording = corpus / "audio" / "a.wav"
+    recording.parent.mkdir(exist_ok=True)
+    recording.touch()
+    for name in ("manifests/deep/m.jsonl", "other/n.jsonl"):
+        write_manifest(corpus / name, [Utterance(recording, 1.0, "one")])
+        (utterance,) = read_manifest(corpus / name)
+        assert utterance.audio.samefile(recording)
+        assert utterance.audio.name == "a.wav"
+        recording = utterance.audio
 
 
 def test_absolute_paths_are_kept(tmp_path):
@@ -124,14 +150,18 @@ def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_ignored(tmp_pat
 )
 def test_an_invalid_line_raises_an_error_with_its_number(tmp_path, line, expected):
     path = tmp_path / "m.jsonl"
-    path.write_text(f"{json.dumps(ENTRY)}\n\n{line}\n{json.dumps(ENTRY)}\n", encoding="utf-8")
+    path.write_text(
+        f"{json.dumps(ENTRY)}\n\n{line}\n{json.dumps(ENTRY)}\n", encoding="utf-8"
+    )
     message = read_error(path)
     assert f"{path}, line 3: " in message
     assert expected in message
 
 
 def test_errors_for_missing_empty_and_binary_manifests(tmp_path):
-    assert "no such manifest; prepare the corpus first" in read_error(tmp_path / "none.jsonl")
+    assert "no such manifest; prepare the corpus first" in read_error(
+        tmp_path / "none.jsonl"
+    )
     (tmp_path / "empty.jsonl").write_text("\n\n")
     assert "the manifest is empty" in read_error(tmp_path / "empty.jsonl")
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
@@ -141,7 +171,9 @@ def test_errors_for_missing_empty_and_binary_manifests(tmp_path):
 
 def test_several_manifests_are_concatenated(tmp_path):
     first = write_lines(tmp_path / "1.jsonl", ENTRY)
-    second = write_lines(tmp_path / "2.jsonl", {**ENTRY, "text": "two"}, {**ENTRY, "text": "three"})
+    second = write_lines(
+        tmp_path / "2.jsonl", {**ENTRY, "text": "two"}, {**ENTRY, "text": "three"}
+    )
     assert [u.text for u in read_manifests([second, str(first)])] == ["two", "three", "one"]
     assert read_manifests(str(first)) == read_manifests([first]) == read_manifest(first)
 

@@ -85,11 +85,16 @@ def test_without_shuffle_the_longest_utterances_come_first():
 
 @pytest.mark.parametrize("world", [1, 3])
 def test_the_largest_batch_is_in_the_first_step(world):
-    samplers = [BucketSampler(librispeech(300), batch_seconds=60, seed=1) for _ in range(world)]
+    samplers = [
+        BucketSampler(librispeech(300), batch_seconds=60, seed=1) for _ in range(world)
+    ]
     for rank, sampler in enumerate(samplers):
         sampler.shard(rank, world)
     steps = zip(*(sampler.batches(0) for sampler in samplers), strict=True)
-    sizes = [[samplers[0].durations[batch].max() * len(batch) for batch in step] for step in steps]
+    sizes = [
+        [samplers[0].durations[batch].max() * len(batch) for batch in step]
+        for step in steps
+    ]
     assert max(sizes[0]) == max(map(max, sizes))
 
 
@@ -117,7 +122,9 @@ def test_padding_is_below_5_percent_with_durations_as_in_librispeech():
     sampler = BucketSampler(durations, batch_seconds=120)
     assert padding(sampler, 0) < 0.05
     assert padding(sampler, 1) < 0.05
-    used = np.mean([sampler.durations[batch].max() * len(batch) for batch in sampler.batches(0)])
+    used = np.mean(
+        [sampler.durations[batch].max() * len(batch) for batch in sampler.batches(0)]
+    )
     assert used > 0.8 * 120
 
 

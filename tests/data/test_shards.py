@@ -33,7 +33,9 @@ def write_tar(path: Path, members: dict[str, bytes]) -> Path:
 def assert_same_samples(utterances, stored):
     for before, after in zip(utterances, stored, strict=True):
         expected = audio.load(before.audio, offset=before.offset, duration=before.duration)
-        np.testing.assert_array_equal(audio.load(after.audio, duration=after.duration), expected)
+        np.testing.assert_array_equal(
+            audio.load(after.audio, duration=after.duration), expected
+        )
 
 
 @pytest.mark.parametrize("form", ["flac", "wav"])
@@ -145,7 +147,9 @@ def test_shards_of_other_programs_have_texts_beside_the_clips(recording, tmp_pat
         "d.json",
         "d.wav",
     }
-    assert all(np.array_equal(audio.load(u.audio), audio.load(tmp_path / "a.wav")) for u in indexed)
+    assert all(
+        np.array_equal(audio.load(u.audio), audio.load(tmp_path / "a.wav")) for u in indexed
+    )
 
 
 def test_a_missing_shard_raises_and_another_file_is_listed_as_a_failure(tmp_path):
@@ -196,7 +200,8 @@ def test_a_shard_member_without_position_raises_an_error_with_its_line(tmp_path,
     del entry[missing]
     (tmp_path / "m.jsonl").write_text(json.dumps(entry))
     with pytest.raises(
-        ManifestError, match=r"m.jsonl, line 1: a member of a shard needs first_byte and bytes"
+        ManifestError,
+        match=r"m.jsonl, line 1: a member of a shard needs first_byte and bytes",
     ):
         read_manifest(tmp_path / "m.jsonl")
 
@@ -204,7 +209,9 @@ def test_a_shard_member_without_position_raises_an_error_with_its_line(tmp_path,
 def test_a_manifest_can_list_single_files_at_a_url(recording, server, tmp_path):
     path = recording("a.wav", 0.4)
     server.files["/c/a.wav"] = path.read_bytes()
-    server.files["/c/m.jsonl"] = b'{"audio_filepath": "a.wav", "duration": 0.4, "text": "one"}'
+    server.files["/c/m.jsonl"] = (
+        b'{"audio_filepath": "a.wav", "duration": 0.4, "text": "one"}'
+    )
     (utterance,) = read_manifest(f"{server.url}/c/m.jsonl")
     assert utterance.audio == ByteRange(f"{server.url}/c/a.wav")
     assert_same_samples([replace(utterance, audio=path)], [utterance])
