@@ -93,74 +93,57 @@ def _best_path_in_blocks(
     log_probs: np.ndarray, labels: np.ndarray, block: int
 ) -> np.ndarray:
     """Return the path (U,) of `best_path` with the steps of one block of frames in memory."""
-    frames, size = len(log_probs), len(labels)
-    repeats = np.zeros(size + 1, dtype=bool)  # labels that equal the one before
-    repeats[1:size] = labels[1:] == labels[:-1]
-    scores = np.full((2, size + 1), -np.inf, dtype=np.float32)
-    scores[0, 0] = 0.0  # every path begins in the first blank
+    frames, size = len(log_probs), 2 * len(labels) + 1
+    states = np.full(size, BLANK)
+    states[1::2] = labels
+    scores = np.full(size + 2, -np.inf, dtype=np.float32)
+    scores[2] = 0.0  # every path begins in the first blank
     blocks = [range(frames)[start : start + block] for start in range(0, frames, block)]
     saved = []
     for span in blocks:
         saved.append(scores.copy())
-        _advance(scores, log_probs, labels, repeats, span, None)
-    in_label = bool(scores[0, -1] < scores[1, -1])
-    i = size - in_label  # the state is label i, or the blank before it
+        _advance(scores, log_probs, states, span, None)
+    i = size - (2 if scores[-2] > scores[-1] else 1)  # the last label or blank
     path = np.empty(frames, dtype=np.int64)
     for span in reversed(blocks):
-        steps = np.zeros((len(span), 2, size + 1), dtype=bool)
-        _advance(saved.pop(), log_probs, labels, repeats, span, steps)
+        steps = np.zeros((len(span), size), dtype=np.uint8)
+        _advance(saved.pop(), log_probs, states, span, steps)
         for t in reversed(span):
-            path[t] = labels[i] if in_label else BLANK
-            moved = steps[t - span.start, int(in_label), i]
-            skips_blank = steps[t - span.start, 0, i] and not repeats[i]
-            if moved and in_label and not skips_blank:
-                in_label = False
-            elif moved:
-                i, in_label = i - 1, True
+            path[t] = states[i]
+            i -= int(steps[t - span.start, i])
     return path
 
 
 def _advance(
     scores: np.ndarray,
     log_probs: np.ndarray,
-    labels: np.ndarray,
-    repeats: np.ndarray,
+    states: np.ndarray,
     span: range,
     steps: np.ndarray | None,
 ) -> None:
     """Advance the scores of all states over a span of frames, in place.
 
-    Only states that can be reached, and from which the other labels fit into the other frames, are
-    computed: about half of all.
+    Only states that can be reached, and from which the last label can be reached, are computed:
+    about half of all.
 
     Args:
-        scores: Best log-probabilities (2, L + 1). scores[0] holds the blank before each label and
-            the last blank. scores[1] holds the labels, shifted by one, so that each label is at the
-            index of the blank after it; scores[1, 0] is impossible.
+        scores: Best log-probabilities (2 + states,). The first two states are impossible.
         log_probs: Emissions (U, V).
-        labels: Labels (L,).
-        repeats: Labels (L + 1,) that equal the one before, so that the blank cannot be skipped.
+        states: Labels with blanks between and around them (2 L + 1,).
         span: Frames to process.
-        steps: Output (frames, 2, L + 1), if given. steps[:, 0] is whether the best path into the
-            blank before label i comes from label i - 1. steps[:, 1] is whether the best path into
-            label i comes from another state: from label i - 1 if steps[:, 0] and not a repeat, else
-            from the blank before label i.
+        steps: Output (frames, states), if given: how many states the best path has moved.
     """
-    blanks, emitted = scores
-    work = np.empty_like(scores)
-    (repeated,) = repeats.nonzero()
+    size = len(states)
+    # a path can only skip a blank between two different labels
+    blocked = np.full(size, -np.inf, dtype=np.float32)
+    blocked[2:][states[2:] != states[:-2]] = 0.0
     for t in span:
-        low, high = max(0, len(labels) - len(log_probs) + t), min(len(labels), t + 1)
-        blank, previous = blanks[low : high + 1], emitted[low : high + 1]
-        label = emitted[low + 1 : high + 1]
-        best, entry = work[0, low : high + 1], work[1, low:high]
-        np.maximum(blank, previous, out=best)
-        entry[:] = best[:-1]
-        first, end = np.searchsorted(repeated, (low, high))
-        entry[repeated[first:end] - low] = blanks[repeated[first:end]]
+        low, high = max(0, size - 2 * (len(log_probs) - t)), min(size, 2 * t + 2)
+        stay, move = scores[low + 2 : high + 2], scores[low + 1 : high + 1]
+        skip = scores[low:high] + blocked[low:high]
+        best = np.maximum(stay, move)
         if steps is not None:
-            np.greater(previous, blank, out=steps[t - span.start, 0, low : high + 1])
-            np.greater(entry, label, out=steps[t - span.start, 1, low:high])
-        np.add(best, log_probs[t, BLANK], out=blank)
-        np.maximum(label, entry, out=label)
-        label += log_probs[t].take(labels[low:high])
+            moved = steps[t - span.start, low:high]
+            np.maximum(move > stay, np.uint8(2) * (skip > best), out=moved)
+        np.maximum(best, skip, out=best)
+        np.add(best, log_probs[t].take(states[low:high]), out=stay)
