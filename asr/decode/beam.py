@@ -69,9 +69,7 @@ class BeamDecoder:
             ValueError: If a number is out of range, or if settings do not fit together.
         """
         self.hotwords = read_hotwords(hotwords) if hotwords else {}
-        self.lexicon = (
-            _read_lexicon(Path(lexicon), self.hotwords) if lexicon is not None else None
-        )
+        self.lexicon = _read_lexicon(lexicon, self.hotwords)
         self.lm = inspect_lm(lm, lm_unit, has_lexicon=lexicon is not None)
         if word_score is None:
             word_score = WORD_SCORE if self.lm and self.lm.unit == "words" else 0.0
@@ -120,18 +118,20 @@ class BeamDecoder:
         return other
 
 
-def _read_lexicon(path: Path, hotwords: Iterable[str]) -> list[str]:
-    """Return the distinct words of a file and of the hotwords.
+def _read_lexicon(file: str | Path | None, hotwords: Iterable[str]) -> list[str] | None:
+    """Return the distinct words of a file, if there is one, and of the hotwords.
 
     Raises:
         ConfigError: If the file cannot be read, is empty, or has several words in a line.
     """
-    words = unique_phrases(read_lines(path, "lexicon"))
+    if file is None:
+        return None
+    words = unique_phrases(read_lines(Path(file), "lexicon"))
     if not words:
-        raise ConfigError(f"lexicon: {path}: no words")
+        raise ConfigError(f"lexicon: {file}: no words")
     for word in words:
         if " " in word:
             raise ConfigError(
-                f"lexicon: {path}: {word!r} is more than one word. Use a line for each"
+                f"lexicon: {file}: {word!r} is more than one word. Use a line for each"
             )
     return list(dict.fromkeys([*words, *" ".join(hotwords).split()]))

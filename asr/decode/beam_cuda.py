@@ -23,9 +23,8 @@ from asr.validation import check_integer, check_number
 MAX_BEAM_SIZE = 2000  # the cost of a frame grows with the square
 HASH_FACTOR = -7046029254386353131  # odd; products modulo 2^64 distinguish prefixes
 
-Beam = list[
-    tuple[np.ndarray, float]
-]  # labels (L,) of each prefix and its log-probability in nats
+# labels (L,) of each prefix and its log-probability in nats
+Beam = list[tuple[np.ndarray, float]]
 
 
 class CudaBeamDecoder:
@@ -57,25 +56,20 @@ class CudaBeamDecoder:
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """Return the best hypothesis of each utterance."""
         log_probs = emissions.log_probs.detach().float()
-        lengths = emissions.lengths.tolist()
-        rows = [
-            row[:length]
-            for row, length in zip(log_probs.cpu().numpy(), lengths, strict=True)
-        ]
+        arrays = zip(log_probs.cpu().numpy(), emissions.lengths.tolist(), strict=True)
+        rows = [array[:length] for array, length in arrays]
         frames = [frames_to_decode(row, self.skip_blank) for row in rows]
         beams = search(_select_frames(log_probs, frames), self.beam_size)
-        hypotheses = []
+        results = []
         for beam, row, decoded in zip(beams, rows, frames, strict=True):
             skipped = float(np.delete(row[:, BLANK], decoded).sum())
-            best, *others = [
-                replace(
-                    hypothesis_from_labels(labels, row, tokenizer, emissions),
-                    score=score + skipped,
-                )
-                for labels, score in _merge_texts(beam, tokenizer)[: self.nbest]
-            ]
-            hypotheses.append(replace(best, alternatives=tuple(others)))
-        return hypotheses
+            hypotheses = []
+            for labels, score in _merge_texts(beam, tokenizer)[: self.nbest]:
+                hypothesis = hypothesis_from_labels(labels, row, tokenizer, emissions)
+                hypotheses.append(replace(hypothesis, score=score + skipped))
+            best, *others = hypotheses
+            results.append(replace(best, alternatives=tuple(others)))
+        return results
 
 
 def _merge_texts(beam: Beam, tokenizer: Tokenizer) -> Beam:
@@ -100,19 +94,12 @@ def search(log_probs: Tensor, beam_size: int) -> list[Beam]:
     """
     tokens, shape = log_probs.shape[2], (len(log_probs), beam_size)
     impossible = log_probs.new_full(shape, -math.inf)
-    blank, label = (
-        impossible.clone(),
-        impossible,
-    )  # (B, beam): scores by the kind of the last frame
+    # (B, beam): scores of the alignments that end in a blank, in the last label, and of all
+    blank, label = impossible.clone(), impossible
     blank[:, 0] = 0.0  # the empty prefix
     scores = blank
-    (
-        last,
-        key,
-        parent_key,
-    ) = (  # (B, beam): last label, hash of the prefix, hash without its label
-        torch.full(shape, value, device=log_probs.device) for value in (BLANK, 0, -1)
-    )
+    # (B, beam): last label, hash of the prefix, hash without its last label
+    last, key, parent_key = (log_probs.new_full(shape, v).long() for v in (BLANK, 0, -1))
     history = []
     for frame in log_probs.unbind(1):  # (B, V)
         last_score = frame.gather(1, last)
@@ -157,8 +144,8 @@ def _select_frames(log_probs: Tensor, frames: list[np.ndarray]) -> Tensor:
     certain = torch.full_like(log_probs[:1, :1], -math.inf)
     certain[..., BLANK] = 0.0
     rows = [torch.from_numpy(np.append(row, -1)) for row in frames]
-    index = pad_sequence(rows, True, padding_value=-1).to(log_probs.device)[
-        ..., None
-    ]  # (B, K, 1)
+    index = pad_sequence(rows, True, padding_value=-1)[..., None].to(
+        log_probs.device
+    )  # (B, K, 1)
     selected = log_probs.gather(1, index.clamp_min(0).expand(-1, -1, log_probs.shape[2]))
     return torch.where(index < 0, certain, selected)

@@ -18,9 +18,8 @@ from asr.errors import DecodingError
 Function = TypeVar("Function", bound=Callable[..., Any])
 Result = TypeVar("Result")
 CHUNKS = 16  # chunks of rows for each process, to balance rows of unequal cost
-_function: Callable[
-    ..., Any
-]  # in a worker: inherited, because native decoders cannot be pickled
+# the function of a worker, inherited because native decoders cannot be pickled
+_function: Callable[..., Any]
 
 
 class Parallel(Generic[Function, Result]):

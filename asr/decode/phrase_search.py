@@ -4,7 +4,9 @@ Tokens are passed through a trie of the labels of the phrases (Andrusenko et al.
 2406.07096, section 2.2). A path in a node is in its label or in the blanks after it. The loss of a
 path is the log-probability by which its tokens are less likely than the most likely tokens. A path
 ends when its loss exceeds the bonus of all phrases below its node. Few paths are therefore active
-in any frame, and most of the trie costs no time.
+in any frame, and most of the trie costs no time. A phrase is found in each frame in which the best
+path enters its last label with a loss below its bonus. Of equal paths, the one with the latest
+start counts.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +19,10 @@ from numba import njit, types
 from asr.text import BLANK
 
 IMPOSSIBLE = -1e4  # nats
-ONE = np.uint64(
-    1
-)  # unsigned, because numba adds an unsigned and a signed integer to a float
+ONE = np.uint64(1)  # because numba makes a float of an unsigned and a signed integer
+
+# end node, first frame, end frame, gain in nats
+Match = tuple[int, int, int, float]
 
 
 class PhraseTrie(NamedTuple):
@@ -27,9 +30,7 @@ class PhraseTrie(NamedTuple):
 
     label: np.ndarray  # (N,)
     parent: np.ndarray  # (N,); the root is its own parent
-    children: (
-        np.ndarray
-    )  # (N + 1,): the children of node n are children[n] to children[n + 1] - 1
+    children: np.ndarray  # (N + 1,); those of node n are children[n] to children[n + 1] - 1
     reach: np.ndarray  # (N,): largest bonus in nats of the phrases through a node
     bonus: np.ndarray  # (N,): bonus in nats of the phrase that ends in a node, else 0
 
@@ -94,32 +95,21 @@ def _activate(
 
 
 @_compiled(FRAMES, TRIE)
-def find_phrases(
-    log_probs: np.ndarray, trie: PhraseTrie
-) -> list[tuple[int, int, int, float]]:
-    """Return (end node, first frame, end frame, gain in nats) of the phrases in emissions (U, V).
-
-    A phrase is found in each frame in which the best path, with the latest start of equals, enters
-    its last label with a loss below its bonus.
-    """
-    label, children, reach, bonus = trie.label, trie.children, trie.reach, trie.bonus
-    cost = np.full(
-        (2, len(label)), np.inf
-    )  # loss of the path in the label and in its blanks
+def find_phrases(log_probs: np.ndarray, trie: PhraseTrie) -> list[Match]:
+    """Return the phrases that are found in emissions (U, V)."""
+    label, _, children, reach, bonus = trie
+    cost = np.full((2, len(label)), np.inf)  # loss in the label and in the blanks of a node
     start = np.zeros((2, len(label)), np.int64)  # first frame of the path
     active = np.zeros(len(label), np.uint64)
     next_cost, next_start, next_active = cost.copy(), start.copy(), active.copy()
-    entered, loss = np.full(len(label), -1), np.zeros(log_probs.shape[1])
-    count, found = 0, []
+    entered = np.full(len(label), -1)  # last frame in which a path reached a node
+    count, found, loss = 0, [], np.zeros(log_probs.shape[1])
     for t in range(len(log_probs)):
         likeliest = log_probs[t].max()
         for token in range(len(loss)):
             loss[token] = likeliest - log_probs[t, token]
-        cost[1, 0], start[1, 0], active[count] = (
-            0.0,
-            t,
-            0,
-        )  # a phrase may begin in any frame
+        # a phrase may begin in any frame
+        cost[1, 0], start[1, 0], active[count] = 0.0, t, 0
         paths, count = count + 1, 0
         for k in range(paths):
             node = active[k]

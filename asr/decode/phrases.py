@@ -62,10 +62,8 @@ class PhraseDecoder:
             ConfigError: If the model cannot write a phrase.
         """
         check_spelling("phrases", self.phrases, tokenizer)
-        log_probs, lengths = (
-            emissions.log_probs.detach().float().cpu(),
-            emissions.lengths.cpu(),
-        )
+        log_probs = emissions.log_probs.detach().float().cpu()
+        lengths = emissions.lengths.cpu()
         emissions = replace(emissions, log_probs=log_probs, lengths=lengths)
         labels = [tokenizer.encode(phrase) for phrase in self.phrases]
         scores = _log_likelihoods(emissions, labels)  # (B, N)
@@ -80,11 +78,10 @@ class PhraseDecoder:
                 hypotheses.append(Hypothesis("", float(free[i])))
                 continue
             row = emissions.row(i).numpy()  # (U, V)
-            words = hypothesis_from_labels(
-                np.array(labels[j]), row, tokenizer, emissions
-            ).words
-            confidence = float(shares[i, j])
-            words = tuple(word._replace(confidence=confidence) for word in words)
+            phrase = np.array(labels[j])
+            hypothesis = hypothesis_from_labels(phrase, row, tokenizer, emissions)
+            share = float(shares[i, j])
+            words = tuple(word._replace(confidence=share) for word in hypothesis.words)
             hypotheses.append(Hypothesis(self.phrases[j], float(values[i]), words))
         return hypotheses
 

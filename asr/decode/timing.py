@@ -41,9 +41,8 @@ class WordTimer:
             frames: U, the length of the recording.
         """
         scale, offsets = self.seconds_per_frame, self.boundary_offsets
-        halfway = [
-            scale * (end + start) / 2 for end, start in zip(ends, starts[1:], strict=False)
-        ]
+        gaps = zip(ends, starts[1:], strict=False)
+        halfway = [scale * (end + start) / 2 for end, start in gaps]
         limits = pairwise([0.0, *halfway, scale * frames])
         return [
             (max(scale * start - offsets.lead, low), min(scale * end + offsets.tail, high))
@@ -55,11 +54,9 @@ class WordTimer:
     ) -> tuple[Word, ...]:
         """Return words with their times and confidence, for a recording of U `frames`."""
         times = self([start for _, start, _ in spans], [end for _, _, end in spans], frames)
+        words = zip(spans, times, confidences, strict=True)
         return tuple(
-            Word(text, *time, confidence)
-            for (text, _, _), time, confidence in zip(
-                spans, times, confidences, strict=True
-            )
+            Word(text, *time, confidence) for (text, _, _), time, confidence in words
         )
 
 
