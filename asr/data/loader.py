@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 from asr.data.dataset import Batch, SpeechDataset
 from asr.data.sampler import BucketSampler
 from asr.errors import WorkerError
-from asr.validation import check_integer
 
 
 class Loader(DataLoader):
@@ -38,7 +37,7 @@ class Loader(DataLoader):
             dataset,
             batch_size=None,  # the sampler already yields batches
             sampler=sampler,
-            num_workers=check_integer("workers", workers, ge=0),
+            num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
             worker_init_fn=_ignore_interrupts,

@@ -8,6 +8,8 @@ from torch.utils.data import Sampler
 from asr.errors import ConfigError
 from asr.validation import check_number
 
+JITTER = 0.04  # relative change of a duration that shuffling allows
+
 
 class BucketSampler(Sampler[list[tuple[int, int]]]):
     """Batches as lists of (index, epoch) pairs, with each utterance once per epoch.
@@ -15,7 +17,7 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
     A batch has at most `batch_seconds` of audio including padding. A longer utterance is a batch
     of its own.
 
-    With `shuffle`, each epoch multiplies every duration by a random factor in 1 ± `jitter`, sorts
+    With `shuffle`, each epoch multiplies every duration by a random factor in 1 ± `JITTER`, sorts
     the utterances, cuts the order into batches, and shuffles the batches. Utterances therefore
     meet other neighbors in each epoch. Seed and epoch determine the order. The first batch of
     epoch 0 is the largest, so that a training that needs too much memory fails at once.
@@ -35,13 +37,12 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
         batch_seconds: float,
         seed: int = 0,
         shuffle: bool = True,
-        jitter: float = 0.04,
     ) -> None:
         self.durations = np.asarray(durations, dtype=np.float64)
         self.batch_seconds = check_number("batch_seconds", batch_seconds, gt=0)
         self.seed = seed
         self.shuffle = shuffle
-        self.jitter = jitter if shuffle else 0.0
+        self.jitter = JITTER if shuffle else 0.0
         self.epoch = 0
         self.resume_point = (0, 0)  # epoch, batches of it that are already done
         self.rank, self.world = 0, 1

@@ -21,31 +21,6 @@ MAX_CUE_SECONDS = 7.0
 PAUSE_SECONDS = 0.8  # silence that ends a cue
 LINGER_SECONDS = 0.4  # a cue stays this long after its last word
 
-TEXTGRID_HEADER = """\
-File type = "ooTextFile"
-Object class = "TextGrid"
-
-xmin = 0
-xmax = {end}
-tiers? <exists>
-size = {size}
-item []:
-"""
-TEXTGRID_TIER = """\
-    item [{number}]:
-        class = "IntervalTier"
-        name = "{name}"
-        xmin = 0
-        xmax = {end}
-        intervals: size = {size}
-"""
-TEXTGRID_INTERVAL = """\
-        intervals [{number}]:
-            xmin = {start}
-            xmax = {end}
-            text = "{text}"
-"""
-
 
 class Format(Protocol):
     """A text format for the results of recordings.
@@ -132,17 +107,21 @@ class TextGrid:
             ],
         }
         end = _decimal(result.end)
-        parts = [TEXTGRID_HEADER.format(end=end, size=len(tiers))]
-        for number, (tier, spans) in enumerate(tiers.items(), 1):
-            intervals = list(_fill_gaps(spans, end))
-            size = len(intervals)
-            parts.append(TEXTGRID_TIER.format(number=number, name=tier, end=end, size=size))
-            for i, (start, stop, text) in enumerate(intervals, 1):
-                quoted = text.replace('"', '""')
-                parts.append(
-                    TEXTGRID_INTERVAL.format(number=i, start=start, end=stop, text=quoted)
-                )
-        return "".join(parts)
+        header = (
+            'File type = "ooTextFile"\n'
+            'Object class = "TextGrid"\n'
+            "\n"
+            "xmin = 0\n"
+            f"xmax = {end}\n"
+            "tiers? <exists>\n"
+            f"size = {len(tiers)}\n"
+            "item []:\n"
+        )
+        items = (
+            f"    item [{number}]:\n{_textgrid_tier(tier, spans, end)}"
+            for number, (tier, spans) in enumerate(tiers.items(), 1)
+        )
+        return header + "".join(items)
 
 
 class Srt:
@@ -191,6 +170,26 @@ def _attributes(result: object) -> dict[str, Any]:
 
 def _characters(timeline: Timeline) -> list[TimedSpan]:
     return [character for word in timeline.words for character in word.characters]
+
+
+def _textgrid_tier(name: str, spans: Sequence[TimedSpan], end: str) -> str:
+    intervals = list(_fill_gaps(spans, end))
+    lines = [
+        '        class = "IntervalTier"\n'
+        f'        name = "{name}"\n'
+        "        xmin = 0\n"
+        f"        xmax = {end}\n"
+        f"        intervals: size = {len(intervals)}\n"
+    ]
+    for number, (start, stop, text) in enumerate(intervals, 1):
+        quoted = text.replace('"', '""')
+        lines.append(
+            f"        intervals [{number}]:\n"
+            f"            xmin = {start}\n"
+            f"            xmax = {stop}\n"
+            f'            text = "{quoted}"\n'
+        )
+    return "".join(lines)
 
 
 def _fill_gaps(spans: Sequence[TimedSpan], end: str) -> Iterator[tuple[str, str, str]]:

@@ -35,8 +35,7 @@ class _Window(NamedTuple):
 
     offset: float
     duration: float | None
-    start: int
-    stop: int | None
+    frames: slice
 
 
 @torch.inference_mode()
@@ -69,8 +68,7 @@ def compute_emissions(
         if len(windows) == 1:
             return emissions
         for row, w in enumerate(batch):
-            frames = emissions.row(row)[w.start : w.stop]
-            kept.append(frames.clone())  # frees the rest of the batch
+            kept.append(emissions.row(row)[w.frames].clone())  # frees the rest of the batch
     log_probs = torch.cat(kept)[None]  # (1, U, V)
     lengths = torch.tensor([log_probs.shape[1]], device=log_probs.device)
     return replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=())
@@ -84,7 +82,7 @@ def _plan_windows(
     per_frame = model.seconds_per_frame
     count = math.ceil(frames * per_frame / window - 1e-6)
     if count <= 1:
-        return [_Window(0.0, duration, 0, None)]
+        return [_Window(0.0, duration, slice(None))]
     step, margin = math.ceil(frames / count), math.ceil(context / per_frame - 1e-6)
     overhang = model.features.n_fft / SAMPLE_RATE  # seconds that the last frame reads
     windows = []
@@ -95,8 +93,8 @@ def _plan_windows(
         length = None if duration is None else duration - offset
         if end < frames:
             length = min((end - begin) * per_frame + overhang, seconds - offset)
-        windows.append(_Window(offset, length, first - begin, first - begin + step))
-    windows[-1] = windows[-1]._replace(stop=None)
+        stop = first - begin + step if first + step < frames else None
+        windows.append(_Window(offset, length, slice(first - begin, stop)))
     return windows
 
 
