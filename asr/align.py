@@ -19,19 +19,17 @@ cannot contain its text is reported on standard error, the others are aligned, a
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from asr.config.inputs import paused_gc, run_with_files
-from asr.config.reporting import BAD_INPUT
 from asr.errors import AsrError
 
 
-def align(files: Sequence[str], overrides: Sequence[str]) -> None:
-    """Print or write the alignment of each recording.
+def align(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
+    """Print or write the alignment of each recording, and yield the errors of the others.
 
     Raises:
         AsrError: If a setting, the text, or the model is wrong.
-        SystemExit: If a recording could not be aligned.
     """
     with paused_gc():
         from asr.config.alignment import AlignmentWriter, collect_requests, compose_align
@@ -39,25 +37,20 @@ def align(files: Sequence[str], overrides: Sequence[str]) -> None:
         cfg = compose_align(overrides)
         requests, errors = collect_requests(files, cfg.text, cfg.manifest)
         writer = AlignmentWriter(cfg, requests)
-        for error in errors:
-            print(f"asr.align: {error}", file=sys.stderr)
+        yield from errors
         if not requests:
-            raise SystemExit(BAD_INPUT)
+            return
         from asr.inference.aligner import Aligner
 
         aligner = Aligner.load(cfg.checkpoint, min_score=cfg.min_score, device=cfg.device)
-    failed = bool(errors)
     for number, timeline in enumerate(aligner.align(requests)):
         if isinstance(timeline, AsrError):
-            print(f"asr.align: {timeline}", file=sys.stderr)
-            failed = True
+            yield timeline
             continue
         if not timeline.fits:
             reason = f"the text does not match the audio (score {timeline.score:.2f})"
             print(f"asr.align: {requests[number].name}: {reason}", file=sys.stderr)
         writer.write(number, timeline)
-    if failed:
-        raise SystemExit(BAD_INPUT)
 
 
 def main() -> None:

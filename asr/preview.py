@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from asr.config.app import run
-from asr.config.build import build_augmentation, ensure_corpus, instantiate
+from asr.config.build import build_augmentation, instantiate, read_split
 
 
 def preview(cfg: DictConfig) -> None:
@@ -25,28 +25,23 @@ def preview(cfg: DictConfig) -> None:
     import torch
 
     from asr import audio
-    from asr.data.manifest import read_manifests
 
-    ensure_corpus(cfg.data)
     augment = build_augmentation(cfg.augment)
     masks = instantiate("augment.spec", cfg.augment.spec)
     features = instantiate("features", cfg.features, normalize="utterance")
-    utterances = read_manifests(cfg.data.train, limit=cfg.data.limit)
+    utterances = read_split(cfg.data, "train")
     torch.manual_seed(cfg.seed)
     folder = Path(cfg.dir)
     folder.mkdir(parents=True, exist_ok=True)
     chosen = utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count]
     for number, utterance in enumerate(chosen, 1):  # utterances may share a recording
-        waveform = audio.load(
-            utterance.audio, offset=utterance.offset, duration=utterance.duration
-        )
+        source, offset = utterance.audio, utterance.offset
+        waveform = audio.load(source, offset=offset, duration=utterance.duration)
         rngs = [np.random.default_rng((cfg.seed, view)) for view in range(cfg.views)]
         views = [waveform, *(augment(waveform, rng) for rng in rngs)]
         path = folder / f"{number}-{utterance.audio.stem}"
         _write_views(path, utterance.text, views, features, masks)
-    print(
-        f"{len(chosen)} utterances with {cfg.views} augmented views each and plots in {folder}"
-    )
+    print(f"{len(chosen)} utterances with {cfg.views} augmented views each in {folder}")
 
 
 def _write_views(
@@ -63,9 +58,8 @@ def _write_views(
     for number, view in enumerate(views):
         clip = path.with_name(f"{path.name}-{number}.wav")
         soundfile.write(clip, view / max(1.0, float(abs(view).max())), SAMPLE_RATE)
-        x, lengths = features(
-            torch.from_numpy(view)[None], torch.tensor([len(view)])
-        )  # (1, T, F)
+        waveforms, lengths = torch.from_numpy(view)[None], torch.tensor([len(view)])
+        x, lengths = features(waveforms, lengths)  # (1, T, F)
         if number and masks is not None:
             x = masks(x, lengths)
         rows.append((clip.name if number else f"{clip.name}, original: {text}", x[0]))

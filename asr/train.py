@@ -10,7 +10,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from asr.config.app import run
-from asr.config.build import ensure_corpus
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -36,7 +35,6 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     folder, is_main = Path(cfg.dir), rank_zero_only.rank == 0
     checkpoint = prepare_run_folder(folder, resume=cfg.resume, is_main=is_main)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    ensure_corpus(cfg.data)
     torch.set_float32_matmul_precision("high")
     model, data = build.build_model_and_data(cfg, checkpoint, is_main=is_main)
     module = build.build_module(cfg, model)

@@ -9,21 +9,18 @@ transcribed, and the exit code is 2.
   device=cuda       device to run on (cpu)
 """
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from asr.config.inputs import expand_folders, paused_gc, read_source, run_with_files
-from asr.config.reporting import BAD_INPUT
 from asr.errors import AudioError, ConfigError
 
 
-def transcribe(files: Sequence[str], overrides: Sequence[str]) -> None:
-    """Print the transcript of each recording.
+def transcribe(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AudioError]:
+    """Print the transcript of each recording, and yield the errors of unreadable ones.
 
     Raises:
         ConfigError: If a setting is wrong or there are no files.
         ModelError: If the checkpoint is not a model.
-        SystemExit: If a recording could not be read.
     """
     if not files:
         raise ConfigError("no recording; pass files, folders, or - for standard input")
@@ -39,17 +36,13 @@ def transcribe(files: Sequence[str], overrides: Sequence[str]) -> None:
         decoder = instantiate("decoder", cfg.decoder)
         transcriber = Transcriber.load(cfg.checkpoint, decoder=decoder, device=cfg.device)
     writer = TRANSCRIPT_FORMATS[cfg.format]()
-    failed = False
     for path in expand_folders(files):
         try:
             hypothesis = transcriber.transcribe(read_source(path))
         except AudioError as error:
-            print(f"asr.transcribe: {error}", file=sys.stderr)
-            failed = True
+            yield error
         else:
             print(writer.render(str(path), hypothesis), end="", flush=True)
-    if failed:
-        raise SystemExit(BAD_INPUT)
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from asr.evaluation.tuning import Tuning
 
 
-def tune(cfg: DictConfig) -> dict[str, Any]:
-    """Search the weights, write the decoder, the points, and a plot, and return the settings.
+def tune(cfg: DictConfig) -> None:
+    """Search the weights and write the decoder, the points, and a plot.
 
     Raises:
         ConfigError: If the decoder is not a beam search or no utterance can be read.
@@ -32,39 +32,33 @@ def tune(cfg: DictConfig) -> dict[str, Any]:
 
     decoder = instantiate("decoder", cfg.decoder)
     if not isinstance(decoder, BeamDecoder):
-        raise ConfigError(
-            "decoder: only a beam search has weights to tune; use decoder=beam"
-        )
+        raise ConfigError("only a beam search has weights to tune; use decoder=beam")
     lm_weights = (0.0, 0.0) if decoder.lm is None else tuple(cfg.lm_weight)
     model = CTCModel.load(cfg.checkpoint, device=cfg.device)
     batches = load_split(cfg.data, cfg.split, model.tokenizer)
     emissions = CorpusEmissions.compute(model, batches)
     intervals = (lm_weights, tuple(cfg.word_score))
-    tuning = tune_decoder(
-        decoder, emissions, intervals, points=cfg.points, rounds=cfg.rounds
-    )
+    tuning = tune_decoder(decoder, emissions, intervals, cfg.points, cfg.rounds)
 
     folder = Path(cfg.dir)
     target = folder / "decoder" / "tuned.yaml"
     target.parent.mkdir(parents=True, exist_ok=True)
-    settings = _tuned_settings(cfg.decoder, tuning)
-    OmegaConf.save(OmegaConf.create(settings), target)
+    OmegaConf.save(_tuned_settings(cfg.decoder, tuning), target)
     tuning.write_points(folder / "points.csv")
     save_figure(plot_tuning_surface(tuning.wer, tuning.best), folder / "surface.png")
     (lm_weight, word_score), wer = tuning.best, tuning.wer
     print(
         f"WER {wer[tuning.best]:.2%} with lm_weight {lm_weight:g} and word_score {word_score:g}, "
         f"the best of {len(wer)} points (worst {max(wer.values()):.2%}); calibration error "
-        f"{tuning.before.error:.3f} before and {tuning.after.error:.3f} after; decoder={target}"
+        f"{tuning.before:.3f} before and {tuning.after:.3f} after; decoder={target}"
     )
-    return settings
 
 
-def _tuned_settings(decoder: DictConfig, tuning: "Tuning") -> dict[str, Any]:
+def _tuned_settings(decoder: DictConfig, tuning: "Tuning") -> Any:
     """Return the decoder's settings with the tuned values and absolute paths."""
-    settings: dict[str, Any] = OmegaConf.to_container(decoder, resolve=True)  # type: ignore[assignment]
-    settings["lm_weight"], settings["word_score"] = tuning.best
-    settings["calibration"] = [round(value, 4) for value in astuple(tuning.calibration)]
+    settings: Any = OmegaConf.create(OmegaConf.to_container(decoder, resolve=True))
+    settings.lm_weight, settings.word_score = tuning.best
+    settings.calibration = [round(value, 4) for value in astuple(tuning.calibration)]
     for name in ("lm", "lexicon"):
         if settings[name]:
             settings[name] = str(Path(settings[name]).resolve())

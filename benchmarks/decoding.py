@@ -54,7 +54,7 @@ from asr.data.manifest import read_manifest
 from asr.decode import BeamDecoder
 from asr.decode.beam_search import BeamSearch
 from asr.decode.ctc_path import frames_to_decode, word_spans
-from asr.evaluation.wer import score_corpus
+from asr.evaluation.wer import score_utterance, sum_scores
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
 from asr.text import BLANK, Tokenizer
@@ -231,7 +231,7 @@ def measure(
         name: Row(
             min(turn[name].cpu for turn in turns),
             [turn[name].wall for turn in turns],
-            score_corpus(references, texts[name]).wer,
+            sum_scores(map(score_utterance, references, texts[name])).wer,
         )
         for name in runs
     }

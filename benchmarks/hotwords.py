@@ -56,7 +56,7 @@ def measure(decoder: Decoder, corpus: CorpusEmissions, names: set[str]) -> Resul
     while sum(times[1:]) < MIN_SECONDS:  # the first run loads files
         began = time.perf_counter()
         decoded = [
-            decoder(emissions, corpus.model.tokenizer) for _, emissions in corpus.batches
+            decoder(emissions, corpus.tokenizer) for _, emissions in corpus.batches
         ]
         times.append(time.perf_counter() - began)
     recognized, occurrences, others = 0, 0, []

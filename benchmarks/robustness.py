@@ -22,7 +22,7 @@ from asr import audio
 from asr.audio import SAMPLE_RATE
 from asr.data.manifest import read_manifest
 from asr.decode import GreedyDecoder
-from asr.evaluation.wer import score_corpus
+from asr.evaluation.wer import score_utterance, sum_scores
 from asr.inference.longform import compute_batch_emissions
 from asr.inference.transcriber import Transcriber
 
@@ -117,7 +117,8 @@ def with_noise(clip: np.ndarray, snr: float, rng: np.random.Generator) -> np.nda
 
 def wer(transcriber: Transcriber, clips: Sequence[np.ndarray], references: Sequence[str]) -> float:
     """Return the word error rate of greedy decoding over clips."""
-    return score_corpus(references, transcribe(transcriber, clips)).wer
+    texts = transcribe(transcriber, clips)
+    return sum_scores(map(score_utterance, references, texts)).wer
 
 
 def transcribe(transcriber: Transcriber, clips: Sequence[np.ndarray]) -> list[str]:
@@ -144,7 +145,7 @@ def joined_wer(
         soundfile.write(file, recording, SAMPLE_RATE, format="WAV", subtype="FLOAT")
         hypotheses.append(transcriber.transcribe(file.getvalue()).text)
         texts.append(" ".join(references[i] for i in rows))
-    return score_corpus(texts, hypotheses).wer
+    return sum_scores(map(score_utterance, texts, hypotheses)).wer
 
 
 def groups(indices: Sequence[int], size: int) -> list[Sequence[int]]:

@@ -232,7 +232,7 @@ def test_an_output_folder_that_cannot_be_created_is_reported_before_the_model_lo
     (tmp_path / "file").touch()
     finished = call(main, folder / "0.flac", f"out={tmp_path / 'file'}", "checkpoint=nowhere")
     assert finished.code == 2
-    assert "cannot be created" in finished.complaint
+    assert "file: File exists" in finished.complaint
 
 
 def test_the_words_of_a_recording_of_several_windows_are_in_order_to_the_end(

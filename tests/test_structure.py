@@ -188,7 +188,7 @@ def test_transcription_imports_only_what_it_needs(build, recording, tmp_path):
         "pandas",
         "jiwer",
     )
-    code = f"from asr import transcribe; transcribe.transcribe({files!r}, {overrides!r})"
+    code = f"from asr import transcribe; list(transcribe.transcribe({files!r}, {overrides!r}))"
     words = loaded_packages(code, "torch", "hydra", *unneeded)
     assert {"torch", "hydra", '{"file":'} <= words
     assert not words & set(unneeded)

@@ -1,6 +1,7 @@
 """Inputs and output files of `asr.align`."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,16 +15,15 @@ from asr.inference.formats import TIMELINE_FORMATS, Ctm
 from asr.inference.timeline import AlignmentRequest, Timeline
 
 TEXT = "text="  # not parsed by Hydra, whose grammar rejects the punctuation of sentences
+PATH = re.compile(r"\S+\.txt|\.{0,2}/\S*")
 
 
 def compose_align(overrides: Sequence[str]) -> DictConfig:
     """Compose the configuration of `asr.align`, with the value of text= unchanged."""
-    cfg = compose(
-        "align", [override for override in overrides if not override.startswith(TEXT)]
-    )
-    for override in overrides:
-        if override.startswith(TEXT):
-            cfg.text = override.removeprefix(TEXT)
+    texts = [override for override in overrides if override.startswith(TEXT)]
+    cfg = compose("align", [override for override in overrides if override not in texts])
+    if texts:
+        cfg.text = texts[-1].removeprefix(TEXT)
     return cfg
 
 
@@ -45,13 +45,11 @@ def collect_requests(
         if files or text is not None:
             raise ConfigError("manifest=FILE has recordings and texts; omit the others")
         return [
-            AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration)
+            AlignmentRequest(u.name, u.audio, u.text, u.offset, u.duration)
             for u in read_manifest(manifest)
         ], []
     if not files:
-        raise ConfigError(
-            "no recording; pass files, folders, - for standard input, or manifest=FILE"
-        )
+        raise ConfigError("no recording; pass files, folders, -, or manifest=FILE")
     if text is None and STDIN in files:
         raise ConfigError("standard input has no text beside it; pass text=...")
     words = None if text is None else _parse_text(text)
@@ -71,11 +69,8 @@ def _parse_text(value: str) -> str:
     """Return the content of a text file if the value is its path, otherwise the value."""
     if os.path.isfile(value):  # noqa: PTH113  # pathlib raises for a long sentence
         return _read_text(Path(value))
-    looks_like_path = value.endswith(".txt") or value.startswith(("/", "./", "../"))
-    if len(value.split()) == 1 and looks_like_path:
-        raise ConfigError(
-            f"text={value}: no such file; pass a path or the words themselves"
-        )
+    if PATH.fullmatch(value):
+        raise ConfigError(f"text={value}: no such file; pass a path or the words")
     return value
 
 
@@ -85,19 +80,16 @@ def _read_text_beside(recording: Path) -> str:
     if not recording.exists():
         raise AudioError(f"{recording}: no such file; check the path")
     if not path.exists():
-        raise TextError(
-            f"{recording}: no {path.name} beside it; write one or pass text=..."
-        )
+        raise TextError(f"{recording}: no {path.name} beside it; pass text=...")
     return _read_text(path)
 
 
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise TextError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise TextError(f"{path}: not UTF-8 text") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", "not UTF-8 text")
+        raise TextError(f"{path}: {reason}") from None
 
 
 class AlignmentWriter:
@@ -112,19 +104,13 @@ class AlignmentWriter:
     """
 
     def __init__(self, cfg: DictConfig, requests: Sequence[AlignmentRequest]) -> None:
-        use_characters = cfg.unit == "characters"
-        if use_characters and cfg.format == "srt":
-            raise ConfigError(
-                "unit must be words for format=srt; the other formats have characters"
-            )
-        is_ctm = cfg.format == "ctm"
-        self._format = (
-            Ctm(characters=use_characters) if is_ctm else TIMELINE_FORMATS[cfg.format]()
-        )
+        self._format = TIMELINE_FORMATS[cfg.format]()
+        if cfg.unit == "characters" and cfg.format == "srt":
+            raise ConfigError("unit must be words for format=srt")
+        if cfg.unit == "characters" and cfg.format == "ctm":
+            self._format = Ctm(characters=True)
         if len(requests) > 1 and cfg.out is None and not self._format.joinable:
-            raise ConfigError(
-                f"format={cfg.format} holds one recording; pass out=FOLDER for more"
-            )
+            raise ConfigError(f"format={cfg.format} holds one recording; pass out=FOLDER")
         labels = _label_requests(requests)
         names = [request.name for request in requests]
         self._names = names if cfg.format == "json" else labels
@@ -160,17 +146,12 @@ def _plan_files(
     """Create the output folder, if any, and return the file of each recording."""
     if folder is None:
         return []
-    names: dict[Path, str] = {}
+    plan: dict[Path, str] = {}
     for request, label in zip(requests, labels, strict=True):
         offset = f"@{request.offset:g}" if request.offset else ""
         path = Path(folder) / f"{label}{offset}{suffix}"
-        if path in names:
-            raise ConfigError(
-                f"{path} is the output of both {names[path]} and {request.name}"
-            )
-        names[path] = request.name
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"out={folder} cannot be created: {error.strerror}") from None
-    return list(names)
+        if other := plan.get(path):
+            raise ConfigError(f"{path} is the output of both {other} and {request.name}")
+        plan[path] = request.name
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return list(plan)

@@ -29,11 +29,9 @@ def run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
         SystemExit: Always, with the exit code of `report_user_errors`.
     """
     verbose = "-v" in sys.argv
-    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != "-v"]
+    sys.argv[:] = [argument for argument in sys.argv if argument != "-v"]
     command = f"asr.{config_name}"
-    sys.exit(
-        report_user_errors(command, lambda: _run(config_name, function), verbose=verbose)
-    )
+    sys.exit(report_user_errors(command, lambda: _run(config_name, function), verbose))
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":
@@ -63,32 +61,25 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
     from asr.config.schema import SCHEMAS, check_settings
     from asr.config.sweep import is_sweep, set_up_run
 
-    errors: list[BaseException] = []
+    configs: list[DictConfig] = []
     sys.argv[1:] = _find_option_files(sys.argv[1:])
     arguments = frozenset(sys.argv[1:])
 
-    def job(cfg: "DictConfig") -> Any:
-        sweep = is_sweep()
-        if sweep:
-            set_up_run(cfg, arguments)
-        try:
-            check_settings(cfg, SCHEMAS[config_name])
-            return function(cfg)
-        except BaseException as error:
-            if sweep:  # the sweeper counts failed runs
-                raise
-            errors.append(error)  # Hydra would print it in its own way
-            return None
+    def call(cfg: "DictConfig") -> Any:
+        check_settings(cfg, SCHEMAS[config_name])
+        return function(cfg)
 
-    os.environ["HYDRA_FULL_ERROR"] = (
-        "1"  # otherwise Hydra prints errors and exits by itself
-    )
+    def job(cfg: "DictConfig") -> Any:
+        if is_sweep():
+            set_up_run(cfg, arguments)
+            return call(cfg)
+        return configs.append(cfg)  # called below: here, Hydra would print the errors
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     with explain_hydra_errors(lambda: compose(config_name, [])):
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(
-            job
-        )()
-    if errors:
-        raise errors[0]
+        hydra.main(str(CONF), config_name, version_base="1.3")(job)()
+    for cfg in configs:
+        call(cfg)
 
 
 def _find_option_files(overrides: Sequence[str]) -> list[str]:
@@ -124,9 +115,8 @@ def command_parser(command: str, arguments: str, description: str) -> ArgumentPa
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show the traceback of errors"
-    )
+    help_text = "show the traceback of errors"
+    parser.add_argument("-v", "--verbose", action="store_true", help=help_text)
     return parser
 
 
@@ -150,12 +140,11 @@ def run_recipe(
     def call() -> None:
         try:
             recipe(**_parse_settings(recipe, settings))
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                "interrupted; run the command again to resume"
-            ) from None
+        except KeyboardInterrupt as error:
+            error.args = ("interrupted; run the command again to resume",)
+            raise
 
-    return report_user_errors(command, call, verbose=options.verbose)
+    return report_user_errors(command, call, options.verbose)
 
 
 def _parse_settings(
@@ -166,30 +155,29 @@ def _parse_settings(
     keys = list(inspect.signature(recipe).parameters)
     arguments = {}
     for setting in settings:
-        key, equals, _ = setting.partition("=")
+        key, equals, text = setting.partition("=")
         if key not in keys:
             hint = did_you_mean(key, keys) or f"; the settings are {', '.join(keys)}"
             raise ConfigError(f"no setting {key!r}{hint}")
         if not equals:
             raise ConfigError(f"{key} has no value; pass {key}=...")
-        arguments[key] = convert(key, _parse_value(setting, hints[key]), hints[key])
+        arguments[key] = convert(key, _parse_value(key, text, hints[key]), hints[key])
     return arguments
 
 
-def _parse_value(setting: str, hint: Any) -> Any:
-    """Return the YAML value of key=value; only annotated numbers and booleans are not text."""
+def _parse_value(key: str, text: str, hint: Any) -> Any:
+    """Return the YAML value of key=text; only annotated numbers and booleans are not text."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    key, _, text = setting.partition("=")
     try:
         if {bool, int, float} & {hint, *get_args(hint)}:
-            config = OmegaConf.from_dotlist([setting])
+            config = OmegaConf.from_dotlist([f"value={text}"])
         else:
-            config = OmegaConf.create({key: yaml.load(text, Loader=yaml.BaseLoader)})
-        value = OmegaConf.to_container(config, resolve=True)[key]  # type: ignore[index, call-overload]
+            config = OmegaConf.create({"value": yaml.load(text, Loader=yaml.BaseLoader)})
+        (value,) = OmegaConf.to_container(config, resolve=True).values()  # type: ignore[union-attr]
     except (OmegaConfBaseException, yaml.YAMLError):
-        raise ConfigError(f"{setting}: syntax error; quote the value") from None
+        raise ConfigError(f"{key}={text}: syntax error; quote the value") from None
     if get_origin(hint) is Sequence:
         items = value if isinstance(value, list) else [value]
         return [item for item in items if item not in (None, "", "null")]

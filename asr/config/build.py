@@ -11,16 +11,11 @@ from asr.errors import AsrError, ConfigError
 if TYPE_CHECKING:
     from asr.audio.augment import Chain
     from asr.data.loader import Loader
+    from asr.data.manifest import Utterance
     from asr.text import Tokenizer
 
-AUGMENTATIONS = (
-    "speed",
-    "reverb",
-    "equalizer",
-    "noise",
-    "gain",
-    "narrow_band",
-)  # in this order
+# in the order in which they are applied
+AUGMENTATIONS = ("speed", "reverb", "equalizer", "noise", "gain", "narrow_band")
 
 
 def instantiate(group: str, settings: Any, **others: Any) -> Any:
@@ -37,9 +32,11 @@ def instantiate(group: str, settings: Any, **others: Any) -> Any:
     from hydra.errors import HydraException
     from hydra.utils import instantiate
 
-    if not isinstance(settings, DictConfig | None):
+    if settings is None:
+        return None
+    if not isinstance(settings, DictConfig):
         raise ConfigError(f"{group} must be a group of settings or null, got {settings!r}")
-    if settings is not None and "_target_" not in settings:
+    if "_target_" not in settings:
         raise ConfigError(f"{group} has no _target_, so it was null before these settings")
     try:
         return instantiate(settings, **others)
@@ -47,10 +44,8 @@ def instantiate(group: str, settings: Any, **others: Any) -> Any:
         if isinstance(find_user_error(error), AsrError):
             raise
         cause = error.__cause__ or error
-        argument = (
-            str(cause).split(" ")[0].rstrip(":")
-        )  # begins the message of our constructors
-        separator = "." if settings is not None and argument in settings else ": "
+        argument = str(cause).split(" ")[0].rstrip(":")  # if our constructor raised it
+        separator = "." if argument in settings else ": "
         raise ConfigError(f"{group}{separator}{cause}") from error
 
 
@@ -71,18 +66,28 @@ def ensure_corpus(data: DictConfig) -> None:
         instantiate("data.recipe", data.recipe)
 
 
+def read_split(data: DictConfig, split: str) -> "list[Utterance]":
+    """Return the utterances of a split.
+
+    Raises:
+        ManifestError: If a manifest is missing or invalid.
+    """
+    from asr.data.manifest import read_manifests
+
+    ensure_corpus(data)
+    return read_manifests(data[split], limit=data.limit)
+
+
 def load_split(data: DictConfig, split: str, tokenizer: "Tokenizer") -> "Loader":
     """Return the batches of a split for scoring.
 
     Raises:
-        ManifestError: If the manifest cannot be read.
+        ManifestError: If a manifest is missing or invalid.
     """
-    from asr.data.manifest import read_manifests
     from asr.evaluation.evaluator import load_batches
 
-    ensure_corpus(data)
     return load_batches(
-        read_manifests(data[split], limit=data.limit),
+        read_split(data, split),
         tokenizer,
         batch_seconds=data.batch_seconds,
         workers=data.workers,

@@ -25,21 +25,23 @@ def explain_hydra_errors(compose: Callable[[], DictConfig]) -> Iterator[None]:
     """
     try:
         yield
-    except OverrideParseException as error:
-        raise ConfigError(_explain_syntax(error.override)) from error
-    except (HydraException, OmegaConfBaseException) as error:
-        message = " ".join(str(error).split()).split(" Config search path:")[0]
-        misspelled = re.match(r"Could not override '([^']+)'", message)
-        if misspelled:
-            message = _explain_key(misspelled[1], compose())
-        raise ConfigError(message) from error
-    except ValueError as error:
-        if not str(error).startswith("Config group override must be"):
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        message = _explain(error, compose)
+        if message is None:
             raise
-        message = (
-            "a group such as model or experiment must be one of its options; see --help"
-        )
         raise ConfigError(message) from error
+
+
+def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
+    """Return the message for an error, or None if it is not an error of Hydra."""
+    message = " ".join(str(error).split()).split(" Config search path:")[0]
+    if isinstance(error, OverrideParseException):
+        return _explain_syntax(error.override)
+    if message.startswith("Config group override must be"):
+        return "a group such as model or experiment must be one of its options; see --help"
+    if misspelled := re.match(r"Could not override '([^']+)'", message):
+        return _explain_key(misspelled[1], compose())
+    return message if isinstance(error, HydraException | OmegaConfBaseException) else None
 
 
 def _explain_key(key: str, cfg: DictConfig) -> str:
@@ -74,6 +76,4 @@ def _dotted_keys(node: Any, prefix: str = "") -> list[str]:
     if not isinstance(node, dict):
         return []
     keys = [f"{prefix}{key}" for key in node]
-    return keys + [
-        leaf for key in node for leaf in _dotted_keys(node[key], f"{prefix}{key}.")
-    ]
+    return sum((_dotted_keys(node[key], f"{prefix}{key}.") for key in node), keys)

@@ -3,13 +3,13 @@
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from asr.config.app import command_parser
 from asr.config.reporting import BAD_INPUT, report_user_errors
-from asr.errors import AudioError, ConfigError
+from asr.errors import AsrError, AudioError, ConfigError
 
 STDIN = "-"
 
@@ -17,11 +17,17 @@ STDIN = "-"
 def run_with_files(
     command: str,
     description: str,
-    function: Callable[[Sequence[str], Sequence[str]], object],
+    function: Callable[[Sequence[str], Sequence[str]], Iterable[AsrError]],
 ) -> None:
-    """Call a function with the files and the overrides of the command line.
+    """Call a function with the files and the overrides of the command line, and print its errors.
 
     --help imports neither torch nor Hydra.
+
+    Args:
+        command: Name of the module.
+        description: Text of --help.
+        function: Generator that yields the errors of single recordings. The exit code is
+            BAD_INPUT if there are any.
 
     Raises:
         SystemExit: Always, with the exit code of `report_user_errors`.
@@ -31,11 +37,15 @@ def run_with_files(
         parser.print_help()
         raise SystemExit(BAD_INPUT)
     options, arguments = parser.parse_known_args()
-    sys.exit(
-        report_user_errors(
-            command, lambda: function(*split_arguments(arguments)), verbose=options.verbose
-        )
-    )
+
+    def call() -> None:
+        code = 0
+        for error in function(*split_arguments(arguments)):
+            print(f"{command}: {error}", file=sys.stderr)
+            code = BAD_INPUT
+        sys.exit(code)
+
+    sys.exit(report_user_errors(command, call, options.verbose))
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,28 +1,20 @@
 """Errors of users in one line, with exit codes."""
 
-import errno
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from errno import EACCES, EDQUOT, EFBIG, ENOSPC, ENOTDIR, EROFS
 
 from asr.config.environment import set_library_defaults
 from asr.errors import AsrError, ConfigError, PeerError
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
-_DISK_ERRORS = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EACCES,
-    errno.EROFS,
-    errno.ENOTDIR,
-)
+_DISK_ERRORS = (ENOSPC, EDQUOT, EFBIG, EACCES, EROFS, ENOTDIR)
 
 
 def report_user_errors(
-    name: str, function: Callable[[], Any], *, verbose: bool = False
+    name: str, function: Callable[[], object], verbose: bool = False
 ) -> int:
     """Call a function and return the exit code of its command.
 
@@ -64,18 +56,13 @@ def find_user_error(error: BaseException) -> BaseException | None:
         if isinstance(cause, AsrError):
             return cause
         if isinstance(cause, MissingMandatoryValue):
-            key = (
-                cause.full_key or str(cause).rpartition(" ")[2]
-            )  # a reference has no full_key
+            key = cause.full_key or str(cause).split()[-1]  # a reference has no full_key
             return ConfigError(f"{key} has no value; pass {key}=...")
         if isinstance(cause, OSError) and (cause is error or cause.errno in _DISK_ERRORS):
-            hint = (
-                "; free space there or use another folder"
-                if cause.errno in _DISK_ERRORS
-                else ""
-            )
             reason = f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause)
-            return ConfigError(reason + hint)
+            if cause.errno in _DISK_ERRORS:
+                reason += "; free space there or use another folder"
+            return ConfigError(reason)
     composition = (HydraException, OmegaConfBaseException)
     return next((cause for cause in causes if isinstance(cause, composition)), None)
 

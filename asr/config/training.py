@@ -8,12 +8,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from asr.audio import SAMPLE_RATE
-from asr.config.build import build_augmentation, instantiate
-from asr.config.schema import Count
+from asr.config.build import build_augmentation, instantiate, read_split
 from asr.config.values import convert
 from asr.data.cache import cache_audio
 from asr.data.filter import filter_utterances, keep_all
-from asr.data.manifest import Utterance, read_manifests
+from asr.data.manifest import Utterance
 from asr.errors import ConfigError, ModelError
 from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
@@ -22,6 +21,7 @@ from asr.training.lightning_workarounds import AtomicCheckpointIO
 from asr.training.module import CTCModule
 from asr.training.run_folder import check_architecture
 from asr.training.validation import ScoreName
+from asr.validation import Count
 
 
 def build_model_and_data(
@@ -37,11 +37,14 @@ def build_model_and_data(
     Raises:
         AsrError: If the settings or the data do not allow a training.
     """
-    utterances = [read_utterances(cfg.data, split) for split in ("train", "validation")]
+    utterances = [read_split(cfg.data, split) for split in ("train", "validation")]
+    if cfg.data.cache:
+        folder = Path(cfg.data.cache_folder)
+        utterances = [cache_audio(split, folder) for split in utterances]
     model = build_model(cfg, utterances[0])
     if checkpoint is not None:
         check_architecture(checkpoint, model)
-    data = build_data(cfg, model, utterances)
+    data = build_data(cfg, model, *utterances)
     if is_main:
         for split, selection in data.selections.items():
             print(f"{split}: {selection.summary()}")
@@ -49,17 +52,6 @@ def build_model_and_data(
     if checkpoint is None and cfg.init is None:
         fit_cmvn(model, data.selections["train"], cfg.seed)
     return model, data
-
-
-def read_utterances(data: DictConfig, split: str) -> list[Utterance]:
-    """Read the manifests of a split, with the audio in the cache if there is one.
-
-    Raises:
-        ManifestError: If a manifest is missing or invalid.
-        ConfigError: If the cache does not fit on the disk.
-    """
-    utterances = read_manifests(data[split], limit=data.limit)
-    return cache_audio(utterances, Path(data.cache_folder)) if data.cache else utterances
 
 
 def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
@@ -71,16 +63,13 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
     """
     tokenizer = instantiate("tokenizer", cfg.tokenizer)
     try:
-        if not isinstance(
-            tokenizer, Tokenizer
-        ):  # a function that builds one from transcripts
+        if not isinstance(tokenizer, Tokenizer):  # a function of the transcripts
             tokenizer = tokenizer(utterance.text for utterance in utterances)
     except ValueError as error:
         raise ConfigError(f"tokenizer.{error}") from error
+    features, encoder = plain(cfg.features), plain(cfg.model)
     try:
-        model = CTCModel(
-            features=plain(cfg.features), encoder=plain(cfg.model), tokenizer=tokenizer
-        )
+        model = CTCModel(features=features, encoder=encoder, tokenizer=tokenizer)
     except ValueError as error:  # names the argument, features or encoder
         raise ConfigError(str(error).replace("encoder.", "model.", 1)) from error
     if cfg.init is not None:
@@ -88,14 +77,15 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
         try:
             model.init_from(trained)
         except ModelError as error:
-            raise ModelError(
-                f"init={cfg.init}: {error}. Copy its model.* settings"
-            ) from None
+            raise ModelError(f"init={cfg.init}: {error}. Copy its model settings") from None
     return model
 
 
 def build_data(
-    cfg: DictConfig, model: CTCModel, utterances: list[list[Utterance]]
+    cfg: DictConfig,
+    model: CTCModel,
+    train_utterances: Sequence[Utterance],
+    validation_utterances: Sequence[Utterance],
 ) -> SpeechData:
     """Select the utterances to train and validate on.
 
@@ -103,31 +93,31 @@ def build_data(
         ConfigError: If no training utterance is left.
         TextError: If a transcript has a character that the tokenizer lacks.
     """
-    augment = build_augmentation(cfg.augment)
+    settings, augment = cfg.data, build_augmentation(cfg.augment)
 
     def output_length(seconds: float) -> int:
         samples = int(seconds / augment.max_speed * SAMPLE_RATE)
         return int(model.output_lengths(torch.tensor(samples)))
 
     train = filter_utterances(
-        utterances[0],
+        train_utterances,
         model.tokenizer,
         output_length=output_length,
-        min_seconds=cfg.data.min_seconds,
-        max_seconds=cfg.data.max_seconds,
-        on_unknown=cfg.data.on_unknown,
+        min_seconds=settings.min_seconds,
+        max_seconds=settings.max_seconds,
+        on_unknown=settings.on_unknown,
     )
     if not train.examples:
         hint = "Check data.min_seconds and data.max_seconds"
         raise ConfigError(f"no training utterance is left: {train.summary()}. {hint}")
     return SpeechData(
         train=train,
-        validation=keep_all(utterances[1], model.tokenizer),
-        batch_seconds=cfg.data.batch_seconds,
-        workers=cfg.data.workers,
+        validation=keep_all(validation_utterances, model.tokenizer),
+        batch_seconds=settings.batch_seconds,
+        workers=settings.workers,
         seed=cfg.seed,
         augment=augment,
-        on_error=cfg.data.on_error,
+        on_error=settings.on_error,
     )
 
 
@@ -155,31 +145,23 @@ def build_trainer(cfg: DictConfig) -> Any:
     """
     for name in ("max_epochs", "accumulate_grad_batches"):
         convert(f"trainer.{name}", cfg.trainer.get(name), Count | None)
-    for name, callback in cfg.callbacks.items():
-        if isinstance(callback, DictConfig) and "monitor" in callback:
-            convert(f"callbacks.{name}.monitor", callback.monitor, ScoreName)
-    for name, logger in cfg.logger.items():
-        if isinstance(logger, DictConfig):
-            convert(f"logger.{name}.name", logger.get("name"), str | None)
     trainer = instantiate(
         "trainer",
         cfg.trainer,
-        callbacks=_instantiate_all(cfg, "callbacks"),
-        logger=_instantiate_all(cfg, "logger"),
+        callbacks=_instantiate_all(cfg, "callbacks", "monitor", ScoreName),
+        logger=_instantiate_all(cfg, "logger", "name", str | None),
         plugins=[AtomicCheckpointIO()],
     )
+    precision = trainer.precision
     if not trainer.limit_val_batches:
-        raise ConfigError(
-            "trainer.limit_val_batches must not be 0: validation selects the model"
-        )
-    if trainer.overfit_batches:
-        raise ConfigError(
-            "trainer.overfit_batches is not supported. Use experiment=overfit"
-        )
-    if trainer.precision != "32-true" and not trainer.precision.endswith("-mixed"):
-        wanted = "trainer.precision must be 32-true, bf16-mixed, or 16-mixed"
-        raise ConfigError(f"{wanted}, got {trainer.precision}")
-    return trainer
+        problem = "limit_val_batches must not be 0: validation selects the model"
+    elif trainer.overfit_batches:
+        problem = "overfit_batches is not supported. Use experiment=overfit"
+    elif precision != "32-true" and not precision.endswith("-mixed"):
+        problem = f"precision must be 32-true, bf16-mixed, or 16-mixed, got {precision}"
+    else:
+        return trainer
+    raise ConfigError(f"trainer.{problem}")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -187,8 +169,11 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
 
-def _instantiate_all(cfg: DictConfig, group: str) -> list[Any]:
-    objects = [
-        instantiate(f"{group}.{name}", settings) for name, settings in cfg[group].items()
-    ]
+def _instantiate_all(cfg: DictConfig, group: str, key: str, hint: Any) -> list[Any]:
+    """Build the objects of a group. A setting `key` of any of them must have the type `hint`."""
+    objects = []
+    for name, settings in cfg[group].items():
+        if isinstance(settings, DictConfig) and key in settings:
+            convert(f"{group}.{name}.{key}", settings[key], hint)
+        objects.append(instantiate(f"{group}.{name}", settings))
     return [each for each in objects if each is not None]

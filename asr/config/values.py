@@ -64,17 +64,12 @@ def did_you_mean(key: str, keys: Sequence[str]) -> str:
 
     Without a similar key there, name up to two from other groups; without any, return "".
     """
-    group, _, name = key.rpartition(".")
-    by_name: dict[str, list[str]] = {}
-    for known in keys:
-        by_name.setdefault(known.rpartition(".")[2], []).append(known)
-    siblings = [
-        known.rpartition(".")[2] for known in keys if known.rpartition(".")[0] == group
-    ]
-    matches = [
-        key.removesuffix(name) + match for match in get_close_matches(name, siblings, n=1)
-    ]
+    group, dot, name = key.rpartition(".")
+    names = {known: known.rpartition(".")[2] for known in keys}
+    siblings = [last for known, last in names.items() if known == group + dot + last]
+    matches = [group + dot + match for match in get_close_matches(name, siblings, n=1)]
     if not matches:
-        similar = get_close_matches(name, by_name, n=2)
-        matches = [known for match in similar for known in by_name[match]][:2]
+        similar = get_close_matches(name, set(names.values()), n=2)
+        matches = [known for match in similar for known in keys if names[known] == match]
+        matches = matches[:2]
     return f"; did you mean {' or '.join(matches)}?" if matches else ""

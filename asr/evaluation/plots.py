@@ -1,8 +1,8 @@
 """Plots of features, emissions, confidence, and error rates."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,13 @@ MIN_FEATURE, MAX_FEATURE = -2.0, 3.0  # limits of the color scale, in standard d
 MIN_PROBABILITY = 0.1  # a token that never exceeds it has no row
 MAX_WIDTH = 16.0  # inches
 MAX_LABEL = 20  # characters in a line of a tick label
+TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10, "wrap": True}
+RING: dict[str, Any] = {
+    "s": 200,
+    "facecolors": "none",
+    "edgecolors": "tab:red",
+    "linewidths": 2,
+}
 
 
 def plot_emissions(
@@ -40,7 +47,7 @@ def plot_emissions(
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
     _show_features(upper, features, seconds_per_frame)
     title = f"reference   {reference or '(empty)'}\nhypothesis  {hypothesis or '(empty)'}"
-    _set_title(upper, title, family="monospace")
+    upper.set_title(title, family="monospace", **TITLE)
 
     probabilities = log_probs.exp().numpy()  # (U, V)
     is_likely = probabilities.max(axis=0) > MIN_PROBABILITY
@@ -72,7 +79,7 @@ def plot_features(
     axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
     for ax, (title, features) in zip(axes, rows, strict=True):
         _show_features(ax, features, seconds_per_frame)
-        _set_title(ax, title)
+        ax.set_title(title, **TITLE)
     ax.set(xlim=(0, seconds), xlabel="time (s)")
     return figure
 
@@ -88,7 +95,7 @@ def plot_reliability(reliability: Reliability) -> Figure:
         axes.annotate(count, point, xytext=(5, -11), textcoords="offset points", fontsize=8)
     limits = (-0.06, 1.12)  # leave room for the numbers
     axes.set(xlim=limits, ylim=limits, xlabel="confidence", ylabel="share of correct words")
-    _set_title(axes, f"expected calibration error {reliability.error:.3f}")
+    axes.set_title(f"expected calibration error {reliability.error:.3f}", **TITLE)
     axes.legend(loc="upper left")
     return figure
 
@@ -107,10 +114,10 @@ def plot_tuning_surface(
     points = axes.scatter(
         x, y, c=percent, cmap="viridis_r", s=70, vmax=np.quantile(percent, 0.75)
     )
-    _draw_ring(axes, *best)
+    axes.scatter(*best, **RING)
     axes.set(xlabel="lm_weight", ylabel="word_score (nats)")
     title = "lowest WER {:.2f} % at lm_weight={:g}, word_score={:g}"
-    _set_title(axes, title.format(100 * wer[best], *best))
+    axes.set_title(title.format(100 * wer[best], *best), **TITLE)
     figure.colorbar(points, label="WER (%)", extend="max")
     return figure
 
@@ -126,13 +133,9 @@ def plot_runs(settings: Mapping[str, Sequence[Any]], wer: Sequence[float]) -> Fi
     best = int(percent.argmin())
     for axes, (name, values) in zip(columns, settings.items(), strict=True):
         is_numeric = all(type(value) in (int, float) for value in values)
-        x = (
-            values
-            if is_numeric
-            else [textwrap.fill(str(value), MAX_LABEL) for value in values]
-        )
+        x = values if is_numeric else [fill(str(value), MAX_LABEL) for value in values]
         axes.scatter(x, percent, s=30, alpha=0.7)
-        _draw_ring(axes, x[best], percent[best])
+        axes.scatter(x[best], percent[best], **RING)
         if not is_numeric:
             axes.tick_params(axis="x", rotation=90, labelsize=8)
         elif 0 < 10 * min(values) < max(values):
@@ -160,8 +163,6 @@ def _show_features(axes: Axes, features: Tensor, seconds_per_frame: float) -> No
         y_axis="mel",
         sr=SAMPLE_RATE,
         hop_length=round(seconds_per_frame * SAMPLE_RATE),
-        fmin=0,
-        fmax=SAMPLE_RATE / 2,
         cmap="magma",
         vmin=MIN_FEATURE,
         vmax=MAX_FEATURE,
@@ -170,11 +171,3 @@ def _show_features(axes: Axes, features: Tensor, seconds_per_frame: float) -> No
     axes.set(
         xlim=(0, len(features) * seconds_per_frame), xlabel="", ylabel="frequency (Hz)"
     )
-
-
-def _set_title(axes: Axes, title: str, **style: Any) -> None:
-    axes.set_title(title, loc="left", fontsize=10, wrap=True, **style)
-
-
-def _draw_ring(axes: Axes, x: Any, y: float) -> None:
-    axes.scatter(x, y, s=200, facecolors="none", edgecolors="tab:red", linewidths=2)

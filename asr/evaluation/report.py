@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,14 +23,7 @@ from asr.evaluation.wer import (
     word_correctness,
 )
 
-LENGTH_BOUNDS = (
-    1.0,
-    2.0,
-    4.0,
-    8.0,
-    16.0,
-    32.0,
-)  # seconds; bounds between groups of utterances
+LENGTH_BOUNDS = (1, 2, 4, 8, 16, 32)  # seconds; bounds between groups of utterances
 MAX_CONFUSIONS = 50  # in summary.json
 
 
@@ -87,10 +81,8 @@ class Evaluation:
     @property
     def reliability(self) -> Reliability:
         """Compare the confidence of words with the share of correct words."""
-        words: list[tuple[float, bool]] = []
-        for result in self.results:
-            words += word_correctness(result.hypothesis, result.scored)
-        return Reliability.of(words)
+        pairs = (word_correctness(r.hypothesis, r.scored) for r in self.results)
+        return Reliability.of(list(chain.from_iterable(pairs)))
 
     @property
     def audio_seconds(self) -> float:
@@ -111,7 +103,6 @@ class Evaluation:
 
     def summary(self) -> dict[str, Any]:
         """Return the scores of the corpus and of its groups as a JSON object."""
-        speakers, lengths = self.group_scores(_speaker), self.group_scores(_length)
         confused = confusions(self.scored).most_common(MAX_CONFUSIONS)
         return {
             **_score_to_json(self.score),
@@ -121,8 +112,8 @@ class Evaluation:
             "seconds": round(self.seconds, 2),
             "rtf": round(self.rtf, 5),
             "failed": len(self.failures),
-            "speakers": {name: _score_to_json(score) for name, score in speakers.items()},
-            "lengths": {name: _score_to_json(score) for name, score in lengths.items()},
+            "speakers": _scores_to_json(self.group_scores(_speaker)),
+            "lengths": _scores_to_json(self.group_scores(_length)),
             "confusions": [[*pair, count] for pair, count in confused],
         }
 
@@ -170,8 +161,8 @@ def _speaker(result: Result) -> str:
 def _length(result: Result) -> str:
     for bound in LENGTH_BOUNDS:
         if result.utterance.duration < bound:
-            return f"below {bound:4.0f} s"
-    return f"from  {LENGTH_BOUNDS[-1]:4.0f} s"
+            return f"below {bound:4} s"
+    return f"from  {bound:4} s"
 
 
 def _score_to_json(score: Score) -> dict[str, Any]:
@@ -188,15 +179,17 @@ def _score_to_json(score: Score) -> dict[str, Any]:
     }
 
 
+def _scores_to_json(scores: dict[str, Score]) -> dict[str, Any]:
+    return {name: _score_to_json(score) for name, score in scores.items()}
+
+
 def _score_table(title: str, heading: str, scores: Iterable[tuple[str, Score]]) -> Table:
     table = Table(heading, title=title)
     for column in ("utterances", "words", "WER", "CER", "sub", "del", "ins"):
         table.add_column(column, justify="right")
     for name, score in scores:
-        words = score.words
+        words, rates = score.words, (f"{score.wer:.1%}", f"{score.cer:.1%}")
         edits = (words.substitutions, words.deletions, words.insertions)
-        rates = (f"{score.wer:.1%}", f"{score.cer:.1%}")
-        table.add_row(
-            name, str(score.utterances), str(words.length), *rates, *map(str, edits)
-        )
+        values = (score.utterances, words.length, *rates, *edits)
+        table.add_row(name, *map(str, values))
     return table

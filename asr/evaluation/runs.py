@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,12 @@ class Run:
             settings = _comparable_settings(summary["config"])
             return cls(path.parent.name, settings, wer, epochs, summary["seconds"] / 60)
         except (ValueError, KeyError, TypeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise ConfigError(
-                f"{path}: not the summary of a training run ({reason})"
-            ) from None
+            reason = f"not the summary of a training run ({error!r})"
+            raise ConfigError(f"{path}: {reason}") from None
 
 
-def compare_runs(folder: Path) -> list[Run]:
-    """Compare the runs in a folder and return them, best first.
+def compare_runs(folder: Path) -> None:
+    """Compare the runs in a folder, best first.
 
     Prints a table, writes `compare.csv`, and plots the runs to `compare.png` if settings differ.
 
@@ -55,16 +53,13 @@ def compare_runs(folder: Path) -> list[Run]:
     """
     runs = [Run.read(path) for path in folder.glob("*/summary.json")]
     if not runs:
-        raise ConfigError(
-            f"{folder}: no finished run; each finished run has a summary.json"
-        )
+        raise ConfigError(f"{folder}: no finished run, which has a summary.json")
     runs.sort(key=lambda run: (run.wer, run.name))
     settings = _differing_settings(runs)
-    _print_table(runs, settings)
-    _write_csv(runs, settings, folder / "compare.csv")
+    _write_tables(runs, settings, folder / "compare.csv")
     message = f"best: {folder / runs[0].name}, WER {runs[0].wer:.2%}, of {len(runs)} runs"
-    started = [path.parent for path in folder.glob("*/config.yaml")]
-    unfinished = sum(not (run / "summary.json").exists() for run in started)
+    started = folder.glob("*/config.yaml")
+    unfinished = sum(not path.with_name("summary.json").exists() for path in started)
     if unfinished:
         message += f"; {unfinished} more have not finished"
     if settings:
@@ -72,7 +67,6 @@ def compare_runs(folder: Path) -> list[Run]:
         save_figure(plot_runs(settings, [run.wer for run in runs]), plot)
         message += f"; see {plot}"
     print(message)
-    return runs
 
 
 def _comparable_settings(config: dict[str, Any]) -> dict[str, Any]:
@@ -101,31 +95,24 @@ def _differing_settings(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """Return the values in each run for the settings that differ between runs."""
     names = dict.fromkeys(name for run in runs for name in run.settings)
     columns = {name: [run.settings.get(name) for run in runs] for name in names}
-    return {
-        name: values
-        for name, values in columns.items()
-        if values.count(values[0]) < len(runs)
-    }
+    return {name: values for name, values in columns.items() if len(set(values)) > 1}
 
 
-def _print_table(runs: Sequence[Run], settings: dict[str, list[Any]]) -> None:
-    table = Table("run", *settings, "WER", "minutes")
+def _write_tables(runs: Sequence[Run], names: Iterable[str], path: Path) -> None:
+    """Print the runs with the settings of these names, and write them as CSV."""
+    table = Table("run", *names, "WER", "minutes")
+    rows: list[list[Any]] = [["run", *names, "val_wer", "epochs", "minutes"]]
     for run in runs:
-        values = [_format_value(run.settings.get(name)) for name in settings]
-        table.add_row(run.name, *values, f"{run.wer:.2%}", f"{run.minutes:.1f}")
+        values = [run.settings.get(name) for name in names]
+        scores = f"{run.wer:.2%}", f"{run.minutes:.1f}"
+        table.add_row(run.name, *map(_format_value, values), *scores)
+        rows.append([run.name, *values, run.wer, run.epochs, round(run.minutes, 2)])
     Console(width=None if Console().is_terminal else CONSOLE_WIDTH).print(table)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
 
 
 def _format_value(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _write_csv(runs: Sequence[Run], settings: dict[str, list[Any]], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["run", *settings, "val_wer", "epochs", "minutes"])
-        for run in runs:
-            values = [run.settings.get(name) for name in settings]
-            writer.writerow([run.name, *values, run.wer, run.epochs, round(run.minutes, 2)])

@@ -1,10 +1,10 @@
 """Search for the weights of a beam search that give the lowest word error rate."""
 
 import csv
-import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, product, starmap
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from asr.evaluation.wer import (
 )
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Calibration, Emissions
+from asr.text import Tokenizer
 
 Point = tuple[float, float]  # lm_weight, word_score
 
@@ -33,8 +34,8 @@ Point = tuple[float, float]  # lm_weight, word_score
 class CorpusEmissions:
     """Emissions of a corpus in batches, computed once for many decodings."""
 
-    model: CTCModel
-    batches: tuple[tuple[tuple[Utterance, ...], Emissions], ...]
+    tokenizer: Tokenizer
+    batches: Sequence[tuple[Sequence[Utterance], Emissions]]
 
     @classmethod
     @torch.inference_mode()
@@ -44,29 +45,24 @@ class CorpusEmissions:
         Raises:
             ConfigError: If no utterance can be read.
         """
-        results = []
+        results, device = [], model.device
         for batch in batches:
             if len(batch):
-                emissions = model(
-                    batch.waveforms.to(model.device), batch.lengths.to(model.device)
-                )
+                emissions = model(batch.waveforms.to(device), batch.lengths.to(device))
                 on_cpu = replace(emissions, log_probs=emissions.log_probs.cpu())
                 results.append((batch.utterances, on_cpu))
         if not results:
-            raise ConfigError(
-                "no utterance could be read; python -m asr.evaluate lists the errors"
-            )
-        return cls(model, tuple(results))
+            raise ConfigError("no utterance could be read; asr.evaluate lists the errors")
+        return cls(model.tokenizer, results)
 
     def decode(self, decoder: BeamDecoder) -> list[tuple[Hypothesis, ScoredUtterance]]:
         """Decode the utterances and score them against their references."""
         results = []
         for utterances, emissions in self.batches:
-            hypotheses = decoder(emissions, self.model.tokenizer)
+            hypotheses = decoder(emissions, self.tokenizer)
             for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
-                results.append(
-                    (hypothesis, score_utterance(utterance.text, hypothesis.text))
-                )
+                scored = score_utterance(utterance.text, hypothesis.text)
+                results.append((hypothesis, scored))
         return results
 
 
@@ -74,14 +70,14 @@ class CorpusEmissions:
 class Tuning:
     """Scores of all points, the best point, and the calibration of confidence at that point.
 
-    `before` and `after` are the reliability of the confidence without and with the calibration.
+    `before` and `after` are the calibration error without and with the calibration.
     """
 
     scores: Mapping[Point, Score]
     best: Point
     calibration: Calibration
-    before: Reliability
-    after: Reliability
+    before: float
+    after: float
 
     @property
     def wer(self) -> dict[Point, float]:
@@ -93,15 +89,14 @@ class Tuning:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(("lm_weight", "word_score", "wer", "cer"))
-            for point in sorted(self.scores):
-                writer.writerow((*point, self.scores[point].wer, self.scores[point].cer))
+            for point, score in sorted(self.scores.items()):
+                writer.writerow((*point, score.wer, score.cer))
 
 
 def tune_decoder(
     decoder: BeamDecoder,
     emissions: CorpusEmissions,
     intervals: Sequence[tuple[float, float]],
-    *,
     points: int,
     rounds: int,
 ) -> Tuning:
@@ -114,36 +109,26 @@ def tune_decoder(
         points: Points along each side of the first grid.
         rounds: Number of finer grids around the best point.
     """
-    decoder(
-        emissions.batches[0][1], emissions.model.tokenizer
-    )  # loads the language model once
+    decoder(emissions.batches[0][1], emissions.tokenizer)  # loads the language model once
 
     def decode(point: Point) -> list[tuple[Hypothesis, ScoredUtterance]]:
         lm_weight, word_score = point
-        return emissions.decode(
-            decoder.reweighted(lm_weight=lm_weight, word_score=word_score)
-        )
+        weighted = decoder.reweighted(lm_weight=lm_weight, word_score=word_score)
+        return emissions.decode(weighted)
 
     scores: dict[Point, Score] = {}
     hidden = not sys.stderr.isatty()
     for grid in _grids(intervals, points, rounds, scores):
         description = f"{len(scores)} points so far"
-        for point in track(grid, description=description, transient=True, disable=hidden):
+        for point in track(grid, description, transient=True, disable=hidden):
             scores[point] = sum_scores(scored for _, scored in decode(point))
     best = _best(scores)
 
-    words: list[tuple[float, bool]] = []
-    for hypothesis, scored in decode(best):
-        words += word_correctness(hypothesis, scored)
+    words = list(chain.from_iterable(starmap(word_correctness, decode(best))))
     calibration = fit_calibration(words)
     calibrated = [(calibration(confidence), correct) for confidence, correct in words]
-    return Tuning(
-        scores,
-        best,
-        calibration,
-        before=Reliability.of(words),
-        after=Reliability.of(calibrated),
-    )
+    errors = Reliability.of(words).error, Reliability.of(calibrated).error
+    return Tuning(scores, best, calibration, *errors)
 
 
 def _best(scores: Mapping[Point, Score]) -> Point:
@@ -163,9 +148,7 @@ def _grids(
     ]
     steps = [axis[1] - axis[0] if len(axis) > 1 else 0.0 for axis in axes]
     for _ in range(1 + rounds):
-        grid = [
-            (round(float(x), 4), round(float(y), 4)) for x, y in itertools.product(*axes)
-        ]
+        grid = [(round(float(x), 4), round(float(y), 4)) for x, y in product(*axes)]
         yield [point for point in dict.fromkeys(grid) if point not in scores]
         steps = [step / 2 for step in steps]
         center = zip(_best(scores), steps, strict=True)

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import add
+from typing import Self
 
 import jiwer
 import numpy as np
@@ -10,24 +12,26 @@ import numpy as np
 from asr.decode.hypothesis import Hypothesis
 from asr.text import normalize
 
+INTERVAL_LEVEL = 0.95
+INTERVAL_DRAWS = 1_000  # corpora drawn by the bootstrap
+
+
+class _Sum:
+    """Values whose fields add up."""
+
+    def __add__(self, other: Self) -> Self:
+        """Add each field to the same field of the other."""
+        return type(self)(*map(add, vars(self).values(), vars(other).values()))
+
 
 @dataclass(frozen=True)
-class EditCounts:
+class EditCounts(_Sum):
     """Edits that turn references into hypotheses, counted in words or in characters."""
 
     hits: int = 0
     substitutions: int = 0
     deletions: int = 0
     insertions: int = 0
-
-    def __add__(self, other: "EditCounts") -> "EditCounts":
-        """Add the counts of two texts."""
-        return EditCounts(
-            self.hits + other.hits,
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-        )
 
     @property
     def errors(self) -> int:
@@ -49,22 +53,13 @@ class EditCounts:
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(_Sum):
     """Errors of one utterance or the sum over many; `exact` counts utterances without an error."""
 
     words: EditCounts = EditCounts()
     characters: EditCounts = EditCounts()
     utterances: int = 0
     exact: int = 0
-
-    def __add__(self, other: "Score") -> "Score":
-        """Add the errors of two sets of utterances."""
-        return Score(
-            self.words + other.words,
-            self.characters + other.characters,
-            self.utterances + other.utterances,
-            self.exact + other.exact,
-        )
 
     @property
     def wer(self) -> float:
@@ -106,10 +101,8 @@ def sum_scores(utterances: Iterable[ScoredUtterance]) -> Score:
     return sum((utterance.score for utterance in utterances), Score())
 
 
-def bootstrap_wer_interval(
-    utterances: Sequence[ScoredUtterance], *, level: float = 0.95, draws: int = 1_000
-) -> tuple[float, float]:
-    """Return the bounds of a confidence interval of the word error rate.
+def bootstrap_wer_interval(utterances: Sequence[ScoredUtterance]) -> tuple[float, float]:
+    """Return the bounds of the 95 % confidence interval of the word error rate.
 
     The bounds are percentiles over corpora that are drawn from the utterances with replacement
     (Bisani and Ney, ICASSP 2004). The random seed is fixed, so the result is reproducible.
@@ -120,21 +113,12 @@ def bootstrap_wer_interval(
     counts = np.array([(count.errors, count.length) for count in words])
     rng = np.random.default_rng(0)
     rates = []
-    for _ in range(draws):
+    for _ in range(INTERVAL_DRAWS):
         errors, length = counts[rng.integers(len(counts), size=len(counts))].sum(0)
         rates.append(errors / max(1, length))
-    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def score_corpus(references: Sequence[str], hypotheses: Sequence[str]) -> Score:
-    """Return the errors of hypotheses against the references in the same order, summed.
-
-    Raises:
-        ValueError: If there are not as many hypotheses as references.
-    """
-    pairs = zip(references, hypotheses, strict=True)
-    return sum_scores(score_utterance(*pair) for pair in pairs)
+    bounds = [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2]
+    low, high = np.quantile(rates, bounds).tolist()
+    return low, high
 
 
 def word_correctness(
