@@ -359,7 +359,7 @@ def test_bad_settings_get_one_line_and_exit_code_2(
             "line 2: lacks audio_filepath",
         ),
         ([], "the manifest is empty"),
-        (['{"audio_filepath": "a.wav", "duration": -1, "text": "a"}'], "duration must be above 0"),
+        (['{"audio_filepath": "a.wav", "duration": -1, "text": "a"}'], "duration must be > 0"),
         (
             ['{"audio_filepath": "a.wav", "duration": 2, "text": "naïve"}'],
             "a.wav: the transcript has 'ï'",

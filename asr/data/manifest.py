@@ -1,9 +1,9 @@
 """Manifests: one utterance per line as a JSON object, in the format of NeMo."""
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,10 @@ from typing import Any
 from asr.audio.remote import ByteRange, is_url, read_ranges
 from asr.errors import ManifestError
 from asr.files import atomic_write
+from asr.validation import check_integer, check_number
 
 REQUIRED_KEYS = ("audio_filepath", "duration", "text")
-INVALID_SECONDS = (
-    "duration must be above 0 and offset at least 0, and both must be numbers of seconds"
-)
+SHARD_KEYS = ("first_byte", "bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
         if line.strip():
             try:
                 utterances.append(_utterance(parse_json(line), folder))
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise ManifestError(f"{path}, line {number}: {error}") from None
     if not utterances:
         raise ManifestError(f"{path}: the manifest is empty; prepare the corpus again")
@@ -119,7 +118,7 @@ def _relative_path(path: Path, folder: Path) -> str:
     return Path(relative).as_posix()
 
 
-def parse_json(line: str) -> Any:
+def parse_json(line: str | bytes) -> Any:
     """Return the value of one line of JSON.
 
     Raises:
@@ -154,34 +153,35 @@ def _utterance(entry: Any, folder: str | Path) -> Utterance:
     """
     if not isinstance(entry, dict):
         raise ValueError('a line must be an object such as {"audio_filepath": ...}')
-    if missing := [key for key in REQUIRED_KEYS if key not in entry]:
+    required = REQUIRED_KEYS + (SHARD_KEYS if "member" in entry else ())
+    if missing := [key for key in required if key not in entry]:
         raise ValueError(f"lacks {', '.join(missing)}")
-    path, duration, text = (entry[key] for key in REQUIRED_KEYS)
-    duration, offset = _seconds(duration), _seconds(entry.get("offset") or 0)
-    if not (0 < duration < math.inf and 0 <= offset < math.inf):
-        raise ValueError(INVALID_SECONDS)
-    if not (isinstance(path, str) and isinstance(text, str)):
-        raise ValueError("audio_filepath and text must be strings")
+    for key in ("audio_filepath", "text"):
+        if not isinstance(entry[key], str):
+            raise ValueError(f"{key} must be a string, got {entry[key]!r}")
     speaker = entry.get("speaker")
-    speaker = "" if speaker is None else str(speaker)
-    return Utterance(_audio(entry, folder), duration, text, offset, speaker)
+    return Utterance(
+        audio=_audio(entry, folder),
+        duration=_seconds("duration", entry["duration"], gt=0),
+        text=entry["text"],
+        offset=_seconds("offset", entry.get("offset") or 0, ge=0),
+        speaker="" if speaker is None else str(speaker),
+    )
 
 
-def _seconds(value: Any) -> float:
-    """Return a number, which may be in a string, or NaN for another value."""
-    try:
-        return float(str(value))  # the text of True, None, or a list is not a number
-    except ValueError:
-        return math.nan
+def _seconds(key: str, value: Any, **bound: float) -> float:
+    """Return a number, which may be in a string."""
+    with suppress(ValueError):
+        value = float(str(value))  # not of True, None, or a list
+    return float(check_number(key, value, **bound))
 
 
 def _audio(entry: Mapping[str, Any], folder: str | Path) -> Path | ByteRange:
     path = entry["audio_filepath"]
     if not is_url(path):
         path = f"{folder}/{path}" if isinstance(folder, str) else folder / path
-    if "member" not in entry:
-        return ByteRange(path) if is_url(path) else path
-    first, size = entry.get("first_byte"), entry.get("bytes")
-    if not (isinstance(first, int) and isinstance(size, int) and first >= 0 and size > 0):
-        raise ValueError("a member of a shard needs first_byte and bytes as integers")
-    return ByteRange(str(path), str(entry["member"]), first, size)
+    if "member" in entry:
+        first = check_integer("first_byte", entry["first_byte"], ge=0)
+        size = check_integer("bytes", entry["bytes"], ge=1)
+        return ByteRange(str(path), str(entry["member"]), first, size)
+    return ByteRange(path) if is_url(path) else path

@@ -22,7 +22,7 @@ import soundfile
 from asr import audio
 from asr.audio import EXTENSIONS, ROUNDING, SAMPLE_RATE
 from asr.audio.remote import ByteRange
-from asr.data.manifest import Utterance
+from asr.data.manifest import Utterance, parse_json
 from asr.errors import AudioError, StorageError
 from asr.files import atomic_write
 
@@ -65,13 +65,11 @@ def write_shards(
                 for utterance, clip in zip(shard, clips, strict=True):
                     if isinstance(clip, AudioError):
                         failures.append((utterance.name, str(clip)))
-                    else:
-                        index = len(stored) + len(failures)
-                        key = f"{index:08d}-{UNSAFE.sub('_', utterance.audio.stem)[:60]}"
-                        source = ByteRange(
-                            str(path), *_add_clip(tar, key, utterance, *clip)
-                        )
-                        stored.append(replace(utterance, audio=source, offset=0.0))
+                        continue
+                    index = len(stored) + len(failures)
+                    key = f"{index:08d}-{UNSAFE.sub('_', utterance.audio.stem)[:60]}"
+                    source = ByteRange(str(path), *_add_clip(tar, key, utterance, *clip))
+                    stored.append(replace(utterance, audio=source, offset=0.0))
     for path in takewhile(Path.exists, paths):  # from an earlier call
         path.unlink()
     return stored, failures
@@ -98,17 +96,15 @@ def index_shard(path: str | Path) -> tuple[list[Utterance], list[Failure]]:
                 if f".{suffix.lower()}" in EXTENSIONS:
                     clips[key] = source, audio.info(body).duration
                 elif suffix == "json":
-                    metadata[key] = json.loads(body)
+                    metadata[key] = parse_json(body)
                 elif suffix == "txt":
                     metadata.setdefault(key, {"text": body.decode("utf-8-sig")})
-            except AudioError as error:
-                failures.append((str(source), str(error).partition(": ")[2]))
-            except ValueError as error:
-                failures.append((str(source), f"cannot be parsed ({error})"))
+            except (AudioError, ValueError) as error:
+                reason = str(error).removeprefix("standard input: ")
+                failures.append((str(source), reason))
     except (tarfile.ReadError, EOFError) as error:
-        failures.append(
-            (str(path), f"damaged or cut off ({error}); the rest of it is lost")
-        )
+        reason = f"damaged or cut off ({error}); the rest of it is lost"
+        failures.append((str(path), reason))
     for key, (source, duration) in clips.items():
         entry = metadata.get(key)
         if isinstance(entry, dict) and isinstance(entry.get("text"), str):

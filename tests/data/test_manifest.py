@@ -119,6 +119,12 @@ def test_nemo_manifests_are_read(tmp_path):
     assert third.speaker == "0"
 
 
+def test_seconds_may_be_in_strings(tmp_path):
+    entry = {**ENTRY, "duration": "1.5", "offset": "0.25"}
+    (utterance,) = read_manifest(write_lines(tmp_path / "m.jsonl", entry))
+    assert (utterance.duration, utterance.offset) == (1.5, 0.25)
+
+
 def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_ignored(tmp_path):
     (tmp_path / "m.jsonl").write_bytes(
         f"\ufeff{json.dumps(ENTRY)}\r\n\r\n{json.dumps(ENTRY)}\r\n\n".encode()
@@ -136,16 +142,28 @@ def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_ignored(tmp_pat
         ("[1, 2]", "must be an object"),
         ('"text"', "must be an object"),
         ('{"audio_filepath": "a.wav"}', "lacks duration, text"),
-        (json.dumps({**ENTRY, "duration": "long"}), "must be numbers of seconds"),
-        (json.dumps({**ENTRY, "duration": None}), "must be numbers of seconds"),
-        (json.dumps({**ENTRY, "duration": True}), "must be numbers of seconds"),
-        (json.dumps({**ENTRY, "duration": 10**400}), "must be numbers of seconds"),
-        (json.dumps({**ENTRY, "offset": [1]}), "must be numbers of seconds"),
-        (json.dumps({**ENTRY, "duration": 0}), "duration must be above 0"),
-        (json.dumps({**ENTRY, "duration": float("nan")}), "duration must be above 0"),
-        (json.dumps({**ENTRY, "offset": -1}), "offset at least 0"),
-        (json.dumps({**ENTRY, "text": 5}), "must be strings"),
-        (json.dumps({**ENTRY, "audio_filepath": None}), "must be strings"),
+        (json.dumps({**ENTRY, "duration": "long"}), "must be > 0, got 'long'"),
+        (json.dumps({**ENTRY, "duration": None}), "must be > 0, got None"),
+        (json.dumps({**ENTRY, "duration": True}), "must be > 0, got True"),
+        (json.dumps({**ENTRY, "duration": 10**400}), "must be > 0, got inf"),
+        (json.dumps({**ENTRY, "offset": [1]}), "must be >= 0, got [1]"),
+        (json.dumps({**ENTRY, "duration": 0}), "duration must be > 0, got 0"),
+        (json.dumps({**ENTRY, "duration": float("nan")}), "must be > 0, got nan"),
+        (
+            json.dumps({**ENTRY, "member": "x", "first_byte": -1, "bytes": 1}),
+            "first_byte must be",
+        ),
+        (
+            json.dumps({**ENTRY, "member": "x", "first_byte": 0, "bytes": 1.5}),
+            "bytes must be an",
+        ),
+        (
+            json.dumps({**ENTRY, "member": "x", "first_byte": 0, "bytes": 10**400}),
+            "too large",
+        ),
+        (json.dumps({**ENTRY, "offset": -1}), "offset must be >= 0, got -1"),
+        (json.dumps({**ENTRY, "text": 5}), "text must be a string, got 5"),
+        (json.dumps({**ENTRY, "audio_filepath": None}), "audio_filepath must be a string"),
     ],
 )
 def test_an_invalid_line_raises_an_error_with_its_number(tmp_path, line, expected):
