@@ -8,7 +8,7 @@ import soundfile
 
 from asr.config.app import run_recipe
 from asr.files import atomic_write
-from recipes.fetch import Archive, ensure_extracted
+from recipes.fetch import ensure_extracted
 from recipes.prepare import Recording, Splits, choose_speakers, hold_out, prepare
 
 URL = "http://www.speech.cs.cmu.edu/databases/an4"
@@ -43,50 +43,42 @@ def an4(
         url: Folder that holds the archive. Set it to use a mirror.
         again: Write the manifests again even if the options have not changed.
 
-    Returns:
-        The folder of the manifests.
-
     Raises:
         RecipeError: If the corpus is unavailable or has too few speakers.
     """
 
     def splits() -> Splits:
         name = next((name for name in ARCHIVES if (root / name).exists()), ARCHIVES[0])
-        tree = ensure_extracted(Archive(url, name, tree="an4"), root, root / "an4")
+        tree = ensure_extracted(url, name, root, "an4", tree="an4")
         train, test = list(_recordings(tree, "train")), list(_recordings(tree, "test"))
         # The first letter of a speaker is f or m.
-        speakers = choose_speakers(
-            train, validation_speakers, group=lambda speaker: speaker[0]
-        )
+        speakers = choose_speakers(train, validation_speakers, group=lambda name: name[0])
         return {**hold_out(train, speakers), "test": test}
 
-    return prepare(
-        "an4", splits, root=root, again=again, validation_speakers=validation_speakers
-    )
+    options = {"validation_speakers": validation_speakers}
+    return prepare("an4", splits, root=root, again=again, **options)
 
 
 def _recordings(tree: Path, split: str) -> Iterator[Recording]:
     texts = {}
-    lists = tree / "etc"
-    lines = (lists / f"an4_{split}.transcription").read_text(encoding="utf-8").splitlines()
-    for line in lines:
+    transcription = (tree / "etc" / f"an4_{split}.transcription").read_text(
+        encoding="utf-8"
+    )
+    for line in transcription.splitlines():
         text, _, name = line.rpartition("(")  # <s> YES </s> (an251-fash-b)
         texts[name.rstrip(") ")] = text.replace("<s>", "").replace("</s>", "")
-    for fileid in (lists / f"an4_{split}.fileids").read_text(encoding="utf-8").split():
+    fileids = (tree / "etc" / f"an4_{split}.fileids").read_text(encoding="utf-8")
+    for fileid in fileids.split():
         stem = tree / "wav" / fileid  # an4_clstk/fash/an251-fash-b
         yield Recording(_audio(stem), texts.get(stem.name, ""), speaker=stem.parent.name)
 
 
 def _audio(stem: Path) -> Path:
     """Return the path of a recording. Headerless samples are converted to WAV once."""
-    wav, sphere, raw = (
-        stem.with_name(stem.name + suffix) for suffix in (".wav", ".sph", ".raw")
-    )
-    if wav.exists():
-        return wav
-    if sphere.exists():
+    wav, sphere, raw = (Path(f"{stem}{suffix}") for suffix in (".wav", ".sph", ".raw"))
+    if sphere.exists() and not wav.exists():
         return sphere
-    if raw.exists():
+    if raw.exists() and not wav.exists():
         samples, rate = soundfile.read(raw, dtype="int16", **RAW)
         with atomic_write(wav) as partial:
             soundfile.write(partial, samples, rate, subtype="PCM_16", format="WAV")

@@ -16,7 +16,6 @@ from ctypes import (
     c_void_p,
     string_at,
 )
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -33,16 +32,6 @@ _SYNTH_TYPES = (c_char_p, c_size_t, c_uint, c_int, c_uint, c_uint, c_void_p, c_v
 LOUDNESS = 50  # the default of 100 drives some variants into eSpeak's limiter
 
 
-@dataclass(frozen=True)
-class _Engine:
-    """The loaded library. Its callback appends int16 samples to `chunks`; `rate` is in Hz."""
-
-    library: CDLL
-    rate: int
-    chunks: list[bytes]
-    callback: object  # ctypes keeps no reference to it
-
-
 def synthesize(
     text: str, voice: str, *, speed: int = 175, pitch: int = 50
 ) -> tuple[np.ndarray, int]:
@@ -57,29 +46,31 @@ def synthesize(
     Raises:
         RecipeError: If the library does not load or does not know the voice.
     """
-    engine = _load()
-    library = engine.library
+    library, rate, chunks, _ = _load()
     if library.espeak_SetVoiceByName(voice.encode()) != 0:
         raise RecipeError(
             f"eSpeak NG has no voice {voice!r}. List them with espeak-ng --voices."
         )
     for parameter, value in ((_RATE, speed), (_PITCH, pitch), (_VOLUME, LOUDNESS)):
         library.espeak_SetParameter(parameter, value, 0)
-    engine.chunks.clear()
+    chunks.clear()
     data = text.encode() + b"\0"
     error = library.espeak_Synth(data, len(data), 0, _CHARACTERS, 0, _UTF8, None, None)
     if error:
         raise RecipeError(f"eSpeak NG could not synthesize {text!r} (error {error}).")
-    return np.frombuffer(b"".join(engine.chunks), dtype=np.int16), engine.rate
+    return np.frombuffer(b"".join(chunks), dtype=np.int16), rate
 
 
 @cache
-def _load() -> _Engine:
+def _load() -> tuple[CDLL, int, list[bytes], object]:
+    """Return the library, its rate in Hz, a list of int16 samples, and the callback that fills it.
+
+    ctypes keeps no reference to the callback.
+    """
     with convert_errors(ImportError, fix="Run pip install espeakng-loader."):
         import espeakng_loader
-    with convert_errors(
-        OSError, RuntimeError, problem="eSpeak NG does not load on this machine"
-    ):
+    problem = "eSpeak NG does not load on this machine"
+    with convert_errors(OSError, RuntimeError, problem=problem):
         folder = espeakng_loader.get_data_path()
         library = CDLL(espeakng_loader.get_library_path())
     library.espeak_Synth.argtypes = _SYNTH_TYPES
@@ -99,4 +90,4 @@ def _load() -> _Engine:
         return 0  # continue
 
     library.espeak_SetSynthCallback(collect)
-    return _Engine(library, rate, chunks, collect)
+    return library, rate, chunks, collect

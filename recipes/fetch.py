@@ -15,22 +15,17 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from rich import progress
 from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from recipes.console import console
 from recipes.errors import RecipeError, convert_errors
 
 CHUNK = 1 << 20  # bytes
+TIMEOUT = 30.0  # seconds to wait for data
 DROPPED = (
     ConnectionError,
     TimeoutError,
@@ -38,65 +33,62 @@ DROPPED = (
     urllib.error.URLError,
     ssl.SSLError,
 )
-REJECTED = {*range(300, 500)} - {
-    408,
-    429,
-}  # without "request timeout" and "too many requests"
+# All but "request timeout" and "too many requests"
+REJECTED = {*range(300, 500)} - {408, 429}
 DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error)
 
 
-@dataclass(frozen=True)
-class Archive:
-    """A file of a publisher.
-
-    Attributes:
-        base: URL of the folder that holds the file.
-        name: Name of the file.
-        checksum: "md5:..." or "sha256:...", or a function that returns it. If the publisher gives
-            no checksum, only the checks inside the archive detect damage.
-        tree: Folder in the archive that holds the corpus.
-    """
-
-    base: str
-    name: str
-    checksum: str | Callable[[], str] | None = None
-    tree: str = "."
+Checksum = str | Callable[[], str] | None  # "md5:..." or "sha256:...", or how to get it
 
 
-def ensure_extracted(archive: Archive, root: Path, folder: Path) -> Path:
-    """Return `folder`. If it does not exist, download the archive to `root` and extract it.
+def ensure_extracted(
+    url: str,
+    name: str,
+    root: Path,
+    folder: str,
+    *,
+    tree: str = ".",
+    checksum: Checksum = None,
+) -> Path:
+    """Return ROOT/FOLDER. If it does not exist, download an archive to `root` and extract it.
+
+    Args:
+        url: URL of the folder that holds the archive.
+        name: Name of the archive.
+        root: Folder of all corpora.
+        folder: Folder of the corpus.
+        tree: Folder in the archive that becomes `folder`.
+        checksum: Checksum of the archive. If the publisher gives none, only the checks inside the
+            archive detect damage.
 
     Raises:
         RecipeError: If the archive cannot be downloaded, verified, or extracted.
     """
-    if not folder.is_dir():
-        unpack(ensure_downloaded(archive, root), folder, tree=archive.tree)
-    return folder
+    target = root / folder
+    if not target.is_dir():
+        unpack(ensure_downloaded(url, name, root, checksum), target, tree=tree)
+    return target
 
 
-def ensure_downloaded(archive: Archive, root: Path) -> Path:
-    """Return the verified archive in `root`. Download it if it does not exist.
+def ensure_downloaded(url: str, name: str, root: Path, checksum: Checksum) -> Path:
+    """Return the verified file in `root`. Download it from the folder `url` if it does not exist.
 
     Raises:
-        RecipeError: If the archive cannot be downloaded or verified.
+        RecipeError: If the file cannot be downloaded or verified.
     """
-    path = root / archive.name
-    checksum = archive.checksum() if callable(archive.checksum) else archive.checksum
+    path = root / name
+    expected = checksum() if callable(checksum) else checksum
     if not path.exists():
-        return download(
-            f"{archive.base.rstrip('/')}/{archive.name}", path, checksum=checksum
-        )
-    verify(path, checksum)
+        return download(f"{url.rstrip('/')}/{name}", path, checksum=expected)
+    verify(path, expected)
     return path
 
 
 def torchaudio_checksum(dataset: str, url: str) -> str:
     """Return the SHA-256 checksum that torchaudio records for an archive of a dataset."""
     # Imported here because torchaudio imports torch, which takes seconds.
-    return (
-        "sha256:"
-        + importlib.import_module(f"torchaudio.datasets.{dataset}")._CHECKSUMS[url]
-    )
+    module = importlib.import_module(f"torchaudio.datasets.{dataset}")
+    return f"sha256:{module._CHECKSUMS[url]}"
 
 
 def download(
@@ -105,7 +97,6 @@ def download(
     *,
     checksum: str | None = None,
     tries: int = 5,
-    timeout: float = 30.0,
     pause: float = 1.0,
 ) -> Path:
     """Download `url` to `target` and return `target`.
@@ -117,7 +108,6 @@ def download(
         target: Path of the file.
         checksum: "md5:..." or "sha256:...".
         tries: Number of successive attempts without new data before giving up.
-        timeout: Seconds to wait for data.
         pause: Seconds before the second attempt, doubled before each further one.
 
     Raises:
@@ -130,24 +120,22 @@ def download(
     while True:
         size = _size(partial)
         try:
-            if _transfer(url, partial, timeout):
-                break
+            if _transfer(url, partial):
+                partial.replace(target)
+                verify(target, checksum)
+                return target
             reason, status = "the connection dropped", None
         except DROPPED as error:
             reason, status = _reason(error), getattr(error, "code", None)
         failures = 1 if _size(partial) > size else failures + 1
         if failures >= tries or status in REJECTED:
+            problem = f"{url}: {reason} (attempts without new data: {failures})"
             fix = (
                 f"Run again to resume, set url= to a mirror, or save the file as {target}."
             )
-            raise RecipeError(
-                f"{url}: {reason} (attempts without new data: {failures}). {fix}"
-            )
+            raise RecipeError(f"{problem}. {fix}")
         console.print(f"{url}: {reason}. Retrying.")
         time.sleep(pause * 2 ** (failures - 1))
-    partial.replace(target)
-    verify(target, checksum)
-    return target
 
 
 def verify(path: Path, checksum: str | None) -> None:
@@ -202,16 +190,15 @@ def unpack(archive: Path, folder: Path, *, tree: str = ".") -> Path:
     return folder
 
 
-def _transfer(url: str, partial: Path, timeout: float) -> bool:
+def _transfer(url: str, partial: Path) -> bool:
     """Continue a download over one connection and return whether the file is complete."""
     start = _size(partial)
     headers = {"Range": f"bytes={start}-"} if start else {}
     try:
-        with convert_errors(
-            ValueError, problem=f"{url} is not a valid URL", fix="Check url=."
-        ):
+        problem = f"{url} is not a valid URL"
+        with convert_errors(ValueError, problem=problem, fix="Check url=."):
             request = urllib.request.Request(url, headers=headers)
-            response = urllib.request.urlopen(request, timeout=timeout)
+            response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # range not satisfiable
             raise
@@ -229,22 +216,21 @@ def _transfer(url: str, partial: Path, timeout: float) -> bool:
     return total is None or _size(partial) == total
 
 
-def _save(
-    response: http.client.HTTPResponse,
-    partial: Path,
-    url: str,
-    start: int,
-    total: int | None,
-) -> None:
+def _save(response: Any, partial: Path, url: str, start: int, total: int | None) -> None:
     if total and total - start > shutil.disk_usage(partial.parent).free:
         raise OSError(errno.ENOSPC, "not enough space")
     if not console.is_terminal:
         size = f" ({decimal(total)})" if total else ""
         resumed = f", resuming at {decimal(start)}" if start else ""
         console.print(f"downloading {url}{size}{resumed}")
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    bar = Progress(
-        "{task.description}", *columns, console=console, disable=not console.is_terminal
+    bar = progress.Progress(
+        "{task.description}",
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
     )
     with partial.open("ab" if start else "wb") as file, bar:
         task = bar.add_task(partial.stem, total=total, completed=start)
@@ -273,10 +259,9 @@ def _explain_full_disk(
         sizes = f"{decimal(shutil.disk_usage(folder).free)} free"
         if total:
             sizes = f"{decimal(total)} needed, {decimal(_size(path))} stored, {sizes}"
+        problem = f"{folder}: disk full, cannot {purpose} ({sizes})"
         fix = "Free some space and run again, or set root= to another disk."
-        raise RecipeError(
-            f"{folder}: disk full, cannot {purpose} ({sizes}). {fix}"
-        ) from None
+        raise RecipeError(f"{problem}. {fix}") from None
 
 
 def _extract_tar(archive: Path, folder: Path) -> None:
@@ -298,10 +283,8 @@ def _refuse_unsafe(archive: Path, name: str) -> Iterator[None]:
     """Check the name of a member, which libraries silently correct, and convert their refusals."""
     path = PurePosixPath(name.replace("\\", "/"))
     has_drive = ":" in name.partition("/")[0]  # C:
-    problem, fix = (
-        f"{archive}: unsafe member {name!r}",
-        "Nothing was extracted. Get another copy.",
-    )
+    problem = f"{archive}: unsafe member {name!r}"
+    fix = "Nothing was extracted. Get another copy."
     if path.is_absolute() or ".." in path.parts or has_drive:
         raise RecipeError(f"{problem}: its path leads outside. {fix}")
     with convert_errors(tarfile.FilterError, problem=problem, fix=fix):

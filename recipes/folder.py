@@ -4,7 +4,7 @@ import csv
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,7 @@ SPLIT_NAMES = {"training": "train"} | dict.fromkeys(("dev", "valid", "val"), "va
 AUDIO_FOLDERS = ("", "wavs", "clips")  # beside a table: general, LJSpeech, Common Voice
 NAME = re.compile(r"\w[\w.-]*")
 
-Row = tuple[
-    str, dict[str, str]
-]  # place of the row in error messages, and its fields by column
+Row = tuple[str, dict[str, str]]  # place in error messages, and fields by column
 
 
 def folder(
@@ -97,7 +95,7 @@ def _read_recordings(audio: Path | None, table: Path | None) -> list[Recording]:
 def _recordings_of_folder(folder: Path) -> Iterator[Recording]:
     paths = find_recordings(folder)
     for path in paths:
-        folders = path.relative_to(folder).parts[:-1]
+        speaker, *others = path.relative_to(folder).parts
         text, reason = "", ""
         try:
             text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
@@ -105,7 +103,7 @@ def _recordings_of_folder(folder: Path) -> Iterator[Recording]:
             reason = "no transcript"
         except UnicodeDecodeError:
             reason = "transcript not UTF-8"
-        yield Recording(path, text, folders[0] if folders else "", skip_reason=reason)
+        yield Recording(path, text, speaker if others else "", skip_reason=reason)
     stems = {path.with_suffix("") for path in paths}
     for path in sorted(folder.rglob("*.txt")):
         if path.with_suffix("") not in stems:
@@ -115,9 +113,7 @@ def _recordings_of_folder(folder: Path) -> Iterator[Recording]:
 def _recordings_of_table(table: Path, folder: Path | None) -> Iterator[Recording]:
     rows = list(_read_table(table))
     _check_columns(table, {column for _, row in rows for column in row})
-    folders = (
-        [table.parent / name for name in AUDIO_FOLDERS] if folder is None else [folder]
-    )
+    folders = [folder] if folder else [table.parent / name for name in AUDIO_FOLDERS]
     for place, row in rows:
         fields = {
             name: next((row[column] for column in columns if column in row), "")
@@ -138,15 +134,12 @@ def _recordings_of_table(table: Path, folder: Path | None) -> Iterator[Recording
 
 
 def _read_table(table: Path) -> Iterator[Row]:
-    """Yield the rows of a table. Column names are in lower case."""
-    with convert_errors(
-        OSError, UnicodeDecodeError, problem=f"table={table} cannot be read"
-    ):
+    """Return the rows of a table. Column names are in lower case."""
+    problem = f"table={table} cannot be read"
+    with convert_errors(OSError, UnicodeDecodeError, problem=problem):
         text = table.read_text(encoding="utf-8-sig")
-    if text.lstrip().startswith("{"):
-        yield from _read_json_lines(table, text)
-    else:
-        yield from _read_csv(table, text)
+    read = _read_json_lines if text.lstrip().startswith("{") else _read_csv
+    return read(table, text)
 
 
 def _read_json_lines(table: Path, text: str) -> Iterator[Row]:
@@ -156,14 +149,10 @@ def _read_json_lines(table: Path, text: str) -> Iterator[Row]:
             with convert_errors(ValueError, problem=place):
                 row = parse_json(line)
             if not isinstance(row, dict):
-                raise RecipeError(
-                    f'{place}: not an object such as {{"audio": ..., "text": ...}}.'
-                )
-            fields = {
-                key.lower(): "" if value is None else str(value)
-                for key, value in row.items()
-            }
-            yield place, fields
+                example = '{"audio": ..., "text": ...}'
+                raise RecipeError(f"{place}: not an object such as {example}.")
+            texts = {key.lower(): "" if x is None else str(x) for key, x in row.items()}
+            yield place, texts
 
 
 def _read_csv(table: Path, text: str) -> Iterator[Row]:
@@ -185,10 +174,8 @@ def _read_csv(table: Path, text: str) -> Iterator[Row]:
         columns = ["audio", "original", "text"] if len(columns) > 2 else ["audio", "text"]
     while (fields := _next_row(table, reader)) is not None:
         if any(fields):
-            yield (
-                f"{table}, line {reader.line_num}",
-                dict(zip(columns, fields, strict=False)),
-            )
+            row = dict(zip(columns, fields, strict=False))
+            yield f"{table}, line {reader.line_num}", row
 
 
 def _next_row(table: Path, reader: Any) -> list[str] | None:
@@ -202,9 +189,9 @@ def _lower(columns: Iterable[str]) -> list[str]:
     return [column.strip().lower() for column in columns]
 
 
-def _check_columns(table: Path, columns: Collection[str]) -> None:
+def _check_columns(table: Path, columns: set[str]) -> None:
     for name in ("audio", "text"):
-        if not set(COLUMNS[name]) & set(columns):
+        if columns.isdisjoint(COLUMNS[name]):
             existing = ", ".join(sorted(filter(None, columns))) or "none"
             names = ", ".join(COLUMNS[name])
             raise RecipeError(f"{table}: no {name} column ({names}). Columns: {existing}.")
@@ -212,10 +199,8 @@ def _check_columns(table: Path, columns: Collection[str]) -> None:
 
 def _find_audio(name: str, folders: Sequence[Path]) -> Path:
     """Return the recording in the first folder that has it. The name may lack an extension."""
-    extensions = ("", *sorted(EXTENSIONS))
-    paths = [
-        folder / f"{name}{extension}" for folder in folders for extension in extensions
-    ]
+    names = [name, *(name + extension for extension in sorted(EXTENSIONS))]
+    paths = [folder / name for folder in folders for name in names]
     return next((path for path in paths if path.is_file()), paths[0])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr.config.app import run_recipe
-from recipes.fetch import Archive, ensure_extracted
+from recipes.fetch import ensure_extracted
 from recipes.prepare import Recording, Splits, check_speakers, prepare, split_by_speaker
 
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/v1.0.10"
@@ -35,27 +35,19 @@ def fsdd(
         url: Folder that holds the archive. Set it to use a mirror.
         again: Write the manifests again even if the options have not changed.
 
-    Returns:
-        The folder of the manifests.
-
     Raises:
         RecipeError: If the corpus is unavailable or a speaker does not exist.
     """
 
     def splits() -> Splits:
-        archive = Archive(url, f"{RELEASE}.zip", tree=RELEASE)
-        tree = ensure_extracted(archive, root, root / "free-spoken-digit-dataset")
-        recordings = [
-            _recording(path) for path in sorted((tree / "recordings").glob("*_*_*.wav"))
-        ]
+        folder = "free-spoken-digit-dataset"
+        tree = ensure_extracted(url, f"{RELEASE}.zip", root, folder, tree=RELEASE)
+        paths = sorted((tree / "recordings").glob("*_*_*.wav"))
+        recordings = [_recording(path) for path in paths]
         check_speakers("test_speakers", test_speakers, recordings)
         others, test = split_by_speaker(recordings, test_speakers)
-        first = [
-            recording for recording in others if _take(recording.audio) in OFFICIAL_TEST
-        ]
-        train = [
-            recording for recording in others if _take(recording.audio) not in OFFICIAL_TEST
-        ]
+        first = [recording for recording in others if _take(recording) in OFFICIAL_TEST]
+        train = [recording for recording in others if _take(recording) not in OFFICIAL_TEST]
         if test:
             return {"train": train, "validation": first, "test": test}
         return {"train": train, "test": first}
@@ -68,8 +60,8 @@ def _recording(path: Path) -> Recording:
     return Recording(path, DIGITS[int(digit)], speaker=speaker)
 
 
-def _take(path: Path) -> int:
-    return int(path.stem.rpartition("_")[2])
+def _take(recording: Recording) -> int:
+    return int(recording.audio.stem.rpartition("_")[2])
 
 
 if __name__ == "__main__":

@@ -3,18 +3,16 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from asr.config.app import run_recipe
 from recipes.errors import RecipeError
-from recipes.fetch import Archive, ensure_extracted, torchaudio_checksum
+from recipes.fetch import ensure_extracted, torchaudio_checksum
 from recipes.prepare import Recording, Splits, check_speakers, prepare, split_by_speaker
 
 URL = "https://www.openslr.org/resources"
-RECORDED = (
-    "http://www.openslr.org/resources/12/{}.tar.gz"  # URL in torchaudio's list of checksums
-)
+# URL in torchaudio's list of checksums
+RECORDED = "http://www.openslr.org/resources/12/{}.tar.gz"
 MINI = {  # subsets of train-clean-100 and dev-clean, with the checksums of OpenSLR
     "train-clean-5": "md5:5df7d4e78065366204ca6845bb08f490",
     "dev-clean-2": "md5:6d7ab67ac6a1d2c993d050e16d61080d",
@@ -54,9 +52,6 @@ def librispeech(
         url: Folder that holds OpenSLR's folders 12 and 31. Set it to use a mirror.
         again: Write the manifests again even if the options have not changed.
 
-    Returns:
-        The folder of the manifests.
-
     Raises:
         RecipeError: If a part or a speaker does not exist, or a part is unavailable.
     """
@@ -70,28 +65,37 @@ def librispeech(
         manifests = {
             part: _mark_duplicates(_recordings(part, root, url), names) for part in parts
         }
-        train = [part for part in manifests if part.startswith("train")]
-        recordings = [recording for part in train for recording in manifests[part]]
-        check_speakers("validation_speakers", validation_speakers, recordings)
-        for part in train:
-            manifests[part], _ = split_by_speaker(manifests[part], validation_speakers)
-        _, validation = split_by_speaker(recordings, validation_speakers)
-        return {**manifests, "validation": validation} if validation else manifests
+        return _hold_out(manifests, validation_speakers)
 
     options = {"parts": parts, "validation_speakers": validation_speakers}
     return prepare("librispeech", splits, root=root, again=again, **options)
 
 
+def _hold_out(manifests: Splits, speakers: Sequence[str]) -> Splits:
+    """Move the recordings of speakers from all train parts to validation."""
+    train = [part for part in manifests if part.startswith("train")]
+    recordings = [recording for part in train for recording in manifests[part]]
+    check_speakers("validation_speakers", speakers, recordings)
+    for part in train:
+        manifests[part], _ = split_by_speaker(manifests[part], speakers)
+    _, validation = split_by_speaker(recordings, speakers)
+    return {**manifests, "validation": validation} if validation else manifests
+
+
 def _recordings(part: str, root: Path, url: str) -> Iterator[Recording]:
     folder = f"{url}/31" if part in MINI else f"{url}/12"
-    checksum = MINI.get(part) or partial(
-        torchaudio_checksum, "librispeech", RECORDED.format(part)
+    tree = ensure_extracted(
+        folder,
+        f"{part}.tar.gz",
+        root,
+        f"LibriSpeech/{part}",
+        tree=f"LibriSpeech/{part}",
+        checksum=lambda: (
+            MINI.get(part) or torchaudio_checksum("librispeech", RECORDED.format(part))
+        ),
     )
-    archive = Archive(folder, f"{part}.tar.gz", checksum, tree=f"LibriSpeech/{part}")
-    tree = ensure_extracted(archive, root, root / "LibriSpeech" / part)
-    for transcripts in sorted(
-        tree.glob("*/*/*.trans.txt")
-    ):  # 84/121123/84-121123.trans.txt
+    # 84/121123/84-121123.trans.txt
+    for transcripts in sorted(tree.glob("*/*/*.trans.txt")):
         for line in transcripts.read_text(encoding="utf-8").splitlines():
             name, _, text = line.partition(" ")
             audio = transcripts.with_name(f"{name}.flac")
@@ -102,11 +106,9 @@ def _mark_duplicates(recordings: Iterator[Recording], names: set[str]) -> list[R
     """Set the skip reason of recordings whose name is in `names`, and add all names to it."""
     marked = []
     for recording in recordings:
-        name = recording.audio.name
-        marked.append(
-            replace(recording, skip_reason="duplicate") if name in names else recording
-        )
-        names.add(name)
+        reason = "duplicate" if recording.audio.name in names else ""
+        marked.append(replace(recording, skip_reason=reason))
+        names.add(recording.audio.name)
     return marked
 
 

@@ -19,7 +19,7 @@ from asr.files import atomic_write
 from asr.text import BAR, normalize
 from recipes.console import console, print_table
 from recipes.errors import RecipeError, convert_errors
-from recipes.fetch import DAMAGED, Archive, ensure_downloaded
+from recipes.fetch import DAMAGED, ensure_downloaded
 from recipes.ngram import estimate
 
 URL = "https://www.openslr.org/resources/11"
@@ -69,13 +69,11 @@ def lm(
         raise RecipeError(
             "Pass text=FILE to estimate a model, or fetch=NAME to download one."
         )
-    name = name or (
-        f"librispeech.{fetch}" if fetch else Path(text[0]).name.partition(".")[0]
-    )
-    target = root / "lm" / f"{name}.arpa"
     if fetch:
+        target = root / "lm" / f"{name or f'librispeech.{fetch}'}.arpa"
         _fetch(fetch, target, root, url)
     else:
+        target = root / "lm" / f"{name or Path(text[0]).name.partition('.')[0]}.arpa"
         _estimate(text, held_out, order, prune, unit, target)
     return target
 
@@ -93,13 +91,11 @@ def _estimate(
     sentences = _read_sentences(text, unit)
     model = estimate(sentences, order=order, prune=limits)
     for fallback in model.fallbacks:
-        console.print(
-            f"The text is too small for discounts of order {fallback}. Using defaults."
-        )
-    sample = "held_out" if held_out else f"1 in {HELD_OUT}"
-    measured = None
+        problem = f"The text is too small for discounts of order {fallback}"
+        console.print(f"{problem}. Using defaults.")
+    sample, measured = f"1 in {HELD_OUT}", None
     if held_out:
-        measured = model.perplexity(_read_sentences(held_out, unit))
+        sample, measured = "held_out", model.perplexity(_read_sentences(held_out, unit))
     elif len(sentences) >= HELD_OUT:
         rest = [sentence for i, sentence in enumerate(sentences) if i % HELD_OUT]
         other_model = estimate(rest, order=order, prune=limits)
@@ -108,13 +104,12 @@ def _estimate(
     if unit == "words":
         words = sorted({word for sentence in sentences for word in sentence})
         target.with_suffix(".words").write_text("\n".join([*words, ""]), encoding="utf-8")
+    sizes = [str(len(table.word)) for table in model.tables]
     table = Table(
         title=str(target), title_justify="left", box=box.SIMPLE_HEAD, show_header=False
     )
     table.add_row("sentences, words", f"{len(sentences)}, {sum(map(len, sentences))}")
-    table.add_row(
-        "n-grams of 1, 2, ...", ", ".join(str(len(level.word)) for level in model.tables)
-    )
+    table.add_row("n-grams of 1, 2, ...", ", ".join(sizes))
     table.add_row(f"perplexity ({sample})", f"{measured[0]:.2f}" if measured else "-")
     table.add_row(f"unknown words ({sample})", f"{measured[1]:.2%}" if measured else "-")
     print_table(table)
@@ -125,7 +120,7 @@ def _fetch(name: str, target: Path, root: Path, url: str) -> None:
     if target.exists():
         console.print(f"{target} exists")
         return
-    archive = ensure_downloaded(Archive(url, f"{name}.arpa.gz", PUBLISHED[name]), root)
+    archive = ensure_downloaded(url, f"{name}.arpa.gz", root, PUBLISHED[name])
     console.print(f"extracting {archive.name} to {target}")
     with atomic_write(target) as partial, partial.open("w", encoding="utf-8") as file:
         file.writelines(line.lower() for line in _read_lines(archive))

@@ -13,7 +13,7 @@ n-grams.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -25,12 +25,11 @@ from asr.validation import check_integer
 from recipes.errors import RecipeError, convert_errors
 
 SPECIAL = UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"  # words 0, 1, and 2
-FALLBACK = (
-    0.5,
-    1.0,
-    1.5,
-)  # discounts of lmplz for texts that are too small to estimate them
+# Discounts of lmplz for texts that are too small to estimate them
+FALLBACK = (0.5, 1.0, 1.5)
 NEVER = -99.0  # log10 probability of <s>, which is never predicted
+
+Text = Sequence[Sequence[str]]  # sentences of words
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,7 @@ class NGramModel:
     tables: tuple[Table, ...]
     fallbacks: tuple[int, ...] = ()
 
-    def log_probs(
-        self, sentences: Iterable[Sequence[str]]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def log_probs(self, sentences: Text) -> tuple[np.ndarray, np.ndarray]:
         """Return the log probability (natural) of each word and sentence end, and if it is known.
 
         Returns:
@@ -68,28 +65,25 @@ class NGramModel:
         """
         size = len(self.words)
         numbers = {word: i for i, word in enumerate(self.words)}
-        words, position = _index(
-            sentences, lambda word: numbers.get(word, numbers[UNKNOWN])
-        )
+        unknown = numbers[UNKNOWN]
+        words, position = _index(sentences, lambda word: numbers.get(word, unknown))
         rows, log_probs = words, self.tables[0].log_prob[words]
         for order, table in enumerate(self.tables[1:], start=2):
             context = _contexts(rows, position, order)
-            backoff = np.where(
-                context >= 0, self.tables[order - 2].log_backoff[context], 0.0
-            )
+            lower = self.tables[order - 2]
+            backoff = np.where(context >= 0, lower.log_backoff[context], 0.0)
             rows = _find(table.prefix * size + table.word, context * size + words)
             found = np.append(table.log_prob, 0.0)[rows]
             log_probs = np.where(rows >= 0, found, log_probs + backoff)
         predicted = position > 0
-        return log_probs[predicted] * math.log(10), words[predicted] != numbers[UNKNOWN]
+        return log_probs[predicted] * math.log(10), words[predicted] != unknown
 
-    def perplexity(self, sentences: Iterable[Sequence[str]]) -> tuple[float, float]:
+    def perplexity(self, sentences: Text) -> tuple[float, float]:
         """Return the perplexity of known words and sentence ends, and the share of unknown words.
 
         Raises:
             RecipeError: If the text has no words.
         """
-        sentences = list(sentences)
         words = sum(map(len, sentences))
         if not words:
             raise RecipeError("The held-out text has no words.")
@@ -105,22 +99,16 @@ class NGramModel:
             texts: list[str] = []
             for order, table in enumerate(self.tables, start=1):
                 words = [self.words[i] for i in table.word.tolist()]
-                prefixes = table.prefix.tolist()
                 if order > 1:
-                    words = [
-                        f"{texts[p]} {w}" for p, w in zip(prefixes, words, strict=True)
-                    ]
+                    prefixes = [texts[row] for row in table.prefix.tolist()]
+                    words = [f"{p} {w}" for p, w in zip(prefixes, words, strict=True)]
                 texts = words
+                weights = [f"\t{weight:.7g}" for weight in table.log_backoff.tolist()]
+                if order == len(self.tables):
+                    weights = [""] * len(texts)
                 file.write(f"\n\\{order}-grams:\n")
-                rows = zip(
-                    table.log_prob.tolist(), texts, table.log_backoff.tolist(), strict=True
-                )
-                if order < len(self.tables):
-                    file.writelines(
-                        f"{p:.7g}\t{text}\t{weight:.7g}\n" for p, text, weight in rows
-                    )
-                else:
-                    file.writelines(f"{p:.7g}\t{text}\n" for p, text, _ in rows)
+                rows = zip(table.log_prob.tolist(), texts, weights, strict=True)
+                file.writelines(f"{p:.7g}\t{text}{weight}\n" for p, text, weight in rows)
             file.write("\n\\end\\\n")
 
 
@@ -143,9 +131,7 @@ class _Counts:
     adjusted: np.ndarray
 
 
-def estimate(
-    sentences: Iterable[Sequence[str]], *, order: int = 4, prune: Sequence[int] = ()
-) -> NGramModel:
+def estimate(sentences: Text, *, order: int = 4, prune: Sequence[int] = ()) -> NGramModel:
     """Estimate a model from sentences of words.
 
     Args:
@@ -173,20 +159,13 @@ def estimate(
     for n, (ngrams, limit) in enumerate(zip(counts, limits, strict=True), start=1):
         kept = ngrams.occurrences > limit
         discounts = _discounts(ngrams.adjusted)
-        if discounts is None:
+        if discounts is FALLBACK:
             fallbacks.append(n)
-        probability, backoff = _smooth(
-            ngrams, kept, discounts or FALLBACK, probability, len(rows)
-        )
+        probability, backoff = _smooth(ngrams, kept, discounts, probability, len(rows))
         if tables:
             tables[-1].log_backoff[:] = np.log10(backoff[rows >= 0])
-        table = Table(
-            prefix=rows[ngrams.prefix[kept]],
-            word=ngrams.word[kept],
-            log_prob=np.log10(probability[kept]),
-            log_backoff=np.zeros(kept.sum()),
-        )
-        tables.append(table)
+        prefix, log_prob = rows[ngrams.prefix[kept]], np.log10(probability[kept])
+        tables.append(Table(prefix, ngrams.word[kept], log_prob, np.zeros(kept.sum())))
         rows = np.where(kept, np.cumsum(kept) - 1, -1)
     tables[0].log_prob[SPECIAL.index(BEGIN)] = NEVER
     return NGramModel(tuple(vocabulary), tuple(tables), tuple(fallbacks))
@@ -206,7 +185,7 @@ def _pruning_limits(order: int, prune: Sequence[int]) -> list[int]:
 def _smooth(
     ngrams: _Counts,
     kept: np.ndarray,
-    discounts: Sequence[float],
+    discounts: tuple[float, float, float],
     lower: np.ndarray,
     contexts: int,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -235,7 +214,7 @@ def _count_ngrams(
     """Count the n-grams of the orders 1 to `order`."""
     indices = np.arange(vocabulary)
     occurrences = np.bincount(words, minlength=vocabulary)
-    prefix = np.zeros(vocabulary, dtype=np.int64)
+    prefix = np.zeros_like(indices)
     counts = [_Counts(prefix, indices, indices, occurrences, occurrences.copy())]
     begins = indices == SPECIAL.index(BEGIN)  # whether an n-gram begins a sentence
     rows = words  # row of the n-gram that ends at each position
@@ -263,35 +242,30 @@ def _count_ngrams(
     return counts
 
 
-def _discounts(adjusted: np.ndarray) -> tuple[float, float, float] | None:
-    """Return the discounts of n-grams with counts 1, 2, and 3 or more; None for a small text.
+def _discounts(adjusted: np.ndarray) -> tuple[float, float, float]:
+    """Return the discounts of n-grams with counts 1, 2, and 3 or more; FALLBACK for a small text.
 
     Chen and Goodman, equation 26.
     """
-    once, twice, thrice, four = (int((adjusted == k).sum()) for k in (1, 2, 3, 4))
+    _, once, twice, thrice, four = np.bincount(adjusted, minlength=5)[:5].tolist()
     if not (once and twice and thrice):
-        return None
+        return FALLBACK
     share = once / (once + 2 * twice)
     discounts = (
         1 - 2 * share * twice / once,
         2 - 3 * share * thrice / twice,
         3 - 4 * share * four / thrice,
     )
-    return discounts if min(discounts) > 0 else None
+    return discounts if min(discounts) > 0 else FALLBACK
 
 
-def _index(
-    sentences: Iterable[Sequence[str]], number: Callable[[str], int]
-) -> tuple[np.ndarray, np.ndarray]:
+def _index(sentences: Text, number: Callable[[str], int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the number of each word of a text and its position in its sentence, both (N,).
 
     Each sentence gets a begin and an end.
     """
-    words: list[int] = []
-    position: list[int] = []
-    for sentence in sentences:
-        words += map(number, (BEGIN, *sentence, END))
-        position += range(len(sentence) + 2)
+    words = [number(word) for s in sentences for word in (BEGIN, *s, END)]
+    position = [i for s in sentences for i in range(len(s) + 2)]
     return np.array(words, dtype=np.int64), np.array(position, dtype=np.int64)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from textwrap import shorten
 from typing import TypeVar
@@ -95,17 +96,13 @@ def prepare(
         )
     else:
         recordings = splits()
-        (folder / RECORD).unlink(
-            missing_ok=True
-        )  # an interrupted run must not look complete
+        (folder / RECORD).unlink(missing_ok=True)  # an interrupted run is not complete
         for split in summaries.keys() - recordings.keys():
             (folder / f"{split}.jsonl").unlink(missing_ok=True)
             console.print(f"{folder}: removed {split}.jsonl, which had other options")
         summaries = _write(folder, recordings)
-        record = {
-            "options": options,
-            "splits": {s: asdict(row) for s, row in summaries.items()},
-        }
+        rows = {split: asdict(summary) for split, summary in summaries.items()}
+        record = {"options": options, "splits": rows}
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     _print_summaries(folder, summaries)
     return folder
@@ -131,10 +128,11 @@ def choose_speakers(
     if not 0 <= count < len(speakers):
         limit = f"at least 0 and below {len(speakers)}, the number of training speakers"
         raise RecipeError(f"validation_speakers must be {limit}, got {count}.")
-    ranked = []
-    for name in {group(speaker) for speaker in speakers}:
-        members = sort_by_hash(speaker for speaker in speakers if group(speaker) == name)
-        ranked += [(rank, name, speaker) for rank, speaker in enumerate(members)]
+    sizes, ranked = Counter[str](), []
+    for speaker in sort_by_hash(speakers):
+        name = group(speaker)
+        ranked.append((sizes[name], name, speaker))
+        sizes[name] += 1
     return {speaker for _, _, speaker in sorted(ranked)[:count]}
 
 
@@ -176,8 +174,8 @@ def total_hours(utterances: Iterable[Utterance]) -> float:
 
 def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
     """Write the manifests and the list of skipped recordings."""
-    wanted = [r for recordings in splits.values() for r in recordings if not r.skip_reason]
-    headers = _read_headers({recording.audio for recording in wanted})
+    everything = chain(*splits.values())
+    headers = _read_headers({r.audio for r in everything if not r.skip_reason})
     utterances: dict[str, list[Utterance]] = {}
     summaries, lines = {}, []
     for split, recordings in splits.items():
@@ -194,14 +192,11 @@ def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
     (folder / LEFT_OUT).unlink(missing_ok=True)
     if lines:
         (folder / LEFT_OUT).write_text("".join(lines), encoding="utf-8")
-    for split in splits:
+    for split, recordings in splits.items():
         if not utterances[split]:
-            fix = (
-                f"See {folder / LEFT_OUT}." if splits[split] else "Is the corpus complete?"
-            )
-            raise RecipeError(
-                f"{split}: no usable recordings among {len(splits[split])}. {fix}"
-            )
+            problem = f"{split}: no usable recordings among {len(recordings)}"
+            fix = f"See {folder / LEFT_OUT}." if recordings else "Is the corpus complete?"
+            raise RecipeError(f"{problem}. {fix}")
     for split in splits:
         write_manifest(folder / f"{split}.jsonl", utterances[split])
     return summaries
@@ -218,20 +213,15 @@ def _utterance(
         return header
     text = normalize(recording.text)
     if not (text or recording.silent):
-        return (
-            f"empty transcript: {recording.text!r}"
-            if recording.text
-            else "empty transcript"
-        )
+        return "empty transcript" + (f": {recording.text!r}" if recording.text else "")
     offset = recording.offset
     available = header.duration - offset
     duration = available if recording.duration is None else recording.duration
     if not 0 < duration <= available + ROUNDING:
         span = f"{offset:.2f} s to {offset + duration:.2f} s of {header.duration:.2f} s"
         return f"outside of the recording: {span}"
-    return Utterance(
-        recording.audio, min(duration, available), text, offset, recording.speaker
-    )
+    duration = min(duration, available)
+    return Utterance(recording.audio, duration, text, offset, recording.speaker)
 
 
 def _read_headers(paths: Collection[Path]) -> dict[Path, AudioInfo | str]:
@@ -263,24 +253,22 @@ def _summarize(utterances: Sequence[Utterance], left_out: Mapping[str, int]) -> 
 def _read_record(folder: Path) -> tuple[dict[str, object] | None, dict[str, Summary]]:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return record["options"], {
-            split: Summary(**row) for split, row in record["splits"].items()
-        }
+        rows = record["splits"].items()
+        return record["options"], {split: Summary(**row) for split, row in rows}
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None, {}  # never prepared, or by another version
 
 
 def _print_summaries(folder: Path, summaries: Mapping[str, Summary]) -> None:
+    split_column = Column("split", no_wrap=True)
     table = Table(
-        Column("split", no_wrap=True),
-        title=str(folder),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
+        split_column, title=str(folder), title_justify="left", box=box.SIMPLE_HEAD
     )
     for heading in ("utterances", "hours", "speakers", "words", "distinct"):
         table.add_column(heading, justify="right")
     table.add_column("left out")
     for split, summary in summaries.items():
+        left_out = [f"{count:,} {reason}" for reason, count in summary.left_out.items()]
         table.add_row(
             split,
             f"{summary.utterances:,}",
@@ -288,7 +276,6 @@ def _print_summaries(folder: Path, summaries: Mapping[str, Summary]) -> None:
             f"{summary.speakers:,}" if summary.speakers else "-",
             f"{summary.words:,}",
             f"{summary.distinct_words:,}",
-            ", ".join(f"{count:,} {reason}" for reason, count in summary.left_out.items())
-            or "-",
+            ", ".join(left_out) or "-",
         )
     print_table(table)

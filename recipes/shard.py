@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
-from asr.audio.remote import ByteRange, is_url
 from asr.config.app import run_recipe
 from asr.data.manifest import Utterance, read_manifest, write_manifest
-from asr.data.shards import Failure, Form, index_shard, write_shards
+from asr.data.shards import Form, index_shard, write_shards
 from asr.validation import check_number
 from recipes.console import console
 from recipes.errors import RecipeError, convert_errors
@@ -44,31 +44,24 @@ def shard(
         check_number("hours", hours, gt=0)
     name = name or (manifest.stem if manifest else "train")
     if manifest is not None and not tars:
-        stored, failures = write_shards(
-            _shuffled(manifest), out, name, hours=hours, form=form
-        )
+        results = [write_shards(_shuffled(manifest), out, name, hours=hours, form=form)]
     elif tars and manifest is None:
-        stored, failures = _index(tars)
+        results = [index_shard(tar) for tar in tars]
     else:
         raise RecipeError(
             "Pass manifest=FILE.jsonl to write shards, or tars=[...] to list them."
         )
+    stored, failures = (list(chain(*parts)) for parts in zip(*results, strict=True))
     for clip, reason in failures:
         console.print(f"left out: {clip}: {reason}")
     if not stored:
         raise RecipeError(f"{manifest or ', '.join(tars)}: no usable clips.")
     target = out / f"{name}.jsonl"
     write_manifest(target, stored)
-    shards = len({u.audio.path for u in stored if isinstance(u.audio, ByteRange)})
+    shards = len({utterance.audio.path for utterance in stored})
     size = f"{len(stored):,} utterances, {total_hours(stored):.2f} h in {shards:,} shards"
     print(f"{size}, {len(failures):,} left out: {target}")
     return target
-
-
-def _index(tars: Sequence[str]) -> tuple[list[Utterance], list[Failure]]:
-    indexes = [index_shard(tar if is_url(tar) else Path(tar)) for tar in tars]
-    stored = [utterance for utterances, _ in indexes for utterance in utterances]
-    return stored, [failure for _, failures in indexes for failure in failures]
 
 
 def _shuffled(manifest: Path) -> list[Utterance]:

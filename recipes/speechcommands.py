@@ -1,7 +1,6 @@
 """Speech Commands (arXiv 1804.03209): clips of one second with one of 35 words (30 in v0.01)."""
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from asr.audio import info
 from asr.config.app import run_recipe
-from recipes.fetch import Archive, ensure_extracted, torchaudio_checksum
+from recipes.fetch import ensure_extracted, torchaudio_checksum
 from recipes.prepare import Recording, Splits, prepare, sort_by_hash
 
 URL = "http://download.tensorflow.org/data"
@@ -44,26 +43,27 @@ def speechcommands(
         url: Folder that holds the archive. Set it to use a mirror.
         again: Write the manifests again even if the options have not changed.
 
-    Returns:
-        The folder of the manifests.
-
     Raises:
         RecipeError: If the corpus is unavailable.
     """
     name = f"speech_commands_{version}"
 
     def splits() -> Splits:
-        checksum = partial(torchaudio_checksum, "speechcommands", f"{URL}/{name}.tar.gz")
-        archive = Archive(url, f"{name}.tar.gz", checksum)
-        tree = ensure_extracted(archive, root, root / "SpeechCommands" / name)
-        clips = _official_splits(tree)
+        archive = f"{name}.tar.gz"
+        tree = ensure_extracted(
+            url,
+            archive,
+            root,
+            f"SpeechCommands/{name}",
+            checksum=lambda: torchaudio_checksum("speechcommands", f"{URL}/{archive}"),
+        )
+        clips = _official_splits(tree).items()
         if words == "commands":
-            return {split: _balance(tree, split, clips[split]) for split in clips}
-        return {split: [_recording(tree, clip) for clip in clips[split]] for split in clips}
+            return {split: _balance(tree, split, names) for split, names in clips}
+        return {split: [_recording(tree, name) for name in names] for split, names in clips}
 
-    return prepare(
-        "speechcommands", splits, root=root, again=again, version=version, words=words
-    )
+    options = {"version": version, "words": words}
+    return prepare("speechcommands", splits, root=root, again=again, **options)
 
 
 def _official_splits(tree: Path) -> dict[str, list[str]]:
@@ -99,11 +99,11 @@ def _silences(tree: Path, split: str, count: int) -> list[Recording]:
     pieces = []
     for i, noise in enumerate(noises):
         start, end = (share * info(noise).duration for share in NOISE_SHARES[split])
-        pieces_of_noise = len(range(i, count, len(noises)))
-        for offset in np.linspace(start, end - SILENCE, pieces_of_noise).clip(min=0):
-            pieces.append(
-                Recording(noise, "", offset=float(offset), duration=SILENCE, silent=True)
-            )
+        number = len(range(i, count, len(noises)))
+        offsets = np.linspace(start, end - SILENCE, number).clip(min=0).tolist()
+        pieces += [
+            Recording(noise, "", "", offset, SILENCE, silent=True) for offset in offsets
+        ]
     return pieces
 
 

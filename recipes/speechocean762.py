@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from asr.config.app import run_recipe
-from recipes.fetch import Archive, ensure_extracted
+from recipes.fetch import ensure_extracted
 from recipes.prepare import Recording, Splits, choose_speakers, hold_out, prepare
 
 URL = "https://www.openslr.org/resources/101"  # publishes no checksum
@@ -31,21 +31,16 @@ def speechocean762(
         url: Folder that holds the archive. Set it to use a mirror.
         again: Write the manifests again even if the options have not changed.
 
-    Returns:
-        The folder of the manifests.
-
     Raises:
         RecipeError: If the corpus is unavailable or has too few speakers.
     """
 
     def splits() -> Splits:
-        archive = Archive(url, "speechocean762.tar.gz", tree="speechocean762")
-        tree = ensure_extracted(archive, root, root / "speechocean762")
+        name = "speechocean762"
+        tree = ensure_extracted(url, f"{name}.tar.gz", root, name, tree=name)
         train, test = _recordings(tree, "train"), _recordings(tree, "test")
-        return {
-            **hold_out(train, choose_speakers(train, validation_speakers)),
-            "test": test,
-        }
+        speakers = choose_speakers(train, validation_speakers)
+        return {**hold_out(train, speakers), "test": test}
 
     options = {"validation_speakers": validation_speakers}
     return prepare("speechocean762", splits, root=root, again=again, **options)
@@ -56,19 +51,16 @@ def _recordings(tree: Path, split: str) -> list[Recording]:
         _read_table(tree / split / name) for name in ("wav.scp", "text", "utt2spk")
     )
     return [
-        Recording(
-            tree / path, texts.get(utterance, ""), speaker=speakers.get(utterance, "")
-        )
-        for utterance, path in audio.items()
+        Recording(tree / path, texts.get(key, ""), speaker=speakers.get(key, ""))
+        for key, path in audio.items()
     ]
 
 
 def _read_table(path: Path) -> dict[str, str]:
     """Read a Kaldi table: a key, white space, and the rest of the line."""
-    lines = [
-        line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines()
-    ]
-    return {key: " ".join(rest) for key, *rest in filter(None, lines)}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [line.split(maxsplit=1) for line in lines if line.strip()]
+    return {key: " ".join(rest) for key, *rest in rows}
 
 
 if __name__ == "__main__":

@@ -117,9 +117,7 @@ vehicle: train | taxi | bus | car
 """
 RULES = {
     name: choices.split(" | ")
-    for name, choices in (
-        line.split(": ") for line in GRAMMAR.replace("\n    ", " ").strip().split("\n")
-    )
+    for name, choices in re.findall("(.+): (.+)", GRAMMAR.replace("\n    ", " "))
 }
 
 
@@ -176,8 +174,9 @@ def synthetic(
     all_prompts = list(chain.from_iterable(prompts.values()))
 
     def splits() -> Splits:
+        # They describe the audio that is deleted next.
         for path in (manifests / RECORD, *manifests.glob("*.jsonl")):
-            path.unlink(missing_ok=True)  # they describe the audio that is deleted next
+            path.unlink(missing_ok=True)
         for split in prompts:
             shutil.rmtree(folder / split, ignore_errors=True)
         _synthesize(all_prompts, folder, workers or os.cpu_count() or 1)
@@ -239,16 +238,14 @@ def _plan_split(
 def speakers(split: str) -> list[str]:
     """Return the voices of a split as eSpeak NG names them. Accents rotate over the variants."""
     accents, variants = cycle(ACCENTS.split()), VARIANTS[split].split()
-    return [
-        f"{next(accents)}+{name}" for name in variants for _ in range(ACCENTS_EACH[split])
-    ]
+    count = ACCENTS_EACH[split]
+    return [f"{next(accents)}+{name}" for name in variants for _ in range(count)]
 
 
 def sentence(rng: random.Random, rule: str = "sentence") -> str:
     """Return a random sentence, or an expansion of another rule of the grammar."""
-    return re.sub(
-        r"\{([^}]+)\}", lambda slot: sentence(rng, slot[1]), rng.choice(RULES[rule])
-    )
+    text = rng.choice(RULES[rule])
+    return re.sub(r"\{([^}]+)\}", lambda slot: sentence(rng, slot[1]), text)
 
 
 def write_recording(prompt: Prompt, folder: Path) -> None:

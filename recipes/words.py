@@ -63,7 +63,10 @@ def words(
         raise RecipeError(f"{manifest}: no words (left out: {left_out}).")
     target = root / "manifests" / (name or f"{manifest.parent.name}_words") / manifest.name
     write_manifest(target, pieces)
-    _print_summary(target, pieces, left_out)
+    distinct = len({piece.text for piece in pieces})
+    speakers = len({piece.speaker for piece in pieces})
+    size = f"{len(pieces):,} words, {distinct:,} distinct, {speakers:,} speakers"
+    print(f"{size}, {total_hours(pieces):.2f} h; left out: {left_out}: {target}")
     return target
 
 
@@ -74,7 +77,7 @@ def _cut(
     utterances = [
         utterance
         for utterance in read_manifest(manifest)
-        if not wanted or wanted & set(normalize(utterance.text).split())
+        if not wanted or wanted.intersection(normalize(utterance.text).split())
     ]
     requests = (
         AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration)
@@ -88,18 +91,9 @@ def _cut(
         for word in timeline.words:
             if not wanted or word.text in wanted:
                 start = max(timeline.start, word.start - margin)
-                end = min(timeline.end, word.end + margin)
-                yield (
-                    replace(utterance, text=word.text, offset=start, duration=end - start),
-                    word,
-                )
-
-
-def _print_summary(target: Path, pieces: Sequence[Utterance], left_out: str) -> None:
-    distinct = len({piece.text for piece in pieces})
-    speakers = len({piece.speaker for piece in pieces})
-    words = f"{len(pieces):,} words, {distinct:,} distinct, {speakers:,} speakers"
-    print(f"{words}, {total_hours(pieces):.2f} h; left out: {left_out}: {target}")
+                seconds = min(timeline.end, word.end + margin) - start
+                piece = replace(utterance, text=word.text, offset=start, duration=seconds)
+                yield piece, word
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import zipfile
 from collections import namedtuple
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from recipes import fetch
 from recipes.errors import RecipeError
-from recipes.fetch import Archive, download, ensure_extracted, unpack, verify
+from recipes.fetch import download, ensure_extracted, unpack, verify
 
 BODY = bytes(range(256)) * 4000  # a little under one chunk
 MD5 = "md5:" + hashlib.md5(BODY).hexdigest()
@@ -64,7 +65,9 @@ def test_a_download_resumes_an_earlier_run(big, server, tmp_path):
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=15,
+    deadline=None,
 )
 @given(drops=st.lists(st.integers(1, 300_000), max_size=3), ranges=st.booleans())
 def test_a_download_resumes_after_dropped_connections(big, server, tmp_path, drops, ranges):
@@ -107,7 +110,9 @@ def test_repeated_drops_end_the_download_and_keep_the_partial_file(big, server, 
 
 
 def test_a_missing_file_is_one_line_and_not_retried(server, tmp_path):
-    with pytest.raises(RecipeError, match=r"/none.tar: HTTP status 404 .*url= .*save the file as"):
+    with pytest.raises(
+        RecipeError, match=r"/none.tar: HTTP status 404 .*url= .*save the file as"
+    ):
         download(f"{server.url}/none.tar", tmp_path / "none.tar")
     assert len(server.asked) == 1
 
@@ -125,11 +130,14 @@ def test_a_wrong_checksum_names_the_file_both_checksums_and_the_fix(big, tmp_pat
         download(big, tmp_path / "big.tar", checksum=wrong)
     message = str(caught.value)
     assert all(
-        part in message for part in (str(tmp_path / "big.tar"), "0" * 64, SHA256[7:], "Delete it")
+        part in message
+        for part in (str(tmp_path / "big.tar"), "0" * 64, SHA256[7:], "Delete it")
     )
 
 
-def test_a_full_disk_names_folder_and_sizes_and_keeps_the_partial_file(big, tmp_path, monkeypatch):
+def test_a_full_disk_names_folder_and_sizes_and_keeps_the_partial_file(
+    big, tmp_path, monkeypatch
+):
     original = Path.open
 
     def full_after_half(path, mode="r", *args, **kwargs):
@@ -146,7 +154,8 @@ def test_a_full_disk_names_folder_and_sizes_and_keeps_the_partial_file(big, tmp_
 
     monkeypatch.setattr(Path, "open", full_after_half)
     with pytest.raises(
-        RecipeError, match=r"disk full, cannot store big.tar .1.0 MB needed, 512.0 kB stored"
+        RecipeError,
+        match=r"disk full, cannot store big.tar .1.0 MB needed, 512.0 kB stored",
     ):
         download(big, tmp_path / "big.tar")
     monkeypatch.undo()
@@ -158,7 +167,8 @@ def test_too_little_space_is_detected_before_the_download(big, tmp_path, monkeyp
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000))
     with pytest.raises(
-        RecipeError, match=f"{tmp_path}: disk full.* Free some space and run again, or set root="
+        RecipeError,
+        match=f"{tmp_path}: disk full.* Free some space and run again, or set root=",
     ):
         download(big, tmp_path / "big.tar")
     assert not (tmp_path / "big.tar.partial").exists()
@@ -178,15 +188,23 @@ def test_a_download_shows_a_progress_bar_on_a_terminal(big, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("pack", [tar, packed_zip])
 def test_a_tree_of_an_archive_becomes_the_folder(tmp_path, pack):
-    archive = pack(tmp_path / "a.pack", {"Corpus/part/1.txt": b"one", "Corpus/README": b"read"})
+    archive = pack(
+        tmp_path / "a.pack", {"Corpus/part/1.txt": b"one", "Corpus/README": b"read"}
+    )
     unpack(archive, tmp_path / "Corpus" / "part", tree="Corpus/part")
     assert (tmp_path / "Corpus" / "part" / "1.txt").read_bytes() == b"one"
     assert sorted(path.name for path in (tmp_path / "Corpus").iterdir()) == ["part"]
 
 
 def test_an_archive_without_a_top_folder_becomes_the_folder(tmp_path):
-    unpack(tar(tmp_path / "a.tar.gz", {"./yes/1.wav": b"", "./list.txt": b""}), tmp_path / "words")
-    assert sorted(path.name for path in (tmp_path / "words").iterdir()) == ["list.txt", "yes"]
+    unpack(
+        tar(tmp_path / "a.tar.gz", {"./yes/1.wav": b"", "./list.txt": b""}),
+        tmp_path / "words",
+    )
+    assert sorted(path.name for path in (tmp_path / "words").iterdir()) == [
+        "list.txt",
+        "yes",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +243,9 @@ def test_a_damaged_archive_leaves_no_folder(tmp_path, suffix):
     complete = archive.read_bytes()
     for broken in (complete[:3000], b"<html>not found</html>", b""):
         archive.write_bytes(broken)
-        with pytest.raises(RecipeError, match=r"damaged or incomplete: .*Delete it and run again"):
+        with pytest.raises(
+            RecipeError, match=r"damaged or incomplete: .*Delete it and run again"
+        ):
             unpack(archive, tmp_path / "Corpus", tree="Corpus")
         assert [path.name for path in tmp_path.iterdir()] == [archive.name]
 
@@ -259,33 +279,40 @@ def test_an_interrupted_extraction_leaves_no_folder(tmp_path, monkeypatch):
     ]
 
 
-def test_a_full_disk_during_extraction_is_one_line_and_leaves_no_folder(tmp_path, monkeypatch):
+def test_a_full_disk_during_extraction_is_one_line_and_leaves_no_folder(
+    tmp_path, monkeypatch
+):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     archive = tar(tmp_path / "a.tar.gz", {"Corpus/1": b"1"})
     monkeypatch.setattr(tarfile.TarFile, "extract", full)
-    with pytest.raises(RecipeError, match=rf"{tmp_path}: disk full, cannot extract .*a.tar.gz"):
+    with pytest.raises(
+        RecipeError, match=rf"{tmp_path}: disk full, cannot extract .*a.tar.gz"
+    ):
         unpack(archive, tmp_path / "Corpus", tree="Corpus")
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
 
 
-def test_ensure_extracted_prefers_the_folder_then_the_archive_then_the_network(server, tmp_path):
+def test_ensure_extracted_prefers_the_folder_then_the_archive_then_the_network(
+    server, tmp_path
+):
     body = tar(tmp_path / "packed", {"Corpus/1": b"1"}).read_bytes()
     server.files["/c/a.tar.gz"] = body
-    archive = Archive(
-        f"{server.url}/c/", "a.tar.gz", "md5:" + hashlib.md5(body).hexdigest(), tree="Corpus"
-    )
     root = tmp_path / "data"
-    assert (ensure_extracted(archive, root, root / "Corpus") / "1").read_bytes() == b"1"
+    checksum = "md5:" + hashlib.md5(body).hexdigest()
+    arguments = (f"{server.url}/c/", "a.tar.gz", root, "Corpus")
+    extract = partial(ensure_extracted, *arguments, tree="Corpus", checksum=checksum)
+    assert extract() == root / "Corpus"
+    assert (root / "Corpus" / "1").read_bytes() == b"1"
     shutil.rmtree(root / "Corpus")
-    ensure_extracted(archive, root, root / "Corpus")
-    ensure_extracted(archive, root, root / "Corpus")
+    extract()
+    extract()
     assert len(server.asked) == 1
     shutil.rmtree(root / "Corpus")
     (root / "a.tar.gz").write_bytes(body + b"x")
     with pytest.raises(RecipeError, match=r"a\.tar\.gz: wrong md5 checksum"):
-        ensure_extracted(archive, root, root / "Corpus")
+        extract()
 
 
 def test_a_checksum_is_looked_up_only_if_needed(tmp_path):
@@ -293,7 +320,7 @@ def test_a_checksum_is_looked_up_only_if_needed(tmp_path):
         raise AssertionError
 
     (tmp_path / "Corpus").mkdir()
-    ensure_extracted(Archive("", "a.tar.gz", expensive), tmp_path, tmp_path / "Corpus")
+    ensure_extracted("", "a.tar.gz", tmp_path, "Corpus", checksum=expensive)
 
 
 def test_verify_supports_md5_and_sha256(tmp_path):
