@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.validation import check_integer, check_interval, check_number, check_numbers
+from asr.validation import (
+    Count,
+    Fraction,
+    check_arguments,
+    check_integer,
+    check_interval,
+    check_number,
+    check_numbers,
+)
 
 
 @given(st.integers() | st.floats(), st.floats(-10, 10), st.floats(-10, 10))
@@ -72,3 +80,18 @@ def test_an_interval_is_two_ascending_numbers(bounds):
     assert check_interval("snr", [1, 1]) == (1, 1)
     with pytest.raises(ValueError, match=r"^snr must be "):
         check_interval("snr", bounds)
+
+
+def test_annotated_arguments_are_checked_in_each_call():
+    @check_arguments
+    def layer(*, size: Count, dropout: Fraction = 0.1, name: str = "") -> tuple:
+        return size, dropout, name
+
+    assert layer(size=3) == (3, 0.1, "")
+    assert layer(size=3, dropout=1, name="a") == (3, 1, "a")
+    with pytest.raises(ValueError, match=r"^size must be >= 1, got 0$"):
+        layer(size=0)
+    with pytest.raises(ValueError, match=r"^dropout must be >= 0 and <= 1, got 2$"):
+        layer(size=3, dropout=2)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sise'"):
+        layer(sise=3)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from asr.validation import check_interval, check_number, check_numbers
 Waveform = np.ndarray  # (S,) at 16 kHz
 Augment = Callable[[Waveform, Generator], Waveform]  # the generator is the only randomness
 
+_fft_size = partial(fft.next_fast_len, real=True)  # a prime size takes ten times as long
+
 
 class Chain:
     """A sequence of augmentations. None is skipped."""
@@ -25,9 +28,8 @@ class Chain:
     @property
     def max_speed(self) -> float:
         """Largest factor by which the chain can shorten a recording."""
-        return math.prod(
-            max(step.factors) for step in self.steps if isinstance(step, Speed)
-        )
+        speeds = (step for step in self.steps if isinstance(step, Speed))
+        return math.prod(max(speed.factors) for speed in speeds)
 
     def __call__(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return a waveform (S,) after all augmentations."""
@@ -46,15 +48,16 @@ class Speed:
 
     def __call__(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return a waveform (S / factor,) at another speed."""
-        return audio.resample(
-            waveform, SAMPLE_RATE * float(rng.choice(self.factors)), SAMPLE_RATE
-        )
+        rate = SAMPLE_RATE * float(rng.choice(self.factors))
+        return audio.resample(waveform, rate, SAMPLE_RATE)
 
 
 class RandomAugment:
     """Base class of augmentations that change a waveform with some probability."""
 
-    def __init__(self, probability: float) -> None:
+    apply: Augment  # a method of each class
+
+    def __init__(self, *, probability: float) -> None:
         self.probability = check_number("probability", probability, ge=0, le=1)
 
     def __call__(self, waveform: Waveform, rng: Generator) -> Waveform:
@@ -63,12 +66,29 @@ class RandomAugment:
             return waveform
         return self.apply(waveform, rng).astype(np.float32)
 
-    def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
-        """Return an augmented waveform (S,)."""
-        raise NotImplementedError
+
+class FolderAugment(RandomAugment):
+    """Base class of augmentations that use recordings of a folder, or synthetic ones without it.
+
+    The constructor opens all recordings, so that a broken one raises before training.
+    """
+
+    def __init__(self, *, probability: float, folder: str | Path | None = None) -> None:
+        super().__init__(probability=probability)
+        self.files: list[tuple[Path, float]] = []  # paths and durations
+        if folder is not None and self.probability:
+            paths = audio.find_recordings(Path(folder))
+            self.files = [(path, audio.info(path).duration) for path in paths]
+            if not paths:
+                message = f"folder must contain recordings, got {folder}. Check the path."
+                raise ValueError(message)
+
+    def draw_file(self, rng: Generator) -> tuple[Path, float]:
+        """Return the path and the duration of a random recording."""
+        return self.files[rng.integers(len(self.files))]
 
 
-class Reverb(RandomAugment):
+class Reverb(FolderAugment):
     """Room acoustics: convolve with an impulse response. Loudness and timing stay the same.
 
     `folder` contains impulse responses (such as OpenSLR 28). Without a folder, each room is
@@ -76,14 +96,11 @@ class Reverb(RandomAugment):
     (Polack 1988). The output has the length of the input, so the last echo is cut off.
     """
 
-    def __init__(self, *, probability: float, folder: str | Path | None = None) -> None:
-        super().__init__(probability)
-        self.files = _find_files(folder, probability)
-
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return the waveform (S,) in a random room."""
         if self.files:
-            response = audio.load(self.files[rng.integers(len(self.files))][0])
+            path, _ = self.draw_file(rng)
+            response = audio.load(path)
         else:
             response = _synthesize_response(rng)
         direct = np.abs(response).argmax()  # starting at the direct sound avoids a delay
@@ -94,7 +111,7 @@ class Reverb(RandomAugment):
         return _scale_to_power(reverberant, _power(waveform))
 
 
-class Noise(RandomAugment):
+class Noise(FolderAugment):
     """Additive noise at a signal-to-noise ratio drawn from `snr_db`, in dB of mean power.
 
     `folder` contains recordings of noise (such as MUSAN). A random part of one is used, and
@@ -109,9 +126,8 @@ class Noise(RandomAugment):
         folder: str | Path | None = None,
         snr_db: tuple[float, float] = (0.0, 30.0),
     ) -> None:
-        super().__init__(probability)
+        super().__init__(probability=probability, folder=folder)
         self.snr_db = check_interval("snr_db", snr_db)
-        self.files = _find_files(folder, probability)
 
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return the waveform (S,) with noise."""
@@ -121,12 +137,10 @@ class Noise(RandomAugment):
         return waveform + _scale_to_power(noise, _power(waveform) / ratio)
 
     def _load_noise(self, size: int, rng: Generator) -> Waveform:
-        path, duration = self.files[rng.integers(len(self.files))]
-        seconds = size / SAMPLE_RATE
-        offset = rng.uniform(0.0, max(0.0, duration - seconds))
-        return np.resize(
-            audio.load(path, offset=offset, duration=min(duration, seconds)), size
-        )
+        path, duration = self.draw_file(rng)
+        seconds = min(duration, size / SAMPLE_RATE)
+        offset = rng.uniform(0.0, duration - seconds)
+        return np.resize(audio.load(path, offset=offset, duration=seconds), size)
 
 
 class Equalizer(RandomAugment):
@@ -139,7 +153,7 @@ class Equalizer(RandomAugment):
     KNOTS = (62.5, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)  # Hz
 
     def __init__(self, *, probability: float, db: float = 10.0) -> None:
-        super().__init__(probability)
+        super().__init__(probability=probability)
         self.db = db
 
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
@@ -148,9 +162,7 @@ class Equalizer(RandomAugment):
         octaves = np.log2(np.maximum(fft.rfftfreq(size, 1 / SAMPLE_RATE), self.KNOTS[0]))
         knot_gains = rng.uniform(-self.db, self.db, len(self.KNOTS))
         response = np.interp(octaves, np.log2(self.KNOTS), knot_gains)
-        gains = (10 ** (response / 20)).astype(
-            np.float32
-        )  # keeps the transforms in float32
+        gains = (10 ** (response / 20)).astype(np.float32)  # keeps the spectrum in float32
         equalized = fft.irfft(fft.rfft(waveform, size) * gains, size)[: len(waveform)]
         return _scale_to_power(equalized, _power(waveform))
 
@@ -161,7 +173,7 @@ class Gain(RandomAugment):
     def __init__(
         self, *, probability: float, db: tuple[float, float] = (-12.0, 6.0)
     ) -> None:
-        super().__init__(probability)
+        super().__init__(probability=probability)
         self.db = check_interval("db", db)
 
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
@@ -181,21 +193,6 @@ class NarrowBand(RandomAugment):
         return np.pad(restored, (0, max(0, len(waveform) - len(restored))))[: len(waveform)]
 
 
-def _find_files(folder: str | Path | None, probability: float) -> list[tuple[Path, float]]:
-    """Return paths and durations of a folder's recordings. Broken files raise before training.
-
-    Raises:
-        ValueError: If the folder contains no recordings.
-        AudioError: If a recording cannot be opened.
-    """
-    if folder is None or not probability:
-        return []
-    paths = audio.find_recordings(Path(folder))
-    if not paths:
-        raise ValueError(f"folder must contain recordings, got {folder}. Check the path.")
-    return [(path, audio.info(path).duration) for path in paths]
-
-
 def _synthesize_response(rng: Generator) -> Waveform:
     """Return the impulse response (S,) of a random room: direct sound, then decaying noise."""
     decay = rng.uniform(0.1, 0.7)  # seconds
@@ -212,11 +209,6 @@ def _synthesize_noise(size: int, rng: Generator) -> Waveform:
     spectrum = fft.rfft(rng.standard_normal(padded))
     frequency = np.maximum(1, np.arange(len(spectrum)))
     return fft.irfft(spectrum / frequency ** (rng.uniform(0.0, 2.0) / 2), padded)[:size]
-
-
-def _fft_size(size: int) -> int:
-    """Return the next size with a fast Fourier transform. A prime size takes ten times as long."""
-    return int(fft.next_fast_len(size, real=True))
 
 
 def _power(waveform: Waveform) -> float:

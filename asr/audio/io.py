@@ -85,9 +85,8 @@ def load(
     invalid = ~np.isfinite(waveform)
     if invalid.any():
         seconds = offset + invalid.argmax() / native_rate
-        raise AudioError(
-            f"{name}: NaN or infinite sample at {seconds:.2f} s. Export it again."
-        )
+        reason = f"NaN or infinite sample at {seconds:.2f} s. Export it again."
+        raise AudioError(f"{name}: {reason}")
     return resample(waveform, native_rate, sample_rate)
 
 
@@ -100,11 +99,8 @@ def resample(waveform: np.ndarray, source_rate: float, target_rate: float) -> np
 
 def find_recordings(folder: Path) -> list[Path]:
     """Return the sorted paths of all files below a folder with an extension of audio."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS and path.is_file()
-    )
+    files = filter(Path.is_file, folder.rglob("*"))
+    return sorted(path for path in files if path.suffix.lower() in EXTENSIONS)
 
 
 def _read_frames(
@@ -142,36 +138,31 @@ def _open(source: Source, name: str) -> soundfile.SoundFile:
         if isinstance(content, AudioError):
             raise content
         source = content
-    head, size = _read_head(source, name)
-    if not head:
-        raise AudioError(f"{name}: empty file (0 bytes)")
-    declared = _declared_wav_size(head)
-    if declared > size:
-        raise AudioError(
-            f"{name}: cut off: {size:,} of {declared:,} bytes. Get a complete copy."
-        )
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-        sound = soundfile.SoundFile(file)
+        reason = _find_damage(source)
+        if not reason:
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            sound = soundfile.SoundFile(file)
+            if sound.frames > 0:
+                return sound
+            reason = "contains no samples"
+    except (OSError, ValueError) as error:  # ValueError: the name contains a null character
+        reason = f"{_reason(error).lower()}. Check the path and its permissions."
     except (soundfile.LibsndfileError, TypeError) as error:
         reason = f"not a recording that can be read ({_reason(error)}). Convert it to WAV or FLAC."
-        raise AudioError(f"{name}: {reason}") from None
-    if sound.frames <= 0:
-        raise AudioError(f"{name}: contains no samples")
-    return sound
+    raise AudioError(f"{name}: {reason}")
 
 
-def _read_head(source: str | Path | bytes, name: str) -> tuple[bytes, int]:
-    """Return the first bytes of a file, and its size in bytes."""
-    if isinstance(source, bytes):
-        return source[:HEAD_SIZE], len(source)
-    path = Path(source)
-    try:
-        with path.open("rb") as file:
-            return file.read(HEAD_SIZE), path.stat().st_size
-    except (OSError, ValueError) as error:  # ValueError: the name contains a null character
-        reason = str(getattr(error, "strerror", None) or error).lower()
-        raise AudioError(f"{name}: {reason}. Check the path and its permissions.") from None
+def _find_damage(source: str | Path | bytes) -> str:
+    """Return the reason if a file is empty, or ends before its header says, else ""."""
+    with (
+        io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file
+    ):
+        head, size = file.read(HEAD_SIZE), file.seek(0, io.SEEK_END)
+    declared = _declared_wav_size(head)
+    if declared > size:
+        return f"cut off: {size:,} of {declared:,} bytes. Get a complete copy."
+    return "" if size else "empty file (0 bytes)"
 
 
 def _declared_wav_size(head: bytes) -> int:
@@ -185,10 +176,11 @@ def _declared_wav_size(head: bytes) -> int:
     position = 12
     while position + 8 <= len(head):
         name, size = struct.unpack_from("<4sI", head, position)
+        position += 8
         if name == b"data":
             is_stream = size >= 0x7FFFFF00  # written by programs that cannot seek back
-            return 0 if is_stream else position + 8 + size
-        position += 8 + size + size % 2
+            return 0 if is_stream else position + size
+        position += size + size % 2
     return 0
 
 
@@ -197,4 +189,5 @@ def _name(source: Source) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).rstrip(". ")
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None)
+    return str(text or error).rstrip(". ")

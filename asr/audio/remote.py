@@ -75,12 +75,9 @@ def _read_local(recording: ByteRange) -> bytes | AudioError:
     try:
         with Path(recording.path).open("rb") as file:
             file.seek(recording.offset)
-            body = file.read(-1 if recording.size is None else recording.size)
+            return _check_answer(recording, file.read(recording.size))
     except OSError as error:
-        return AudioError(
-            f"{recording}: cannot be opened ({error.strerror}). Check the path."
-        )
-    return _check_size(recording, body)
+        return AudioError(f"{recording}: {error.strerror}. Check the path.")
 
 
 def _read_remote(pending: list[ByteRange]) -> dict[Any, Any]:
@@ -104,10 +101,7 @@ def _request(recordings: list[ByteRange]) -> list[Any]:
     paths = [recording.path for recording in recordings]
     try:
         filesystem = fsspec.core.url_to_fs(paths[0])[0]
-    except (
-        ImportError,
-        ValueError,
-    ) as error:  # unknown protocol, or its library is missing
+    except (ImportError, ValueError) as error:  # unknown protocol, or a missing library
         raise StorageError(f"{paths[0]}: {error}") from None
     starts = [r.size and r.offset for r in recordings]  # None reads the complete file
     ends = [r.size and r.offset + r.size for r in recordings]
@@ -126,15 +120,12 @@ def _check_answer(recording: ByteRange, answer: Any) -> Any:
         answer = b""
     if not isinstance(answer, bytes):
         return answer
-    if recording.size is not None and len(answer) > recording.size:
+    size = len(answer) if recording.size is None else recording.size
+    if len(answer) > size:
         raise StorageError(f"{recording.path}: the server does not support byte ranges")
-    return _check_size(recording, answer)
-
-
-def _check_size(recording: ByteRange, body: bytes) -> bytes | AudioError:
-    if recording.size in (None, len(body)):
-        return body
-    return AudioError(f"{recording}: cut off: {len(body):,} of {recording.size:,} bytes")
+    if len(answer) < size:
+        return AudioError(f"{recording}: cut off: {len(answer):,} of {size:,} bytes")
+    return answer
 
 
 def _describe(error: Exception) -> str:

@@ -94,15 +94,14 @@ class _Recurrence(Function):
         grad_states = grad.clone(memory_format=torch.contiguous_format)
         state_steps, z_steps = grad_states.split(sizes, 1), z.split(sizes, 1)
         gate_steps = grads.split(sizes, 1)
-        weights = weight.unbind()
         for step in reversed(range(len(sizes))):
             state, gate = state_steps[step], gate_steps[step]
             gate.unflatten(-1, (3, -1)).mul_(state[..., None, :])
             if step:
                 earlier = state_steps[step - 1][:, : sizes[step]]
                 earlier.addcmul_(state, z_steps[step])
-                for out, g, w in zip(earlier.unbind(), gate.unbind(), weights, strict=True):
-                    out.addmm_(g, w)
+                for direction in range(2):
+                    earlier[direction].addmm_(gate[direction], weight[direction])
         grad_weight, grad_bias = grads.mT @ previous, grads.sum(1)
         # the gradient of the input to n lacks the factor r of the candidate
         torch.mul(grad_states, dn, out=grad_candidate)

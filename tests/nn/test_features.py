@@ -31,7 +31,13 @@ def test_filters_equal_those_of_librosa(n_mels, n_fft):
 def compare_with_librosa(waveform):
     energies, lengths = LogMel().mel_energies(*batch(waveform))
     expected = librosa.feature.melspectrogram(
-        y=waveform, sr=16_000, n_fft=512, hop_length=160, win_length=400, n_mels=80, center=False
+        y=waveform,
+        sr=16_000,
+        n_fft=512,
+        hop_length=160,
+        win_length=400,
+        n_mels=80,
+        center=False,
     ).T
     assert energies.shape == (1, *expected.shape)
     assert int(lengths) == len(expected)
@@ -53,7 +59,9 @@ def test_energies_of_a_real_utterance_equal_those_of_librosa(real):
 
 @given(st.lists(st.integers(0, 3_000), min_size=1, max_size=4))
 def test_the_number_of_frames_is_1_plus_samples_minus_window_over_hop(samples):
-    features, lengths = LogMel()(torch.randn(len(samples), max(samples)), torch.tensor(samples))
+    features, lengths = LogMel()(
+        torch.randn(len(samples), max(samples)), torch.tensor(samples)
+    )
     assert lengths.tolist() == [0 if n < 512 else 1 + (n - 512) // 160 for n in samples]
     assert features.shape == (len(samples), max(1, *lengths.tolist(), 1), 80)
     assert features.isfinite().all()
@@ -94,7 +102,9 @@ def test_each_band_of_an_utterance_has_mean_0_and_std_1_over_valid_frames(sound)
 
 
 def test_loudness_hardly_matters(sound):
-    noisy = sound(0.5) + 0.05 * np.random.default_rng(0).standard_normal(8_000).astype(np.float32)
+    noisy = sound(0.5) + 0.05 * np.random.default_rng(0).standard_normal(8_000).astype(
+        np.float32
+    )
     loud, _ = LogMel()(*batch(noisy))
     quiet, _ = LogMel()(*batch(0.3 * noisy))
     assert (loud - quiet).abs().max() < 0.05
@@ -118,14 +128,18 @@ def check_batch_invariance(logmel, waveforms):
 
 @pytest.mark.parametrize("top_db", [None, 40])
 @pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
-def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(sound, normalize, top_db):
+def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(
+    sound, normalize, top_db
+):
     waveforms = [sound(s, seed=i) for i, s in enumerate((1.1, 0.3, 0.75))]
     check_batch_invariance(LogMel(normalize=normalize, top_db=top_db), waveforms)
 
 
 def test_features_of_telephone_speech_are_the_same_alone_and_in_a_batch(real):
     telephone = [audio.resample(sound, 16_000, 8_000) for sound in real("an4", 4, 1.0, 3.0)]
-    check_batch_invariance(LogMel(), [audio.resample(sound, 8_000, 16_000) for sound in telephone])
+    check_batch_invariance(
+        LogMel(), [audio.resample(sound, 8_000, 16_000) for sound in telephone]
+    )
 
 
 def test_digital_silence_gives_zeros():
@@ -157,7 +171,9 @@ def test_top_db_gives_logarithms_relative_to_the_loudest_frame_above_a_floor(sou
 
 def test_top_db_removes_loudness_and_faint_noise(sound):
     logmel, clean = LogMel(normalize="none", top_db=40), sound(0.5)
-    hiss = 3e-5 * np.random.default_rng(0).standard_normal(8_000).astype(np.float32)  # 60 dB below
+    hiss = 3e-5 * np.random.default_rng(0).standard_normal(8_000).astype(
+        np.float32
+    )  # 60 dB below
     reference, _ = logmel(*batch(clean))
     for other in (0.1 * clean, clean + hiss):
         assert (logmel(*batch(other))[0] - reference).abs().max() < 0.02
@@ -181,6 +197,12 @@ def test_impossible_settings_are_rejected(setting, value):
     named = "window_ms" if setting == "n_fft" else setting  # the window must fit into n_fft
     with pytest.raises(ValueError, match=f"^{named} must be "):
         LogMel(**{setting: value})
+
+
+def test_an_unknown_normalization_is_rejected():
+    message = "normalize must be one of utterance, corpus, none, got 'speaker'"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        LogMel(normalize="speaker")
 
 
 def test_features_stay_float32_under_autocast(sound):

@@ -19,11 +19,12 @@ def test_the_index_has_every_frame_once_per_direction_in_packed_order(lengths):
     size = max(1, *lengths) + 1
     index = PackedIndex(torch.tensor(lengths), size)
     expected = [sum(n > step for n in lengths) for step in range(max(lengths))]
-    assert index.batch_sizes == expected
+    batch_sizes, (forward_index, backward_index) = index.layout
+    assert batch_sizes == expected
     rows = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     order = [(row, step) for step, count in enumerate(expected) for row in rows[:count]]
-    assert index.forward_index.tolist() == [row * size + step for row, step in order]
-    assert index.backward_index.tolist() == [
+    assert forward_index.tolist() == [row * size + step for row, step in order]
+    assert backward_index.tolist() == [
         row * size + lengths[row] - 1 - step for row, step in order
     ]
 
