@@ -112,9 +112,10 @@ class AlignmentWriter:
         if len(requests) > 1 and cfg.out is None and not self._format.joinable:
             raise ConfigError(f"format={cfg.format} holds one recording; pass out=FOLDER")
         labels = _label_requests(requests)
-        names = [request.name for request in requests]
-        self._names = names if cfg.format == "json" else labels
-        self._paths = _plan_files(cfg.out, requests, labels, self._format.suffix)
+        self._names = [r.name for r in requests] if cfg.format == "json" else labels
+        self._paths: list[Path] = []
+        if cfg.out is not None:
+            self._paths = _plan_files(Path(cfg.out), requests, labels, self._format.suffix)
 
     def write(self, number: int, timeline: Timeline) -> None:
         """Print the timeline of a recording, or write its file and print the path."""
@@ -138,20 +139,15 @@ def _label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
 
 
 def _plan_files(
-    folder: str | None,
-    requests: Sequence[AlignmentRequest],
-    labels: Sequence[str],
-    suffix: str,
+    folder: Path, requests: Sequence[AlignmentRequest], labels: list[str], suffix: str
 ) -> list[Path]:
-    """Create the output folder, if any, and return the file of each recording."""
-    if folder is None:
-        return []
+    """Create the output folder and return the file of each recording."""
     plan: dict[Path, str] = {}
     for request, label in zip(requests, labels, strict=True):
         offset = f"@{request.offset:g}" if request.offset else ""
-        path = Path(folder) / f"{label}{offset}{suffix}"
+        path = folder / f"{label}{offset}{suffix}"
         if other := plan.get(path):
             raise ConfigError(f"{path} is the output of both {other} and {request.name}")
         plan[path] = request.name
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return list(plan)

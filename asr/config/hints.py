@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -50,16 +51,10 @@ def _explain_key(key: str, cfg: DictConfig) -> str:
     group, _, name = key.rpartition(".")
     if key in keys:
         return f"{key}: the chosen option of {group} has no such setting or is null; see --cfg job"
-    if _accepts(OmegaConf.select(cfg, f"{group}._target_"), name):
+    target = OmegaConf.select(cfg, f"{group}._target_")
+    if target and name in inspect.signature(get_object(target)).parameters:
         return f"no setting {key!r} yet; +{key}=... adds it"
     return f"no setting {key!r} (--cfg job shows all){did_you_mean(key, keys)}"
-
-
-def _accepts(target: str | None, name: str) -> bool:
-    """Return whether the class of a group has an argument of that name."""
-    from hydra.utils import get_object
-
-    return target is not None and name in inspect.signature(get_object(target)).parameters
 
 
 def _explain_syntax(override: str) -> str:

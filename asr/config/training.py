@@ -44,7 +44,7 @@ def build_model_and_data(
     model = build_model(cfg, utterances[0])
     if checkpoint is not None:
         check_architecture(checkpoint, model)
-    data = build_data(cfg, model, *utterances)
+    data = build_data(cfg, model, utterances)
     if is_main:
         for split, selection in data.selections.items():
             print(f"{split}: {selection.summary()}")
@@ -82,12 +82,9 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
 
 
 def build_data(
-    cfg: DictConfig,
-    model: CTCModel,
-    train_utterances: Sequence[Utterance],
-    validation_utterances: Sequence[Utterance],
+    cfg: DictConfig, model: CTCModel, utterances: Sequence[list[Utterance]]
 ) -> SpeechData:
-    """Select the utterances to train and validate on.
+    """Select utterances from those to train on and those to validate on.
 
     Raises:
         ConfigError: If no training utterance is left.
@@ -100,7 +97,7 @@ def build_data(
         return int(model.output_lengths(torch.tensor(samples)))
 
     train = filter_utterances(
-        train_utterances,
+        utterances[0],
         model.tokenizer,
         output_length=output_length,
         min_seconds=settings.min_seconds,
@@ -112,7 +109,7 @@ def build_data(
         raise ConfigError(f"no training utterance is left: {train.summary()}. {hint}")
     return SpeechData(
         train=train,
-        validation=keep_all(validation_utterances, model.tokenizer),
+        validation=keep_all(utterances[1], model.tokenizer),
         batch_seconds=settings.batch_seconds,
         workers=settings.workers,
         seed=cfg.seed,

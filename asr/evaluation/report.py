@@ -96,10 +96,10 @@ class Evaluation:
 
     def group_scores(self, key: Callable[[Result], str]) -> dict[str, Score]:
         """Return the score of each group of results that have the same key, sorted by key."""
-        groups = defaultdict(list)
+        groups: dict[str, Score] = defaultdict(Score)
         for result in self.results:
-            groups[key(result)].append(result.scored)
-        return {name: sum_scores(scored) for name, scored in sorted(groups.items())}
+            groups[key(result)] += result.scored.score
+        return dict(sorted(groups.items()))
 
     def summary(self) -> dict[str, Any]:
         """Return the scores of the corpus and of its groups as a JSON object."""
