@@ -24,8 +24,7 @@ def load(path: str | Path, *, device: str = "cpu") -> Transcriber:
         ModelError: If the file is not a model.
         ConfigError: If the device is not available.
     """
-    from asr.inference.transcriber import (
-        Transcriber,
-    )  # keeps `import asr` fast: torch loads here
+    # here, because torch loads slowly and `import asr` should not
+    from asr.inference.transcriber import Transcriber
 
     return Transcriber.load(path, device=device)

@@ -30,9 +30,8 @@ def normalize(text: str) -> str:
     Unicode is normalized to NFKC and typographic apostrophes become `'`. Other punctuation splits
     words, as in "twenty-one". Digits stay digits: a recipe spells them if it knows the language.
     """
-    text = unicodedata.normalize(
-        "NFKC", text.translate(_APOSTROPHES)
-    )  # makes ´ a space and a mark
+    # apostrophes first, because NFKC makes ´ a space and a mark
+    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
     # once more, because lower() may separate characters from their marks
     text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES).lower())
     text = _OUTER_APOSTROPHE.sub(" ", "".join(map(_word_character, text)))

@@ -19,9 +19,8 @@ from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer
 from asr.validation import check_integer, check_number, check_numbers
 
-WORD_SCORE = (
-    2.0  # nats; with a language model of words, which makes longer texts less likely
-)
+# nats; the default with a language model of words, which makes longer texts less likely
+WORD_SCORE = 2.0
 
 
 class BeamDecoder:

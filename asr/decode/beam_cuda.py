@@ -144,8 +144,7 @@ def _select_frames(log_probs: Tensor, frames: list[np.ndarray]) -> Tensor:
     certain = torch.full_like(log_probs[:1, :1], -math.inf)
     certain[..., BLANK] = 0.0
     rows = [torch.from_numpy(np.append(row, -1)) for row in frames]
-    index = pad_sequence(rows, True, padding_value=-1)[..., None].to(
-        log_probs.device
-    )  # (B, K, 1)
+    index = pad_sequence(rows, True, padding_value=-1)  # (B, K)
+    index = index.to(log_probs.device)[..., None]
     selected = log_probs.gather(1, index.clamp_min(0).expand(-1, -1, log_probs.shape[2]))
     return torch.where(index < 0, certain, selected)

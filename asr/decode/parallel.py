@@ -72,9 +72,8 @@ class Parallel(Generic[Function, Result]):
 def _start_worker(function: Callable[..., Any]) -> None:
     global _function
     _function = function
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C ends the parent, which ends the workers
+    # Ctrl-C ends the parent, which ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
