@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from asr.evaluation.report import Evaluation
 
 
-def evaluate(cfg: DictConfig) -> None:
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Recognize a split of a corpus, write the report, and print its tables.
+
+    Returns:
+        The content of `summary.json`.
 
     Raises:
         ModelError: If the checkpoint is not a model.
@@ -35,6 +38,7 @@ def evaluate(cfg: DictConfig) -> None:
     for name, reason in evaluation.failures:
         print(f"{name} could not be read: {reason}", file=sys.stderr)
     print(f"{_describe(evaluation)}  report in {folder}")
+    return evaluation.summary()
 
 
 def _describe(evaluation: "Evaluation") -> str:
