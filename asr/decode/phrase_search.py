@@ -9,8 +9,7 @@ path enters its last label with a loss below its bonus. Of equal paths, the one 
 start counts.
 """
 
-from collections.abc import Callable, Sequence
-from heapq import heapify, heappop
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,24 +46,21 @@ class PhraseTrie(NamedTuple):
             path = [nodes[tuple(labels[: size + 1])] for size in range(len(labels))]
             reach[path] = np.maximum(reach[path], nats)
             ends[path[-1]] = nats
-        label = np.array(
-            [prefix[-1] if prefix else BLANK for prefix in prefixes], np.uint64
-        )
-        parent = np.array(
-            [nodes[prefix[:-1]] for prefix in prefixes], np.uint64
-        )  # ascending
-        children = 1 + np.searchsorted(parent[1:], np.arange(len(nodes) + 1))
-        return cls(label, parent, children.astype(np.uint64), reach, ends)
+        label = [prefix[-1] if prefix else BLANK for prefix in prefixes]
+        parent = [nodes[prefix[:-1]] for prefix in prefixes]  # ascending
+        children = 1 + np.searchsorted(parent[1:], range(len(nodes) + 1))
+        indices = (np.array(values, np.uint64) for values in (label, parent, children))
+        return cls(*indices, reach, ends)
 
 
 INDICES, NATS, FRAMES = types.uint64[::1], types.float64[::1], types.float32[:, ::1]
 TRIE = types.NamedTuple([INDICES, INDICES, INDICES, NATS, NATS], PhraseTrie)
 
 
-def _compiled(*arguments: Any) -> Callable[[Callable[..., Any]], Any]:
+def _compiled(*arguments: Any) -> Any:
     """Compile a function, and cache it beside this file or in the user's cache if possible."""
 
-    def compiled(function: Callable[..., Any]) -> Any:
+    def compiled(function: Any) -> Any:
         try:
             return njit(arguments, cache=True)(function)
         except (OSError, RuntimeError):  # no writable place for the cache
@@ -73,66 +69,45 @@ def _compiled(*arguments: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
-@njit
-def _activate(
-    node: int, t: int, entered: np.ndarray, active: np.ndarray, cost: np.ndarray, count: int
-) -> int:
-    """Add a node to the `count` active nodes of the next frame, unless it is one. Return the count.
-
-    Args:
-        node: Node that a path of frame t reaches.
-        t: Frame.
-        entered: Last frame in which a path reached each node (N,).
-        active: Active nodes of the next frame (N,).
-        cost: Losses of the next frame (2, N), reset for a new node.
-        count: Active nodes so far.
-    """
-    if entered[node] == t:
-        return count
-    entered[node], active[count] = t, node
-    cost[:, node] = np.inf
-    return count + 1
-
-
 @_compiled(FRAMES, TRIE)
 def find_phrases(log_probs: np.ndarray, trie: PhraseTrie) -> list[Match]:
     """Return the phrases that are found in emissions (U, V)."""
     label, _, children, reach, bonus = trie
-    cost = np.full((2, len(label)), np.inf)  # loss in the label and in the blanks of a node
-    start = np.zeros((2, len(label)), np.int64)  # first frame of the path
-    active = np.zeros(len(label), np.uint64)
-    next_cost, next_start, next_active = cost.copy(), start.copy(), active.copy()
-    entered = np.full(len(label), -1)  # last frame in which a path reached a node
-    count, found, loss = 0, [], np.zeros(log_probs.shape[1])
+    # loss and first frame of the best path in the label of each node, and in its blanks
+    cost = np.full((2, len(label)), np.inf)
+    start = np.zeros((2, len(label)), np.int64)
+    next_cost, next_start = cost.copy(), start.copy()
+    active = np.zeros(2 * len(label), np.uint64)  # few nodes are listed twice
+    next_active, count, found = active.copy(), 1, []
     for t in range(len(log_probs)):
-        likeliest = log_probs[t].max()
-        for token in range(len(loss)):
-            loss[token] = likeliest - log_probs[t, token]
-        # a phrase may begin in any frame
-        cost[1, 0], start[1, 0], active[count] = 0.0, t, 0
-        paths, count = count + 1, 0
-        for k in range(paths):
-            node = active[k]
-            best, begin = cost[0, node], start[0, node]
-            stay = best + loss[label[node]]
-            if cost[1, node] < best:
-                best, begin = cost[1, node], start[1, node]
-            rest = best + loss[BLANK]
+        loss = log_probs[t].max() - log_probs[t]  # (V,)
+        cost[1, 0], start[1, 0] = 0.0, t  # a phrase may begin in any frame
+        nodes, count = active[:count], 1  # the root is always active
+        for node in nodes:
+            last, best = label[node], 1 if cost[1, node] < cost[0, node] else 0
+            stay, rest = cost[0, node] + loss[last], cost[best, node] + loss[BLANK]
             if stay < reach[node] or rest < reach[node]:
-                count = _activate(node, t, entered, next_active, next_cost, count)
+                if next_cost[0, node] == np.inf:
+                    next_active[count] = node
+                    count += 1
                 if stay < next_cost[0, node]:
                     next_cost[0, node], next_start[0, node] = stay, start[0, node]
-                next_cost[1, node], next_start[1, node] = rest, begin
+                next_cost[1, node], next_start[1, node] = rest, start[best, node]
             for child in range(children[node], children[node + ONE]):
-                repeats = label[child] == label[node]  # needs a blank between
-                enter = (cost[1, node] if repeats else best) + loss[label[child]]
+                token = label[child]
+                source = 1 if token == last else best  # repeats need a blank between
+                enter = cost[source, node] + loss[token]
                 if enter < reach[child]:
-                    first = start[1, node] if repeats else begin
-                    count = _activate(child, t, entered, next_active, next_cost, count)
+                    if next_cost[0, child] == np.inf:
+                        next_active[count] = child
+                        count += 1
                     if enter <= next_cost[0, child]:
-                        next_cost[0, child], next_start[0, child] = enter, first
+                        next_cost[0, child] = enter
+                        next_start[0, child] = start[source, node]
                     if enter < bonus[child]:
-                        found.append((child, first, t + 1, bonus[child] - enter))
+                        gain = bonus[child] - enter
+                        found.append((child, start[source, node], t + 1, gain))
+            cost[:, node] = np.inf
         cost, next_cost = next_cost, cost
         start, next_start = next_start, start
         active, next_active = next_active, active
@@ -151,16 +126,14 @@ def phrase_path(log_probs: np.ndarray, trie: PhraseTrie, node: int) -> np.ndarra
         states += [int(trie.label[node]), BLANK]
         node = trie.parent[node]
     states.reverse()
-    steps = np.zeros(
-        (len(log_probs), len(states)), np.int64
-    )  # states back to the previous one
+    steps = np.zeros((len(log_probs), len(states)), np.int64)  # states that the path moves
     score = np.full(len(states), -np.inf)
     score[0] = 0.0
     for t in range(len(log_probs)):
         for i in range(len(states) - 1, -1, -1):
             if i > 0 and score[i - 1] > score[i]:
                 steps[t, i] = 1
-            can_skip = i > 1 and states[i] != BLANK and states[i] != states[i - 2]
+            can_skip = i > 1 and states[i] != states[i - 2]  # a blank between two labels
             if can_skip and score[i - 2] > score[i - steps[t, i]]:
                 steps[t, i] = 2
             score[i] = score[i - steps[t, i]] + log_probs[t, states[i]]
@@ -193,13 +166,12 @@ def boost_phrases(
         row[0, space] = row[-1, space] = 0.0
         path, penalty = np.zeros(len(row), np.int64), np.zeros(len(row))
         taken = np.zeros(len(row), np.bool_)
-        found = [
+        ranked = [
             (-gain, end - start, start, node)
             for node, start, end, gain in find_phrases(row, trie)
         ]
-        heapify(found)
-        while found:
-            _, size, start, node = heappop(found)
+        ranked.sort()
+        for _, size, start, node in ranked:
             end = start + size
             if taken[start + 1 : end - 1].any():
                 continue
