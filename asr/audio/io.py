@@ -158,7 +158,8 @@ def _find_damage(source: str | Path | bytes) -> str:
     with (
         io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file
     ):
-        head, size = file.read(HEAD_SIZE), file.seek(0, io.SEEK_END)
+        head = file.read(HEAD_SIZE)
+        size = file.seek(0, io.SEEK_END)
     declared = _declared_wav_size(head)
     if declared > size:
         return f"cut off: {size:,} of {declared:,} bytes. Get a complete copy."

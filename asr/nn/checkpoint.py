@@ -16,7 +16,11 @@ from torch import Tensor
 from asr.errors import ModelError
 from asr.files import atomic_write
 
-FORMAT, FORMAT_1 = "asr-ctc-2", "asr-ctc-1"
+FORMAT = "asr-ctc-2"
+FORMAT_1 = "asr-ctc-1"
+
+Header = dict[str, Any]
+Weights = dict[str, Tensor]
 
 # names of settings and weights in format 1, and their names today
 _RENAMED = {
@@ -32,9 +36,7 @@ _RENAMED = {
 }
 
 
-def write_checkpoint(
-    path: Path, header: dict[str, Any], weights: dict[str, Tensor]
-) -> None:
+def write_checkpoint(path: Path, header: Header, weights: Weights) -> None:
     """Write a model file. An existing file is replaced only on success.
 
     Raises:
@@ -50,7 +52,7 @@ def write_checkpoint(
         raise ModelError(f"{path}: cannot be written ({error})") from None
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_checkpoint(path: Path) -> tuple[Header, Weights]:
     """Return the header and the weights of a model file, converted to the current format.
 
     Raises:
@@ -60,7 +62,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ModelError(f"{path}: no such model. Train one first or pass checkpoint=PATH.")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("asr", "{}"))
+            metadata = file.metadata() or {}
+            header = json.loads(metadata.get("asr", "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
         if header.get("format") == FORMAT_1:
             weights = _convert_format_1(header, weights)
@@ -72,9 +75,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return header, weights
 
 
-def _convert_format_1(
-    header: dict[str, Any], weights: dict[str, Tensor]
-) -> dict[str, Tensor]:
+def _convert_format_1(header: Header, weights: Weights) -> Weights:
     """Convert a header in place, and return the converted weights."""
     for part in ("features", "encoder"):
         header[part] = settings = _rename(header[part])

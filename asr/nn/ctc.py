@@ -42,7 +42,8 @@ class CTCModel(nn.Module):
         self.features: FeatureExtractor = self._build("features", features)
         n_mels = self.features.n_mels
         self.encoder: FrameEncoder = self._build("encoder", encoder, n_mels=n_mels)
-        dim, num_tokens = self.encoder.output_dim, len(tokenizer)
+        dim = self.encoder.output_dim
+        num_tokens = len(tokenizer)
         self.head = nn.Linear(dim, num_tokens)
         has_feedback = bool(getattr(self.encoder, "intermediate", ()))
         self.feedback: Any = nn.Linear(num_tokens, dim) if has_feedback else None
@@ -125,7 +126,8 @@ class CTCModel(nn.Module):
         Raises:
             ModelError: If the architectures differ. The message names the first different weight.
         """
-        own, trained = self.state_dict(), other.state_dict()
+        own = self.state_dict()
+        trained = other.state_dict()
         token_axes = {"head.weight": 0, "head.bias": 0}
         if self.feedback:
             token_axes["feedback.weight"] = 1

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from asr.nn.gru import bidirectional_gru
 from asr.nn.padding import (
     PackedIndex,
+    Padded,
     conv_output_lengths,
     length_to_mask,
     mask_padding,
@@ -40,13 +41,16 @@ class Subsampling(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         self.project = nn.Linear(channels * -(-n_mels // 4), dim)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, lengths: Tensor) -> Padded:
         """Map features (B, T, F) with lengths (B,) to (B, U, D) with lengths (B,)."""
         x = mask_padding(x, lengths)[:, None]  # (B, 1, T, F)
         for convolution in (self.first, self.second):
-            x, lengths = convolution(x).relu(), conv_output_lengths(lengths)
-            x = x * length_to_mask(lengths, x.shape[2])[:, None, :, None]
-        return self.project(x.transpose(1, 2).flatten(2)), lengths  # (B, U, D)
+            x = convolution(x).relu()
+            lengths = conv_output_lengths(lengths)
+            mask = length_to_mask(lengths, x.shape[2])
+            x = x * mask[:, None, :, None]
+        x = x.transpose(1, 2).flatten(2)  # (B, U, channels ceil(F / 4))
+        return self.project(x), lengths  # (B, U, D)
 
 
 class BiRNN(nn.Module):
@@ -90,7 +94,8 @@ class BiRNN(nn.Module):
         """Map (B, U, D) to (B, U, 2 H) with two plain layers. This form can be exported."""
         forward = self._direction(x, 0)
         backward = self._direction(reverse_within_length(x, lengths), 1)
-        return torch.cat((forward, reverse_within_length(backward, lengths)), dim=-1)
+        backward = reverse_within_length(backward, lengths)
+        return torch.cat((forward, backward), dim=-1)
 
     def packed(self, x: Tensor, index: PackedIndex) -> Tensor:
         """Map (B, U, D) to (B, U, 2 H) with torch's packed sequence, which cuDNN requires.
@@ -162,17 +167,19 @@ class Encoder(nn.Module):
 
     def forward(
         self, x: Tensor, lengths: Tensor, hook: Callable[[Tensor], Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Padded:
         """Map features (B, T, F) with lengths (B,) to (B, U, D) with lengths (B,).
 
         `hook` maps the normalized output (B, U, D) of an intermediate layer to a tensor (B, U, D),
         which is added to the input of the next layer. Values at padding are undefined.
         """
         x, lengths = self.subsampling(x, lengths)
-        x, index = self.dropout(x), PackedIndex(lengths, x.shape[1])
+        index = PackedIndex(lengths, x.shape[1])
+        x = self.dropout(x)
         for number, norm in enumerate(self.norms, 1):
             layer = self.layers[number - 1]
-            x = x + self.dropout(layer(norm(x), lengths, index))
+            y = layer(norm(x), lengths, index)
+            x = x + self.dropout(y)
             if hook is not None and number in self.intermediate:
                 x = x + hook(self.final_norm(x))
         return self.final_norm(x), lengths

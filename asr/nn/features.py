@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.audio import SAMPLE_RATE
-from asr.nn.padding import length_to_mask, mask_padding, num_frames
+from asr.nn.padding import Padded, length_to_mask, mask_padding, num_frames
 from asr.validation import Count, check_arguments, check_number
 
 LOG_FLOOR = 1e-8  # added to mel energies; silence becomes -18.4, below any microphone noise
@@ -19,7 +19,8 @@ def mel_edges(n_mels: int) -> np.ndarray:
     They are equally far apart on Slaney's mel scale, which is linear below 1 kHz and logarithmic
     above (Slaney, Auditory Toolbox, 1998).
     """
-    corner, mels_at_corner = 1000.0, 15.0
+    corner = 1000.0
+    mels_at_corner = 15.0
     step = np.log(6.4) / 27  # 27 mels from 1 to 6.4 kHz
     highest = mels_at_corner + np.log(SAMPLE_RATE / 2 / corner) / step
     mels = np.linspace(0.0, highest, n_mels + 2)
@@ -34,7 +35,9 @@ def mel_filterbank(n_mels: int, n_fft: int) -> np.ndarray:
     They are computed in float64, because float32 has errors of 2e-4 at the edges of a filter.
     """
     edges = mel_edges(n_mels)
-    low, center, high = edges[:-2], edges[1:-1], edges[2:]
+    low = edges[:-2]
+    center = edges[1:-1]
+    high = edges[2:]
     frequencies = np.linspace(0.0, SAMPLE_RATE / 2, n_fft // 2 + 1)[:, None]
     rising = (frequencies - low) / (center - low)
     falling = (high - frequencies) / (high - center)
@@ -70,7 +73,8 @@ class LogMel(nn.Module):
         top_db: float | None = None,
     ) -> None:
         super().__init__()
-        self.n_mels, self.n_fft = n_mels, n_fft
+        self.n_mels = n_mels
+        self.n_fft = n_fft
         per_ms = SAMPLE_RATE / 1000
         check_number("hop_ms", hop_ms, ge=1 / per_ms)
         check_number("window_ms", window_ms, ge=1 / per_ms, le=n_fft / per_ms)
@@ -79,7 +83,8 @@ class LogMel(nn.Module):
         if normalize not in NORMALIZATIONS:
             names = ", ".join(NORMALIZATIONS)
             raise ValueError(f"normalize must be one of {names}, got {normalize!r}")
-        self.normalize, self.top_db = normalize, top_db
+        self.normalize = normalize
+        self.top_db = top_db
         self.hop_length = round(hop_ms * per_ms)
         self.seconds_per_frame = self.hop_length / SAMPLE_RATE
         window = torch.hann_window(round(window_ms * per_ms))
@@ -89,7 +94,7 @@ class LogMel(nn.Module):
         self.cmvn_mean = nn.Buffer(torch.zeros(n_mels))
         self.cmvn_std = nn.Buffer(torch.ones(n_mels))
 
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> Padded:
         """Map waveforms (B, S) in -1..1 with lengths (B,) to features (B, T, F) with lengths (B,).
 
         Padding becomes 0.
@@ -97,7 +102,7 @@ class LogMel(nn.Module):
         x, lengths = self.log_mel(waveforms, lengths)
         return self.apply_cmvn(x, lengths), lengths
 
-    def mel_energies(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def mel_energies(self, waveforms: Tensor, lengths: Tensor) -> Padded:
         """Return mel energies (B, T, F) before logarithm and normalization, and lengths (B,)."""
         missing = self.n_fft - waveforms.shape[1]
         if missing > 0:  # too short for a frame: return one frame, which counts as padding
@@ -116,13 +121,15 @@ class LogMel(nn.Module):
             energies = power.transpose(1, 2) @ self.filterbank  # (B, T, F)
         return energies, num_frames(lengths, self.n_fft, self.hop_length)
 
-    def log_mel(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def log_mel(self, waveforms: Tensor, lengths: Tensor) -> Padded:
         """Return natural logarithms (B, T, F) of energies above a floor, and lengths (B,)."""
         x, lengths = self.mel_energies(waveforms, lengths)
         if self.top_db is None:
             return (x + LOG_FLOOR).log(), lengths
-        loudest = mask_padding(x, lengths).mean(-1).amax(-1).clamp_min(LOG_FLOOR)  # (B,)
-        return (x / loudest[:, None, None] + 10 ** (-self.top_db / 10)).log(), lengths
+        loudest = mask_padding(x, lengths).mean(-1).amax(-1)  # (B,)
+        x = x / loudest.clamp_min(LOG_FLOOR)[:, None, None]
+        floor = 10 ** (-self.top_db / 10)
+        return (x + floor).log(), lengths
 
     def apply_cmvn(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Normalize the mean and standard deviation of each band of `x` (B, T, F)."""
@@ -137,8 +144,8 @@ class LogMel(nn.Module):
         count = lengths.clamp_min(1)[:, None, None]  # (B, 1, 1)
         mean = x.sum(1, keepdim=True) / count  # (B, 1, F)
         centered = mask_padding(x - mean, lengths)
-        std = (centered.square().sum(1, keepdim=True) / count).sqrt()
-        return centered / std.clamp_min(MIN_STD)
+        variance = centered.square().sum(1, keepdim=True) / count
+        return centered / variance.sqrt().clamp_min(MIN_STD)
 
     @torch.no_grad()
     def fit_cmvn(self, waveforms: Tensor, lengths: Tensor) -> None:

@@ -49,24 +49,29 @@ class _Recurrence(Function):
     def forward(
         ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, batch_sizes: list[int]
     ) -> Tensor:
-        hidden, max_rows = weight.shape[-1], max(batch_sizes, default=0)
+        hidden = weight.shape[-1]
+        max_rows = max(batch_sizes, default=0)
         parts = 2 * hidden, hidden  # r and z, n
         gates = inputs.clone()  # becomes r, z, n: (2, P, 3 H)
         candidates = inputs.new_empty(*inputs.shape[:2], hidden)  # (2, P, H)
         states = torch.empty_like(candidates)  # (2, P, H)
         state = inputs.new_zeros(2, max_rows, hidden)
         product = inputs.new_empty(2, max_rows, 3 * hidden)  # W h + b
-        weights, biases = weight.mT.unbind(), bias.unbind()
+        weights = weight.mT.unbind()
+        biases = bias.unbind()
         previous = [states[:, :0]]
         packed = *gates.split(parts, -1), candidates, states
         steps = zip(*(tensor.split(batch_sizes, 1) for tensor in packed), strict=True)
         for rz, n, candidate, new_state in steps:
             rows = new_state.shape[1]
-            state, product = state[:, :rows], product[:, :rows]
+            state = state[:, :rows]
+            product = product[:, :rows]
             previous.append(state)
             for direction in range(2):
-                b, h, w = biases[direction], state[direction], weights[direction]
-                torch.addmm(b, h, w, out=product[direction])
+                out = product[direction]
+                torch.addmm(
+                    biases[direction], state[direction], weights[direction], out=out
+                )
             product_rz, product_n = product.split(parts, -1)
             rz.add_(product_rz).sigmoid_()
             candidate.copy_(product_n)
@@ -92,17 +97,20 @@ class _Recurrence(Function):
         torch.mul(dn, r, out=grad_candidate)
         torch.mul(grad_candidate, candidates, out=grad_r).mul_(1 - r)
         grad_states = grad.clone(memory_format=torch.contiguous_format)
-        state_steps, z_steps = grad_states.split(sizes, 1), z.split(sizes, 1)
+        state_steps = grad_states.split(sizes, 1)
+        z_steps = z.split(sizes, 1)
         gate_steps = grads.split(sizes, 1)
         for step in reversed(range(len(sizes))):
-            state, gate = state_steps[step], gate_steps[step]
+            state = state_steps[step]
+            gate = gate_steps[step]
             gate.unflatten(-1, (3, -1)).mul_(state[..., None, :])
             if step:
                 earlier = state_steps[step - 1][:, : sizes[step]]
                 earlier.addcmul_(state, z_steps[step])
                 for direction in range(2):
                     earlier[direction].addmm_(gate[direction], weight[direction])
-        grad_weight, grad_bias = grads.mT @ previous, grads.sum(1)
+        grad_weight = grads.mT @ previous
+        grad_bias = grads.sum(1)
         # the gradient of the input to n lacks the factor r of the candidate
         torch.mul(grad_states, dn, out=grad_candidate)
         return grads, grad_weight, grad_bias, None

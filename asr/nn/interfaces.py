@@ -5,6 +5,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from asr.nn.padding import Padded
+
 
 class FeatureExtractor(Protocol):
     """Interface of classes that map waveforms (B, S) to features (B, T, F), such as LogMel."""
@@ -14,7 +16,7 @@ class FeatureExtractor(Protocol):
     hop_length: int  # samples between the starts of two frames
     seconds_per_frame: float
 
-    def __call__(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, waveforms: Tensor, lengths: Tensor) -> Padded:
         """Map waveforms and their lengths (B,) to features and their lengths (B,)."""
 
     def fit_cmvn(self, waveforms: Tensor, lengths: Tensor) -> None:
@@ -33,7 +35,7 @@ class FrameEncoder(Protocol):
 
     def __call__(
         self, x: Tensor, lengths: Tensor, *hook: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Padded:
         """Map features and their lengths (B,) to encoder frames and their lengths (B,)."""
 
     def output_lengths(self, lengths: Tensor) -> Tensor:

@@ -7,19 +7,23 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+Padded = tuple[Tensor, Tensor]  # rows (B, N, ...) and their lengths (B,)
+
 
 def length_to_mask(lengths: Tensor, size: int) -> Tensor:
     """Return a mask (B, size) of bool that is true at positions before each length (B,)."""
-    return torch.arange(size, device=lengths.device) < lengths[:, None]
+    position = torch.arange(size, device=lengths.device)
+    return position < lengths[:, None]
 
 
 def mask_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """Set all positions of `x` (B, N, ...) at or after each length (B,) to 0."""
     mask = length_to_mask(lengths, x.shape[1])
-    return x.masked_fill(~mask.view(*mask.shape, *[1] * (x.dim() - 2)), 0.0)
+    trailing = [1] * (x.dim() - 2)
+    return x.masked_fill(~mask.view(*mask.shape, *trailing), 0.0)
 
 
-def pad_batch(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
+def pad_batch(rows: list[Tensor]) -> Padded:
     """Combine rows (N,) into one tensor (B, N), padded with 0, and return it with lengths (B,)."""
     lengths = torch.tensor([len(row) for row in rows])
     return pad_sequence(rows, batch_first=True), lengths

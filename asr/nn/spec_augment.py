@@ -51,7 +51,8 @@ class SpecAugment(nn.Module):
         widths = torch.full_like(widths, min(self.frequency_width, n_mels))
         lengths = torch.full_like(lengths, n_mels)
         bands = _random_masks(n_mels, lengths, widths, self.frequency_masks)  # (B, F)
-        return x.masked_fill(frames[:, :, None] | bands[:, None], 0.0)
+        mask = frames[:, :, None] | bands[:, None]  # (B, T, F)
+        return x.masked_fill(mask, 0.0)
 
 
 def warp_frequencies(x: Tensor, factors: Tensor) -> Tensor:
@@ -62,15 +63,18 @@ def warp_frequencies(x: Tensor, factors: Tensor) -> Tensor:
     """
     n_mels = x.shape[2]
     centers = torch.from_numpy(mel_edges(n_mels)[1:-1]).to(factors)  # (F,)
-    nyquist, factor = SAMPLE_RATE / 2, factors[:, None]  # (B, 1)
+    nyquist = SAMPLE_RATE / 2
+    factor = factors[:, None]  # (B, 1)
     bend = MAX_WARPED * factor.clamp_max(1)  # the slope changes at this warped frequency
     slope = (nyquist - bend / factor) / (nyquist - bend)
-    high = nyquist - (nyquist - centers) * slope
-    source = torch.where(centers <= bend, centers / factor, high)
+    above = nyquist - (nyquist - centers) * slope
+    source = torch.where(centers <= bend, centers / factor, above)
     upper = torch.searchsorted(centers, source.contiguous()).clamp(1, n_mels - 1)  # (B, F)
     lower = upper - 1
-    weight = ((source - centers[lower]) / (centers[upper] - centers[lower])).clamp(0, 1)
-    low, high = (x.gather(2, bands[:, None].expand_as(x)) for bands in (lower, upper))
+    width = centers[upper] - centers[lower]
+    weight = ((source - centers[lower]) / width).clamp(0, 1)
+    low = x.gather(2, lower[:, None].expand_as(x))
+    high = x.gather(2, upper[:, None].expand_as(x))
     return torch.lerp(low, high, weight[:, None].to(x))
 
 
