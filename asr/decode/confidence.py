@@ -65,22 +65,19 @@ def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the mean cross-entropy in nats and its gradient (3,)."""
-        z = weights @ terms
-        return float((np.logaddexp(0, z) - target * z).mean()), terms @ (
-            expit(z) - target
-        ) / len(z)
+        z = weights @ terms  # (N,)
+        nats = np.logaddexp(0, z) - target * z
+        return nats.mean(), terms @ (expit(z) - target) / len(z)
 
-    not_decreasing = [(0, None), (0, None), (None, None)]
-    options = {"ftol": 1e-12, "gtol": 1e-8}
     fit = minimize(
         loss,
         (1.0, 1.0, 0.0),
         jac=True,
         method="L-BFGS-B",
-        bounds=not_decreasing,
-        options=options,
+        bounds=[(0, None), (0, None), (None, None)],  # a and b must not be negative
+        options={"ftol": 1e-12, "gtol": 1e-8},
     )
-    return Calibration(*map(float, fit.x))
+    return Calibration(*fit.x.tolist())
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ WordSpan = tuple[str, int, int]  # a word, its first frame, and the frame after 
 def span_bounds(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first frames and the end frames (N,) of the tokens that a path (U,) emits.
 
-    Repeats are merged and blanks dropped.
+    Repeats are merged and blanks dropped. The tokens of a mask are its runs of True.
     """
     is_edge = np.ones(len(path) + 1, dtype=bool)  # both ends of the path are edges
     np.not_equal(path[1:], path[:-1], out=is_edge[1:-1])
@@ -34,12 +34,11 @@ def word_spans(paths: np.ndarray, tokenizer: Tokenizer) -> list[list[WordSpan]]:
     flat, size = padded.ravel(), padded.shape[1]
     starts, ends = span_bounds(flat)
     tokens = flat[starts]
-    first, end = _runs(tokens != space)
+    first, end = span_bounds(tokens != space)
     starts, ends = starts[first], ends[end - 1]
     words = tokenizer.decode(tokens.tolist()).split()
-    spans = list(
-        zip(words, (starts % size - 1).tolist(), (ends % size - 1).tolist(), strict=True)
-    )
+    bounds_in_path = (starts % size - 1).tolist(), (ends % size - 1).tolist()
+    spans = list(zip(words, *bounds_in_path, strict=True))
     bounds = starts.searchsorted(np.arange(len(paths) + 1) * size).tolist()
     return [spans[low:high] for low, high in pairwise(bounds)]
 
@@ -59,7 +58,7 @@ def word_log_probs(
     starts, _ = span_bounds(path)
     best = np.maximum.reduceat(np.where(path == BLANK, -np.inf, log_probs), starts)
     is_letter = path[starts] != _space(tokenizer)
-    first, end = _runs(is_letter)
+    first, end = span_bounds(is_letter)
     sums = np.zeros(len(starts) + 1)
     np.cumsum(np.where(is_letter, best, 0.0), out=sums[1:])
     return (sums[end] - sums[first]) / (end - first)
@@ -75,7 +74,7 @@ def frames_to_decode(log_probs: np.ndarray, skip: float) -> np.ndarray:
     if skip >= 1:
         return np.arange(len(log_probs))
     skipped = log_probs[:, BLANK] > math.log(skip)
-    first, end = _runs(skipped)
+    first, end = span_bounds(skipped)
     inner = (first > 0) & (end < len(log_probs))
     first, end = first[inner], end[inner]
     joint = np.exp(log_probs[first - 1] + log_probs[end])  # (runs, V)
@@ -87,11 +86,3 @@ def frames_to_decode(log_probs: np.ndarray, skip: float) -> np.ndarray:
 def _space(tokenizer: Tokenizer) -> int:
     """Return the label of the space, or the blank for a vocabulary without a space."""
     return tokenizer.index(" ") if " " in tokenizer.tokens else BLANK
-
-
-def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first indices and the end indices of the runs of True in a mask (N,)."""
-    padded = np.zeros(len(mask) + 2, dtype=bool)
-    padded[1:-1] = mask
-    first, end = np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2).T
-    return first, end

@@ -28,7 +28,7 @@ class PhraseTrie(NamedTuple):
     """The labels of phrases in N nodes. Node 0 is the root."""
 
     label: np.ndarray  # (N,)
-    parent: np.ndarray  # (N,); the root is its own parent
+    parent: np.ndarray  # (N,), ascending; the root is its own parent
     children: np.ndarray  # (N + 1,); those of node n are children[n] to children[n + 1] - 1
     reach: np.ndarray  # (N,): largest bonus in nats of the phrases through a node
     bonus: np.ndarray  # (N,): bonus in nats of the phrase that ends in a node, else 0
@@ -46,11 +46,10 @@ class PhraseTrie(NamedTuple):
             path = [nodes[tuple(labels[: size + 1])] for size in range(len(labels))]
             reach[path] = np.maximum(reach[path], nats)
             ends[path[-1]] = nats
-        label = [prefix[-1] if prefix else BLANK for prefix in prefixes]
-        parent = [nodes[prefix[:-1]] for prefix in prefixes]  # ascending
-        children = 1 + np.searchsorted(parent[1:], range(len(nodes) + 1))
-        indices = (np.array(values, np.uint64) for values in (label, parent, children))
-        return cls(*indices, reach, ends)
+        label = np.array([(BLANK, *prefix)[-1] for prefix in prefixes], np.uint64)
+        parent = np.array([nodes[prefix[:-1]] for prefix in prefixes], np.uint64)
+        children = 1 + np.searchsorted(parent[1:], np.arange(len(nodes) + 1))
+        return cls(label, parent, children.astype(np.uint64), reach, ends)
 
 
 INDICES, NATS, FRAMES = types.uint64[::1], types.float64[::1], types.float32[:, ::1]
