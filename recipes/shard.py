@@ -25,9 +25,8 @@ def shard(
 ) -> Path:
     """Write OUT/NAME-00000.tar and so on, and OUT/NAME.jsonl, a manifest for training.
 
-    Pass manifest= to write shards, or tars= to list existing ones. Train with
-    data.train=OUT/NAME.jsonl. Manifest and shards may move together, also to a server with range
-    requests: data.train=https://host/NAME.jsonl, or s3://... with s3fs.
+    Pass manifest= to write shards, or tars= to list existing ones. Manifest and shards may move
+    together, also to a server: data.train=https://host/NAME.jsonl, or s3://... with s3fs.
 
     Args:
         manifest: Manifest of the utterances, which are shuffled.
@@ -48,9 +47,7 @@ def shard(
     elif tars and manifest is None:
         results = [index_shard(tar) for tar in tars]
     else:
-        raise RecipeError(
-            "Pass manifest=FILE.jsonl to write shards, or tars=[...] to list them."
-        )
+        raise RecipeError("Pass manifest=FILE.jsonl to write shards, or tars=[...].")
     stored, failures = (list(chain(*parts)) for parts in zip(*results, strict=True))
     for clip, reason in failures:
         console.print(f"left out: {clip}: {reason}")

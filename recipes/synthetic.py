@@ -168,8 +168,7 @@ def synthetic(
         check_number("hours", hours, gt=0)
         check_integer("seed", seed, ge=0)
         check_integer("workers", workers, ge=0)
-    root = Path(root)
-    folder, manifests = root / "synthetic", root / "manifests" / "synthetic"
+    folder, manifests = Path(root, "synthetic"), Path(root, "manifests", "synthetic")
     prompts = plan(hours, seed)
     all_prompts = list(chain.from_iterable(prompts.values()))
 
@@ -187,7 +186,7 @@ def synthetic(
 
     again = again or not all((folder / prompt.path).exists() for prompt in all_prompts)
     options = {"hours": hours, "seed": seed, "plan": _digest(all_prompts)}
-    return write_manifests("synthetic", splits, root=root, again=again, **options)
+    return write_manifests("synthetic", splits, root=Path(root), again=again, **options)
 
 
 prepare = synthetic  # the name for use as a library

@@ -63,11 +63,15 @@ def words(
         raise RecipeError(f"{manifest}: no words (left out: {left_out}).")
     target = root / "manifests" / (name or f"{manifest.parent.name}_words") / manifest.name
     write_manifest(target, pieces)
+    _print_summary(pieces, left_out, target)
+    return target
+
+
+def _print_summary(pieces: Sequence[Utterance], left_out: str, target: Path) -> None:
     distinct = len({piece.text for piece in pieces})
     speakers = len({piece.speaker for piece in pieces})
     size = f"{len(pieces):,} words, {distinct:,} distinct, {speakers:,} speakers"
     print(f"{size}, {total_hours(pieces):.2f} h; left out: {left_out}: {target}")
-    return target
 
 
 def _cut(
