@@ -21,9 +21,9 @@ demo: $(READY)
 	@sample=$$(find data/synthetic/test -name '*.flac' | sort | head -n 1); echo "asr.transcribe $$sample"; \
 		$(BIN)/python -m asr.transcribe $$sample checkpoint=$(DEMO)/model.safetensors
 
-# Run all tests and require 90 % coverage.
+# Run all tests and require 95 % coverage.
 test: $(READY)
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 # Check style and formatting.
 lint: $(READY)
