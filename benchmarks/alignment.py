@@ -69,7 +69,10 @@ def compare_with_torchaudio(model: CTCModel, utterances: list[Utterance]) -> str
     def align_separately() -> None:
         align_one_by_one(emissions, labels)
 
-    times = [(seconds_of(align_together), seconds_of(align_separately)) for _ in range(ROUNDS + 1)]
+    times = [
+        (seconds_of(align_together), seconds_of(align_separately))
+        for _ in range(ROUNDS + 1)
+    ]
     times = times[1:]  # the first round warms up
     together, separate = (median(column) for column in zip(*times, strict=True))
     ratio = median(b / a for a, b in times)
@@ -105,7 +108,9 @@ def join(
             yield start / SAMPLE_RATE, position / SAMPLE_RATE, normalize(utterance.text)
 
 
-def align_long_recording(checkpoint: Path, utterances: list[Utterance], minutes: float) -> str:
+def align_long_recording(
+    checkpoint: Path, utterances: list[Utterance], minutes: float
+) -> str:
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "long.wav"
         clips = list(join(utterances, 60 * minutes, recording))
@@ -113,7 +118,9 @@ def align_long_recording(checkpoint: Path, utterances: list[Utterance], minutes:
         arguments = [str(recording), f"checkpoint={checkpoint}", "format=json"]
         start = time.perf_counter()
         process = subprocess.run(
-            [sys.executable, "-m", "asr.align", *arguments], stdout=subprocess.PIPE, check=True
+            [sys.executable, "-m", "asr.align", *arguments],
+            stdout=subprocess.PIPE,
+            check=True,
         )
         seconds = time.perf_counter() - start
         words = json.loads(process.stdout)["words"]
@@ -121,7 +128,8 @@ def align_long_recording(checkpoint: Path, utterances: list[Utterance], minutes:
     cpu_seconds = usage.ru_utime + usage.ru_stime
     bounds = [(start, end) for start, end, text in clips for _ in text.split()]
     inside = sum(
-        start <= word["start"] < end for word, (start, end) in zip(words, bounds, strict=True)
+        start <= word["start"] < end
+        for word, (start, end) in zip(words, bounds, strict=True)
     )
     return (
         f"{minutes:g} minutes, {len(words)} words: {seconds:.0f} s ({cpu_seconds:.0f} s of CPU), "
@@ -139,7 +147,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     options = parser.parse_args()
     utterances = [
-        utterance for utterance in read_manifest(options.manifest) if normalize(utterance.text)
+        utterance
+        for utterance in read_manifest(options.manifest)
+        if normalize(utterance.text)
     ]
     model = CTCModel.load(options.checkpoint)
     batch = list(islice(cycle(utterances), UTTERANCES))

@@ -40,7 +40,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--isa", default="native", choices=["native", "avx2"])
     parser.add_argument("--json", help="also write the figures to this file")
-    parser.add_argument("--cell", nargs=5, help=argparse.SUPPRESS)  # cell, B, U, width, input size
+    # cell, B, U, width, and input size of a measurement
+    parser.add_argument("--cell", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cell:
         print(json.dumps(measure(options)))
@@ -53,13 +54,18 @@ def main() -> None:
         Path(options.json).write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
-def compare(shape: tuple[int, int, int], threads: int, options: argparse.Namespace) -> list[dict]:
+def compare(
+    shape: tuple[int, int, int], threads: int, options: argparse.Namespace
+) -> list[dict]:
     """Measure every cell at equal width and at equal parameter count, in interleaved rounds."""
     rows, frames, width = shape
     widths = [(cell, width) for cell in CELLS]
     widths += [(cell, equal_width(cell, width)) for cell in CELLS if cell != "gru"]
     rounds = [
-        [run(cell, rows, frames, size, 2 * width, threads, options) for cell, size in widths]
+        [
+            run(cell, rows, frames, size, 2 * width, threads, options)
+            for cell, size in widths
+        ]
         for _ in range(options.rounds)
     ]
     figures = []
@@ -79,7 +85,9 @@ def compare(shape: tuple[int, int, int], threads: int, options: argparse.Namespa
 def equal_width(cell: str, gru_width: int) -> int:
     """Return the width at which a cell has as many parameters as a GRU, for inputs of 2 H."""
     inputs, goal = 2 * gru_width, parameters("gru", 2 * gru_width, gru_width)
-    return min(range(8, 8 * gru_width, 4), key=lambda w: abs(parameters(cell, inputs, w) - goal))
+    return min(
+        range(8, 8 * gru_width, 4), key=lambda w: abs(parameters(cell, inputs, w) - goal)
+    )
 
 
 def parameters(cell: str, inputs: int, width: int) -> int:
@@ -102,7 +110,9 @@ def run(
     command += ["--cell", cell, *map(str, (rows, frames, width, inputs))]
     isa = AVX2 if options.isa == "avx2" else {}
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), **isa}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment
+    )
     return json.loads(done.stdout)
 
 
@@ -116,7 +126,9 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     torch.manual_seed(0)
     cell, (rows, frames, width, inputs) = options.cell[0], map(int, options.cell[1:])
     layer = BiRNN(input_size=inputs, hidden_size=width, cell=cell).to(options.device)
-    lengths = torch.randint(frames * 6 // 10, frames + 1, (rows,)).sort(descending=True).values
+    lengths = (
+        torch.randint(frames * 6 // 10, frames + 1, (rows,)).sort(descending=True).values
+    )
     lengths[0] = frames
     lengths = lengths.to(options.device)
     x = torch.randn(rows, frames, inputs, device=options.device)
@@ -135,7 +147,12 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     memory = peak_megabytes(options.device) - before
     inference = milliseconds(infer, options.seconds, options.device)
     count = sum(p.numel() for p in layer.parameters())
-    return {"parameters": count, "training": training, "inference": inference, "memory": memory}
+    return {
+        "parameters": count,
+        "training": training,
+        "inference": inference,
+        "memory": memory,
+    }
 
 
 def milliseconds(work: Callable[[], None], budget: float, device: str) -> float:
@@ -172,9 +189,19 @@ def show(figures: list[dict], options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    headings = ("B x U, H", "threads", "equal", "cell", "width", "parameters", "training ms")
+    headings = (
+        "B x U, H",
+        "threads",
+        "equal",
+        "cell",
+        "width",
+        "parameters",
+        "training ms",
+    )
     headings += ("inference ms", "memory MB", "training / LSTM", "inference / LSTM")
-    table = Table(*headings, title=f"{options.device}, {options.isa}, torch {torch.__version__}")
+    table = Table(
+        *headings, title=f"{options.device}, {options.isa}, torch {torch.__version__}"
+    )
     for i, f in enumerate(figures):
         numbers = [f"{f['training']:.1f}", f"{f['inference']:.1f}", f"{f['memory']:.0f}"]
         numbers += [f"{f['training / lstm']:.2f}", f"{f['inference / lstm']:.2f}"]

@@ -149,8 +149,8 @@ def bare_run(
     decoder: BeamDecoder, emissions: Emissions, tokenizer: Tokenizer
 ) -> Callable[[], Run]:
     """Return a run of flashlight's decoder on every frame, with the options of a BeamDecoder."""
-    search = BeamSearch(decoder.options, tokenizer, decoder.lm, decoder.lexicon, {})
-    flashlight, lexicon = search.decoder, search.lexicon
+    search = BeamSearch(tokenizer, decoder.lm, decoder.lexicon, {})
+    flashlight, lexicon = search.build_decoder(decoder.options), search.lexicon
     arrays = []
     for i in range(len(emissions.lengths)):
         frames = emissions.row(i).numpy()  # (U, V)

@@ -19,7 +19,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from asr.nn.encoder import BiRNN
 from asr.nn.padding import length_to_mask
 
-SIZES = {"tiny": (192, 96), "small": (512, 256), "base": (800, 400)}  # channels D, hidden units H
+SIZES = {
+    "tiny": (192, 96),
+    "small": (512, 256),
+    "base": (800, 400),
+}  # channels D, hidden units H
 ROWS, FRAMES = 16, 250  # 250 frames are ten seconds of speech
 HEADINGS = (
     "size",
@@ -30,7 +34,9 @@ HEADINGS = (
     "training x packed",
 )
 
-Form = tuple[nn.Module, Callable[[Tensor], Tensor]]  # module with the parameters, and its forward
+Form = tuple[
+    nn.Module, Callable[[Tensor], Tensor]
+]  # module with the parameters, and its forward
 
 
 def median_seconds(run: Callable[[], object], budget: float, device: str) -> float:
@@ -59,11 +65,16 @@ def synchronize(device: str) -> None:
 def build_forms(dim: int, hidden: int, lengths: Tensor, device: str) -> dict[str, Form]:
     """Return the forms of a layer by name."""
     ours = BiRNN(input_size=dim, hidden_size=hidden).to(device)
-    gru, lstm = ours.rnn, nn.LSTM(dim, hidden, batch_first=True, bidirectional=True).to(device)
+    gru, lstm = (
+        ours.rnn,
+        nn.LSTM(dim, hidden, batch_first=True, bidirectional=True).to(device),
+    )
     lengths_on_cpu = lengths.cpu()
 
     def packed(x: Tensor) -> Tensor:
-        rows = pack_padded_sequence(x, lengths_on_cpu, batch_first=True, enforce_sorted=False)
+        rows = pack_padded_sequence(
+            x, lengths_on_cpu, batch_first=True, enforce_sorted=False
+        )
         return pad_packed_sequence(gru(rows)[0], batch_first=True)[0]
 
     return {
@@ -107,7 +118,9 @@ def add_rows(table: Table, size: str, budget: float, device: str) -> None:
     reference = seconds["packed nn.GRU"]
     for name, figures in seconds.items():
         times = [f"{1000 * figure:.1f}" for figure in figures]
-        ratios = [f"{slow / fast:.2f}" for slow, fast in zip(reference, figures, strict=True)]
+        ratios = [
+            f"{slow / fast:.2f}" for slow, fast in zip(reference, figures, strict=True)
+        ]
         table.add_row(size, name, *times, *ratios)
     table.add_section()
 

@@ -35,7 +35,9 @@ from asr.nn.losses import ctc_loss
 BATCHES = 8
 LABELS = 14  # per second of read English
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # waveforms (B, S), lengths, labels (B, L), lengths
+Batch = tuple[
+    Tensor, Tensor, Tensor, Tensor
+]  # waveforms (B, S), lengths, labels (B, L), lengths
 
 
 def make_batches(batch_seconds: float, tokens: int, device: str) -> list[Batch]:
@@ -43,12 +45,16 @@ def make_batches(batch_seconds: float, tokens: int, device: str) -> list[Batch]:
     rng = np.random.default_rng(0)
     durations = rng.triangular(2, 16, 17, round(1.5 * BATCHES * batch_seconds / 11.7))
     batches = []
-    for indices in BucketSampler(durations, batch_seconds=batch_seconds).batches(1)[:BATCHES]:
+    for indices in BucketSampler(durations, batch_seconds=batch_seconds).batches(1)[
+        :BATCHES
+    ]:
         seconds = torch.from_numpy(durations[indices])
         lengths, labels = (seconds * SAMPLE_RATE).long(), (seconds * LABELS).long()
         waveforms = 0.1 * torch.randn(len(lengths), int(lengths.max()), device=device)
         targets = torch.randint(1, tokens, (len(labels), int(labels.max())))
-        batches.append((waveforms, *(tensor.to(device) for tensor in (lengths, targets, labels))))
+        batches.append(
+            (waveforms, *(tensor.to(device) for tensor in (lengths, targets, labels)))
+        )
     return batches
 
 
@@ -64,7 +70,12 @@ def measure_rate(step: Callable[[Batch], None], batches: list[Batch]) -> float:
             step(batch)
         synchronize()
         seconds = time.perf_counter() - start
-    return sum(int(lengths.sum()) for _, lengths, _, _ in batches) / SAMPLE_RATE / 3600 / seconds
+    return (
+        sum(int(lengths.sum()) for _, lengths, _, _ in batches)
+        / SAMPLE_RATE
+        / 3600
+        / seconds
+    )
 
 
 def synchronize() -> None:
@@ -73,14 +84,18 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def training_step(model: CTCModel, optimizer: torch.optim.Optimizer) -> Callable[[Batch], None]:
+def training_step(
+    model: CTCModel, optimizer: torch.optim.Optimizer
+) -> Callable[[Batch], None]:
     """Return a function that trains on a batch."""
 
     def step(batch: Batch) -> None:
         waveforms, lengths, targets, target_lengths = batch
         with torch.autocast(waveforms.device.type, torch.bfloat16):
             emissions = model(waveforms, lengths)
-            losses = ctc_loss(emissions.log_probs, emissions.lengths, targets, target_lengths)
+            losses = ctc_loss(
+                emissions.log_probs, emissions.lengths, targets, target_lengths
+            )
         optimizer.zero_grad()
         (losses.sum() / target_lengths.sum()).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -96,7 +111,10 @@ def recurrent_step(model: CTCModel) -> Callable[[Batch], None]:
         waveforms, lengths, *_ = batch
         frames = model.output_lengths(lengths).cpu()
         x = torch.randn(
-            len(frames), int(frames.max()), model.encoder.output_dim, device=waveforms.device
+            len(frames),
+            int(frames.max()),
+            model.encoder.output_dim,
+            device=waveforms.device,
         )
         rows = pack_padded_sequence(x, frames, batch_first=True, enforce_sorted=False)
         x = rows.data.requires_grad_()
@@ -120,7 +138,9 @@ def replace_forward(model: CTCModel, forward: Callable[..., Tensor]) -> Iterator
 
 def packed_by_torch(layer: BiRNN, x: Tensor, lengths: Tensor, _: object) -> Tensor:
     rows = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-    return pad_packed_sequence(layer.rnn(rows)[0], batch_first=True, total_length=x.shape[1])[0]
+    return pad_packed_sequence(
+        layer.rnn(rows)[0], batch_first=True, total_length=x.shape[1]
+    )[0]
 
 
 def reversed_within_length(layer: BiRNN, x: Tensor, lengths: Tensor, _: object) -> Tensor:
@@ -146,13 +166,21 @@ def measure_model(name: str, size: float, settings: list[str], device: str) -> l
         with replace_forward(model, forward):
             rates.append(measure_rate(step, batches))
     share = rates[0] / measure_rate(recurrent_step(model), batches)
-    return [name, f"{size:g}", *(f"{rate:.2f}" for rate in rates), f"{share:.0%}", f"{peak:.1f}"]
+    return [
+        name,
+        f"{size:g}",
+        *(f"{rate:.2f}" for rate in rates),
+        f"{share:.0%}",
+        f"{peak:.1f}",
+    ]
 
 
 def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    sizes = [float(size) for size in settings.pop("batch_seconds", "480,960,1920").split(",")]
+    sizes = [
+        float(size) for size in settings.pop("batch_seconds", "480,960,1920").split(",")
+    ]
     models = settings.pop("models", "base,large").split(",")
     card = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     table = Table(title=f"hours of audio per second, {card}, torch {torch.__version__}")

@@ -55,9 +55,7 @@ def measure(decoder: Decoder, corpus: CorpusEmissions, names: set[str]) -> Resul
     times: list[float] = []
     while sum(times[1:]) < MIN_SECONDS:  # the first run loads files
         began = time.perf_counter()
-        decoded = [
-            decoder(emissions, corpus.tokenizer) for _, emissions in corpus.batches
-        ]
+        decoded = [decoder(emissions, corpus.tokenizer) for _, emissions in corpus.batches]
         times.append(time.perf_counter() - began)
     recognized, occurrences, others = 0, 0, []
     utterances = chain.from_iterable(utterances for utterances, _ in corpus.batches)

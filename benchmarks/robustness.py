@@ -26,7 +26,11 @@ from asr.evaluation.wer import score_utterance, sum_scores
 from asr.inference.longform import compute_batch_emissions
 from asr.inference.transcriber import Transcriber
 
-LEVELS = {"zeros": None, "noise -60 dB": -60.0, "noise -45 dB": -45.0}  # dB relative to full scale
+LEVELS = {
+    "zeros": None,
+    "noise -60 dB": -60.0,
+    "noise -45 dB": -45.0,
+}  # dB relative to full scale
 SECONDS = (0.25, 1.0, 5.0)
 PLACES = ("before", "after", "both", "middle")
 JOINED, GAP = 10, 0.25  # clips, seconds between them
@@ -49,14 +53,18 @@ def main() -> None:
     references = [u.text for u in utterances]
 
     original = wer(transcriber, clips, references)
-    table = Table("change", "WER", "difference", title=f"{options.model}, {len(clips)} clips")
+    table = Table(
+        "change", "WER", "difference", title=f"{options.model}, {len(clips)} clips"
+    )
     table.add_row("none", f"{original:.2%}", "")
     for name, change in changes():
         changed = [change(clip, np.random.default_rng(i)) for i, clip in enumerate(clips)]
         rate = wer(transcriber, changed, references)
         table.add_row(name, f"{rate:.2%}", f"{100 * (rate - original):+.2f}")
     rate = joined_wer(transcriber, clips, references)
-    table.add_row(f"{JOINED} clips joined", f"{rate:.2%}", f"{100 * (rate - original):+.2f}")
+    table.add_row(
+        f"{JOINED} clips joined", f"{rate:.2%}", f"{100 * (rate - original):+.2f}"
+    )
     for name, level in LEVELS.items():
         sound = stretch(ALONE, level, np.random.default_rng(0))
         words = transcribe(transcriber, [sound])[0].split()
@@ -69,17 +77,25 @@ def changes() -> Iterator[tuple[str, Change]]:
     for (name, level), seconds, place in product(LEVELS.items(), SECONDS, PLACES):
         yield f"{name}, {seconds:g} s {place}", inserting(level, seconds, place)
     for gain in (-30.0, 12.0):
-        yield f"gain {gain:+g} dB", lambda clip, _, gain=gain: clip * np.float32(10 ** (gain / 20))
+        yield (
+            f"gain {gain:+g} dB",
+            lambda clip, _, gain=gain: clip * np.float32(10 ** (gain / 20)),
+        )
     yield "telephone band", lambda clip, _: narrow_band(clip)
     for snr in (20.0, 10.0):
-        yield f"noise at {snr:g} dB SNR", lambda clip, rng, snr=snr: with_noise(clip, snr, rng)
+        yield (
+            f"noise at {snr:g} dB SNR",
+            lambda clip, rng, snr=snr: with_noise(clip, snr, rng),
+        )
 
 
 def inserting(level: float | None, seconds: float, place: str) -> Change:
     """Return a change that adds a stretch without speech before, after, or inside a clip."""
 
     def change(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        position = {"before": 0, "after": len(clip), "middle": quietest(clip), "both": 0}[place]
+        position = {"before": 0, "after": len(clip), "middle": quietest(clip), "both": 0}[
+            place
+        ]
         parts = [clip[:position], stretch(seconds, level, rng), clip[position:]]
         if place == "both":
             parts.append(stretch(seconds, level, rng))
@@ -115,7 +131,9 @@ def with_noise(clip: np.ndarray, snr: float, rng: np.random.Generator) -> np.nda
     return (clip + np.sqrt(power) * rng.standard_normal(len(clip))).astype(np.float32)
 
 
-def wer(transcriber: Transcriber, clips: Sequence[np.ndarray], references: Sequence[str]) -> float:
+def wer(
+    transcriber: Transcriber, clips: Sequence[np.ndarray], references: Sequence[str]
+) -> float:
     """Return the word error rate of greedy decoding over clips."""
     texts = transcribe(transcriber, clips)
     return sum_scores(map(score_utterance, references, texts)).wer

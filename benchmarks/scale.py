@@ -76,7 +76,9 @@ def measure_training(cfg: DictConfig, manifest: Path) -> tuple[float, float]:
     """Return the seconds until the first batch is drawn, and seconds per second of audio."""
     torch.manual_seed(0)
     tokenizer = instantiate(cfg.tokenizer)
-    features, encoder = (OmegaConf.to_container(c, resolve=True) for c in (cfg.features, cfg.model))
+    features, encoder = (
+        OmegaConf.to_container(c, resolve=True) for c in (cfg.features, cfg.model)
+    )
     model = CTCModel(features=features, encoder=encoder, tokenizer=tokenizer)
     optimizer = instantiate(cfg.optimizer)(model.parameters())
 
@@ -85,7 +87,9 @@ def measure_training(cfg: DictConfig, manifest: Path) -> tuple[float, float]:
 
     start = time.perf_counter()
     utterances = read_manifest(manifest)
-    examples = filter_utterances(utterances, tokenizer, output_length=output_length).examples
+    examples = filter_utterances(
+        utterances, tokenizer, output_length=output_length
+    ).examples
     durations = [example.utterance.duration for example in examples]
     sampler = BucketSampler(durations, batch_seconds=cfg.data.batch_seconds)
     batches = iter(sampler)
@@ -128,8 +132,12 @@ def print_clip_lengths(cfg: DictConfig, folder: Path, noise: Path) -> None:
     for seconds in CLIP_SECONDS:
         manifest = write_corpus(folder, noise, round(total / seconds) + BATCHES, seconds)
         costs.append(measure_training(cfg, manifest)[1])
-    rows = [(f"{s}", *cost) for s, cost in zip(CLIP_SECONDS, format_costs(costs), strict=True)]
-    print_table("clips of one length", ("seconds", "ms per second of audio", "relative"), rows)
+    rows = [
+        (f"{s}", *cost) for s, cost in zip(CLIP_SECONDS, format_costs(costs), strict=True)
+    ]
+    print_table(
+        "clips of one length", ("seconds", "ms per second of audio", "relative"), rows
+    )
 
 
 def print_corpus_sizes(cfg: DictConfig, folder: Path, noise: Path) -> None:
@@ -141,7 +149,9 @@ def print_corpus_sizes(cfg: DictConfig, folder: Path, noise: Path) -> None:
     costs = format_costs([cost for _, cost, _ in results])
     rows = [
         (f"{size:,}", f"{start_up:.2f}", f"{memory:,.0f}", *cost)
-        for size, (start_up, _, memory), cost in zip(CORPUS_SIZES, results, costs, strict=True)
+        for size, (start_up, _, memory), cost in zip(
+            CORPUS_SIZES, results, costs, strict=True
+        )
     ]
     headings = (
         "utterances",

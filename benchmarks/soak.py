@@ -35,7 +35,9 @@ def memory(training: psutil.Process) -> float:
         except (FileNotFoundError, ProcessLookupError):  # the worker has just ended
             continue
         total += sum(
-            int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))
+            int(line.split()[1])
+            for line in lines
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:"))
         )
     return total / 1024
 
@@ -46,7 +48,9 @@ def run_training(keys: list[str], minutes: float) -> list[tuple[float, float]]:
     samples = []
     start = time.monotonic()
     try:
-        while (seconds := time.monotonic() - start) < 60 * minutes and training.poll() is None:
+        while (
+            seconds := time.monotonic() - start
+        ) < 60 * minutes and training.poll() is None:
             samples.append((seconds, memory(psutil.Process(training.pid))))
             time.sleep(SAMPLE_SECONDS)
     finally:

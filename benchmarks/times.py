@@ -46,7 +46,9 @@ class Recording(NamedTuple):
 
 def load_speech(utterance: Utterance, above: float) -> np.ndarray:
     """Return an utterance from its first to its last frame that is `above` dB over its noise."""
-    samples = audio.load(utterance.audio, offset=utterance.offset, duration=utterance.duration)
+    samples = audio.load(
+        utterance.audio, offset=utterance.offset, duration=utterance.duration
+    )
     bounds = detect_speech(samples, threshold_db=above)
     if bounds is None:
         raise SystemExit(f"{utterance.name}: no speech detected; use another manifest")

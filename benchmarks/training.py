@@ -61,7 +61,9 @@ class Timer(Callback):
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
-        self.rates: list[tuple[float, float]] = []  # audio seconds per second: asr.train, bare
+        self.rates: list[
+            tuple[float, float]
+        ] = []  # audio seconds per second: asr.train, bare
         MEASURED.append(self)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: torch.nn.Module) -> None:
@@ -135,7 +137,9 @@ def write_manifests(utterances: list[Utterance], folder: Path) -> dict[str, Path
     for number, utterance in enumerate(utterances):
         path = folder / f"{number}.flac"
         source, offset, duration = utterance.audio, utterance.offset, utterance.duration
-        soundfile.write(path, audio.load(source, offset=offset, duration=duration), SAMPLE_RATE)
+        soundfile.write(
+            path, audio.load(source, offset=offset, duration=duration), SAMPLE_RATE
+        )
         files.append(Utterance(path, utterance.duration, utterance.text))
     corpora = {
         "files": files,
@@ -147,11 +151,18 @@ def write_manifests(utterances: list[Utterance], folder: Path) -> dict[str, Path
     return {name: folder / f"{name}.jsonl" for name in corpora}
 
 
-def measure(overrides: list[str], manifest: Path, folder: Path) -> list[tuple[float, float]]:
+def measure(
+    overrides: list[str], manifest: Path, folder: Path
+) -> list[tuple[float, float]]:
     """Return the seconds of audio per second of asr.train and of the bare loop, per epoch."""
     cfg = cli.compose(
         "train",
-        [*overrides, "logger=csv", f"dir={folder}/run", f"data.cache_folder={folder}/cache"],
+        [
+            *overrides,
+            "logger=csv",
+            f"dir={folder}/run",
+            f"data.cache_folder={folder}/cache",
+        ],
     )
     cfg.data.train, cfg.data.validation = str(manifest), str(folder / "validation.jsonl")
     cfg.data.limit = None
@@ -169,7 +180,9 @@ def measure(overrides: list[str], manifest: Path, folder: Path) -> list[tuple[fl
 def main() -> None:
     settings = [argument for argument in sys.argv[1:] if not argument.startswith("rows=")]
     overrides = ["model=small", "data.limit=300", *settings]
-    selected = "".join(a.removeprefix("rows=") for a in sys.argv[1:] if a.startswith("rows="))
+    selected = "".join(
+        a.removeprefix("rows=") for a in sys.argv[1:] if a.startswith("rows=")
+    )
     threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     table = Table(title=f"seconds of audio per second, {threads}")
     for heading in ("", "asr.train", "bare loop", "ratio (median)", "from", "to"):

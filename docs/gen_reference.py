@@ -19,9 +19,20 @@ from latex2mathml.converter import convert
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
-PACKAGES = ("audio", "nn", "data", "decode", "inference", "evaluation", "training", "config")
+PACKAGES = (
+    "audio",
+    "nn",
+    "data",
+    "decode",
+    "inference",
+    "evaluation",
+    "training",
+    "config",
+)
 NOT_SETTINGS = {"defaults", "hydra", "_target_", "_partial_"}
-EXTERNAL = re.compile(r'<(script|link|img|iframe|source)\b[^>]*?(src|href)="?(https?:)?//[^>]*>')
+EXTERNAL = re.compile(
+    r'<(script|link|img|iframe|source)\b[^>]*?(src|href)="?(https?:)?//[^>]*>'
+)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 COMMANDS_INTRODUCTION = """\
@@ -64,7 +75,9 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
 
     external = EXTERNAL.search(output)
     if external:
-        raise PluginError(f"{page.file.src_path} loads a file from another host: {external[0]}")
+        raise PluginError(
+            f"{page.file.src_path} loads a file from another host: {external[0]}"
+        )
     return output
 
 
@@ -116,7 +129,9 @@ def read_option(path: Path) -> Option:
     description = " ".join(line for line in header if not line.startswith("@package"))
     root = yaml.compose(text)
     defaults = (yaml.safe_load(text) or {}).get("defaults", [])
-    bases = tuple(entry for entry in defaults if isinstance(entry, str) and entry != "_self_")
+    bases = tuple(
+        entry for entry in defaults if isinstance(entry, str) and entry != "_self_"
+    )
     settings = tuple(_walk(root, lines, "")) if root is not None else ()
     return Option(path.stem, description, bases, settings, "\n".join(lines[size:]).strip())
 
@@ -145,7 +160,9 @@ def _source(lines: list[str], node: yaml.Node) -> str:
     if isinstance(node, yaml.CollectionNode) and not node.flow_style:  # a block list
         return yaml.safe_dump(_plain(node), default_flow_style=True, width=1000).strip()
     middle = lines[first.line + 1 : last.line]
-    return " ".join([lines[first.line][first.column :], *middle, lines[last.line][: last.column]])
+    return " ".join(
+        [lines[first.line][first.column :], *middle, lines[last.line][: last.column]]
+    )
 
 
 def _plain(node: yaml.Node) -> Any:
@@ -234,7 +251,9 @@ def settings_page() -> str:
             if option.bases:
                 bases = ", ".join(_base_link(folder.name, base) for base in option.bases)
                 parts.append(f"Starts from {bases}.\n")
-            prefix = "" if "@package _global_" in path.read_text("utf-8") else f"{folder.name}."
+            prefix = (
+                "" if "@package _global_" in path.read_text("utf-8") else f"{folder.name}."
+            )
             parts += [_table(option.settings, prefix), ""]
     return "\n".join(parts)
 
@@ -276,7 +295,9 @@ def recipes_page() -> str:
         function = find_recipe(tree)
         if function is None:
             continue
-        parts.append(f"## recipes.{path.stem}\n\n{_first_paragraph(ast.get_docstring(tree))}\n")
+        parts.append(
+            f"## recipes.{path.stem}\n\n{_first_paragraph(ast.get_docstring(tree))}\n"
+        )
         parts += _describe_recipe(function, _constants(tree))
     return "\n".join(parts)
 
@@ -284,7 +305,9 @@ def recipes_page() -> str:
 def _describe_recipe(function: ast.FunctionDef, constants: dict[str, str]) -> Iterator[str]:
     """Yield the description of a recipe and the table of its arguments."""
     meanings: dict[str, str] = {}
-    for section in Docstring(ast.get_docstring(function) or "").parse("google", warnings=False):
+    for section in Docstring(ast.get_docstring(function) or "").parse(
+        "google", warnings=False
+    ):
         if section.kind.value == "text":
             yield f"{_escape(section.value)}\n"
         elif section.kind.value == "parameters":
@@ -343,13 +366,17 @@ def api_page(package: str) -> str:
     """Return the reference page of a package: its public modules with their public names."""
     folder = ROOT / package.replace(".", "/")
     introduction = ast.get_docstring(_parse(folder / "__init__.py")) or ""
-    names = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    names = sorted(
+        path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")
+    )
     modules = [f"{package}.{name}" for name in names]
     if package == "asr":
         introduction = "The package, modules that all packages share, and the commands."
         # The page of the commands has the usage of their modules, so only the functions are here.
         modules = ["asr", *(_function_of_command(module) for module in modules)]
-    return "\n".join([f"# {package}\n", f"{introduction}\n", *(f"::: {m}\n" for m in modules)])
+    return "\n".join(
+        [f"# {package}\n", f"{introduction}\n", *(f"::: {m}\n" for m in modules)]
+    )
 
 
 def _function_of_command(module: str) -> str:

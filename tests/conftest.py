@@ -49,7 +49,9 @@ def sound() -> Callable[..., np.ndarray]:
             np.sin(2 * np.pi * f * time + p)
             for f, p in zip(rng.uniform(150, 2500, 4), range(4), strict=True)
         )
-        return (0.15 * swell * tones + 0.003 * rng.standard_normal(len(time))).astype(np.float32)
+        return (0.15 * swell * tones + 0.003 * rng.standard_normal(len(time))).astype(
+            np.float32
+        )
 
     return make
 
@@ -75,7 +77,9 @@ def utterances(recording: Callable[..., Path]) -> list[Utterance]:
     texts = ("one", "two three", "", "four", "five six seven", "eight")
     lengths = (0.5, 0.81, 0.33, 0.62, 1.2, 0.47)
     return [
-        Utterance(recording(f"{i}.wav", seconds, seed=i), seconds, text, speaker=f"s{i % 2}")
+        Utterance(
+            recording(f"{i}.wav", seconds, seed=i), seconds, text, speaker=f"s{i % 2}"
+        )
         for i, (seconds, text) in enumerate(zip(lengths, texts, strict=True))
     ]
 
@@ -170,7 +174,13 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(
         cli.compose(
             "train",
-            [*model, *data, f"dir={folder}", "trainer.accelerator=cpu", "trainer.max_epochs=2"],
+            [
+                *model,
+                *data,
+                f"dir={folder}",
+                "trainer.accelerator=cpu",
+                "trainer.max_epochs=2",
+            ],
         )
     )
     return folder

@@ -20,7 +20,9 @@ class Stop(Callback):
         times: How often to send it.
     """
 
-    def __init__(self, how: int, step: int, validating: bool = False, times: int = 1) -> None:
+    def __init__(
+        self, how: int, step: int, validating: bool = False, times: int = 1
+    ) -> None:
         self.how, self.step, self.validating, self.times = how, step, validating, times
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:

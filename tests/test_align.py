@@ -45,7 +45,9 @@ def folder(utterances: list[Utterance], tmp_path: Path) -> Path:
         path = tmp_path / "talks" / ("more" if number == 2 else ".") / f"{number}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(utterance.audio.read_bytes())
-        path.with_suffix(".txt").write_text(utterance.text.capitalize() + ".\n", encoding="utf-8")
+        path.with_suffix(".txt").write_text(
+            utterance.text.capitalize() + ".\n", encoding="utf-8"
+        )
     return tmp_path / "talks"
 
 
@@ -74,7 +76,9 @@ def test_the_text_may_be_a_file_or_be_beside_the_recording(
     beside = call(main, talk, *checkpoint)
     assert beside.code == 0
     assert beside == call(main, talk, f"text={talk.with_suffix('.txt')}", *checkpoint)
-    assert beside == call(main, talk, f"text={talk.with_suffix('.txt').read_text()}", *checkpoint)
+    assert beside == call(
+        main, talk, f"text={talk.with_suffix('.txt').read_text()}", *checkpoint
+    )
 
 
 def test_a_folder_gives_a_folder_of_files_with_the_same_structure(
@@ -91,14 +95,22 @@ def test_a_folder_gives_a_folder_of_files_with_the_same_structure(
         assert (finished.code, finished.err) == (0, "")
         names = [f"0.{suffix}", f"1.{suffix}", f"3.{suffix}", f"more/2.{suffix}"]
         assert (
-            sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+            sorted(
+                path.relative_to(out).as_posix()
+                for path in out.rglob("*")
+                if path.is_file()
+            )
             == names
         )
-        assert sorted(finished.out.splitlines()) == sorted(str(out / name) for name in names)
+        assert sorted(finished.out.splitlines()) == sorted(
+            str(out / name) for name in names
+        )
     alone = call(main, folder / "0.flac", "format=srt", *checkpoint).out
     assert (tmp_path / "srt" / "0.srt").read_text() == alone
     assert (
-        " ".join(alone.split("\n")[2:]).strip().startswith(folder.joinpath("0.txt").read_text()[:3])
+        " ".join(alone.split("\n")[2:])
+        .strip()
+        .startswith(folder.joinpath("0.txt").read_text()[:3])
     )
 
 
@@ -119,11 +131,16 @@ def test_each_utterance_of_a_manifest_is_aligned(
 
 
 def test_a_dash_reads_standard_input(
-    utterances: list[Utterance], checkpoint: list[str], call: Call, monkeypatch: pytest.MonkeyPatch
+    utterances: list[Utterance],
+    checkpoint: list[str],
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = utterances[0]
     named = call(main, one.audio, f"text={one.text}", *checkpoint).out
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(one.audio.read_bytes())))
+    monkeypatch.setattr(
+        sys, "stdin", SimpleNamespace(buffer=io.BytesIO(one.audio.read_bytes()))
+    )
     piped = call(main, "-", f"text={one.text}", *checkpoint).out
     assert [line.split()[1:] for line in piped.splitlines()] == [
         line.split()[1:] for line in named.splitlines()
@@ -139,13 +156,16 @@ def test_a_text_that_does_not_match_is_reported_but_is_not_an_error(
     )
     assert finished.code == 0
     assert (
-        f"{utterances[0].audio}: the text does not match the audio (score 0." in finished.complaint
+        f"{utterances[0].audio}: the text does not match the audio (score 0."
+        in finished.complaint
     )
     entry = json.loads(finished.out)
     assert (entry["fits"], entry["words"][0]["fits"]) == (False, False)
 
 
-def test_stereo_from_a_phone_is_aligned(checkpoint: list[str], call: Call, tmp_path: Path) -> None:
+def test_stereo_from_a_phone_is_aligned(
+    checkpoint: list[str], call: Call, tmp_path: Path
+) -> None:
     sound = 0.1 * np.random.default_rng(0).standard_normal((66_150, 2))
     soundfile.write(tmp_path / "phone.wav", sound, 44_100)
     finished = call(main, tmp_path / "phone.wav", "text=hello", "format=json", *checkpoint)
@@ -195,11 +215,20 @@ def test_a_text_that_cannot_be_aligned_gives_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.wav", "text=a", "format=xml"], "format must be one of ctm, textgrid, srt, json, got"),
+        (
+            ["a.wav", "text=a", "format=xml"],
+            "format must be one of ctm, textgrid, srt, json, got",
+        ),
         (["a.wav", "text=a", "unit=phones"], "unit must be one of words, characters, got"),
-        (["a.wav", "text=a", "unit=characters", "format=srt"], "unit must be words for format=srt"),
+        (
+            ["a.wav", "text=a", "unit=characters", "format=srt"],
+            "unit must be words for format=srt",
+        ),
         (["a.wav", "text=a", "min_score=2"], "min_score must be >= 0 and <= 1, got 2"),
-        (["a.wav", "text=a", "min_score=low"], "min_score must be >= 0 and <= 1, got 'low'"),
+        (
+            ["a.wav", "text=a", "min_score=low"],
+            "min_score must be >= 0 and <= 1, got 'low'",
+        ),
         (["a.wav", "text=a", "formt=json"], "did you mean format?"),
         (["a.wav", "text=a", "--json"], "no such option"),
         (["a.wav", "text=a", "checkpoint=nowhere"], "no such model"),
@@ -210,7 +239,10 @@ def test_a_text_that_cannot_be_aligned_gives_one_line_and_exit_code_2(
             "out must be text or null, got 20261126; quote text twice",
         ),
         (["manifest=7"], "manifest must be text or null, got 7"),
-        (["a.wav", "manifest=m.jsonl"], "manifest=FILE has recordings and texts; omit the others"),
+        (
+            ["a.wav", "manifest=m.jsonl"],
+            "manifest=FILE has recordings and texts; omit the others",
+        ),
         (["manifest=nowhere.jsonl"], "nowhere.jsonl: no such manifest"),
         (["-"], "standard input has no text beside it"),
         (["a.wav"], "a.wav: no such file"),
@@ -218,7 +250,11 @@ def test_a_text_that_cannot_be_aligned_gives_one_line_and_exit_code_2(
     ],
 )
 def test_wrong_arguments_give_one_line_and_exit_code_2(
-    call: Call, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call,
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     finished = call(main, *arguments)
@@ -230,7 +266,9 @@ def test_an_output_folder_that_cannot_be_created_is_reported_before_the_model_lo
     call: Call, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    finished = call(main, folder / "0.flac", f"out={tmp_path / 'file'}", "checkpoint=nowhere")
+    finished = call(
+        main, folder / "0.flac", f"out={tmp_path / 'file'}", "checkpoint=nowhere"
+    )
     assert finished.code == 2
     assert "file: File exists" in finished.complaint
 
@@ -238,9 +276,13 @@ def test_an_output_folder_that_cannot_be_created_is_reported_before_the_model_lo
 def test_the_words_of_a_recording_of_several_windows_are_in_order_to_the_end(
     utterances: list[Utterance], checkpoint: list[str], call: Call, tmp_path: Path
 ) -> None:
-    joined = np.concatenate([soundfile.read(utterance.audio)[0] for utterance in utterances * 6])
+    joined = np.concatenate(
+        [soundfile.read(utterance.audio)[0] for utterance in utterances * 6]
+    )
     soundfile.write(tmp_path / "long.wav", joined, 16_000)
-    (tmp_path / "long.txt").write_text("\n".join(utterance.text for utterance in utterances * 6))
+    (tmp_path / "long.txt").write_text(
+        "\n".join(utterance.text for utterance in utterances * 6)
+    )
     entry = json.loads(call(main, tmp_path / "long.wav", "format=json", *checkpoint).out)
     assert entry["end"] == pytest.approx(len(joined) / 16_000, abs=1e-3)
     assert entry["end"] > 40
@@ -254,9 +296,9 @@ def test_words_of_joined_real_clips_are_in_their_own_clip_and_a_wrong_text_is_re
     build: Callable[..., CTCModel], call: Call, tmp_path: Path
 ) -> None:
     clips = _real_clips(3)
-    _overfit(build(channels=8, hidden_size=40, num_layers=1, cell="lstm", dropout=0.0), clips).save(
-        tmp_path / "model.safetensors"
-    )
+    _overfit(
+        build(channels=8, hidden_size=40, num_layers=1, cell="lstm", dropout=0.0), clips
+    ).save(tmp_path / "model.safetensors")
     order, second = [0, 2, 1] * 6, 16_000
     quiet = 1e-3 * np.random.default_rng(1).standard_normal(second)
     joined = [piece for k in order for piece in (quiet, clips[k][0])]
@@ -278,7 +320,8 @@ def test_words_of_joined_real_clips_are_in_their_own_clip_and_a_wrong_text_is_re
     # An overfitted model may emit the first letter of a clip in the silence before it: check ends
     clip = [(ends[i] - len(clips[order[i]][0]) / second, ends[i]) for i in owners]
     within = [
-        low < word["end"] <= high for word, (low, high) in zip(entry["words"], clip, strict=True)
+        low < word["end"] <= high
+        for word, (low, high) in zip(entry["words"], clip, strict=True)
     ]
     assert np.mean(within) > 0.95
 
@@ -292,15 +335,19 @@ def _real_clips(count: int) -> list[tuple[np.ndarray, str]]:
     if not (SHARED / "an4").is_dir():
         pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
     with (SHARED / "an4" / "index.tsv").open(encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines, delimiter="\t") if row["split"] == "train"]
+        rows = [
+            row for row in csv.DictReader(lines, delimiter="\t") if row["split"] == "train"
+        ]
     words = [
         row
         for row in rows
-        if all(len(word) > 1 for word in row["text"].split()) and row["text"].count(" ") == 2
+        if all(len(word) > 1 for word in row["text"].split())
+        and row["text"].count(" ") == 2
     ]
     chosen = words[:: len(words) // count]
     return [
-        (audio.load(SHARED / "an4" / row["path"]), row["text"].lower()) for row in chosen[:count]
+        (audio.load(SHARED / "an4" / row["path"]), row["text"].lower())
+        for row in chosen[:count]
     ]
 
 
@@ -317,7 +364,10 @@ def _overfit(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CTCModel:
             pieces = [
                 piece
                 for k in order
-                for piece in (1e-3 * rng.standard_normal(rng.integers(2_000, 18_000)), clips[k][0])
+                for piece in (
+                    1e-3 * rng.standard_normal(rng.integers(2_000, 18_000)),
+                    clips[k][0],
+                )
             ]
             waveforms.append(torch.from_numpy(np.concatenate(pieces).astype(np.float32)))
             labels.append(
@@ -325,7 +375,10 @@ def _overfit(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CTCModel:
             )
         emissions = model(*pad_batch(waveforms))
         targets, sizes = pad_batch(labels)
-        loss = ctc_loss(emissions.log_probs, emissions.lengths, targets, sizes).sum() / sizes.sum()
+        loss = (
+            ctc_loss(emissions.log_probs, emissions.lengths, targets, sizes).sum()
+            / sizes.sum()
+        )
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -53,11 +53,26 @@ def test_runs_are_listed_best_first_with_the_settings_that_differ(
             "epochs": "3",
             "minutes": "1.5",
         },
-        {"run": "0", "seed": "1", "init": "", "val_wer": "0.5", "epochs": "3", "minutes": "1.5"},
-        {"run": "2", "seed": "2", "init": "", "val_wer": "0.75", "epochs": "3", "minutes": "1.5"},
+        {
+            "run": "0",
+            "seed": "1",
+            "init": "",
+            "val_wer": "0.5",
+            "epochs": "3",
+            "minutes": "1.5",
+        },
+        {
+            "run": "2",
+            "seed": "2",
+            "init": "",
+            "val_wer": "0.75",
+            "epochs": "3",
+            "minutes": "1.5",
+        },
     ]
     assert (
-        f"best: {tmp_path / '1'}, WER 25.00%, of 3 runs; 1 more have not finished" in finished.out
+        f"best: {tmp_path / '1'}, WER 25.00%, of 3 runs; 1 more have not finished"
+        in finished.out
     )
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
 
@@ -78,7 +93,10 @@ def test_wrong_input_gives_one_line(tmp_path: Path, call: Call) -> None:
     (tmp_path / "0" / "summary.json").write_text("[]")
     finished = call(compare.main, f"dir={tmp_path}")
     assert finished.code == 2
-    assert f"{tmp_path / '0' / 'summary.json'}: not the summary of a training" in finished.complaint
+    assert (
+        f"{tmp_path / '0' / 'summary.json'}: not the summary of a training"
+        in finished.complaint
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +118,9 @@ def test_a_sweep_trains_runs_and_compares_them(
     ]
     data = [f"data.root={corpus}", "data.workers=0", "data.limit=4", "trainer.max_epochs=1"]
     folder = tmp_path / "sweep"
-    finished = call(train.main, f"hparams={hparams}", *settings, *small, *data, f"dir={folder}")
+    finished = call(
+        train.main, f"hparams={hparams}", *settings, *small, *data, f"dir={folder}"
+    )
     assert finished.code == 0, finished.err
     table = rows(folder)
     assert {row["run"] for row in table} == {"0", "1"}
@@ -108,7 +128,12 @@ def test_a_sweep_trains_runs_and_compares_them(
     assert differing == (
         {"optimizer.lr"}
         if hparams == "grid"
-        else {"optimizer.lr", "optimizer.weight_decay", "model.dropout", "augment.spec.time_width"}
+        else {
+            "optimizer.lr",
+            "optimizer.weight_decay",
+            "model.dropout",
+            "augment.spec.time_width",
+        }
         & differing
     )
     for run in ("0", "1"):

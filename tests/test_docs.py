@@ -48,7 +48,9 @@ NOT_RUN = ("trainer=gpu", "trainer=ddp", "recipes.an4", "recipes.librispeech")
 
 def load_generator() -> ModuleType:
     """Import docs/gen_reference.py."""
-    spec = importlib.util.spec_from_file_location("gen_reference", DOCS / "gen_reference.py")
+    spec = importlib.util.spec_from_file_location(
+        "gen_reference", DOCS / "gen_reference.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -134,7 +136,9 @@ def check_recipe(module: str, arguments: list[str]) -> None:
     """Parse the arguments of a recipe without running it."""
     recipe = find_recipe(module)
     parsed = {}
-    parser = functools.wraps(recipe)(lambda **settings: parsed.update(settings, called=True))
+    parser = functools.wraps(recipe)(
+        lambda **settings: parsed.update(settings, called=True)
+    )
     settings = [a for a in arguments if "=" in a and not a.startswith("[")]
     assert app.run_recipe(parser, settings) == 0
     assert parsed
@@ -174,12 +178,16 @@ def first_value(override: str) -> str:
 def test_every_other_command_uses_files_and_targets_that_exist(command: Command) -> None:
     program, *arguments = command.words
     if program == "make":
-        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+        targets = re.findall(
+            r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M
+        )
         assert set(arguments) <= set(targets)
         return
     if program in ("python", "bash", ".venv/bin/python"):
         files = [
-            a for a in arguments if a.startswith(("benchmarks/", "examples/", "tests/", ".ci"))
+            a
+            for a in arguments
+            if a.startswith(("benchmarks/", "examples/", "tests/", ".ci"))
         ]
         assert files
         assert all((ROOT / file).exists() for file in files), files
@@ -195,7 +203,9 @@ def known_settings() -> dict[str, set[str]]:
     generator = load_generator()
     settings: dict[str, set[str]] = {}
     for path in app.CONF.rglob("*.yaml"):
-        is_option = path.parent != app.CONF and "@package _global_" not in path.read_text("utf-8")
+        is_option = path.parent != app.CONF and "@package _global_" not in path.read_text(
+            "utf-8"
+        )
         prefix = f"{path.parent.name}." if is_option else ""
         if path.parent != app.CONF:
             settings.setdefault(path.parent.name, set()).add(path.stem)
@@ -212,7 +222,9 @@ def read_settings(page: Path) -> set[str]:
     """Return what looks like settings in the inline code of a page."""
     words = {
         word
-        for code in re.findall(r"`([^`\n]+)`", strip_blocks(page.read_text(encoding="utf-8")))
+        for code in re.findall(
+            r"`([^`\n]+)`", strip_blocks(page.read_text(encoding="utf-8"))
+        )
         for word in code.split()
     }
     groups = "|".join(path.name for path in app.CONF.iterdir() if path.is_dir())
@@ -226,7 +238,12 @@ def test_every_setting_in_the_documentation_exists(page: Path) -> None:
     if page.name == "CHANGELOG.md":  # names the settings of earlier versions
         pytest.skip("names earlier settings too")
     settings = known_settings()
-    foreign = {"center", "key", "group", "hydra"}  # not settings of this project, or placeholders
+    foreign = {
+        "center",
+        "key",
+        "group",
+        "hydra",
+    }  # not settings of this project, or placeholders
     for word in read_settings(page):
         key, _, value = word.partition("=")
         if key.removesuffix(".*") in foreign or key.split(".")[0] in foreign:
@@ -238,7 +255,12 @@ def test_every_setting_in_the_documentation_exists(page: Path) -> None:
 
 def test_every_setting_with_a_value_in_the_documentation_composes() -> None:
     groups = {path.name for path in app.CONF.iterdir() if path.is_dir()}
-    values = {word for page in PAGES if page.name != "CHANGELOG.md" for word in read_settings(page)}
+    values = {
+        word
+        for page in PAGES
+        if page.name != "CHANGELOG.md"
+        for word in read_settings(page)
+    }
     for word in sorted(values):
         key, _, value = word.partition("=")
         group = key.split(".")[0]
@@ -262,7 +284,9 @@ def option_with(key: str) -> str | None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_to_a_file_and_a_heading(page: Path, reference: dict[str, str]) -> None:
+def test_every_link_leads_to_a_file_and_a_heading(
+    page: Path, reference: dict[str, str]
+) -> None:
     text = strip_blocks(page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", text)):
         if target.startswith(("https://", "http://")):
@@ -274,14 +298,17 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path, reference: dict[st
             generated = reference.get(linked.relative_to(DOCS).as_posix())
         assert generated or linked.exists(), f"{target} does not exist"
         if anchor:
-            assert anchor in anchors(generated or linked.read_text(encoding="utf-8")), target
+            assert anchor in anchors(generated or linked.read_text(encoding="utf-8")), (
+                target
+            )
 
 
 def anchors(text: str) -> set[str]:
     """Return the anchors of a page: those given in braces, and those made from headings."""
     headings = re.findall(r"^#+ (.*)$", strip_blocks(text), re.MULTILINE)
     slugs = {
-        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        for heading in headings
     }
     return slugs | set(re.findall(r"\{ #([\w-]+) \}", text))
 
@@ -306,11 +333,15 @@ def leaves(node: object) -> Iterator[str]:
 
 def test_files_of_the_repository_named_in_code_and_settings_exist() -> None:
     files = [*app.CONF.rglob("*.yaml"), *(ROOT / "asr").rglob("*.py"), *PAGES]
-    names = re.compile(r"\b(?:docs|conf|examples|benchmarks|tests|asr|recipes)/[\w./-]+\.\w+")
+    names = re.compile(
+        r"\b(?:docs|conf|examples|benchmarks|tests|asr|recipes)/[\w./-]+\.\w+"
+    )
     for file in files:
         for name in names.findall(file.read_text(encoding="utf-8")):
             is_placeholder = "mine" in name or name.startswith("asr/conf/")
-            assert is_placeholder or (ROOT / name).exists(), f"{file.relative_to(ROOT)}: {name}"
+            assert is_placeholder or (ROOT / name).exists(), (
+                f"{file.relative_to(ROOT)}: {name}"
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -319,7 +350,9 @@ def test_every_python_name_in_the_documentation_exists(page: Path) -> None:
     for name in re.findall(r"`((?:asr|recipes)(?:\.\w+)+)`", strip_blocks(text)):
         assert "NAME" in name or locate(name) is not None, name
     for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        imports = [n for n in ast.parse(block).body if isinstance(n, ast.Import | ast.ImportFrom)]
+        imports = [
+            n for n in ast.parse(block).body if isinstance(n, ast.Import | ast.ImportFrom)
+        ]
         exec(compile(ast.Module(imports, []), str(page), "exec"), {})
 
 
@@ -376,7 +409,10 @@ def test_formulas_become_mathml_and_pages_load_nothing_from_other_hosts() -> Non
     assert html.startswith("<math") and "arithmatex" not in html
     local = '<script src="assets/a.js"></script><a href="https://example.org">link</a>'
     assert generator.on_post_page(local, page) == local
-    for tag in ('<script src="https://x.org/a.js">', '<link rel="font" href="//x.org/a.woff">'):
+    for tag in (
+        '<script src="https://x.org/a.js">',
+        '<link rel="font" href="//x.org/a.woff">',
+    ):
         with pytest.raises(PluginError, match="another host"):
             generator.on_post_page(tag, page)
 
@@ -418,6 +454,8 @@ def test_the_commands_run_in_order(
             assert app.run_recipe(find_recipe(module), command.arguments) == 0
             continue
         main = importlib.import_module(module).main
-        small = SMALL.get(module, []) if not {"--help", "--cfg"} & set(command.words) else []
+        small = (
+            SMALL.get(module, []) if not {"--help", "--cfg"} & set(command.words) else []
+        )
         finished = call(main, *command.arguments, *small)
         assert finished.code == 0, f"{command}\n{finished.err}"

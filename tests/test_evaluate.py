@@ -37,7 +37,9 @@ def test_the_report_lists_every_utterance_worst_first_and_agrees_with_jiwer(
         for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()
     ]
     assert [r["errors"] for r in rows] == sorted((r["errors"] for r in rows), reverse=True)
-    expected = jiwer.process_words([r["reference"] for r in rows], [r["hypothesis"] for r in rows])
+    expected = jiwer.process_words(
+        [r["reference"] for r in rows], [r["hypothesis"] for r in rows]
+    )
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert summary["wer"] == pytest.approx(expected.wer, abs=1e-5)
     assert summary["deletions"] == expected.deletions
@@ -95,7 +97,9 @@ def test_wrong_settings_give_one_line_and_exit_code_2(
 def test_the_decoder_is_a_setting_and_its_errors_give_one_line(
     settings: list[str], corpus: Path, tmp_path: Path, call: Call
 ) -> None:
-    texts = {u.text for u in read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")}
+    texts = {
+        u.text for u in read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")
+    }
     lexicon = tmp_path / "words.txt"
     lexicon.write_text("\n".join(sorted({word for text in texts for word in text.split()})))
     finished = call(

@@ -13,11 +13,16 @@ MAX_SECONDS = 900  # for one cell; it takes ten seconds on an idle machine
 
 
 def test_the_script_prints_the_words_of_a_recording(
-    trained: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: Path,
+    corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     recording = min((corpus / "synthetic" / "test").rglob("*.flac"))
     script = EXAMPLES / "transcribe.py"
-    monkeypatch.setattr(sys, "argv", [str(script), f"{trained}/model.safetensors", str(recording)])
+    monkeypatch.setattr(
+        sys, "argv", [str(script), f"{trained}/model.safetensors", str(recording)]
+    )
     runpy.run_path(str(script), run_name="__main__")
     text, *words = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in words] == text.split()

@@ -69,7 +69,9 @@ def row(module: str) -> int:
 
 
 def test_every_module_and_folder_has_a_row():
-    assert {folder(module) for module in MODULES} == {member for row in ROWS for member in row}
+    assert {folder(module) for module in MODULES} == {
+        member for row in ROWS for member in row
+    }
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -85,7 +87,9 @@ def test_imports_go_only_from_later_rows_to_earlier_rows(module):
 
 
 def test_there_are_no_import_cycles():
-    graph = {module: imported_modules(module) & MODULES.keys() - {module} for module in MODULES}
+    graph = {
+        module: imported_modules(module) & MODULES.keys() - {module} for module in MODULES
+    }
     assert list(TopologicalSorter(graph).static_order())
 
 
@@ -149,15 +153,21 @@ def loaded_packages(code: str, *names: str) -> set[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_large_arrays_do_not_request_huge_pages(monkeypatch):
     monkeypatch.delenv("NUMPY_MADVISE_HUGEPAGE", raising=False)  # this process has set it
-    code = "from asr.config.environment import set_library_defaults\nset_library_defaults()\n"
+    code = (
+        "from asr.config.environment import set_library_defaults\nset_library_defaults()\n"
+    )
     code += "import numpy\narray = numpy.ones(2**22)\n"
-    code += "print(*[line for line in open('/proc/self/smaps') if line.startswith('VmFlags')])"
+    code += (
+        "print(*[line for line in open('/proc/self/smaps') if line.startswith('VmFlags')])"
+    )
     assert "hg" not in printed_words(code)
 
 
 @pytest.mark.parametrize("entry_point", sorted(ENTRY_POINTS))
 def test_library_defaults_are_set_before_numpy_starts(entry_point):
-    code = f"import sys, {entry_point}\nprint('numpy' in sys.modules, 'torch' in sys.modules)"
+    code = (
+        f"import sys, {entry_point}\nprint('numpy' in sys.modules, 'torch' in sys.modules)"
+    )
     assert printed_words(code) == {"False"}
 
 
@@ -188,13 +198,17 @@ def test_transcription_imports_only_what_it_needs(build, recording, tmp_path):
         "pandas",
         "jiwer",
     )
-    code = f"from asr import transcribe; list(transcribe.transcribe({files!r}, {overrides!r}))"
+    code = (
+        f"from asr import transcribe; list(transcribe.transcribe({files!r}, {overrides!r}))"
+    )
     words = loaded_packages(code, "torch", "hydra", *unneeded)
     assert {"torch", "hydra", '{"file":'} <= words
     assert not words & set(unneeded)
 
 
-def test_a_model_loads_and_transcribes_without_hydra_and_lightning(build, recording, tmp_path):
+def test_a_model_loads_and_transcribes_without_hydra_and_lightning(
+    build, recording, tmp_path
+):
     build().save(tmp_path / "model.safetensors")
     code = f"import asr; print(asr.load({str(tmp_path / 'model.safetensors')!r})"
     code += f".transcribe({str(recording('a.wav', 0.3))!r}).score)"

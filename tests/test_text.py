@@ -104,7 +104,15 @@ def test_english_has_29_tokens_and_the_blank_comes_first():
 
 
 def test_tokens_from_transcripts_are_their_characters_and_the_space():
-    assert Tokenizer.from_texts(["Ça va?", "Oui!"]).tokens == (" ", "a", "i", "o", "u", "v", "ç")
+    assert Tokenizer.from_texts(["Ça va?", "Oui!"]).tokens == (
+        " ",
+        "a",
+        "i",
+        "o",
+        "u",
+        "v",
+        "ç",
+    )
     assert Tokenizer.from_texts(["oui"]).tokens == (" ", "i", "o", "u")
 
 
@@ -134,7 +142,9 @@ def test_bpe_has_the_characters_and_pieces_without_a_space_up_to_the_size(
     characters = Tokenizer.from_texts([VERSE]).tokens
     assert len(verse) == 48
     assert verse.tokens[: len(characters)] == characters
-    assert all(len(piece) > 1 and " " not in piece for piece in verse.tokens[len(characters) :])
+    assert all(
+        len(piece) > 1 and " " not in piece for piece in verse.tokens[len(characters) :]
+    )
     assert not verse.is_character_level
     assert Tokenizer.english().is_character_level
 

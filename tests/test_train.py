@@ -28,9 +28,13 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_run_leaves_a_model_scores_logs_and_plots(trained: Path) -> None:
     summary = json.loads((trained / "summary.json").read_text())
-    assert {"val_wer", "seed", "commit", "versions", "hours", "seconds", "config"} <= set(summary)
+    assert {"val_wer", "seed", "commit", "versions", "hours", "seconds", "config"} <= set(
+        summary
+    )
     assert summary["hours"]["train"] > 0
-    assert CTCModel.load(trained / "model.safetensors").scores["val_wer"] == summary["val_wer"]
+    assert (
+        CTCModel.load(trained / "model.safetensors").scores["val_wer"] == summary["val_wer"]
+    )
     header, *rows = (trained / "csv" / "version_0" / "metrics.csv").read_text().splitlines()
     metrics = {
         "train/loss",
@@ -49,10 +53,14 @@ def test_a_run_leaves_a_model_scores_logs_and_plots(trained: Path) -> None:
     transcripts = (trained / "plots" / "utterances.txt").read_text()
     assert "  reference   " in transcripts
     assert "  hypothesis  " in transcripts
-    assert {"best.ckpt", "last.ckpt"} == {p.name for p in (trained / "checkpoints").iterdir()}
+    assert {"best.ckpt", "last.ckpt"} == {
+        p.name for p in (trained / "checkpoints").iterdir()
+    }
 
 
-def test_the_number_of_workers_does_not_change_the_weights(corpus: Path, tmp_path: Path) -> None:
+def test_the_number_of_workers_does_not_change_the_weights(
+    corpus: Path, tmp_path: Path
+) -> None:
     for name, workers in (("a", 0), ("b", 2)):
         run(
             corpus,
@@ -61,7 +69,9 @@ def test_the_number_of_workers_does_not_change_the_weights(corpus: Path, tmp_pat
             "trainer.max_epochs=1",
             "callbacks.plots=null",
         )
-    first, second = (CTCModel.load(tmp_path / n / "model.safetensors").state_dict() for n in "ab")
+    first, second = (
+        CTCModel.load(tmp_path / n / "model.safetensors").state_dict() for n in "ab"
+    )
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
@@ -122,14 +132,23 @@ def test_an_earlier_run_in_the_folder_is_moved_aside(corpus: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("cell", ["lstm", "rnn"])
-def test_other_cells_train_with_corpus_statistics(corpus: Path, tmp_path: Path, cell: str) -> None:
+def test_other_cells_train_with_corpus_statistics(
+    corpus: Path, tmp_path: Path, cell: str
+) -> None:
     settings = [
         f"model.cell={cell}",
         "features.normalize=corpus",
         "scheduler=warmup_cosine",
         "tokenizer=manifest",
     ]
-    run(corpus, tmp_path, *settings, "trainer.max_epochs=1", "callbacks.plots=null", "logger=csv")
+    run(
+        corpus,
+        tmp_path,
+        *settings,
+        "trainer.max_epochs=1",
+        "callbacks.plots=null",
+        "logger=csv",
+    )
     model = CTCModel.load(tmp_path / "model.safetensors")
     assert model.features.cmvn_mean.abs().sum() > 0
 
@@ -170,7 +189,12 @@ def test_the_score_of_a_run_belongs_to_its_final_weights(
     settings: list[str], corpus: Path, tmp_path: Path
 ) -> None:
     summary = run(
-        corpus, tmp_path, *settings, "callbacks.plots=null", "callbacks.stop=null", "data.limit=8"
+        corpus,
+        tmp_path,
+        *settings,
+        "callbacks.plots=null",
+        "callbacks.stop=null",
+        "data.limit=8",
     )
     data = [
         f"data.root={corpus}",
@@ -194,7 +218,9 @@ def test_unreadable_and_too_short_utterances_are_counted_and_listed(
     unreadable = Utterance(broken, 1.0, "cut off")
     write_manifest(tmp_path / "m.jsonl", [*utterances, unreadable, too_short])
     folder = tmp_path / "run"
-    summary = run(corpus, folder, f"data.train={tmp_path / 'm.jsonl'}", "callbacks.plots=null")
+    summary = run(
+        corpus, folder, f"data.train={tmp_path / 'm.jsonl'}", "callbacks.plots=null"
+    )
     assert summary["skipped"] == 1
     assert "broken.flac" in (folder / "skipped.txt").read_text()
     assert summary["left_out"]["train"] == 1
@@ -330,7 +356,10 @@ def test_out_of_memory_prints_one_line_with_the_batch_and_the_setting(
             ["trainer.accelerator=cpu", "+trainer.speed=1"],
             "trainer: Trainer.__init__() got an unexpected keyword argument 'speed'",
         ),
-        (["optimizer._partial_=x"], "optimizer: Instantiation: _partial_ flag must be a bool"),
+        (
+            ["optimizer._partial_=x"],
+            "optimizer: Instantiation: _partial_ flag must be a bool",
+        ),
         (
             ["augment.spec=null", "+augment.spec.time_masks=1"],
             "augment.spec has no _target_",
@@ -359,7 +388,10 @@ def test_bad_settings_get_one_line_and_exit_code_2(
             "line 2: lacks audio_filepath",
         ),
         ([], "the manifest is empty"),
-        (['{"audio_filepath": "a.wav", "duration": -1, "text": "a"}'], "duration must be > 0"),
+        (
+            ['{"audio_filepath": "a.wav", "duration": -1, "text": "a"}'],
+            "duration must be > 0",
+        ),
         (
             ['{"audio_filepath": "a.wav", "duration": 2, "text": "naïve"}'],
             "a.wav: the transcript has 'ï'",
@@ -403,7 +435,9 @@ def test_unreadable_files_stop_a_run_on_request_or_if_nothing_else_is_left(
     corpus: Path, tmp_path: Path, call: Call, split: str, settings: list[str], message: str
 ) -> None:
     (tmp_path / "a.wav").write_text("not audio")
-    (tmp_path / "m.jsonl").write_text('{"audio_filepath": "a.wav", "duration": 2, "text": "a"}\n')
+    (tmp_path / "m.jsonl").write_text(
+        '{"audio_filepath": "a.wav", "duration": 2, "text": "a"}\n'
+    )
     overrides = [
         *SMALL,
         f"data.root={corpus}",
@@ -429,7 +463,9 @@ def test_a_folder_that_cannot_be_written_gets_one_line(
 
 
 def test_verbose_shows_the_traceback(corpus: Path, tmp_path: Path, call: Call) -> None:
-    finished = call(main, "-v", f"data.root={corpus}", f"dir={tmp_path}", "data.batch_seconds=0")
+    finished = call(
+        main, "-v", f"data.root={corpus}", f"dir={tmp_path}", "data.batch_seconds=0"
+    )
     assert finished.code == 2
     assert "Traceback" in finished.err
 

@@ -23,7 +23,10 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def speech(corpus: Path) -> list[Path]:
-    return [u.audio for u in read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")[:3]]
+    return [
+        u.audio
+        for u in read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")[:3]
+    ]
 
 
 @pytest.fixture
@@ -50,18 +53,24 @@ def test_json_has_words_with_times_and_confidence(
     assert " ".join(word["text"] for word in entry["words"]) == entry["text"]
 
 
-def test_a_folder_stands_for_its_recordings(corpus: Path, checkpoint: str, call: Call) -> None:
+def test_a_folder_stands_for_its_recordings(
+    corpus: Path, checkpoint: str, call: Call
+) -> None:
     folder = corpus / "synthetic" / "test"
     recordings = sorted(folder.rglob("*.flac"))
     lines = call(main, folder, checkpoint, "format=json").out.splitlines()
-    assert [json.loads(line)["file"] for line in lines] == [str(path) for path in recordings]
+    assert [json.loads(line)["file"] for line in lines] == [
+        str(path) for path in recordings
+    ]
 
 
 def test_a_dash_reads_standard_input(
     speech: list[Path], checkpoint: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = call(main, speech[0], checkpoint).out
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(speech[0].read_bytes())))
+    monkeypatch.setattr(
+        sys, "stdin", SimpleNamespace(buffer=io.BytesIO(speech[0].read_bytes()))
+    )
     assert call(main, "-", checkpoint).out == named
 
 

@@ -51,7 +51,8 @@ def test_the_tuned_decoder_has_the_fewest_errors_and_works_in_evaluation(
     tuned = tmp_path / "decoder" / "tuned.yaml"
     chosen = OmegaConf.load(tuned)
     assert any(
-        float(p["word_score"]) == chosen.word_score and float(p["wer"]) == best for p in points
+        float(p["word_score"]) == chosen.word_score and float(p["wer"]) == best
+        for p in points
     )
     assert chosen.nbest == 2
     assert chosen.calibration[0] >= 0
@@ -71,7 +72,10 @@ def test_the_tuned_decoder_has_the_fewest_errors_and_works_in_evaluation(
     ("override", "message"),
     [
         ("decoder=greedy", "only a beam search has weights to tune"),
-        ("decoder=nowhere/decoder/tuned.yaml", "decoder: nowhere/decoder/tuned.yaml: no such file"),
+        (
+            "decoder=nowhere/decoder/tuned.yaml",
+            "decoder: nowhere/decoder/tuned.yaml: no such file",
+        ),
         ("decoder.beam_size=0", "decoder.beam_size must be >= 1, got 0"),
         ("points=0", "points must be >= 1, got 0"),
         ("lm_weight=[2]", "lm_weight must be two numbers in ascending order, got [2]"),
@@ -82,7 +86,9 @@ def test_wrong_settings_give_one_line(
     settings: list[str], tmp_path: Path, call: Call, override: str, message: str
 ) -> None:
     overrides = [
-        s for s in settings if not (override.startswith("decoder=") and s.startswith("decoder"))
+        s
+        for s in settings
+        if not (override.startswith("decoder=") and s.startswith("decoder"))
     ]
     finished = call(tune.main, *overrides, f"dir={tmp_path}", override)
     assert finished.code == 2

@@ -28,9 +28,17 @@ def run(corpus: Path, folder: Path, *overrides: str) -> dict:
     return train(compose("train", [*settings, *overrides]))
 
 
-def start(corpus: Path, folder: Path, *overrides: str, **environment: str) -> subprocess.Popen[str]:
+def start(
+    corpus: Path, folder: Path, *overrides: str, **environment: str
+) -> subprocess.Popen[str]:
     """Start to train a small model in a process group of its own."""
-    settings = [*SMALL, f"data.root={corpus}", f"dir={folder}", "callbacks.plots=null", *overrides]
+    settings = [
+        *SMALL,
+        f"data.root={corpus}",
+        f"dir={folder}",
+        "callbacks.plots=null",
+        *overrides,
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "asr.train", *settings],
         stdout=subprocess.PIPE,
@@ -74,7 +82,9 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 def logged(folder: Path, metric: str) -> dict[int, str]:
     """Return a metric of a run by step. After a resumption, the later value of a step counts."""
     values = {}
-    for path in sorted(folder.glob("csv/**/metrics.csv"), key=lambda path: path.stat().st_mtime):
+    for path in sorted(
+        folder.glob("csv/**/metrics.csv"), key=lambda path: path.stat().st_mtime
+    ):
         with path.open() as file:
             rows = [row for row in csv.DictReader(file) if row.get(metric)]
         values |= {int(row["step"]): row[metric] for row in rows}

@@ -65,7 +65,9 @@ def test_an_impulse_response_of_one_late_sample_changes_nothing(sound, tmp_path)
         tmp_path / "late.wav", np.eye(1, 40_000, 900, dtype=np.float32)[0] * 0.5, 16_000
     )
     waveform = sound(1.0)  # shorter than the response
-    reverberant = Reverb(probability=1.0, folder=tmp_path)(waveform, np.random.default_rng(0))
+    reverberant = Reverb(probability=1.0, folder=tmp_path)(
+        waveform, np.random.default_rng(0)
+    )
     np.testing.assert_allclose(reverberant, waveform, atol=1e-5)
 
 
@@ -106,7 +108,8 @@ def test_narrow_band_keeps_frequencies_below_4_khz_and_removes_the_rest():
 def test_each_augmentation_applies_with_its_probability(kind, sound):
     waveform, augment = sound(0.1), kind(probability=0.3)
     changed = sum(
-        augment(waveform, np.random.default_rng(seed)) is not waveform for seed in range(1_000)
+        augment(waveform, np.random.default_rng(seed)) is not waveform
+        for seed in range(1_000)
     )
     assert 250 < changed < 350
 

@@ -43,7 +43,9 @@ def fails(source, *words, name=None):
 
 
 @pytest.mark.parametrize(("extension", "subtype", "loss"), FORMATS)
-def test_every_format_keeps_duration_and_waveform(recording, sound, extension, subtype, loss):
+def test_every_format_keeps_duration_and_waveform(
+    recording, sound, extension, subtype, loss
+):
     path = recording(f"a.{extension}", 1.5, **options(extension, subtype))
     waveform, original = audio.load(path), sound(1.5)
     assert waveform.dtype == np.float32
@@ -98,7 +100,13 @@ def test_channels_are_averaged(tmp_path, sound, channels):
 def test_a_part_is_a_slice_of_the_complete_recording(recording, extension, rate):
     path = recording(f"a.{extension}", 2.0, rate=rate, subtype="PCM_16")
     whole = audio.load(path, sample_rate=rate)
-    for offset, duration in [(0.0, 0.5), (0.25, 1.0), (1.5, 0.5), (0.7, None), (1.999, None)]:
+    for offset, duration in [
+        (0.0, 0.5),
+        (0.25, 1.0),
+        (1.5, 0.5),
+        (0.7, None),
+        (1.999, None),
+    ]:
         first = round(offset * rate)
         end = len(whole) if duration is None else first + round(duration * rate)
         native = audio.load(path, offset=offset, duration=duration, sample_rate=rate)
@@ -113,7 +121,9 @@ def test_a_duration_may_exceed_the_end_by_a_rounding_error(recording):
     assert len(audio.load(path, offset=0.5, duration=0.54)) == 8_000
 
 
-@pytest.mark.parametrize(("offset", "duration"), [(1.0, 0.5), (0.8, 0.5), (0.0, 1.2), (3.0, None)])
+@pytest.mark.parametrize(
+    ("offset", "duration"), [(1.0, 0.5), (0.8, 0.5), (0.0, 1.2), (3.0, None)]
+)
 def test_a_part_beyond_the_end_is_an_error_with_both_times(recording, offset, duration):
     path = recording("a.wav", 1.0)
     with pytest.raises(
@@ -164,7 +174,8 @@ def test_an_empty_file_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"This is not a recording.\n" * 20, b"RIFF", b"\0" * 100, b"fLaC" + b"\xff" * 50]
+    "content",
+    [b"This is not a recording.\n" * 20, b"RIFF", b"\0" * 100, b"fLaC" + b"\xff" * 50],
 )
 def test_other_content_is_an_error_despite_the_extension(tmp_path, content):
     (tmp_path / "a.wav").write_bytes(content)

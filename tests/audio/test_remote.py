@@ -32,7 +32,12 @@ def test_ranges_and_complete_files_are_returned_in_the_requested_order(path, tmp
         ByteRange(path),
         ByteRange(path, "a", 0, 1),
     ]
-    assert read_ranges(recordings) == [BODY[512:812], tmp_path / "plain.wav", BODY, BODY[:1]]
+    assert read_ranges(recordings) == [
+        BODY[512:812],
+        tmp_path / "plain.wav",
+        BODY,
+        BODY[:1],
+    ]
 
 
 @pytest.mark.parametrize("offset", [len(BODY) - 100, len(BODY), len(BODY) + 1000])
@@ -59,7 +64,9 @@ def test_only_failed_requests_are_repeated(server, no_pause):
     server.files["/a.tar"] = BODY
     server.status = [503]
     offsets = (0, 100, 200)
-    ranges = [ByteRange(f"{server.url}/a.tar", str(offset), offset, 10) for offset in offsets]
+    ranges = [
+        ByteRange(f"{server.url}/a.tar", str(offset), offset, 10) for offset in offsets
+    ]
     assert read_ranges(ranges) == [BODY[offset : offset + 10] for offset in offsets]
     assert len(server.asked) == 4
 
@@ -67,7 +74,9 @@ def test_only_failed_requests_are_repeated(server, no_pause):
 def test_repeated_failures_raise_one_line(server, no_pause):
     server.files["/a.tar"] = BODY
     server.status = [500] * remote.ATTEMPTS
-    with pytest.raises(StorageError, match=r"/a.tar: the server returned 500 \(3 attempts\)$"):
+    with pytest.raises(
+        StorageError, match=r"/a.tar: the server returned 500 \(3 attempts\)$"
+    ):
         read_ranges([ByteRange(f"{server.url}/a.tar", "x", 0, 10)])
 
 
@@ -103,5 +112,9 @@ def test_a_range_has_the_name_of_its_recording():
         f"{member.path}/{member.name}",
     )
     complete = ByteRange("https://host/b.wav")
-    assert (complete.name, complete.stem, str(complete)) == ("b.wav", "b", "https://host/b.wav")
+    assert (complete.name, complete.stem, str(complete)) == (
+        "b.wav",
+        "b",
+        "https://host/b.wav",
+    )
     assert Path(complete.name).suffix == ".wav"

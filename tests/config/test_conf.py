@@ -50,7 +50,8 @@ def entry_point(group: str) -> str:
 def test_every_option_composes_and_resolves(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
     cfg = compose(
-        entry_point(group), [f"{group}={name}", f"dir={tmp_path}", *REQUIRED.get(str(option), [])]
+        entry_point(group),
+        [f"{group}={name}", f"dir={tmp_path}", *REQUIRED.get(str(option), [])],
     )
     assert OmegaConf.to_container(cfg, resolve=True)
 
@@ -59,11 +60,14 @@ def test_every_option_composes_and_resolves(option: Path, tmp_path: Path) -> Non
 def test_every_option_builds_an_object(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
     cfg = compose(
-        entry_point(group), [f"{group}={name}", f"dir={tmp_path}", *REQUIRED.get(str(option), [])]
+        entry_point(group),
+        [f"{group}={name}", f"dir={tmp_path}", *REQUIRED.get(str(option), [])],
     )
     built = instantiate(cfg[group])
     if group == "scheduler":
-        built = built(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), steps=10)
+        built = built(
+            torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), steps=10
+        )
         assert built.get_last_lr()[0] <= 1.0
     elif group == "optimizer":
         assert built([torch.zeros(1, requires_grad=True)]).param_groups
@@ -71,8 +75,12 @@ def test_every_option_builds_an_object(option: Path, tmp_path: Path) -> None:
         assert built is not None
 
 
-@pytest.mark.parametrize("experiment", sorted(p.stem for p in (CONF / "experiment").glob("*.yaml")))
-def test_every_experiment_builds_a_model_and_its_optimizer(experiment: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "experiment", sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
+)
+def test_every_experiment_builds_a_model_and_its_optimizer(
+    experiment: str, tmp_path: Path
+) -> None:
     cfg = compose("train", [f"experiment={experiment}", f"dir={tmp_path}"])
     plain = OmegaConf.to_container(cfg, resolve=True)
     model = CTCModel(

@@ -36,7 +36,9 @@ class Recipe:
             again: bool = False,
         ) -> None:
             """Prepare a toy."""
-            self.arguments = {k: v for k, v in locals().items() if k not in ("self", "error")}
+            self.arguments = {
+                k: v for k, v in locals().items() if k not in ("self", "error")
+            }
             if error:
                 raise error
 
@@ -150,7 +152,8 @@ def test_help_shows_the_docstring_and_every_key_with_its_default(capsys, flag):
     assert (received, code) == (None, 0)
     assert "Prepare a toy." in output.out
     rows = dict(
-        line.split(maxsplit=1) for line in output.out.partition("defaults:\n")[2].splitlines()
+        line.split(maxsplit=1)
+        for line in output.out.partition("defaults:\n")[2].splitlines()
     )
     assert rows["parts"] == "[a,b]"
     assert (rows["root"], rows["count"], rows["table"], rows["again"]) == (
@@ -182,7 +185,10 @@ def test_every_recipe_is_a_command_that_does_not_import_torch():
 
 def test_a_recipe_module_ends_with_the_exit_code():
     done = subprocess.run(
-        [sys.executable, "-m", "recipes.folder"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "recipes.folder"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "recipes.folder: Pass audio=FOLDER, table=FILE, or both.\n"

@@ -40,7 +40,9 @@ def arpa(tmp_path_factory):
 
 
 def emissions(frames, seed, sharp=1.0):
-    logits = torch.randn(1, frames, 4, generator=torch.Generator().manual_seed(seed)) * sharp
+    logits = (
+        torch.randn(1, frames, 4, generator=torch.Generator().manual_seed(seed)) * sharp
+    )
     return Emissions(logits.log_softmax(-1), torch.tensor([frames]), 0.04)
 
 
@@ -86,7 +88,9 @@ def test_a_character_lm_is_rejected_for_word_pieces(arpa):
         ConfigError,
         match=r"characters\.arpa is of characters, but the model writes word pieces",
     ):
-        BeamDecoder(lm=folder / "characters.arpa")(emissions(3, 0), Tokenizer((" ", "a", "aa")))
+        BeamDecoder(lm=folder / "characters.arpa")(
+            emissions(3, 0), Tokenizer((" ", "a", "aa"))
+        )
 
 
 @given(SMALL, st.sampled_from([0.3, 1.0, 2.0]))
@@ -96,7 +100,8 @@ def test_a_character_lm_scores_each_label_sequence(arpa, case, weight):
     model_emissions = emissions(*case)
     beam = BeamDecoder(**EXACT, lm=folder / "characters.arpa", lm_weight=weight)
     scores = {
-        labels: score + weight * lm_score(model, list(TOKENIZER.decode(labels).replace(" ", "|")))
+        labels: score
+        + weight * lm_score(model, list(TOKENIZER.decode(labels).replace(" ", "|")))
         for labels, score in labellings(model_emissions.row(0)).items()
     }
     agrees(beam(model_emissions, TOKENIZER)[0], by_text(scores))
@@ -116,7 +121,9 @@ def test_the_word_score_is_2_with_a_word_lm_unless_given(arpa):
 def test_a_word_lm_and_the_word_score_rank_the_texts(arpa, case, weight, bonus):
     folder, model, _ = arpa
     model_emissions = emissions(*case)
-    beam = BeamDecoder(**EXACT, lm=folder / "words.arpa", lm_weight=weight, word_score=bonus)
+    beam = BeamDecoder(
+        **EXACT, lm=folder / "words.arpa", lm_weight=weight, word_score=bonus
+    )
     scores = {
         text: score + weight * lm_score(model, text.split()) + bonus * len(text.split())
         for text, score in by_text(labellings(model_emissions.row(0))).items()
@@ -124,7 +131,10 @@ def test_a_word_lm_and_the_word_score_rank_the_texts(arpa, case, weight, bonus):
     agrees(beam(model_emissions, TOKENIZER)[0], scores)
 
 
-@given(st.tuples(st.integers(2, 6), st.integers(0, 10**6)), st.sampled_from([None, "words.arpa"]))
+@given(
+    st.tuples(st.integers(2, 6), st.integers(0, 10**6)),
+    st.sampled_from([None, "words.arpa"]),
+)
 @settings(max_examples=30)
 def test_a_lexicon_allows_only_its_words(arpa, case, lm):
     folder, model, _ = arpa
@@ -159,7 +169,9 @@ def test_words_have_times_and_confidence_with_and_without_skipped_blanks():
     )
     for hypothesis in (whole, skipping):
         assert hypothesis.text == "aa b"
-        assert [(w.text, round(w.start / 0.04), round(w.end / 0.04)) for w in hypothesis.words] == [
+        assert [
+            (w.text, round(w.start / 0.04), round(w.end / 0.04)) for w in hypothesis.words
+        ] == [
             ("aa", 3, 10),
             ("b", 15, 16),
         ]
@@ -177,7 +189,9 @@ def test_skipping_blanks_hardly_changes_texts_and_scores(path, seed):
     score of a text that is less likely than that may change by any factor.
     """
     generator = torch.Generator().manual_seed(seed)
-    logits = emit(path).log_probs[0] * torch.tensor([float(c == ".") for c in path])[:, None]
+    logits = (
+        emit(path).log_probs[0] * torch.tensor([float(c == ".") for c in path])[:, None]
+    )
     noise = 1.5 * torch.randn(logits.shape, generator=generator)
     logits += noise * (logits.abs().sum(1, keepdim=True) == 0)
     mixed = Emissions(logits.log_softmax(-1)[None], torch.tensor([len(path)]), 0.04)
@@ -283,7 +297,9 @@ def files(tmp_path, arpa):
     for name, text in texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     estimate([["AB", "BA"]], order=1).write(tmp_path / "capitals.arpa")
-    (tmp_path / "binary").write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\0")
+    (tmp_path / "binary").write_bytes(
+        b"mmap lm http://kheafield.com/code format version 5\n\0"
+    )
     return tmp_path
 
 
@@ -301,18 +317,25 @@ def files(tmp_path, arpa):
         ({"lm": "cut.arpa"}, "lm: .*cut.arpa: KenLM cannot read it"),
         ({"lm": "cut early.arpa"}, "lm: .*cut early.arpa: truncated in its list of words"),
         ({"lm": "no.arpa"}, "lm: .*no.arpa: neither an ARPA file nor a KenLM binary"),
-        ({"lm": "capitals.arpa"}, "lm: .*capitals.arpa: the model can write none of its words"),
+        (
+            {"lm": "capitals.arpa"},
+            "lm: .*capitals.arpa: the model can write none of its words",
+        ),
         ({"lm": "binary"}, "lm_unit must be words or characters if lm is a binary file"),
         ({"lm": "binary", "lm_unit": "words"}, "lexicon must list the words of lm"),
         ({"lexicon": "missing.txt"}, "lexicon: .*missing.txt: No such file"),
         ({"lexicon": "empty.txt"}, "lexicon: .*empty.txt: no words"),
         ({"lexicon": "foreign.txt"}, "lexicon: 'aé' has 'é', which the model cannot write"),
-        ({"lexicon": "two words.txt"}, "lexicon: .*two words.txt: 'ab ba' is more than one word"),
+        (
+            {"lexicon": "two words.txt"},
+            "lexicon: .*two words.txt: 'ab ba' is more than one word",
+        ),
     ],
 )
 def test_unusable_settings_are_named(settings, message, files):
     paths = {
-        key: files / value if key in ("lm", "lexicon") else value for key, value in settings.items()
+        key: files / value if key in ("lm", "lexicon") else value
+        for key, value in settings.items()
     }
     with pytest.raises((ConfigError, ValueError), match=message):
         BeamDecoder(**paths)(emissions(3, 0), TOKENIZER)

@@ -15,7 +15,9 @@ from asr.text import Tokenizer
 
 
 def emissions(*frames, seed=0, sharp=3):
-    logits = torch.randn(len(frames), max(frames), 4, generator=torch.Generator().manual_seed(seed))
+    logits = torch.randn(
+        len(frames), max(frames), 4, generator=torch.Generator().manual_seed(seed)
+    )
     return Emissions((sharp * logits).log_softmax(-1), torch.tensor(frames), 0.04)
 
 
@@ -45,7 +47,9 @@ def test_results_do_not_depend_on_other_rows(frames, seed, skip_blank):
     batch = emissions(*frames, seed=seed)
     decoder = CudaBeamDecoder(beam_size=8, nbest=3, skip_blank=skip_blank)
     for i, hypothesis in enumerate(decoder(batch, TOKENIZER)):
-        alone = replace(batch, log_probs=batch.row(i)[None], lengths=batch.lengths[i : i + 1])
+        alone = replace(
+            batch, log_probs=batch.row(i)[None], lengths=batch.lengths[i : i + 1]
+        )
         (single,) = decoder(alone, TOKENIZER)
         expected, actual = ((h, *h.alternatives) for h in (single, hypothesis))
         assert [(h.text, h.words) for h in expected] == [(h.text, h.words) for h in actual]
@@ -66,14 +70,19 @@ def likelihood(batch, hypotheses):
     labels = [torch.tensor(TOKENIZER.encode(hypothesis.text)) for hypothesis in hypotheses]
     lengths = torch.tensor([len(row) for row in labels])
     return -ctc_loss(
-        batch.log_probs, batch.lengths, torch.nn.utils.rnn.pad_sequence(labels, True), lengths
+        batch.log_probs,
+        batch.lengths,
+        torch.nn.utils.rnn.pad_sequence(labels, True),
+        lengths,
     )
 
 
 @given(st.text("._ab", min_size=1, max_size=20))
 def test_skipping_confident_blanks_changes_no_text(path):
     index = torch.tensor(["._ab".index(letter) for letter in path])
-    log_probs = torch.full((1, len(path), 4), 0.001).scatter(2, index[None, :, None], 0.997).log()
+    log_probs = (
+        torch.full((1, len(path), 4), 0.001).scatter(2, index[None, :, None], 0.997).log()
+    )
     batch = Emissions(log_probs, torch.tensor([len(path)]), 0.04)
     (whole,), (skipping,) = (
         CudaBeamDecoder(skip_blank=skip)(batch, TOKENIZER) for skip in (1, 0.95)
@@ -87,7 +96,10 @@ def test_words_have_times_and_confidence_of_the_most_likely_path(seed):
     batch = emissions(
         30, seed=seed, sharp=9
     )  # sharp, so that the most likely text has the most likely path
-    (best,), (greedy,) = CudaBeamDecoder()(batch, TOKENIZER), GreedyDecoder()(batch, TOKENIZER)
+    (best,), (greedy,) = (
+        CudaBeamDecoder()(batch, TOKENIZER),
+        GreedyDecoder()(batch, TOKENIZER),
+    )
     assert (best.text, best.words) == (greedy.text, greedy.words)
 
 

@@ -35,7 +35,9 @@ def frames(text):
 
 @given(st.lists(PATHS, min_size=1, max_size=4))
 def test_text_is_the_best_path_with_repeats_merged_and_blanks_dropped(paths):
-    for path, hypothesis in zip(paths, GreedyDecoder()(emissions(*paths), TOKENIZER), strict=True):
+    for path, hypothesis in zip(
+        paths, GreedyDecoder()(emissions(*paths), TOKENIZER), strict=True
+    ):
         merged = TOKENIZER.decode([token for token, _ in groupby(path)])
         assert hypothesis.text == " ".join(merged.split())
         assert hypothesis.text == " ".join(word.text for word in hypothesis.words)
@@ -43,11 +45,15 @@ def test_text_is_the_best_path_with_repeats_merged_and_blanks_dropped(paths):
 
 @given(st.lists(PATHS, min_size=1, max_size=4))
 def test_words_are_ordered_inside_the_recording_with_confidence_between_0_and_1(paths):
-    for path, hypothesis in zip(paths, GreedyDecoder()(emissions(*paths), TOKENIZER), strict=True):
+    for path, hypothesis in zip(
+        paths, GreedyDecoder()(emissions(*paths), TOKENIZER), strict=True
+    ):
         times = [time for word in hypothesis.words for time in (word.start, word.end)]
         assert times == sorted(times)
         assert all(0 <= time <= len(path) * 0.04 + 1e-9 for time in times)
-        assert all(word.start < word.end and 0 <= word.confidence <= 1 for word in hypothesis.words)
+        assert all(
+            word.start < word.end and 0 <= word.confidence <= 1 for word in hypothesis.words
+        )
 
 
 @given(st.lists(PATHS, min_size=1, max_size=4))
@@ -64,7 +70,9 @@ def test_words_start_at_their_first_frame_and_end_after_their_last(seconds):
     (hypothesis,) = GreedyDecoder()(
         emissions(frames("..aa.b__.bb.ab._"), seconds=seconds), TOKENIZER
     )
-    spans = [(word.text, word.start / seconds, word.end / seconds) for word in hypothesis.words]
+    spans = [
+        (word.text, word.start / seconds, word.end / seconds) for word in hypothesis.words
+    ]
     assert spans == [
         ("ab", pytest.approx(2), pytest.approx(6)),
         ("bab", pytest.approx(9), pytest.approx(14)),
@@ -91,13 +99,15 @@ def test_word_log_probs_average_the_best_frame_of_each_letter(frames):
             parts[-1].append(max(log_prob for _, log_prob in run))
     path, log_probs = np.array(frames, dtype=np.float64).reshape(-1, 2).T
     expected = [sum(part) / len(part) for part in parts if part]
-    assert word_log_probs(path.astype(np.int64), log_probs, TOKENIZER).tolist() == pytest.approx(
-        expected
-    )
+    assert word_log_probs(
+        path.astype(np.int64), log_probs, TOKENIZER
+    ).tolist() == pytest.approx(expected)
 
 
 def test_confidence_is_the_geometric_mean_of_each_characters_best_frame():
-    probabilities = torch.tensor([[0.1, 0.0, 0.5, 0.4], [0.0, 0.0, 0.9, 0.1], [0.3, 0.1, 0.2, 0.4]])
+    probabilities = torch.tensor(
+        [[0.1, 0.0, 0.5, 0.4], [0.0, 0.0, 0.9, 0.1], [0.3, 0.1, 0.2, 0.4]]
+    )
     (hypothesis,) = GreedyDecoder()(
         Emissions(probabilities.log()[None], torch.tensor([3]), 0.04), TOKENIZER
     )
@@ -111,12 +121,15 @@ def test_no_frames_have_no_words():
     assert (nothing.text, nothing.score, nothing.words) == ("", 0.0, ())
     assert something.text == "a"
     assert (
-        GreedyDecoder()(Emissions(torch.zeros(1, 0, 4), torch.tensor([0]), 0.04), TOKENIZER)[0].text
+        GreedyDecoder()(
+            Emissions(torch.zeros(1, 0, 4), torch.tensor([0]), 0.04), TOKENIZER
+        )[0].text
         == ""
     )
     assert (
         GreedyDecoder()(
-            Emissions(torch.zeros(0, 5, 4), torch.tensor([], dtype=torch.int64), 0.04), TOKENIZER
+            Emissions(torch.zeros(0, 5, 4), torch.tensor([], dtype=torch.int64), 0.04),
+            TOKENIZER,
         )
         == []
     )
@@ -152,10 +165,16 @@ def spans_of_words(path):
     return words
 
 
-@given(st.lists(st.lists(st.integers(0, 3), min_size=12, max_size=12), min_size=1, max_size=5))
+@given(
+    st.lists(st.lists(st.integers(0, 3), min_size=12, max_size=12), min_size=1, max_size=5)
+)
 def test_the_words_of_many_paths_are_those_of_each(paths):
-    assert word_spans(np.array(paths), TOKENIZER) == [spans_of_words(path) for path in paths]
+    assert word_spans(np.array(paths), TOKENIZER) == [
+        spans_of_words(path) for path in paths
+    ]
 
 
 def test_a_vocabulary_without_a_space_has_one_word_per_path():
-    assert word_spans(np.array([[0, 1, 1, 0, 2, 0]]), Tokenizer(("a", "b"))) == [[("ab", 1, 5)]]
+    assert word_spans(np.array([[0, 1, 1, 0, 2, 0]]), Tokenizer(("a", "b"))) == [
+        [("ab", 1, 5)]
+    ]

@@ -22,9 +22,9 @@ CASES = st.tuples(
 
 
 def emissions(frames, tokens, seed):
-    return torch.randn(frames, tokens, generator=torch.Generator().manual_seed(seed)).log_softmax(
-        -1
-    )
+    return torch.randn(
+        frames, tokens, generator=torch.Generator().manual_seed(seed)
+    ).log_softmax(-1)
 
 
 def batch(cases):
@@ -67,17 +67,22 @@ def test_the_best_path_is_found_whatever_the_other_rows_are(cases):
         if score > -math.inf:
             assert list(zip(alignment.starts, alignment.ends, strict=True)) == spans
             means = [
-                float(log_probs[a:b, t].mean()) for (a, b), t in zip(spans, labels, strict=True)
+                float(log_probs[a:b, t].mean())
+                for (a, b), t in zip(spans, labels, strict=True)
             ]
             assert alignment.log_probs == pytest.approx(means, abs=1e-5)
 
 
 @pytest.mark.parametrize(("frames", "size"), [(1, 1), (7, 2), (120, 30), (400, 60)])
 def test_alignments_equal_those_of_torchaudio(frames, size):
-    labels = torch.randint(1, 29, (size,), generator=torch.Generator().manual_seed(size)).tolist()
+    labels = torch.randint(
+        1, 29, (size,), generator=torch.Generator().manual_seed(size)
+    ).tolist()
     log_probs = emissions(frames, 29, 0)
     (alignment,) = align_batch(*batch([(log_probs, labels)]))
-    tokens, scores = torchaudio.functional.forced_align(log_probs[None], torch.tensor([labels]))
+    tokens, scores = torchaudio.functional.forced_align(
+        log_probs[None], torch.tensor([labels])
+    )
     spans = torchaudio.functional.merge_tokens(tokens[0], scores[0].exp())
     assert [(span.start, span.end) for span in spans] == list(
         zip(alignment.starts, alignment.ends, strict=True)
@@ -100,12 +105,16 @@ def test_paths_computed_in_blocks_have_the_same_score(case, block):
     (full,) = align_batch(*batch([(log_probs, labels)]))
     path = _best_path_in_blocks(log_probs.numpy(), np.array(labels, dtype=np.int64), block)
     assert [token for token, _ in groupby(path.tolist()) if token] == labels
-    assert float(log_probs[torch.arange(len(path)), torch.from_numpy(path)].sum()) == pytest.approx(
-        full.score, abs=1e-4
-    )
+    assert float(
+        log_probs[torch.arange(len(path)), torch.from_numpy(path)].sum()
+    ) == pytest.approx(full.score, abs=1e-4)
 
 
-@given(st.lists(st.integers(1, 3), min_size=1, max_size=30), st.integers(0, 12), st.integers(1, 9))
+@given(
+    st.lists(st.integers(1, 3), min_size=1, max_size=30),
+    st.integers(0, 12),
+    st.integers(1, 9),
+)
 def test_labels_may_fill_every_frame_of_a_path_computed_in_blocks(labels, spare, block):
     frames = len(labels) + sum(a == b for a, b in pairwise(labels)) + spare
     log_probs = emissions(frames, 4, frames)
@@ -119,7 +128,9 @@ def test_labels_may_fill_every_frame_of_a_path_computed_in_blocks(labels, spare,
 
 def test_long_recordings_need_far_less_memory_than_a_full_table_of_steps(monkeypatch):
     frames, size = 4_000, 2_000
-    labels = torch.randint(1, 29, (size,), generator=torch.Generator().manual_seed(0)).tolist()
+    labels = torch.randint(
+        1, 29, (size,), generator=torch.Generator().manual_seed(0)
+    ).tolist()
     long = batch([(emissions(frames, 29, 0), labels)])
     (full,) = align_batch(*long)
     monkeypatch.setattr(forced_align, "MAX_STEPS", 0)

@@ -54,7 +54,10 @@ def gain_by_enumeration(log_probs, labels, bonus):
     for start in range(len(loss)):
         for end in range(start + len(labels), len(loss) + 1):
             for path in product(range(loss.shape[1]), repeat=end - start):
-                if path[0] == path[-1] == SPACE and [t for t, _ in groupby(path) if t] == labels:
+                if (
+                    path[0] == path[-1] == SPACE
+                    and [t for t, _ in groupby(path) if t] == labels
+                ):
                     best = max(best, bonus + float(loss[np.arange(start, end), path].sum()))
     return best
 
@@ -83,26 +86,37 @@ def labels_of(trie, node):
 
 def spelled(log_probs, trie):
     """Return the phrases found, each with its labels."""
-    return [(labels_of(trie, node), *match) for node, *match in find_phrases(log_probs, trie)]
+    return [
+        (labels_of(trie, node), *match) for node, *match in find_phrases(log_probs, trie)
+    ]
 
 
 PHRASES = [" a ", " ab ", " aa ", " ab b ", " b "]
 
 
 @given(
-    st.integers(3, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6)
+    st.integers(3, 12),
+    st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5),
+    st.integers(0, 10**6),
 )
 def test_phrases_with_a_common_prefix_are_found_like_each_alone(frames, bonus, seed):
-    log_probs, labels = random(frames, seed), [TOKENIZER.encode(phrase) for phrase in PHRASES]
+    log_probs, labels = (
+        random(frames, seed),
+        [TOKENIZER.encode(phrase) for phrase in PHRASES],
+    )
     together = PhraseTrie.of(labels, bonus)
-    alone = [PhraseTrie.of([phrase], [nats]) for phrase, nats in zip(labels, bonus, strict=True)]
+    alone = [
+        PhraseTrie.of([phrase], [nats]) for phrase, nats in zip(labels, bonus, strict=True)
+    ]
     assert sorted(spelled(log_probs, together)) == sorted(
         match for trie in alone for match in spelled(log_probs, trie)
     )
 
 
 @given(
-    st.integers(0, 12), st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5), st.integers(0, 10**6)
+    st.integers(0, 12),
+    st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5),
+    st.integers(0, 10**6),
 )
 def test_compiled_code_returns_the_same_as_python(frames, bonus, seed):
     trie = PhraseTrie.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
@@ -112,7 +126,9 @@ def test_compiled_code_returns_the_same_as_python(frames, bonus, seed):
     for node, start, end, _ in matches:
         path = phrase_path(log_probs[start:end], trie, node)
         assert (path == phrase_path.py_func(log_probs[start:end], trie, node)).all()
-        assert (path == best_path(log_probs[start:end], np.array(labels_of(trie, node)))).all()
+        assert (
+            path == best_path(log_probs[start:end], np.array(labels_of(trie, node)))
+        ).all()
     boosted, by_python = (np.pad(log_probs, ((1, 1), (0, 0)))[None] for _ in range(2))
     boost_phrases(boosted, np.array([frames]), SPACE, trie)
     boost_phrases.py_func(by_python, np.array([frames]), SPACE, trie)
@@ -135,7 +151,9 @@ def boost_one_by_one(log_probs, trie):
                     log_probs[t].max(),
                     log_probs[t, token],
                 )
-                after[t, np.arange(after.shape[1]) != token] -= trie.bonus[node] / (end - start)
+                after[t, np.arange(after.shape[1]) != token] -= trie.bonus[node] / (
+                    end - start
+                )
     return after
 
 
@@ -144,7 +162,9 @@ def boost_one_by_one(log_probs, trie):
     st.lists(st.floats(0.2, 9.0), min_size=5, max_size=5),
     st.integers(0, 10**6),
 )
-def test_of_overlapping_phrases_the_one_with_the_largest_gain_is_boosted(lengths, bonus, seed):
+def test_of_overlapping_phrases_the_one_with_the_largest_gain_is_boosted(
+    lengths, bonus, seed
+):
     trie = PhraseTrie.of([TOKENIZER.encode(phrase) for phrase in PHRASES], bonus)
     rows = [random(frames, seed + i) for i, frames in enumerate(lengths)]
     batch = np.zeros((len(rows), max(lengths) + 2, 4), dtype=np.float32)
@@ -214,7 +234,9 @@ def test_no_hotword_is_forced():
     log_probs = emit("..t.h.e._.c.a.t._.s.a.t.")
     for weight in (0.5, 1.0, WEIGHT):
         assert (
-            GreedyDecoder(hotwords=[f"margaret:{weight}"])(emissions(log_probs), ENGLISH)[0].text
+            GreedyDecoder(hotwords=[f"margaret:{weight}"])(emissions(log_probs), ENGLISH)[
+                0
+            ].text
             == "the cat sat"
         )
 
@@ -238,9 +260,9 @@ def test_hotwords_do_not_depend_on_other_rows():
 def test_hotwords_are_added_to_the_lexicon(tmp_path):
     (tmp_path / "words").write_text("said\nhi\nson\n")
     log_probs = emit("..j.o.nn..s.o.n._.s.a.i.d.._.h.i.")
-    without = BeamDecoder(lexicon=tmp_path / "words", workers=1)(emissions(log_probs), ENGLISH)[
-        0
-    ].text
+    without = BeamDecoder(lexicon=tmp_path / "words", workers=1)(
+        emissions(log_probs), ENGLISH
+    )[0].text
     beam = BeamDecoder(lexicon=tmp_path / "words", hotwords=["johnson"], workers=1)
     assert "johnson" not in without
     assert beam(emissions(log_probs), ENGLISH)[0].text == "johnson said hi"

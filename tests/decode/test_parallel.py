@@ -44,7 +44,9 @@ def test_results_are_in_the_order_of_the_rows(workers, count):
     rows = [row(2 * i, frames=i % 4) for i in range(count)]
     results = call(Parallel(halve, workers), rows, 0.0)
     assert len(results) == count
-    assert all(np.array_equal(half, row / 2) for row, (half, _) in zip(rows, results, strict=True))
+    assert all(
+        np.array_equal(half, row / 2) for row, (half, _) in zip(rows, results, strict=True)
+    )
     assert len({process for _, process in results}) <= workers
 
 
@@ -131,7 +133,10 @@ def test_workers_end_when_the_main_process_is_interrupted_or_killed(number):
         "Parallel(tell, 2)(np.zeros((4, 1, 1), np.float32), [1] * 4)\n"
     )
     main = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     workers = {int(main.stdout.readline()) for _ in range(2)}
     main.send_signal(number)

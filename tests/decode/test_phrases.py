@@ -18,7 +18,9 @@ PHRASES = ["a", "ab", "b a", "aa", "bbb b"]
 
 
 def emissions(*frames, seed=0):
-    logits = torch.randn(len(frames), max(frames), 4, generator=torch.Generator().manual_seed(seed))
+    logits = torch.randn(
+        len(frames), max(frames), 4, generator=torch.Generator().manual_seed(seed)
+    )
     return Emissions((2 * logits).log_softmax(-1), torch.tensor(frames), 0.04)
 
 
@@ -34,17 +36,23 @@ def likelihood(log_probs, phrase):
     total = 0.0
     for path in product(range(4), repeat=len(log_probs)):
         collapsed = [
-            token for i, token in enumerate(path) if token and (i == 0 or path[i - 1] != token)
+            token
+            for i, token in enumerate(path)
+            if token and (i == 0 or path[i - 1] != token)
         ]
         if collapsed == TOKENIZER.encode(phrase):
-            total += math.exp(sum(float(log_probs[t, token]) for t, token in enumerate(path)))
+            total += math.exp(
+                sum(float(log_probs[t, token]) for t, token in enumerate(path))
+            )
     return math.log(total) if total else -math.inf
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 10**6))
 def test_the_phrase_has_the_highest_exact_likelihood(frames, seed):
     given_emissions = emissions(*frames, seed=seed)
-    for i, hypothesis in enumerate(PhraseDecoder(phrases=PHRASES)(given_emissions, TOKENIZER)):
+    for i, hypothesis in enumerate(
+        PhraseDecoder(phrases=PHRASES)(given_emissions, TOKENIZER)
+    ):
         by_hand = {phrase: likelihood(given_emissions.row(i), phrase) for phrase in PHRASES}
         assert hypothesis.score == pytest.approx(max(by_hand.values()), abs=1e-4)
         assert by_hand[hypothesis.text] == pytest.approx(max(by_hand.values()), abs=1e-4)
@@ -57,7 +65,8 @@ def test_the_phrase_has_the_highest_exact_likelihood(frames, seed):
 def test_words_have_the_times_of_the_best_alignment():
     (hypothesis,) = PhraseDecoder(phrases=["a b", "bb"])(emit(".aa._.b."), TOKENIZER)
     spans = [
-        (word.text, round(word.start / 0.04), round(word.end / 0.04)) for word in hypothesis.words
+        (word.text, round(word.start / 0.04), round(word.end / 0.04))
+        for word in hypothesis.words
     ]
     assert spans == [("a", 1, 3), ("b", 6, 7)]
     assert all(word.confidence > 0.99 for word in hypothesis.words)
@@ -71,7 +80,10 @@ def test_a_penalty_allows_texts_other_than_the_phrases():
 
 
 def test_an_utterance_too_short_for_all_phrases_has_no_text():
-    assert [h.text for h in PhraseDecoder(phrases=["aab"])(emissions(2, 1), TOKENIZER)] == ["", ""]
+    assert [h.text for h in PhraseDecoder(phrases=["aab"])(emissions(2, 1), TOKENIZER)] == [
+        "",
+        "",
+    ]
 
 
 def test_phrases_from_a_file_are_normalized_and_unique(tmp_path):

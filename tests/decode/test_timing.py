@@ -51,13 +51,19 @@ def test_words_never_overlap_or_leave_the_recording(gaps, lead, tail):
 
 
 def test_offsets_are_medians_and_never_negative():
-    assert fit_boundary_offsets([(0.1, -0.2), (0.3, -0.1), (5.0, 0.0)]) == BoundaryOffsets(0.3, 0.0)
+    assert fit_boundary_offsets([(0.1, -0.2), (0.3, -0.1), (5.0, 0.0)]) == BoundaryOffsets(
+        0.3, 0.0
+    )
     assert fit_boundary_offsets([]) == NO_OFFSET
 
 
 def test_speech_is_found_between_silences(sound):
-    waveform = np.concatenate([np.zeros(8_000), sound(1.0), np.zeros(4_000)]).astype(np.float32)
-    waveform += 1e-4 * np.random.default_rng(0).standard_normal(len(waveform)).astype(np.float32)
+    waveform = np.concatenate([np.zeros(8_000), sound(1.0), np.zeros(4_000)]).astype(
+        np.float32
+    )
+    waveform += 1e-4 * np.random.default_rng(0).standard_normal(len(waveform)).astype(
+        np.float32
+    )
     start, end = detect_speech(waveform)
     assert start == pytest.approx(0.5, abs=0.05)
     assert end == pytest.approx(1.5, abs=0.05)
@@ -66,7 +72,8 @@ def test_speech_is_found_between_silences(sound):
 def test_steady_sound_has_no_speech_bounds(sound):
     assert detect_speech(np.zeros(16_000, dtype=np.float32)) is None
     assert (
-        detect_speech(np.random.default_rng(0).standard_normal(16_000).astype(np.float32)) is None
+        detect_speech(np.random.default_rng(0).standard_normal(16_000).astype(np.float32))
+        is None
     )
     assert detect_speech(np.zeros(10, dtype=np.float32)) is None
 
@@ -82,7 +89,9 @@ def test_every_decoder_applies_the_offsets(decoder):
     log_probs = torch.full((1, len(path), 4), -12.0)
     log_probs[0, torch.arange(len(path)), torch.tensor(path)] = 0.0
     plain = Emissions(log_probs.log_softmax(-1), torch.tensor([len(path)]), 0.04)
-    (hypothesis,) = decoder(replace(plain, boundary_offsets=BoundaryOffsets(0.04, 0.02)), tokenizer)
+    (hypothesis,) = decoder(
+        replace(plain, boundary_offsets=BoundaryOffsets(0.04, 0.02)), tokenizer
+    )
     assert [(word.text, word.start, word.end) for word in hypothesis.words] == [
         ("ab", pytest.approx(0.04), pytest.approx(0.18)),
         ("a", pytest.approx(0.28), pytest.approx(0.38)),

@@ -93,7 +93,9 @@ def test_best_run_has_a_ring_and_wide_ranges_are_logarithmic(tmp_path):
 
 
 def test_reliability_plot_shows_the_number_of_words_in_each_bin():
-    figure = plots.plot_reliability(Reliability.of([(0.95, True)] * 3 + [(0.15, False)] * 2))
+    figure = plots.plot_reliability(
+        Reliability.of([(0.95, True)] * 3 + [(0.15, False)] * 2)
+    )
     _, line = figure.axes[0].lines
     assert line.get_ydata().tolist() == [0.0, 1.0]
     assert [text.get_text() for text in figure.axes[0].texts] == ["2", "3"]

@@ -40,15 +40,28 @@ def test_utterances_are_written_worst_first(evaluation, tmp_path):
         json.loads(line)
         for line in (tmp_path / "report/utterances.jsonl").read_text("utf-8").splitlines()
     ]
-    assert [entry["audio_filepath"] for entry in entries] == ["b.wav", "c.wav", "d.wav", "a.wav"]
+    assert [entry["audio_filepath"] for entry in entries] == [
+        "b.wav",
+        "c.wav",
+        "d.wav",
+        "a.wav",
+    ]
     worst = entries[0]
-    assert (worst["reference"], worst["hypothesis"]) == ("a long walk home", "long talk home now")
+    assert (worst["reference"], worst["hypothesis"]) == (
+        "a long walk home",
+        "long talk home now",
+    )
     counts = [worst[key] for key in ("hits", "substitutions", "deletions", "insertions")]
     assert counts == [2, 1, 1, 1]
     assert (worst["errors"], worst["wer"]) == (3, 0.75)
     assert (worst["speaker"], worst["duration"]) == ("bert", 3.0)
     assert ["walk", "talk"] in worst["alignment"]
-    assert worst["words"][0] == {"text": "long", "start": 0.0, "end": 0.1, "confidence": 0.5}
+    assert worst["words"][0] == {
+        "text": "long",
+        "start": 0.0,
+        "end": 0.1,
+        "confidence": 0.5,
+    }
 
 
 def test_summary_has_scores_of_the_corpus_speakers_and_lengths(evaluation, tmp_path):
@@ -67,7 +80,9 @@ def test_summary_has_scores_of_the_corpus_speakers_and_lengths(evaluation, tmp_p
     assert ["stop", "shop", 1] in summary["confusions"]
 
 
-def test_failures_are_listed_in_a_file_that_exists_only_after_failures(evaluation, tmp_path):
+def test_failures_are_listed_in_a_file_that_exists_only_after_failures(
+    evaluation, tmp_path
+):
     evaluation.write(tmp_path)
     assert (tmp_path / "failed.txt").read_text("utf-8") == "e.wav\te.wav: no such file\n"
     Evaluation(evaluation.results, 1.0).write(tmp_path)

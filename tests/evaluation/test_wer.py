@@ -18,9 +18,9 @@ from asr.evaluation.wer import (
 )
 from asr.text import normalize
 
-WORDS = st.lists(st.sampled_from(["a", "b", "an", "it's", "long", "longer"]), max_size=7).map(
-    " ".join
-)
+WORDS = st.lists(
+    st.sampled_from(["a", "b", "an", "it's", "long", "longer"]), max_size=7
+).map(" ".join)
 PAIRS = st.lists(st.tuples(WORDS.filter(bool), WORDS), min_size=1, max_size=5)
 
 
@@ -38,7 +38,9 @@ def test_corpus_rates_and_counts_equal_those_of_jiwer(pairs):
     score = score_corpus(references, hypotheses)
     assert score.wer == pytest.approx(jiwer.wer(references, hypotheses))
     assert score.cer == pytest.approx(jiwer.cer(references, hypotheses))
-    assert edit_counts(score.words) == edit_counts(jiwer.process_words(references, hypotheses))
+    assert edit_counts(score.words) == edit_counts(
+        jiwer.process_words(references, hypotheses)
+    )
     assert edit_counts(score.characters) == edit_counts(
         jiwer.process_characters(references, hypotheses)
     )
@@ -118,7 +120,9 @@ def test_edit_counts_add_up():
 
 def test_interval_is_as_wide_as_the_binomial_interval_if_words_are_independent():
     rng = np.random.default_rng(3)
-    utterances = [score_utterance("yes", "yes" if rng.random() < 0.8 else "no") for _ in range(400)]
+    utterances = [
+        score_utterance("yes", "yes" if rng.random() < 0.8 else "no") for _ in range(400)
+    ]
     low, high = bootstrap_wer_interval(utterances)
     rate = sum_scores(utterances).wer
     assert low < rate < high
@@ -137,7 +141,9 @@ def make_hypothesis(text):
 
 def test_word_correctness_follows_the_alignment():
     hypothesis = make_hypothesis("the bat sat down")
-    assert word_correctness(hypothesis, score_utterance("a the cat sat", hypothesis.text)) == [
+    assert word_correctness(
+        hypothesis, score_utterance("a the cat sat", hypothesis.text)
+    ) == [
         (0.0, True),
         (0.1, False),
         (0.2, True),

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from asr.nn.losses import ctc_loss
 
-SIZES = {"tiny": 3.0, "small": 2.0, "base": 1.6, "large": 1.2}  # longest utterance in seconds
+SIZES = {
+    "tiny": 3.0,
+    "small": 2.0,
+    "base": 1.6,
+    "large": 1.2,
+}  # longest utterance in seconds
 
 
 def pad(waveforms):
@@ -45,15 +50,21 @@ def gradients(model, waveforms, size):
 
 
 def difference(first, second):
-    return max(float((a - b).abs().max()) for a, b in zip(first, second, strict=True) if a.numel())
+    return max(
+        float((a - b).abs().max()) for a, b in zip(first, second, strict=True) if a.numel()
+    )
 
 
 def relative_difference(first, second):
-    return max(float((first[name] - g).abs().max() / g.abs().max()) for name, g in second.items())
+    return max(
+        float((first[name] - g).abs().max() / g.abs().max()) for name, g in second.items()
+    )
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_log_probs_of_real_utterances_are_the_same_alone_and_in_batches_of_8(size, real, name):
+def test_log_probs_of_real_utterances_are_the_same_alone_and_in_batches_of_8(
+    size, real, name
+):
     model = size(name)
     waveforms = real("an4", 40, 0.5, SIZES[name])
     assert len(waveforms) == 40
@@ -61,20 +72,26 @@ def test_log_probs_of_real_utterances_are_the_same_alone_and_in_batches_of_8(siz
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_gradients_of_the_summed_loss_are_the_same_alone_and_in_batches_of_8(size, real, name):
+def test_gradients_of_the_summed_loss_are_the_same_alone_and_in_batches_of_8(
+    size, real, name
+):
     # A batch sums gradients over utterances and frames in another order. The rounding error grows
     # with the summands, so it is relative to the largest gradient of the parameter.
     model = size(name).train()
     waveforms = real("an4", 16 if name == "tiny" else 8, 0.5, SIZES[name])
     assert (
-        relative_difference(gradients(model, waveforms, 8), gradients(model, waveforms, 1)) < 2e-5
+        relative_difference(gradients(model, waveforms, 8), gradients(model, waveforms, 1))
+        < 2e-5
     )
 
 
 @pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 @settings(max_examples=15)
-@given(lengths=st.lists(st.integers(512, 9_000), min_size=2, max_size=5), seed=st.integers(0, 99))
+@given(
+    lengths=st.lists(st.integers(512, 9_000), min_size=2, max_size=5),
+    seed=st.integers(0, 99),
+)
 def test_log_probs_are_the_same_alone_and_in_a_batch_of_any_lengths(
     build, cell, normalize, lengths, seed
 ):
@@ -82,7 +99,10 @@ def test_log_probs_are_the_same_alone_and_in_a_batch_of_any_lengths(
     generator = torch.Generator().manual_seed(seed)
     waveforms = [0.1 * torch.randn(n, generator=generator) for n in lengths]
     assert (
-        difference(log_probs(model, waveforms, len(lengths)), log_probs(model, waveforms, 1)) < 1e-5
+        difference(
+            log_probs(model, waveforms, len(lengths)), log_probs(model, waveforms, 1)
+        )
+        < 1e-5
     )
 
 
@@ -93,7 +113,8 @@ def test_training_mode_without_dropout_is_batch_invariant(build, sound, cell, in
     model = build(cell=cell, intermediate=intermediate, dropout=0.0).train()
     assert difference(log_probs(model, waveforms, 4), log_probs(model, waveforms, 1)) < 1e-5
     assert (
-        relative_difference(gradients(model, waveforms, 4), gradients(model, waveforms, 1)) < 1e-5
+        relative_difference(gradients(model, waveforms, 4), gradients(model, waveforms, 1))
+        < 1e-5
     )
 
 

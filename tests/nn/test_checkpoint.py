@@ -65,7 +65,9 @@ def read_header(path):
         return json.loads(file.metadata()["asr"])
 
 
-@pytest.mark.parametrize("settings", [{}, {"cell": "lstm", "num_layers": 1}, {"cell": "rnn"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"cell": "lstm", "num_layers": 1}, {"cell": "rnn"}]
+)
 def test_a_loaded_model_equals_the_saved_one_bit_for_bit(build, batch, path, settings):
     model = build(tokenizer=Tokenizer.from_texts(["größer, ok"]), **settings)
     model.features.cmvn_mean.normal_()
@@ -85,7 +87,9 @@ def test_a_loaded_model_equals_the_saved_one_bit_for_bit(build, batch, path, set
 def test_a_loaded_model_is_saved_to_the_same_bytes(build, tmp_path):
     build().save(tmp_path / "a.safetensors", scores={"val_wer": 0.5})
     CTCModel.load(tmp_path / "a.safetensors").save(tmp_path / "b.safetensors")
-    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert (tmp_path / "a.safetensors").read_bytes() == (
+        tmp_path / "b.safetensors"
+    ).read_bytes()
 
 
 def test_the_header_describes_the_model_without_import_paths(build, path):
@@ -235,9 +239,18 @@ def test_other_safetensors_files_are_errors(path, metadata):
         ({}, "Missing key"),
         ({"features": 5}, "mapping"),
         ({"tokens": None}, "not iterable"),
-        ({"encoder": {"class": "NoSuchThing"}}, "encoder.class 'NoSuchThing' is not registered"),
-        ({"encoder": {"class": "Encoder", "hiden": 3}}, "unexpected keyword argument 'hiden'"),
-        ({"encoder": {"_target_": "asr.nn.encoder.Encoder"}}, "class None is not registered"),
+        (
+            {"encoder": {"class": "NoSuchThing"}},
+            "encoder.class 'NoSuchThing' is not registered",
+        ),
+        (
+            {"encoder": {"class": "Encoder", "hiden": 3}},
+            "unexpected keyword argument 'hiden'",
+        ),
+        (
+            {"encoder": {"_target_": "asr.nn.encoder.Encoder"}},
+            "class None is not registered",
+        ),
         ({"encoder": {"_target_": "os.system"}}, "class None is not registered"),
         ({"encoder": {"class": "Encoder", "_target_": "os.system"}}, "unexpected keyword"),
     ],
@@ -250,9 +263,14 @@ def test_a_header_that_does_not_describe_the_weights_is_an_error(path, change, r
     assert reason in message
 
 
-@pytest.mark.parametrize("target", ["asr.encoder.NoSuchThing", "torch.nn.Identity", "os.system"])
+@pytest.mark.parametrize(
+    "target", ["asr.encoder.NoSuchThing", "torch.nn.Identity", "os.system"]
+)
 def test_format_1_loads_only_registered_classes(path, target):
-    settings = {"features": {"_target_": "asr.features.LogMel"}, "encoder": {"_target_": target}}
+    settings = {
+        "features": {"_target_": "asr.features.LogMel"},
+        "encoder": {"_target_": target},
+    }
     header = json.dumps({**HEADER, **settings, "format": "asr-ctc-1"})
     save_file({"weight": torch.zeros(2)}, path, metadata={"asr": header})
     assert f"class {target.rpartition('.')[2]!r} is not registered" in load_error(path)

@@ -23,7 +23,11 @@ def test_emissions_are_log_probabilities_40_ms_apart(build, batch):
     assert emissions.log_probs.shape == (3, 18, 29)
     assert emissions.seconds_per_frame == model.seconds_per_frame == 0.04
     assert (emissions.log_probs.exp().sum(-1) - 1).abs().max() < 1e-5
-    assert [len(emissions.row(i)) for i in range(3)] == emissions.lengths.tolist() == [18, 8, 12]
+    assert (
+        [len(emissions.row(i)) for i in range(3)]
+        == emissions.lengths.tolist()
+        == [18, 8, 12]
+    )
 
 
 def test_output_lengths_are_those_of_the_emissions(build):
@@ -48,7 +52,9 @@ def test_init_from_copies_the_weights_and_those_of_shared_tokens(build):
     )
     fresh = new.head.weight[4].clone()
     new.init_from(old)
-    for ours, theirs in zip(new.encoder.parameters(), old.encoder.parameters(), strict=True):
+    for ours, theirs in zip(
+        new.encoder.parameters(), old.encoder.parameters(), strict=True
+    ):
         assert torch.equal(ours, theirs)
     shared = [0, *old.tokenizer.encode(" ba")]
     assert torch.equal(new.head.weight[:4], old.head.weight[shared])
@@ -56,7 +62,9 @@ def test_init_from_copies_the_weights_and_those_of_shared_tokens(build):
     assert torch.equal(new.head.weight[4], fresh)
 
 
-def test_intermediate_emissions_are_predicted_by_the_head_and_fed_back(build, batch, tmp_path):
+def test_intermediate_emissions_are_predicted_by_the_head_and_fed_back(
+    build, batch, tmp_path
+):
     model = build(num_layers=2, intermediate=[1])
     emissions = model(*batch)
     features, lengths = model.features(*batch)
@@ -64,7 +72,9 @@ def test_intermediate_emissions_are_predicted_by_the_head_and_fed_back(build, ba
     model.encoder(features, lengths, lambda x: encoded.append(x) or torch.zeros_like(x))
     (log_probs,) = emissions.intermediate
     assert (log_probs - model.head(encoded[0]).log_softmax(-1)).abs().max() < 1e-5
-    expected = model.encoder(features, lengths, lambda _: model.feedback(log_probs.exp()))[0]
+    expected = model.encoder(features, lengths, lambda _: model.feedback(log_probs.exp()))[
+        0
+    ]
     assert (emissions.log_probs - model.head(expected).log_softmax(-1)).abs().max() < 1e-5
     model.save(tmp_path / "model.safetensors")
     assert torch.equal(
@@ -81,11 +91,14 @@ def test_init_from_copies_the_feedback_of_shared_tokens(build):
     fresh = new.feedback.weight[:, 4].clone()
     new.init_from(old)
     assert torch.equal(
-        new.feedback.weight[:, :4], old.feedback.weight[:, [0, *old.tokenizer.encode(" ba")]]
+        new.feedback.weight[:, :4],
+        old.feedback.weight[:, [0, *old.tokenizer.encode(" ba")]],
     )
     assert torch.equal(new.feedback.weight[:, 4], fresh)
     assert torch.equal(new.feedback.bias, old.feedback.bias)
-    with pytest.raises(ModelError, match=r"another architecture: feedback\.bias is missing there"):
+    with pytest.raises(
+        ModelError, match=r"another architecture: feedback\.bias is missing there"
+    ):
         new.init_from(build())
 
 
@@ -106,7 +119,10 @@ def test_init_from_rejects_another_architecture(build):
         ),
         ({"_target_": "nowhere.Encoder"}, "_target_ must be .*, got 'nowhere.Encoder'"),
         ({"_target_": ""}, "_target_ must be .*, got ''"),
-        ({"_target_": "asr.text.Tokenizer"}, "_target_ must be a torch.nn.Module, got 'asr.text"),
+        (
+            {"_target_": "asr.text.Tokenizer"},
+            "_target_ must be a torch.nn.Module, got 'asr.text",
+        ),
         ({"hiden": 3}, r"encoder\..* unexpected keyword argument 'hiden'"),
         ({"cell": "gated"}, r"encoder\.cell must be one of gru, lstm, rnn, got 'gated'"),
         ({"dropout": 1.5}, r"encoder\.dropout must be >= 0 and <= 1, got 1\.5"),
@@ -120,6 +136,8 @@ def test_errors_in_the_settings_name_the_part_and_its_argument(build, encoder, m
 @pytest.mark.parametrize(
     ("name", "millions"), [("tiny", 0.5), ("small", 4), ("base", 15), ("large", 45)]
 )
-def test_model_sizes_have_the_parameters_that_their_configurations_state(size, name, millions):
+def test_model_sizes_have_the_parameters_that_their_configurations_state(
+    size, name, millions
+):
     parameters = sum(p.numel() for p in size(name).parameters())
     assert parameters == pytest.approx(millions * 1e6, rel=0.1)

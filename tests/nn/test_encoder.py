@@ -40,7 +40,9 @@ def output_and_gradients(run, module, x, lengths):
 def reference(birnn, x, lengths):
     """Run the layer with torch's own packing and padding."""
     rows = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    return pad_packed_sequence(birnn.rnn(rows)[0], batch_first=True, total_length=x.shape[1])[0]
+    return pad_packed_sequence(
+        birnn.rnn(rows)[0], batch_first=True, total_length=x.shape[1]
+    )[0]
 
 
 FORMS = {
@@ -55,7 +57,9 @@ FORMS = {
 @given(lengths=LENGTHS)
 def test_a_layer_equals_the_packed_sequence_in_output_and_gradients(form, cell, lengths):
     birnn, lengths = layer(cell), torch.tensor(lengths)
-    x = torch.randn(len(lengths), int(lengths.max()), 5, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(
+        len(lengths), int(lengths.max()), 5, generator=torch.Generator().manual_seed(1)
+    )
     ours = output_and_gradients(partial(FORMS[form], birnn), birnn, x, lengths)
     expected = output_and_gradients(partial(reference, birnn), birnn, x, lengths)
     assert len(ours) == 2 + 8  # two weights and two biases per direction
@@ -97,7 +101,9 @@ def test_the_gru_follows_its_equations():
 def test_padding_does_not_change_valid_output(cell):
     birnn, lengths = layer(cell), torch.tensor([3, 8, 1])
     x = torch.randn(3, 8, 5)
-    noisy = torch.where(length_to_mask(lengths, 8)[:, :, None], x, 100 * torch.randn(3, 8, 5))
+    noisy = torch.where(
+        length_to_mask(lengths, 8)[:, :, None], x, 100 * torch.randn(3, 8, 5)
+    )
     valid = length_to_mask(lengths, 8)
     assert torch.equal(birnn(x, lengths)[valid], birnn(noisy, lengths)[valid])
 
@@ -146,7 +152,10 @@ def test_four_frames_become_one_rounded_up(lengths, n_mels):
 
 def test_convolutions_do_not_read_padding():
     torch.manual_seed(0)
-    subsampling, lengths = Subsampling(n_mels=8, channels=3, dim=4), torch.tensor([5, 9, 13])
+    subsampling, lengths = (
+        Subsampling(n_mels=8, channels=3, dim=4),
+        torch.tensor([5, 9, 13]),
+    )
     x = torch.randn(3, 13, 8)
     y, after = subsampling(
         torch.where(length_to_mask(lengths, 13)[:, :, None], x, float("nan")), lengths
@@ -168,10 +177,14 @@ def test_layers_are_residual_over_normalized_input():
 
 
 def test_the_output_of_the_hook_is_added_after_an_intermediate_layer():
-    encoder = Encoder(n_mels=8, channels=2, hidden_size=3, num_layers=3, intermediate=[2]).eval()
+    encoder = Encoder(
+        n_mels=8, channels=2, hidden_size=3, num_layers=3, intermediate=[2]
+    ).eval()
     x, lengths = torch.randn(1, 20, 8), torch.tensor([20])
     hidden, _ = encoder.subsampling(x, lengths)
-    for number, (norm, birnn) in enumerate(zip(encoder.norms, encoder.layers, strict=True), 1):
+    for number, (norm, birnn) in enumerate(
+        zip(encoder.norms, encoder.layers, strict=True), 1
+    ):
         hidden = hidden + birnn.rnn(norm(hidden))[0]
         if number == 2:
             hidden = hidden + nn.functional.layer_norm(hidden, (6,)).sin()
@@ -226,5 +239,7 @@ def megabytes(lengths):
 before = megabytes(range(100, 180))
 print(megabytes(range(180, 340)) - before)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert float(done.stdout) < 40

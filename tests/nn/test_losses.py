@@ -36,15 +36,18 @@ def brute_force(log_probs, labels):
 
 
 def emissions(frames, tokens, seed):
-    return torch.randn(frames, tokens, generator=torch.Generator().manual_seed(seed)).log_softmax(
-        -1
-    )
+    return torch.randn(
+        frames, tokens, generator=torch.Generator().manual_seed(seed)
+    ).log_softmax(-1)
 
 
 def loss_of_one(log_probs, labels):
     targets = torch.tensor([labels], dtype=torch.int64)
     return ctc_loss(
-        log_probs[None], torch.tensor([len(log_probs)]), targets, torch.tensor([len(labels)])
+        log_probs[None],
+        torch.tensor([len(log_probs)]),
+        targets,
+        torch.tensor([len(labels)]),
     )
 
 
@@ -72,7 +75,9 @@ def test_padding_does_not_change_the_losses_of_a_batch():
     for i, (frames, labels) in enumerate(rows):
         log_probs[i, :frames] = emissions(frames, 4, i)
         targets[i, : len(labels)] = torch.tensor(labels)
-    lengths, target_lengths = (torch.tensor(sizes) for sizes in ([5, 3, 4, 2], [2, 1, 0, 1]))
+    lengths, target_lengths = (
+        torch.tensor(sizes) for sizes in ([5, 3, 4, 2], [2, 1, 0, 1])
+    )
     losses = ctc_loss(log_probs, lengths, targets, target_lengths)
     for i, (frames, labels) in enumerate(rows):
         assert losses[i].item() == pytest.approx(
@@ -101,7 +106,10 @@ def test_the_loss_is_float32_under_autocast():
 
 
 def test_an_empty_batch_has_no_losses():
-    lengths, targets = torch.zeros(0, dtype=torch.int64), torch.zeros(0, 2, dtype=torch.int64)
+    lengths, targets = (
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0, 2, dtype=torch.int64),
+    )
     assert ctc_loss(torch.zeros(0, 5, 4), lengths, targets, lengths).shape == (0,)
 
 

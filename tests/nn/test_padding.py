@@ -15,7 +15,9 @@ from asr.nn.padding import (
 
 SIZES = st.integers(1, 30)
 ROWS = SIZES.flatmap(
-    lambda size: st.tuples(st.just(size), st.lists(st.integers(0, size), min_size=1, max_size=6))
+    lambda size: st.tuples(
+        st.just(size), st.lists(st.integers(0, size), min_size=1, max_size=6)
+    )
 )
 COUNTS = st.lists(st.integers(0, 10**7), min_size=1, max_size=20)
 
@@ -59,7 +61,9 @@ def test_num_frames_equals_counting_each_window():
 
 @given(COUNTS)
 def test_conv_output_lengths_round_up(lengths):
-    assert conv_output_lengths(torch.tensor(lengths)).tolist() == [-(-n // 2) for n in lengths]
+    assert conv_output_lengths(torch.tensor(lengths)).tolist() == [
+        -(-n // 2) for n in lengths
+    ]
 
 
 @given(ROWS)

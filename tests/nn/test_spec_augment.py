@@ -72,7 +72,9 @@ def test_each_utterance_has_its_own_warp_and_padding_stays_zero():
 
 def test_without_masks_nothing_changes():
     x = torch.randn(2, 50, 80)
-    assert torch.equal(SpecAugment(frequency_masks=0, time_masks=0)(x, torch.tensor([50, 20])), x)
+    assert torch.equal(
+        SpecAugment(frequency_masks=0, time_masks=0)(x, torch.tensor([50, 20])), x
+    )
 
 
 def test_about_half_of_the_widths_are_masked_on_average():

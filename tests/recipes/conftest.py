@@ -20,7 +20,9 @@ def tone() -> Callable[..., Path]:
 
     def write(path: Path, seconds: float = 0.1, rate: int = 16_000, **options: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, 0.1 * np.sin(np.arange(round(seconds * rate)) * 0.2), rate, **options)
+        soundfile.write(
+            path, 0.1 * np.sin(np.arange(round(seconds * rate)) * 0.2), rate, **options
+        )
         return path
 
     return write
@@ -29,7 +31,9 @@ def tone() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def manifest() -> Callable[[Path, str, str], list[Utterance]]:
     """Return manifest(root, corpus, split), which reads a manifest that a recipe wrote."""
-    return lambda root, corpus, split: read_manifest(root / "manifests" / corpus / f"{split}.jsonl")
+    return lambda root, corpus, split: read_manifest(
+        root / "manifests" / corpus / f"{split}.jsonl"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,17 @@ def tree(tmp_path, tone):
     def lay_out(folder):
         for part, speakers in (("train", TRAIN), ("test", ("fcaw",))):
             clips = "an4_clstk" if part == "train" else "an4test_clstk"
-            names = [f"{clips}/{speaker}/an{i}-{speaker}-b" for speaker in speakers for i in (1, 2)]
+            names = [
+                f"{clips}/{speaker}/an{i}-{speaker}-b"
+                for speaker in speakers
+                for i in (1, 2)
+            ]
             for name in names:
                 tone(folder / "wav" / f"{name}.wav")
             # CMU's training transcripts have sentence marks. Its test transcripts have none.
-            line = "<s> ENTER G M E F </s> ({})\n" if part == "train" else "RUBOUT FIVE ({})\n"
+            line = (
+                "<s> ENTER G M E F </s> ({})\n" if part == "train" else "RUBOUT FIVE ({})\n"
+            )
             lines = [line.format(name.rpartition("/")[2]) for name in names]
             (folder / "etc").mkdir(exist_ok=True)
             (folder / "etc" / f"an4_{part}.fileids").write_text("\n".join(names) + "\n")
@@ -43,7 +49,9 @@ def test_validation_has_speakers_of_both_sexes(tmp_path, tree, manifest):
     train = manifest(tmp_path, "an4", "train")
     assert {utterance.speaker for utterance in train} == set(TRAIN) - held_out
     assert {utterance.text for utterance in train} == {"enter g m e f"}
-    assert {utterance.text for utterance in manifest(tmp_path, "an4", "test")} == {"rubout five"}
+    assert {utterance.text for utterance in manifest(tmp_path, "an4", "test")} == {
+        "rubout five"
+    }
 
 
 def test_no_validation_speakers_give_no_validation_manifest(tmp_path, tree, manifest):
@@ -61,7 +69,9 @@ def test_big_endian_samples_are_converted_to_wav_once_and_exactly(tmp_path, tree
         wav.unlink()
     an4(root=tmp_path, validation_speakers=0)
     assert sorted((tmp_path / "an4").rglob("*.wav")) == wavs
-    assert all(np.array_equal(soundfile.read(wav, dtype="int16")[0], samples[wav]) for wav in wavs)
+    assert all(
+        np.array_equal(soundfile.read(wav, dtype="int16")[0], samples[wav]) for wav in wavs
+    )
     written = wavs[0].stat().st_mtime_ns
     an4(root=tmp_path, validation_speakers=0, again=True)
     assert wavs[0].stat().st_mtime_ns == written
@@ -71,7 +81,12 @@ def test_sphere_files_are_not_converted(tmp_path, tree, manifest):
     for wav in sorted(tree(tmp_path / "an4").rglob("*.wav")):
         samples, rate = soundfile.read(wav, dtype="int16")
         soundfile.write(
-            wav.with_suffix(".sph"), samples, rate, format="NIST", subtype="PCM_16", endian="BIG"
+            wav.with_suffix(".sph"),
+            samples,
+            rate,
+            format="NIST",
+            subtype="PCM_16",
+            endian="BIG",
         )
         wav.unlink()
     an4(root=tmp_path, validation_speakers=0)
@@ -114,7 +129,10 @@ def real(shared):
 
 
 def test_the_real_corpus_has_the_official_counts(real, manifest):
-    counts = {split: len(manifest(real, "an4", split)) for split in ("train", "validation", "test")}
+    counts = {
+        split: len(manifest(real, "an4", split))
+        for split in ("train", "validation", "test")
+    }
     assert counts["train"] + counts["validation"] == 948
     assert counts["test"] == 130
     assert not (real / "manifests" / "an4" / "left_out.txt").exists()

@@ -21,7 +21,9 @@ def own(tmp_path, tone):
 def read_all(manifest, root, name="folder"):
     """Return all utterances of the run with their splits, by file name."""
     splits = [path.stem for path in (root / "manifests" / name).glob("*.jsonl")]
-    return {u.audio.name: (split, u) for split in splits for u in manifest(root, name, split)}
+    return {
+        u.audio.name: (split, u) for split in splits for u in manifest(root, name, split)
+    }
 
 
 def prepare_table(tmp_path, own, text, name="table.csv", **options):
@@ -34,7 +36,9 @@ def test_a_text_file_next_to_a_recording_is_its_transcript(tmp_path, own, manife
         (own / f"{name}.txt").write_text(f"\ufeffThis is {name}.\n", encoding="utf-8")
     (own / "stray.txt").write_text("no recording")
     written = folder(audio=own, root=tmp_path, validation=0, test=0, name="me")
-    assert {file: u.text for file, (_, u) in read_all(manifest, tmp_path, "me").items()} == {
+    assert {
+        file: u.text for file, (_, u) in read_all(manifest, tmp_path, "me").items()
+    } == {
         "a.wav": "this is a",
         "b.wav": "this is b",
     }
@@ -46,9 +50,9 @@ def test_a_text_file_next_to_a_recording_is_its_transcript(tmp_path, own, manife
 def test_folders_are_speakers_and_each_speaker_is_in_one_split(tmp_path, tone, manifest):
     for speaker in "abcdef":
         for i in range(3):
-            tone(tmp_path / "own" / speaker / f"{i}{speaker}.wav").with_suffix(".txt").write_text(
-                "yes"
-            )
+            tone(tmp_path / "own" / speaker / f"{i}{speaker}.wav").with_suffix(
+                ".txt"
+            ).write_text("yes")
     folder(audio=tmp_path / "own", root=tmp_path)
     utterances = read_all(manifest, tmp_path)
     assert {split for split, _ in utterances.values()} == {"train", "validation", "test"}
@@ -179,9 +183,15 @@ def test_left_out_list_names_rows_without_transcript_or_file(tmp_path, own, mani
             "audio,text,duration\na.wav,yes,-1\n",
             r"line 2, column duration: seconds must be >= 0, got -1",
         ),
-        ("audio,text,split\na.wav,yes,../../x\n", r"line 2: split '../../x' must be a name"),
+        (
+            "audio,text,split\na.wav,yes,../../x\n",
+            r"line 2: split '../../x' must be a name",
+        ),
         ('{"audio": "a.wav", "text": "yes"}\n{"audio"\n', r"line 2: not JSON"),
-        ('{"audio": "a.wav", "text": ' + "9" * 5000 + "}\n", r"line 1: not JSON that can be read"),
+        (
+            '{"audio": "a.wav", "text": ' + "9" * 5000 + "}\n",
+            r"line 1: not JSON that can be read",
+        ),
         ('{"audio": "a.wav", "text": "yes"}\n[]\n', r"line 2: not an object"),
         (
             'audio,text\na.wav,yes\na.wav,"yes\na.wav,no\n',
@@ -232,7 +242,9 @@ def test_random_splits_separate_speakers_and_lose_nothing(
     tmp_path_factory, speakers, validation, test
 ):
     folder = tmp_path_factory.getbasetemp()
-    recordings = [Recording(folder / f"{i}.wav", "", name) for i, name in enumerate(speakers)]
+    recordings = [
+        Recording(folder / f"{i}.wav", "", name) for i, name in enumerate(speakers)
+    ]
     splits = _random_splits(recordings, validation, test)
     names = sorted(recording.audio.name for split in splits.values() for recording in split)
     assert names == sorted(recording.audio.name for recording in recordings)

@@ -49,7 +49,9 @@ def test_an_error_names_an_unknown_speaker(tmp_path, recordings):
         fsdd(root=tmp_path, test_speakers=["geroge"])
 
 
-def test_the_release_is_downloaded_and_extracted_once(tmp_path, recordings, server, manifest):
+def test_the_release_is_downloaded_and_extracted_once(
+    tmp_path, recordings, server, manifest
+):
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as out:
         for path in recordings.iterdir():
             out.write(path, f"{RELEASE}/recordings/{path.name}")
@@ -63,6 +65,8 @@ def test_the_release_is_downloaded_and_extracted_once(tmp_path, recordings, serv
 def test_the_real_recordings_are_split_by_speaker_and_take(shared, manifest):
     root = shared("fsdd")
     fsdd(root=root)
-    counts = [len(manifest(root, "fsdd", split)) for split in ("train", "validation", "test")]
+    counts = [
+        len(manifest(root, "fsdd", split)) for split in ("train", "validation", "test")
+    ]
     assert counts == [1800, 200, 500]
     assert len({u.text for u in manifest(root, "fsdd", "test")}) == 10

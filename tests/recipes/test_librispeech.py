@@ -32,10 +32,15 @@ def names(utterances):
     return [utterance.audio.stem for utterance in utterances]
 
 
-def test_each_part_has_a_manifest_and_shared_utterances_are_in_the_first_one(root, manifest):
+def test_each_part_has_a_manifest_and_shared_utterances_are_in_the_first_one(
+    root, manifest
+):
     folder = librispeech(root=root, parts=list(TREE))
     assert names(manifest(root, "librispeech", "train-clean-5")) == TREE["train-clean-5"]
-    assert names(manifest(root, "librispeech", "train-clean-100")) == ["19-1-0002", "27-3-0000"]
+    assert names(manifest(root, "librispeech", "train-clean-100")) == [
+        "19-1-0002",
+        "27-3-0000",
+    ]
     (dev,) = manifest(root, "librispeech", "dev-clean")
     assert (dev.speaker, dev.text) == ("84", "he said it's 84")
     assert re.search(
@@ -62,7 +67,8 @@ def test_an_error_names_an_unknown_speaker_or_part(root):
     ):
         librispeech(root=root, parts=list(TREE), validation_speakers=["84"])
     with pytest.raises(
-        RecipeError, match=r"parts must be some of dev-clean, .*dev-clean-2, got \[train-clean\]"
+        RecipeError,
+        match=r"parts must be some of dev-clean, .*dev-clean-2, got \[train-clean\]",
     ):
         librispeech(root=root, parts=["train-clean"])
     with pytest.raises(RecipeError, match=r"parts must be some of dev-clean, .*got \[\]"):
@@ -72,7 +78,10 @@ def test_an_error_names_an_unknown_speaker_or_part(root):
 def test_a_missing_part_is_downloaded_and_a_wrong_file_is_refused(tmp_path, server, capsys):
     server.files["/31/dev-clean-2.tar.gz"] = b"something else"
     assert (
-        run_recipe(librispeech, [f"root={tmp_path}", f"url={server.url}", "parts=dev-clean-2"]) == 2
+        run_recipe(
+            librispeech, [f"root={tmp_path}", f"url={server.url}", "parts=dev-clean-2"]
+        )
+        == 2
     )
     assert server.asked == [("/31/dev-clean-2.tar.gz", None)]
     message = capsys.readouterr().err.splitlines()[-1]
@@ -84,7 +93,9 @@ def test_a_missing_part_is_downloaded_and_a_wrong_file_is_refused(tmp_path, serv
 
 def test_every_part_has_a_checksum():
     for part in PARTS:
-        checksum = MINI.get(part) or torchaudio_checksum("librispeech", RECORDED.format(part))
+        checksum = MINI.get(part) or torchaudio_checksum(
+            "librispeech", RECORDED.format(part)
+        )
         assert re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", checksum)
 
 
@@ -92,7 +103,9 @@ def test_38_utterances_shared_by_the_real_parts_are_kept_once(shared, manifest, 
     root = shared("librispeech")
     parts = ["train-clean-5", "train-clean-100", "dev-clean", "test-other"]
     librispeech(root=root, parts=parts, validation_speakers=["1898", "3526", "3664"])
-    splits = {split: manifest(root, "librispeech", split) for split in (*parts, "validation")}
+    splits = {
+        split: manifest(root, "librispeech", split) for split in (*parts, "validation")
+    }
     assert [len(utterances) for utterances in splits.values()] == [1163, 329, 2, 30, 143]
     assert "38 duplicate" in capsys.readouterr().out
     training = {u.speaker for part in parts[:2] for u in splits[part]}

@@ -84,7 +84,9 @@ def test_published_models_are_downloaded_verified_and_converted_to_lower_case(
 ):
     packed = gzip.compress(ARPA.encode())
     server.files["/4-gram.arpa.gz"] = packed
-    monkeypatch.setitem(recipe.PUBLISHED, "4-gram", "sha256:" + hashlib.sha256(packed).hexdigest())
+    monkeypatch.setitem(
+        recipe.PUBLISHED, "4-gram", "sha256:" + hashlib.sha256(packed).hexdigest()
+    )
     path = lm(fetch="4-gram", root=tmp_path, url=server.url)
     assert path.read_text() == ARPA.lower()
     before = path.stat().st_mtime_ns

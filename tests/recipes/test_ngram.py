@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 from recipes.errors import RecipeError
 from recipes.ngram import BEGIN, END, FALLBACK, SPECIAL, UNKNOWN, estimate
 
-TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=6), min_size=1, max_size=12).filter(any)
+TEXTS = st.lists(
+    st.lists(st.sampled_from("abcd"), max_size=6), min_size=1, max_size=12
+).filter(any)
 
 
 def long_text(seed=0, sentences=400):
     """Return random sentences of words with very different frequencies."""
     rng = np.random.default_rng(seed)
     return [
-        [f"w{int(k)}" for k in rng.zipf(1.6, rng.integers(1, 12)) % 50] for _ in range(sentences)
+        [f"w{int(k)}" for k in rng.zipf(1.6, rng.integers(1, 12)) % 50]
+        for _ in range(sentences)
     ]
 
 
@@ -41,7 +44,9 @@ class Reference:
                 before = defaultdict(set)
                 for gram in occurrences[n + 1]:
                     before[gram[1:]].add(gram[0])
-                counts = {g: c if g[0] == BEGIN else len(before[g]) for g, c in counts.items()}
+                counts = {
+                    g: c if g[0] == BEGIN else len(before[g]) for g, c in counts.items()
+                }
             if n == 1:
                 counts.pop((BEGIN,), None)
             self.counts[n] = counts
@@ -59,7 +64,9 @@ class Reference:
 
     def _interpolated(self, word, history):
         n = len(history) + 1
-        lower = self._interpolated(word, history[1:]) if history else 1 / (len(self.words) - 1)
+        lower = (
+            self._interpolated(word, history[1:]) if history else 1 / (len(self.words) - 1)
+        )
         followers = {g[-1]: c for g, c in self.counts[n].items() if g[:-1] == history}
         total = sum(followers.values())
         if not total:
@@ -78,7 +85,10 @@ def test_probabilities_equal_the_formulas(text, order):
     expected = []
     for sentence in sentences:
         history = (BEGIN,)
-        for word in (*[w if (w,) in reference.counts[1] else UNKNOWN for w in sentence], END):
+        for word in (
+            *[w if (w,) in reference.counts[1] else UNKNOWN for w in sentence],
+            END,
+        ):
             expected.append(math.log(reference.probability(word, history)))
             history += (word,)
     np.testing.assert_allclose(actual, expected, rtol=1e-9)
@@ -104,7 +114,9 @@ def test_fallbacks_name_the_orders_without_estimated_discounts():
 def test_pruning_removes_rare_ngrams_and_keeps_every_word():
     text = long_text()
     full, pruned = estimate(text, order=3), estimate(text, order=3, prune=[0, 0, 1])
-    assert [len(t.word) for t in pruned.tables[:2]] == [len(t.word) for t in full.tables[:2]]
+    assert [len(t.word) for t in pruned.tables[:2]] == [
+        len(t.word) for t in full.tables[:2]
+    ]
     assert 0 < len(pruned.tables[2].word) < len(full.tables[2].word)
     assert pruned.perplexity(text)[0] > full.perplexity(text)[0]
 

@@ -24,7 +24,11 @@ def test_a_manifest_has_duration_normalized_text_speaker_and_a_relative_path(
     recordings = [Recording(wav, " Hello,  WORLD ", "ann")]
     folder = prepare("mine", lambda: {"train": recordings}, root=tmp_path, again=False)
     (utterance,) = manifest(tmp_path, "mine", "train")
-    assert (utterance.duration, utterance.text, utterance.speaker) == (0.5, "hello world", "ann")
+    assert (utterance.duration, utterance.text, utterance.speaker) == (
+        0.5,
+        "hello world",
+        "ann",
+    )
     assert "../../corpus/a.wav" in (folder / "train.jsonl").read_text()
 
 
@@ -41,11 +45,16 @@ def test_unusable_recordings_are_counted_in_the_table_and_listed_with_the_reason
         Recording(good, "late", offset=5.0),
         Recording(good, "long", duration=5.0),
         Recording(good, "twice", skip_reason="duplicate"),
-        *(Recording(tmp_path / name, "yes") for name in ("empty.wav", "noise.wav", "missing.wav")),
+        *(
+            Recording(tmp_path / name, "yes")
+            for name in ("empty.wav", "noise.wav", "missing.wav")
+        ),
     ]
     folder = prepare("mine", lambda: {"train": recordings}, root=tmp_path, again=False)
     assert [utterance.text for utterance in manifest(tmp_path, "mine", "train")] == ["yes"]
-    lines = [line.split("\t") for line in (folder / "left_out.txt").read_text().splitlines()]
+    lines = [
+        line.split("\t") for line in (folder / "left_out.txt").read_text().splitlines()
+    ]
     assert [Path(path).name for _, path, _ in lines] == [
         recording.audio.name for recording in recordings[1:]
     ]
@@ -64,7 +73,9 @@ def test_unusable_recordings_are_counted_in_the_table_and_listed_with_the_reason
 
 
 def test_intended_silence_is_kept_with_an_empty_transcript(tmp_path, tone, manifest):
-    piece = Recording(tone(tmp_path / "a.wav", 1.0), "", offset=0.25, duration=0.5, silent=True)
+    piece = Recording(
+        tone(tmp_path / "a.wav", 1.0), "", offset=0.25, duration=0.5, silent=True
+    )
     prepare("mine", lambda: {"train": [piece]}, root=tmp_path, again=False)
     (utterance,) = manifest(tmp_path, "mine", "train")
     assert (utterance.text, utterance.offset, utterance.duration) == ("", 0.25, 0.5)
@@ -90,7 +101,9 @@ def test_a_second_run_with_the_same_options_only_prints_the_table(tmp_path, tone
         return {"train": recordings}
 
     def run(**options):
-        prepare("mine", splits, root=tmp_path, **{"again": False, "parts": ("a", "b")} | options)
+        prepare(
+            "mine", splits, root=tmp_path, **{"again": False, "parts": ("a", "b")} | options
+        )
         return capsys.readouterr()
 
     first, second = run(), run()
@@ -115,8 +128,13 @@ def test_a_run_with_other_options_removes_old_manifests(tmp_path, tone):
         again=False,
         n=1,
     )
-    folder = prepare("mine", lambda: {"train": [recording]}, root=tmp_path, again=False, n=0)
-    assert sorted(path.name for path in folder.iterdir()) == ["prepared.json", "train.jsonl"]
+    folder = prepare(
+        "mine", lambda: {"train": [recording]}, root=tmp_path, again=False, n=0
+    )
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "prepared.json",
+        "train.jsonl",
+    ]
 
 
 def test_a_run_without_unusable_recordings_removes_the_old_list(tmp_path, tone):
@@ -134,7 +152,8 @@ def test_an_interrupted_run_is_repeated(tmp_path, tone, monkeypatch):
     prepare("mine", lambda: recordings, root=tmp_path, again=False)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(
-            "recipes.prepare.write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+            "recipes.prepare.write_manifest",
+            lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
         )
         prepare("mine", lambda: recordings, root=tmp_path, again=True)
     calls = []
@@ -142,7 +161,9 @@ def test_an_interrupted_run_is_repeated(tmp_path, tone, monkeypatch):
     assert calls
 
 
-speakers = st.lists(st.text("fmabc", min_size=1, max_size=4), unique=True, min_size=2, max_size=12)
+speakers = st.lists(
+    st.text("fmabc", min_size=1, max_size=4), unique=True, min_size=2, max_size=12
+)
 
 
 @given(speakers, st.data())
@@ -151,7 +172,9 @@ def test_chosen_speakers_are_balanced_and_do_not_depend_on_the_order(names, data
     recordings = [Recording(Path(f"{name}.wav"), "", speaker=name) for name in names]
     chosen = choose_speakers(recordings, count, group=lambda name: name[0])
     assert len(chosen) == count
-    assert chosen == choose_speakers(reversed(recordings), count, group=lambda name: name[0])
+    assert chosen == choose_speakers(
+        reversed(recordings), count, group=lambda name: name[0]
+    )
     numbers = {g: sum(name[0] == g for name in chosen) for g in {name[0] for name in names}}
     available = {g: sum(name[0] == g for name in names) for g in numbers}
     open_groups = [numbers[g] for g in numbers if numbers[g] < available[g]]

@@ -15,9 +15,13 @@ def listed(utterances, tmp_path):
     return tmp_path / "corpus" / "dev.jsonl"
 
 
-def test_a_manifest_becomes_shuffled_shards_with_a_manifest(listed, utterances, tmp_path, capsys):
+def test_a_manifest_becomes_shuffled_shards_with_a_manifest(
+    listed, utterances, tmp_path, capsys
+):
     assert (
-        run_recipe(shard, [f"manifest={listed}", f"out={tmp_path / 'out'}", f"hours={2 / 3600}"])
+        run_recipe(
+            shard, [f"manifest={listed}", f"out={tmp_path / 'out'}", f"hours={2 / 3600}"]
+        )
         == 0
     )
     assert "6 utterances, 0.00 h in 3 shards, 0 left out" in capsys.readouterr().out

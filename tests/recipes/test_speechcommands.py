@@ -39,7 +39,10 @@ def test_every_clip_is_in_its_official_split_with_its_word(root, manifest):
     for split, count in CLIPS.items():
         utterances = manifest(root, "speechcommands", split)
         assert texts(utterances) == dict.fromkeys((*COMMANDS, *OTHERS), count)
-        assert {utterance.speaker for utterance in utterances} == {f"{split}er0", f"{split}er1"}
+        assert {utterance.speaker for utterance in utterances} == {
+            f"{split}er0",
+            f"{split}er1",
+        }
         assert all(NOISE not in str(utterance.audio) for utterance in utterances)
 
 
@@ -67,7 +70,9 @@ def test_splits_share_no_noise(root, manifest):
 
 
 def test_left_out_list_names_a_missing_clip(root, manifest):
-    clip = root / "SpeechCommands" / "speech_commands_v0.02" / "yes" / "tester0_nohash_0.wav"
+    clip = (
+        root / "SpeechCommands" / "speech_commands_v0.02" / "yes" / "tester0_nohash_0.wav"
+    )
     clip.unlink()
     folder = speechcommands(root=root)
     assert texts(manifest(root, "speechcommands", "test"))["yes"] == 1
@@ -82,7 +87,9 @@ def test_an_unknown_version_is_refused(capsys):
 @pytest.mark.parametrize("version", ["v0.01", "v0.02"])
 def test_both_versions_have_a_checksum(version):
     assert (
-        len(torchaudio_checksum("speechcommands", f"{URL}/speech_commands_{version}.tar.gz"))
+        len(
+            torchaudio_checksum("speechcommands", f"{URL}/speech_commands_{version}.tar.gz")
+        )
         == len("sha256:") + 64
     )
 

@@ -37,7 +37,11 @@ def test_tables_become_manifests_and_training_speakers_are_held_out(root, manife
         manifest(root, "speechocean762", s) for s in ("train", "validation", "test")
     )
     assert [len(train), len(validation), len(test)] == [4, 2, 2]
-    assert {u.speaker for u in train} | {u.speaker for u in validation} == {"0001", "0003", "0005"}
+    assert {u.speaker for u in train} | {u.speaker for u in validation} == {
+        "0001",
+        "0003",
+        "0005",
+    }
     assert {u.speaker for u in test} == {"0112"}
     assert {u.text for u in test} == {"mark is going to see elephant"}
 
@@ -56,7 +60,10 @@ def test_the_corpus_is_downloaded_and_extracted_once(tree, tmp_path, server, man
     server.files["/101/speechocean762.tar.gz"] = (tmp_path / "packed.tar.gz").read_bytes()
     for again in (False, False, True):
         speechocean762(
-            root=tmp_path / "data", url=f"{server.url}/101", validation_speakers=1, again=again
+            root=tmp_path / "data",
+            url=f"{server.url}/101",
+            validation_speakers=1,
+            again=again,
         )
     assert len(server.asked) == 1
     assert len(manifest(tmp_path / "data", "speechocean762", "test")) == 2

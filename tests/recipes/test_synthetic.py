@@ -95,7 +95,11 @@ def test_a_missing_recording_is_replaced(tmp_path):
 def test_recordings_are_16_bit_16_khz_audible_unclipped_and_match_the_manifest(root):
     for utterance in utterances(root):
         info = soundfile.info(utterance.audio)
-        assert (info.samplerate, info.channels, info.subtype) == (audio.SAMPLE_RATE, 1, "PCM_16")
+        assert (info.samplerate, info.channels, info.subtype) == (
+            audio.SAMPLE_RATE,
+            1,
+            "PCM_16",
+        )
         assert utterance.duration == pytest.approx(info.frames / info.samplerate, abs=1e-4)
         assert 0.6 < utterance.duration < 10
         waveform = audio.load(utterance.audio)
@@ -104,7 +108,9 @@ def test_recordings_are_16_bit_16_khz_audible_unclipped_and_match_the_manifest(r
 
 
 def test_splits_share_no_speakers_and_variants(plan):
-    voices = {split: {prompt.speaker for prompt in prompts} for split, prompts in plan.items()}
+    voices = {
+        split: {prompt.speaker for prompt in prompts} for split, prompts in plan.items()
+    }
     variants = {split: {voice.split("+")[1] for voice in voices[split]} for split in voices}
     for names in (voices, variants):
         assert sum(map(len, names.values())) == len(set().union(*names.values()))
@@ -121,7 +127,9 @@ def test_train_has_the_accents_of_the_other_splits(plan):
 
 
 def test_splits_share_no_sentence_of_more_than_three_words(plan):
-    texts = [{p.text for p in prompts if len(p.text.split()) > 3} for prompts in plan.values()]
+    texts = [
+        {p.text for p in prompts if len(p.text.split()) > 3} for prompts in plan.values()
+    ]
     assert sum(map(len, texts)) == len(set().union(*texts))
 
 
@@ -133,7 +141,9 @@ def test_every_transcript_is_normalized_and_has_tokens(plan):
 
 
 def test_an_hour_of_training_has_every_word_of_the_grammar(plan):
-    words = set(re.sub(r"\{[^}]+\}", "", " ".join(map(" ".join, synthetic.RULES.values()))).split())
+    words = set(
+        re.sub(r"\{[^}]+\}", "", " ".join(map(" ".join, synthetic.RULES.values()))).split()
+    )
     assert {word for prompt in plan["train"] for word in prompt.text.split()} == words
     assert 200 <= len(words) <= 240
 
@@ -154,7 +164,8 @@ def test_espeak_has_every_voice(split):
         samples, rate = espeak.synthesize("one", voice)
         assert rate == 22_050 and samples.dtype == np.int16
         assert (
-            0.2 < len(samples) / rate < 1.5 and 1000 < np.abs(samples.astype(int)).max() < 32_767
+            0.2 < len(samples) / rate < 1.5
+            and 1000 < np.abs(samples.astype(int)).max() < 32_767
         ), voice
 
 
@@ -166,7 +177,9 @@ def test_an_error_names_an_unknown_voice():
 def test_a_library_that_does_not_load_is_one_line(monkeypatch, tmp_path):
     import espeakng_loader
 
-    monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: str(tmp_path / "none.so"))
+    monkeypatch.setattr(
+        espeakng_loader, "get_library_path", lambda: str(tmp_path / "none.so")
+    )
     espeak._load.cache_clear()
     with pytest.raises(RecipeError, match="does not load on this machine") as caught:
         espeak.synthesize("one", "en-us+m3")

@@ -67,7 +67,11 @@ def test_each_word_becomes_a_piece_of_the_recording(sentence, model, tmp_path, c
         ("yes", pytest.approx(2.08), pytest.approx(0.16), "ann"),
     ]
     assert (
-        len(audio.load(pieces[1].audio, offset=pieces[1].offset, duration=pieces[1].duration))
+        len(
+            audio.load(
+                pieces[1].audio, offset=pieces[1].offset, duration=pieces[1].duration
+            )
+        )
         == 3840
     )
     assert "3 words, 2 distinct, 1 speakers" in capsys.readouterr().out
@@ -86,9 +90,9 @@ def test_unwanted_uncertain_and_short_words_are_left_out(sentence, model, tmp_pa
         "1 words, 1 distinct, 1 speakers, 0.00 h; left out: 0 too short, 1 uncertain:"
         in capsys.readouterr().out
     )
-    assert [u.text for u in read_manifest(tmp_path / "manifests" / "agreed" / "train.jsonl")] == [
-        "yes"
-    ]
+    assert [
+        u.text for u in read_manifest(tmp_path / "manifests" / "agreed" / "train.jsonl")
+    ] == ["yes"]
     assert run_recipe(words, [*arguments, "min_seconds=0.5"]) == 2
     assert "no words (left out: 2 too short, 0 uncertain)" in capsys.readouterr().err
 

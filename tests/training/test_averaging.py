@@ -73,20 +73,29 @@ def test_the_final_model_is_the_average_unless_all_members_score_better(
 
 @pytest.mark.parametrize(
     ("scores", "mode", "average_score", "best"),
-    [([0.3, 0.2, 0.4], "min", 0.41, 1), ([0.3, 0.2], "min", 0.5, 1), ([0.3, 0.2], "max", 0.1, 0)],
+    [
+        ([0.3, 0.2, 0.4], "min", 0.41, 1),
+        ([0.3, 0.2], "min", 0.5, 1),
+        ([0.3, 0.2], "max", 0.1, 0),
+    ],
 )
 def test_the_final_model_is_the_best_checkpoint_if_the_average_is_worse_than_all(
     checkpoints, scores, mode, average_score, best
 ):
     module = Module()
-    trainer = finished_trainer(checkpoints, scores=scores, average_score=average_score, mode=mode)
+    trainer = finished_trainer(
+        checkpoints, scores=scores, average_score=average_score, mode=mode
+    )
     assert load_final_weights(trainer, module, None) == [checkpoints[best]]
     assert module.weight.tolist() == [best + 1.0] * 2
     assert module.score == f"of checkpoint {best}"
 
 
 def test_a_single_checkpoint_is_not_validated_again(checkpoints):
-    trainer, module = finished_trainer(checkpoints, scores=[0.3], average_score=0.0), Module()
+    trainer, module = (
+        finished_trainer(checkpoints, scores=[0.3], average_score=0.0),
+        Module(),
+    )
     assert load_final_weights(trainer, module, None) == [checkpoints[0]]
     assert module.weight.tolist() == [1.0, 1.0]
     assert trainer.loggers == ["csv"]

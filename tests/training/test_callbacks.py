@@ -27,7 +27,9 @@ def trainer():
     )
 
 
-def test_without_a_terminal_each_validation_prints_a_line_with_the_remaining_time(trainer, capsys):
+def test_without_a_terminal_each_validation_prints_a_line_with_the_remaining_time(
+    trainer, capsys
+):
     report = ProgressReport()
     trainer.global_step = 0
     report.on_train_start(trainer, None)

@@ -38,7 +38,9 @@ def batch(utterances):
 
 def test_the_loss_is_in_nats_per_label_of_the_batch(module, batch):
     emissions = module.model(batch.waveforms, batch.lengths)
-    losses = ctc_loss(emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths)
+    losses = ctc_loss(
+        emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths
+    )
     fits = emissions.lengths >= batch.frames_needed
     assert fits.sum() > 1
     expected = losses[fits].sum() / batch.target_lengths[fits].sum()
@@ -103,20 +105,31 @@ def test_a_step_is_logged_only_if_the_loggers_write_it(build, utterances):
         ),
     )
     calls = []
-    module.log_dict = lambda values, **_: calls.append((module.trainer.global_step, *values))
+    module.log_dict = lambda values, **_: calls.append(
+        (module.trainer.global_step, *values)
+    )
     dataset = SpeechDataset(keep_all(utterances, Tokenizer.english()).examples)
     loader = DataLoader(dataset, batch_size=None, sampler=[[(0, 0)]] * 7)
-    Trainer(max_epochs=1, accelerator="cpu", log_every_n_steps=3, **SILENT).fit(module, loader)
-    per_step = [("train/loss", "train/padding", "train/blank"), ("train/grad_norm", "train/lr")]
+    Trainer(max_epochs=1, accelerator="cpu", log_every_n_steps=3, **SILENT).fit(
+        module, loader
+    )
+    per_step = [
+        ("train/loss", "train/padding", "train/blank"),
+        ("train/grad_norm", "train/lr"),
+    ]
     assert calls == [(step, *names) for step in (2, 5) for names in per_step]
 
 
-def test_an_utterance_with_too_many_labels_is_skipped_and_leaves_the_loss_finite(module, batch):
+def test_an_utterance_with_too_many_labels_is_skipped_and_leaves_the_loss_finite(
+    module, batch
+):
     frames_needed = torch.tensor([10_000, *batch.frames_needed.tolist()[1:]])
     loss = module.training_step(replace(batch, frames_needed=frames_needed), 0)
     loss.backward()
     assert loss.isfinite()
-    assert all(p.grad.isfinite().all() for p in module.model.parameters() if p.grad is not None)
+    assert all(
+        p.grad.isfinite().all() for p in module.model.parameters() if p.grad is not None
+    )
     assert module.skipped[batch.utterances[0].name] == "too short for its transcript"
 
 

@@ -44,7 +44,9 @@ def build_module() -> CTCModule:
         tokenizer=Tokenizer.english(),
     )
     module = CTCModule(
-        model=model, optimizer=torch.optim.SGD, scheduler=torch.optim.lr_scheduler.LRScheduler
+        model=model,
+        optimizer=torch.optim.SGD,
+        scheduler=torch.optim.lr_scheduler.LRScheduler,
     )
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
     return module
@@ -61,7 +63,9 @@ def train_steps(
     module, losses = build_module(), []
     parameters = list(module.model.parameters())
     optimizer = torch.optim.SGD(parameters, lr=0.05)
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    rank, world = (
+        (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    )
     for shares in batches:
         indices = shares[rank] if world > 1 else [i for share in shares for i in share]
         loss = module.training_step(dataset[[(i, 0) for i in indices]], 0)
@@ -84,7 +88,9 @@ def run_process(
     rank: int, port: int, dataset: SpeechDataset, batches: list[list[list[int]]], out: str
 ) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    dist.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+    )
     results = train_steps(dataset, batches)
     if rank == 0:
         torch.save(results, out)
@@ -116,14 +122,21 @@ def test_two_processes_take_the_same_steps_as_one_with_the_same_global_batch(
 
 @pytest.mark.parametrize("world", [2, 3, 8])
 def test_processes_share_an_epoch_completely_evenly_and_at_similar_cost(world: int) -> None:
-    durations = (torch.rand(997, generator=torch.Generator().manual_seed(0)) * 14 + 1).tolist()
+    durations = (
+        torch.rand(997, generator=torch.Generator().manual_seed(0)) * 14 + 1
+    ).tolist()
     samplers = [BucketSampler(durations, batch_seconds=60, seed=3) for _ in range(world)]
     for rank, sampler in enumerate(samplers):
         sampler.shard(rank, world)
     shares = [sampler.batches(2) for sampler in samplers]
-    assert sorted(int(i) for share in shares for batch in share for i in batch) == list(range(997))
+    assert sorted(int(i) for share in shares for batch in share for i in batch) == list(
+        range(997)
+    )
     assert {len(share) for share in shares} == {len(sampler) for sampler in samplers}
-    costs = [[max(durations[i] for i in batch) * len(batch) for batch in share] for share in shares]
+    costs = [
+        [max(durations[i] for i in batch) * len(batch) for batch in share]
+        for share in shares
+    ]
     steps = list(zip(*costs, strict=True))
     waited = sum(max(step) for step in steps) / sum(sum(step) / world for step in steps)
     assert waited < 1.08

@@ -65,7 +65,9 @@ def stores(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     }
 
 
-def stop_at(how: signal.Signals, step: int, validating: bool = False, times: int = 1) -> str:
+def stop_at(
+    how: signal.Signals, step: int, validating: bool = False, times: int = 1
+) -> str:
     """Return the setting that sends a signal to a run at a step, or in the validation after it."""
     target = f"_target_:stopper.Stop,how:{int(how)},step:{step}"
     return f"+callbacks.stopper={{{target},validating:{validating},times:{times}}}"
@@ -115,7 +117,11 @@ def test_a_stopped_run_resumes_exactly(
     run(corpus, tmp_path, "resume=true", *settings)
     for metric in ("train/loss", "val/wer", "val/loss"):
         expected, resumed = (
-            {n: value for n, value in logged(folder, metric).items() if n >= last["global_step"]}
+            {
+                n: value
+                for n, value in logged(folder, metric).items()
+                if n >= last["global_step"]
+            }
             for folder in (uninterrupted, tmp_path)
         )
         assert resumed == expected, place
@@ -131,7 +137,9 @@ def test_a_stopped_run_resumes_exactly(
     ]
     assert files[0] == files[1]
     assert len(files[0]) == 3
-    models = [(folder / "model.safetensors").read_bytes() for folder in (uninterrupted, tmp_path)]
+    models = [
+        (folder / "model.safetensors").read_bytes() for folder in (uninterrupted, tmp_path)
+    ]
     assert models[0] == models[1], place
 
 
@@ -208,7 +216,8 @@ def test_the_last_epoch_is_validated(corpus: Path, tmp_path: Path) -> None:
     [
         "cpu",
         pytest.param(
-            "gpu", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+            "gpu",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
         ),
     ],
 )
@@ -242,7 +251,9 @@ def test_training_shows_no_irrelevant_warnings(
     assert not messages
 
 
-def test_a_killed_data_worker_ends_the_run_with_one_line(corpus: Path, tmp_path: Path) -> None:
+def test_a_killed_data_worker_ends_the_run_with_one_line(
+    corpus: Path, tmp_path: Path
+) -> None:
     process = start(corpus, tmp_path, "data.workers=1", "trainer.max_epochs=1000")
     wait_for_line(process, "epoch 2/")
     for pid in children(process):
@@ -298,7 +309,13 @@ def test_a_run_resumes_only_from_a_complete_checkpoint_of_the_same_model(
 def test_a_run_that_resumes_with_other_data_prints_a_warning(
     corpus: Path, tmp_path: Path, call: Call
 ) -> None:
-    settings = [*SMALL, *QUICK, f"data.root={corpus}", f"dir={tmp_path}", "trainer.max_epochs=1"]
+    settings = [
+        *SMALL,
+        *QUICK,
+        f"data.root={corpus}",
+        f"dir={tmp_path}",
+        "trainer.max_epochs=1",
+    ]
     call(main, *settings, "data.limit=6", "data.batch_seconds=20")
     for changed, message in (
         (["data.limit=6", "data.batch_seconds=20"], ""),
@@ -339,7 +356,9 @@ def test_the_model_is_the_moving_average_with_its_own_calibration(
     ]
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     state = torch.load(averaged / "checkpoints" / "last.ckpt", weights_only=False)
-    plain_state = torch.load(plain / "checkpoints" / "last.ckpt", weights_only=False)["state_dict"]
+    plain_state = torch.load(plain / "checkpoints" / "last.ckpt", weights_only=False)[
+        "state_dict"
+    ]
     current = state["current_model_state"]
     fitted = {"model.calibration_params", "model.boundary_params"}  # by validation
     assert all(
@@ -367,7 +386,8 @@ def test_training_starts_with_the_weights_of_a_trained_model(
     finished = call(main, *init, *frozen, f"dir={tmp_path / 'same'}")
     assert finished.code == 0, finished.err
     old, new = (
-        CTCModel.load(folder / "model.safetensors") for folder in (trained, tmp_path / "same")
+        CTCModel.load(folder / "model.safetensors")
+        for folder in (trained, tmp_path / "same")
     )
     for before, after in zip(old.parameters(), new.parameters(), strict=True):
         torch.testing.assert_close(after, before, atol=1e-6, rtol=0)

@@ -19,7 +19,7 @@ def test_validation_fits_how_far_words_extend_beyond_their_tokens(build, sound, 
     soundfile.write(tmp_path / "a.wav", noise, 16_000)
     utterances = [Utterance(tmp_path / "a.wav", 2.0, "a b")]
     dataset = SpeechDataset(keep_all(utterances, Tokenizer.english()).examples)
-    validation = Validation(build(dropout=0.0))
+    validation = Validation(build(dropout=0.0), num_batches=1)
     words = (Word("a", 0.72, 0.8, 1.0), Word("b", 1.2, 1.4, 1.0))
     validation.decode = lambda emissions, tokenizer: [Hypothesis("a b", 0.0, words)]
     validation.update(dataset[[(0, 0)]], torch.tensor([True]), 0)
@@ -34,4 +34,9 @@ def test_samples_come_from_evenly_spaced_batches(build, utterances):
     for i in range(12):
         batch = dataset[[(i % 6, 0), (0, 0)]]
         validation.update(batch, torch.tensor([False, False]), i)
-    assert [sample.name for sample in validation.samples] == ["0.wav", "3.wav", "0.wav", "3.wav"]
+    assert [sample.name for sample in validation.samples] == [
+        "0.wav",
+        "3.wav",
+        "0.wav",
+        "3.wav",
+    ]
