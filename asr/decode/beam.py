@@ -1,7 +1,7 @@
 """Beam search over CTC emissions, with a language model, a lexicon, both, or neither."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,17 @@ from asr.decode.hypothesis import Hypothesis
 from asr.decode.lm import inspect_lm
 from asr.decode.parallel import Parallel
 from asr.decode.timing import WordTimer
-from asr.decode.word_lists import read_lines, unique_phrases
-from asr.errors import ConfigError
+from asr.decode.word_lists import read_lexicon
 from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer
-from asr.validation import check_integer, check_number, check_numbers
+from asr.validation import (
+    Count,
+    Positive,
+    check_arguments,
+    check_integer,
+    check_number,
+    check_numbers,
+)
 
 # nats; the default with a language model of words, which makes longer texts less likely
 WORD_SCORE = 2.0
@@ -44,18 +50,19 @@ class BeamDecoder:
         workers: Processes that decode a batch. None means one per core.
     """
 
+    @check_arguments
     def __init__(
         self,
         *,
-        beam_size: int = 50,
+        beam_size: Count = 50,
         lm: str | Path | None = None,
         lm_unit: Literal["auto", "words", "characters"] = "auto",
         lm_weight: float = 0.5,
         word_score: float | None = None,
         lexicon: str | Path | None = None,
-        nbest: int = 1,
-        beam_threshold: float = 12.0,
-        beam_size_token: int = 8,
+        nbest: Count = 1,
+        beam_threshold: Positive = 12.0,
+        beam_size_token: Count = 8,
         skip_blank: float = 0.99,
         hotwords: Sequence[str] | str | Path | None = None,
         calibration: Sequence[float] = (1.0, 1.0, 0.0),
@@ -68,26 +75,28 @@ class BeamDecoder:
             ValueError: If a number is out of range, or if settings do not fit together.
         """
         self.hotwords = read_hotwords(hotwords) if hotwords else {}
-        self.lexicon = _read_lexicon(lexicon, self.hotwords)
+        self.lexicon = None
+        if lexicon is not None:
+            self.lexicon = read_lexicon(Path(lexicon), self.hotwords)
         self.lm = inspect_lm(lm, lm_unit, has_lexicon=lexicon is not None)
         if word_score is None:
             word_score = WORD_SCORE if self.lm and self.lm.unit == "words" else 0.0
         wanted = "three numbers, from asr.tune"
+        weights = check_numbers("calibration", calibration, size=3, wanted=wanted)
         self.options = SearchOptions(
-            beam_size=check_integer("beam_size", beam_size, ge=1),
-            beam_size_token=check_integer("beam_size_token", beam_size_token, ge=1),
-            beam_threshold=check_number("beam_threshold", beam_threshold, gt=0),
+            beam_size=beam_size,
+            beam_size_token=beam_size_token,
+            beam_threshold=beam_threshold,
             lm_weight=check_number("lm_weight", lm_weight),
             word_score=check_number("word_score", word_score),
-            nbest=check_integer("nbest", nbest, ge=1),
+            nbest=nbest,
             skip_blank=check_number("skip_blank", skip_blank, gt=0, le=1),
-            calibration=Calibration(
-                *check_numbers("calibration", calibration, size=3, wanted=wanted)
-            ),
+            calibration=Calibration(*weights),
         )
         workers = os.cpu_count() or 1 if workers is None else workers
         self.workers = check_integer("workers", workers, ge=1)
-        self._parallel: Parallel[BeamSearch, Hypothesis] | None = None
+        self._tokenizer: Tokenizer | None = None
+        self._parallel: Parallel
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """Return the best hypothesis of each utterance.
@@ -96,41 +105,15 @@ class BeamDecoder:
             ConfigError: If the tokens do not fit the language model, the lexicon, or the hotwords.
             DecodingError: If a worker was killed.
         """
-        if self._parallel is None or self._parallel.function.tokenizer != tokenizer:
-            search = BeamSearch(
-                self.options, tokenizer, self.lm, self.lexicon, self.hotwords
-            )
-            self._parallel = Parallel(search, self.workers)
+        if self._tokenizer != tokenizer:
+            search = BeamSearch(tokenizer, self.lm, self.lexicon, self.hotwords)
+            self._tokenizer, self._parallel = tokenizer, Parallel(search, self.workers)
         log_probs = emissions.log_probs.detach().float().cpu().numpy()
-        timer = WordTimer.of(emissions)
-        return self._parallel(
-            log_probs, emissions.lengths.tolist(), timer, emissions.calibration
-        )
+        context = self.options, WordTimer.of(emissions), emissions.calibration
+        return self._parallel(log_probs, emissions.lengths.tolist(), *context)
 
     def reweighted(self, *, lm_weight: float, word_score: float) -> "BeamDecoder":
-        """Return a decoder with other weights that shares the language model and the lexicon."""
+        """Return a decoder with other weights that shares the language model and the workers."""
         other = copy(self)
         other.options = replace(self.options, lm_weight=lm_weight, word_score=word_score)
-        if self._parallel is not None:
-            search = self._parallel.function.reweighted(other.options)
-            other._parallel = Parallel(search, self.workers)
         return other
-
-
-def _read_lexicon(file: str | Path | None, hotwords: Iterable[str]) -> list[str] | None:
-    """Return the distinct words of a file, if there is one, and of the hotwords.
-
-    Raises:
-        ConfigError: If the file cannot be read, is empty, or has several words in a line.
-    """
-    if file is None:
-        return None
-    words = unique_phrases(read_lines(Path(file), "lexicon"))
-    if not words:
-        raise ConfigError(f"lexicon: {file}: no words")
-    for word in words:
-        if " " in word:
-            raise ConfigError(
-                f"lexicon: {file}: {word!r} is more than one word. Use a line for each"
-            )
-    return list(dict.fromkeys([*words, *" ".join(hotwords).split()]))

@@ -123,28 +123,28 @@ def search(log_probs: Tensor, beam_size: int) -> list[Beam]:
         parent_key = torch.where(stays, parent_key.gather(1, source), source_key)
         key = torch.where(stays, source_key, (source_key + token) * HASH_FACTOR)
         history.append(torch.stack((source, token)))
-    return list(_backtrack(torch.stack(history).cpu().numpy(), scores.cpu().numpy()))
+    return list(_backtrack(torch.stack(history).cpu(), scores.cpu()))
 
 
-def _backtrack(steps: np.ndarray, scores: np.ndarray) -> Iterator[Beam]:
+def _backtrack(steps: Tensor, scores: Tensor) -> Iterator[Beam]:
     """Yield the prefixes of each row, from (source, token) of each step (U, 2, B, beam)."""
-    labels = np.empty((len(steps), *scores.shape), dtype=np.int64)
-    index = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)  # (B, beam)
-    for t in reversed(range(len(steps))):
-        source, token = steps[t]
-        labels[t] = np.take_along_axis(token, index, 1)
-        index = np.take_along_axis(source, index, 1)
-    for paths, row_scores in zip(labels.transpose(1, 2, 0), scores.tolist(), strict=True):
-        beam = zip(paths, row_scores, strict=True)
+    index = torch.arange(scores.shape[1]).expand_as(scores)  # (B, beam)
+    labels = []
+    for source, token in steps.flip(0):
+        labels.append(token.gather(1, index))
+        index = source.gather(1, index)
+    paths = torch.stack(labels[::-1], dim=2).numpy()  # (B, beam, U)
+    for row, row_scores in zip(paths, scores.tolist(), strict=True):
+        beam = zip(row, row_scores, strict=True)
         yield [(path[path != BLANK], score) for path, score in beam if score > -math.inf]
 
 
 def _select_frames(log_probs: Tensor, frames: list[np.ndarray]) -> Tensor:
     """Return the given frames of each row of emissions (B, U, V) and at least one certain blank."""
-    certain = torch.full_like(log_probs[:1, :1], -math.inf)
+    batch, size, tokens = log_probs.shape
+    certain = log_probs.new_full((batch, 1, tokens), -math.inf)
     certain[..., BLANK] = 0.0
-    rows = [torch.from_numpy(np.append(row, -1)) for row in frames]
-    index = pad_sequence(rows, True, padding_value=-1)  # (B, K)
-    index = index.to(log_probs.device)[..., None]
-    selected = log_probs.gather(1, index.clamp_min(0).expand(-1, -1, log_probs.shape[2]))
-    return torch.where(index < 0, certain, selected)
+    rows = [torch.from_numpy(np.append(row, size)) for row in frames]
+    index = pad_sequence(rows, True, padding_value=size).to(log_probs.device)  # (B, K)
+    padded = torch.cat((log_probs, certain), dim=1)  # (B, U + 1, V)
+    return padded.gather(1, index[..., None].expand(-1, -1, tokens))

@@ -11,11 +11,11 @@ first term sums over the alignments in the beam (Graves and Jaitly 2014; Collobe
 
 import math
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from flashlight.lib.text import decoder as flashlight
 
 from asr.decode.confidence import Candidate, word_posteriors
 from asr.decode.ctc_path import frames_to_decode, word_log_probs, word_spans
@@ -51,7 +51,6 @@ class BeamSearch:
 
     def __init__(
         self,
-        options: SearchOptions,
         tokenizer: Tokenizer,
         lm: LanguageModelFile | None,
         lexicon: Sequence[str] | None,
@@ -66,59 +65,50 @@ class BeamSearch:
             raise ConfigError(
                 "beam search needs a space in the model's alphabet to separate words"
             )
-        self.options, self.tokenizer, self.lexicon = options, tokenizer, lexicon
+        self.tokenizer, self.lexicon = tokenizer, lexicon
         self.space = tokenizer.index(" ")
         self.booster = HotwordBooster(hotwords, tokenizer) if hotwords else None
-        self.lm_unit = lm.unit if lm else None
-        model = _load_lm(lm, lexicon, tokenizer) if lm else None
-        rescores = self.lm_unit == "words" and lexicon is None
-        self.lm = None if rescores else model
-        self.rescorer = model if rescores else None
+        self.has_token_lm = lm is not None and lm.unit == "characters"
+        self.lm = _load_lm(lm, lexicon, tokenizer) if lm else None
+        self.rescorer = None
+        if lexicon is None and not self.has_token_lm:
+            self.lm, self.rescorer = None, self.lm
         self.trie = self._build_trie(lexicon) if lexicon is not None else None
-        self.decoder = self._build_decoder()
-
-    def reweighted(self, options: SearchOptions) -> "BeamSearch":
-        """Return a search with other options that shares the language model and the lexicon."""
-        other = copy(self)
-        other.options = options
-        other.decoder = other._build_decoder()
-        return other
-
-    def _build_decoder(self) -> Any:
-        from flashlight.lib.text import decoder as fl
-
-        options = self.options
-        tokens = min(options.beam_size_token, len(self.tokenizer))
-        pruning = options.beam_size, tokens, options.beam_threshold
-        lm = self.lm.kenlm if self.lm else fl.ZeroLM()
-        weight = options.lm_weight * NATS if self.lm else 0.0
-        ctc = fl.CriterionType.CTC
-        if self.trie is None:
-            free = fl.LexiconFreeDecoderOptions(*pruning, weight, 0.0, True, ctc)
-            return fl.LexiconFreeDecoder(free, lm, self.space, BLANK, [])
-        bound = fl.LexiconDecoderOptions(
-            *pruning, weight, options.word_score, -math.inf, 0.0, True, ctc
-        )
-        is_token_lm = self.lm_unit == "characters"
-        return fl.LexiconDecoder(
-            bound, self.trie, lm, self.space, BLANK, -1, [], is_token_lm
-        )
 
     def _build_trie(self, lexicon: Sequence[str]) -> Any:
         """Return the labels of each word and a space, with its score at the start of a sentence."""
-        from flashlight.lib.text import decoder as fl
-
         check_spelling("lexicon", lexicon, self.tokenizer)
-        word_lm = self.lm if self.lm_unit == "words" else None
-        trie = fl.Trie(len(self.tokenizer), self.space)
+        word_lm = None if self.has_token_lm else self.lm
+        trie = flashlight.Trie(len(self.tokenizer), self.space)
         for index, word in enumerate(lexicon):
             score = word_lm.initial_score(index) if word_lm else 0.0
             trie.insert([*self.tokenizer.encode(word), self.space], index, score)
-        trie.smear(fl.SmearingMode.MAX)
+        trie.smear(flashlight.SmearingMode.MAX)
         return trie
 
+    def build_decoder(self, options: SearchOptions) -> Any:
+        """Return flashlight's decoder with the language model and the lexicon."""
+        tokens = min(options.beam_size_token, len(self.tokenizer))
+        pruning = options.beam_size, tokens, options.beam_threshold
+        lm = self.lm.kenlm if self.lm else flashlight.ZeroLM()
+        weight = options.lm_weight * NATS if self.lm else 0.0
+        ctc = flashlight.CriterionType.CTC
+        if self.trie is None:
+            free = flashlight.LexiconFreeDecoderOptions(*pruning, weight, 0.0, True, ctc)
+            return flashlight.LexiconFreeDecoder(free, lm, self.space, BLANK, [])
+        bound = flashlight.LexiconDecoderOptions(
+            *pruning, weight, options.word_score, -math.inf, 0.0, True, ctc
+        )
+        return flashlight.LexiconDecoder(
+            bound, self.trie, lm, self.space, BLANK, -1, [], self.has_token_lm
+        )
+
     def __call__(
-        self, log_probs: np.ndarray, timer: WordTimer, calibration: Calibration
+        self,
+        log_probs: np.ndarray,
+        options: SearchOptions,
+        timer: WordTimer,
+        calibration: Calibration,
     ) -> Hypothesis:
         """Return the best hypothesis of an utterance, with the next best as its alternatives.
 
@@ -128,43 +118,41 @@ class BeamSearch:
 
         Args:
             log_probs: Emissions (U, V).
+            options: Numbers of the search.
             timer: Map from frames to seconds.
             calibration: Calibration of the model.
         """
-        options = self.options
         if self.booster is not None:
             (log_probs,) = self.booster(log_probs[None], np.array([len(log_probs)]))
         frames = frames_to_decode(log_probs, options.skip_blank)  # (K,)
         blanks = log_probs[:, BLANK].astype(np.float64)
         skipped = float(blanks.sum() - blanks[frames].sum())
-        candidates = self._search(log_probs[frames], skipped)
-        texts = sorted(candidates, key=lambda text: -candidates[text].score)
-        rivals = [candidates[text] for text in texts[:MAX_CANDIDATES]]
+        candidates = self._search(log_probs[frames], skipped, options)
         hypotheses = []
-        for text in texts[: options.nbest]:
-            score, words, path = candidates[text]
-            letters = word_log_probs(path, log_probs[frames, path], self.tokenizer)
+        for text, score, words, path in candidates[: options.nbest]:
+            posteriors = word_posteriors(words, candidates[:MAX_CANDIDATES])
+            letters = np.exp(word_log_probs(path, log_probs[frames, path], self.tokenizer))
             # the path may begin one more word, which a lexicon drops
-            pairs = zip(
-                word_posteriors(words, rivals), np.exp(letters).tolist(), strict=False
-            )
-            confidences = [
-                options.calibration(math.sqrt(p * calibration(q))) for p, q in pairs
-            ]
+            pairs = zip(posteriors, letters.tolist(), strict=False)
+            both = [math.sqrt(p * calibration(q)) for p, q in pairs]
             spans = [(word, int(frames[a]), int(frames[b - 1]) + 1) for word, a, b in words]
+            confidences = map(options.calibration, both)
             timed = timer.time_words(spans, confidences, len(log_probs))
             hypotheses.append(Hypothesis(text, score, timed))
         best, *others = hypotheses
         return replace(best, alternatives=tuple(others))
 
-    def _search(self, log_probs: np.ndarray, skipped: float) -> dict[str, Candidate]:
-        """Return the texts of the final beam, with scores summed over their spellings.
+    def _search(
+        self, log_probs: np.ndarray, skipped: float, options: SearchOptions
+    ) -> list[Candidate]:
+        """Return the texts of the final beam, best first, with scores summed over their spellings.
 
         Args:
             log_probs: Emissions (K, V) of the decoded frames.
             skipped: Log-probability of the blanks in the skipped frames.
+            options: Numbers of the search.
         """
-        results = self._decode(log_probs)
+        results = self._decode(log_probs, options)
         # the tokens of a result are an initial space, a blank, and those of the decoded frames
         decoded = slice(2, 2 + len(log_probs))
         paths = np.array([result.tokens[decoded] for result in results], np.int64)  # (N, K)
@@ -176,16 +164,19 @@ class BeamSearch:
         candidates: dict[str, Candidate] = {}
         for result, spans, path in zip(results, words, paths, strict=True):
             text = " ".join([word for word, _, _ in spans])
-            candidate = Candidate(float(result.score) + skipped, spans, path)
-            if text in candidates:
-                score = float(np.logaddexp(candidates[text].score, candidate.score))
-                candidate = candidates[text]._replace(score=score)
-            candidates[text] = candidate
-        if self.lexicon is not None:  # flashlight has added the score of the words
-            return candidates
-        return {text: self._add_word_scores(text, c) for text, c in candidates.items()}
+            score = float(result.score) + skipped
+            candidate = candidates.get(text, Candidate(text, -math.inf, spans, path))
+            total = float(np.logaddexp(candidate.score, score))
+            candidates[text] = candidate._replace(score=total)
+        if self.lexicon is None:  # otherwise flashlight has added the scores of the words
+            for text, candidate in candidates.items():
+                score = candidate.score + options.word_score * len(candidate.words)
+                if self.rescorer is not None:
+                    score += options.lm_weight * self.rescorer.log_prob(text.split())
+                candidates[text] = candidate._replace(score=score)
+        return sorted(candidates.values(), key=lambda candidate: -candidate.score)
 
-    def _decode(self, log_probs: np.ndarray) -> Sequence[Any]:
+    def _decode(self, log_probs: np.ndarray, options: SearchOptions) -> Sequence[Any]:
         """Return flashlight's results for emissions (K, V) between a blank and a space.
 
         Without the blank, flashlight takes a space in the first frame for its own initial one and
@@ -196,13 +187,7 @@ class BeamSearch:
         inputs = np.full(shape, IMPOSSIBLE, dtype=np.float32)
         inputs[0, BLANK] = inputs[end:, self.space] = 0.0
         inputs[1:end] = log_probs
-        return self.decoder.decode(inputs.ctypes.data, *inputs.shape)
-
-    def _add_word_scores(self, text: str, candidate: Candidate) -> Candidate:
-        score = candidate.score + self.options.word_score * len(candidate.words)
-        if self.rescorer is not None:
-            score += self.options.lm_weight * self.rescorer.log_prob(text.split())
-        return candidate._replace(score=score)
+        return self.build_decoder(options).decode(inputs.ctypes.data, *inputs.shape)
 
 
 def _load_lm(

@@ -17,6 +17,7 @@ N_BINS = 10  # in a reliability diagram
 class Candidate(NamedTuple):
     """A text of the beam: its score in nats, its words, and its path (K,) in the decoded frames."""
 
+    text: str
     score: float
     words: Sequence[WordSpan]
     path: np.ndarray

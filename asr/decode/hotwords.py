@@ -90,5 +90,5 @@ class HotwordBooster:
         padded = np.empty((batch, frames + 2, tokens), dtype=np.float32)
         padded[:, 1:-1] = log_probs
         space = self.tokenizer.index(" ")
-        boost_phrases(padded, np.asarray(lengths, dtype=np.int64), space, self._trie)
+        boost_phrases(padded, lengths, space, self._trie)
         return padded[:, 1:-1]

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from flashlight.lib.text.decoder.kenlm import KenLM
+from flashlight.lib.text.dictionary import Dictionary
+
 from asr.errors import ConfigError
 
 Unit = Literal["words", "characters"]
@@ -34,17 +37,11 @@ class LanguageModel:
         Raises:
             ConfigError: If KenLM cannot read the file.
         """
-        from flashlight.lib.text.decoder.kenlm import KenLM
-        from flashlight.lib.text.dictionary import Dictionary
-
-        names = list(dict.fromkeys((*entries, _UNKNOWN)))
-        dictionary = Dictionary()
-        for name in names:
-            dictionary.add_entry(name)
-        self._index = {name: i for i, name in enumerate(names)}
+        self._dictionary = Dictionary(list(dict.fromkeys((*entries, _UNKNOWN))))
+        self._dictionary.set_default_index(self._dictionary.get_index(_UNKNOWN))
         try:
             with _silence_stderr():  # KenLM draws a progress bar
-                self.kenlm: Any = KenLM(str(path), dictionary)
+                self.kenlm: Any = KenLM(str(path), self._dictionary)
         except RuntimeError as error:
             reason = " ".join(str(error).split()) or "damaged or truncated"
             raise ConfigError(f"lm: {path}: KenLM cannot read it ({reason})") from None
@@ -57,9 +54,7 @@ class LanguageModel:
         """Return the log-probability of a sentence and its end in nats."""
         state, total = self.kenlm.start(False), 0.0
         for word in words:
-            state, score = self.kenlm.score(
-                state, self._index.get(word, self._index[_UNKNOWN])
-            )
+            state, score = self.kenlm.score(state, self._dictionary.get_index(word))
             total += score
         return (total + float(self.kenlm.finish(state)[1])) * NATS
 
@@ -110,17 +105,15 @@ def read_vocabulary(path: Path) -> list[str] | None:
         file.seek(0)
         lines = filter(None, map(bytes.strip, file))
         header = (b"\\data\\", b"ngram ")
-        if (
-            next((line for line in lines if not line.startswith(header)), b"")
-            != b"\\1-grams:"
-        ):
+        body = (line for line in lines if not line.startswith(header))
+        if next(body, b"") != b"\\1-grams:":
             raise ConfigError(f"lm: {path}: neither an ARPA file nor a KenLM binary file")
         words: list[str] = []
         for line in lines:
             if line.startswith(b"\\"):
                 return words
-            _, _, rest = line.partition(b"\t")
-            words.append(rest.split(b"\t")[0].decode("utf-8", "replace"))
+            word = line.partition(b"\t")[2].partition(b"\t")[0]
+            words.append(word.decode("utf-8", "replace"))
     raise ConfigError(f"lm: {path}: truncated in its list of words")
 
 
@@ -128,11 +121,11 @@ def read_vocabulary(path: Path) -> list[str] | None:
 def _silence_stderr() -> Iterator[None]:
     """Discard what native code writes to standard error."""
     sys.stderr.flush()
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
+    saved = os.dup(2)
+    with Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), 2)
     try:
         yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-        os.close(null)

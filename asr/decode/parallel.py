@@ -9,39 +9,36 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import repeat
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
 from asr.errors import DecodingError
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-Result = TypeVar("Result")
+logger = logging.getLogger(__name__)
 CHUNKS = 16  # chunks of rows for each process, to balance rows of unequal cost
 # the function of a worker, inherited because native decoders cannot be pickled
 _function: Callable[..., Any]
 
 
-class Parallel(Generic[Function, Result]):
+class Parallel:
     """Parallel calls of `function(row, *context)` in up to `workers` processes.
 
     The workers are forked at the first call, so the function need not be picklable. On systems
     without fork, rows are processed one after another in this process.
     """
 
-    def __init__(self, function: Function, workers: int) -> None:
+    def __init__(self, function: Callable[..., Any], workers: int) -> None:
         """Start no process yet."""
         if workers > 1 and "fork" not in multiprocessing.get_all_start_methods():
-            logging.getLogger(__name__).info(
-                "this system cannot fork: decoding in one process"
-            )
+            logger.info("this system cannot fork: decoding in one process")
             workers = 1
         self.function, self.workers = function, workers
         self._pool: ProcessPoolExecutor | None = None
 
     def __call__(
         self, rows: np.ndarray, lengths: Sequence[int], *context: Any
-    ) -> list[Result]:
+    ) -> list[Any]:
         """Return the results of padded rows (B, U, V) of valid `lengths`, in order.
 
         Errors of the function are raised here.
@@ -59,14 +56,14 @@ class Parallel(Generic[Function, Result]):
             )
         chunk_size = max(1, len(inputs) // (CHUNKS * self.workers))
         try:
-            return list(
-                self._pool.map(_call, inputs, repeat(context), chunksize=chunk_size)
-            )
+            results = self._pool.map(_call, inputs, repeat(context), chunksize=chunk_size)
+            return list(results)
         except BrokenProcessPool as error:
             self._pool = None
-            message = "a decoding process was killed, perhaps for lack of memory. Use fewer workers"
             # its traceback is a reference cycle that would keep the next pool alive
-            raise DecodingError(message) from error.with_traceback(None)
+            raise DecodingError(
+                "a decoding process was killed, perhaps for lack of memory. Use fewer workers"
+            ) from error.with_traceback(None)
 
 
 def _start_worker(function: Callable[..., Any]) -> None:

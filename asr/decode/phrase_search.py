@@ -9,7 +9,6 @@ path enters its last label with a loss below its bonus. Of equal paths, the one 
 start counts.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +18,6 @@ from asr.text import BLANK
 
 IMPOSSIBLE = -1e4  # nats
 ONE = np.uint64(1)  # because numba makes a float of an unsigned and a signed integer
-
-# end node, first frame, end frame, gain in nats
-Match = tuple[int, int, int, float]
 
 
 class PhraseTrie(NamedTuple):
@@ -34,7 +30,7 @@ class PhraseTrie(NamedTuple):
     bonus: np.ndarray  # (N,): bonus in nats of the phrase that ends in a node, else 0
 
     @classmethod
-    def of(cls, phrases: Sequence[Sequence[int]], bonus: Sequence[float]) -> "PhraseTrie":
+    def of(cls, phrases: list[list[int]], bonus: list[float]) -> "PhraseTrie":
         """Return the trie of phrases, given as labels, and the bonus of each in nats."""
         distinct = {
             tuple(labels[:size]) for labels in phrases for size in range(len(labels) + 1)
@@ -69,8 +65,10 @@ def _compiled(*arguments: Any) -> Any:
 
 
 @_compiled(FRAMES, TRIE)
-def find_phrases(log_probs: np.ndarray, trie: PhraseTrie) -> list[Match]:
-    """Return the phrases that are found in emissions (U, V)."""
+def find_phrases(
+    log_probs: np.ndarray, trie: PhraseTrie
+) -> list[tuple[int, int, int, float]]:
+    """Return (end node, first frame, end frame, gain in nats) of phrases in emissions (U, V)."""
     label, _, children, reach, bonus = trie
     # loss and first frame of the best path in the label of each node, and in its blanks
     cost = np.full((2, len(label)), np.inf)

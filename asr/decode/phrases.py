@@ -71,18 +71,18 @@ class PhraseDecoder:
         free = -ctc_loss(log_probs, lengths, *_pad(greedy))  # (B,)
         other = free - self.none_penalty
         shares = torch.cat((scores, other[:, None]), dim=1).softmax(dim=1)
-        values, best = scores.max(dim=1)
+        best, index = scores.max(dim=1)
+        fits = (best > other) & best.isfinite()
         hypotheses = []
-        for i, j in enumerate(best.tolist()):
-            if float(values[i]) <= float(other[i]) or values[i].isinf():
+        for i, j in enumerate(index.tolist()):
+            if not fits[i]:
                 hypotheses.append(Hypothesis("", float(free[i])))
                 continue
-            row = emissions.row(i).numpy()  # (U, V)
-            phrase = np.array(labels[j])
+            row, phrase = emissions.row(i).numpy(), np.array(labels[j])  # (U, V), (L,)
             hypothesis = hypothesis_from_labels(phrase, row, tokenizer, emissions)
             share = float(shares[i, j])
             words = tuple(word._replace(confidence=share) for word in hypothesis.words)
-            hypotheses.append(Hypothesis(self.phrases[j], float(values[i]), words))
+            hypotheses.append(Hypothesis(self.phrases[j], float(best[i]), words))
         return hypotheses
 
 
@@ -103,4 +103,4 @@ def _log_likelihoods(emissions: Emissions, labels: Sequence[Sequence[int]]) -> T
 
 def _pad(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Return label sequences as a tensor (N, L) with lengths (N,)."""
-    return pad_batch([torch.tensor(labels, dtype=torch.int64) for labels in sequences])
+    return pad_batch([torch.tensor(labels).long() for labels in sequences])

@@ -14,17 +14,33 @@ def read_lines(path: Path, name: str) -> list[str]:
         ConfigError: If the file cannot be read. The message begins with `name`.
     """
     try:
-        return [
-            line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"{name}: {path}: {reason}") from None
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def unique_phrases(lines: Iterable[str]) -> list[str]:
     """Return normalized lines that are not empty, each once."""
     return list(dict.fromkeys(filter(None, map(normalize, lines))))
+
+
+def read_lexicon(path: Path, hotwords: Iterable[str]) -> list[str]:
+    """Return the distinct words of a file and of the hotwords.
+
+    Raises:
+        ConfigError: If the file cannot be read, is empty, or has several words in a line.
+    """
+    words = unique_phrases(read_lines(path, "lexicon"))
+    if not words:
+        raise ConfigError(f"lexicon: {path}: no words")
+    for word in words:
+        if " " in word:
+            raise ConfigError(
+                f"lexicon: {path}: {word!r} is more than one word. Use a line for each"
+            )
+    return list(dict.fromkeys([*words, *" ".join(hotwords).split()]))
 
 
 def check_spelling(name: str, phrases: Iterable[str], tokenizer: Tokenizer) -> None:
@@ -36,6 +52,5 @@ def check_spelling(name: str, phrases: Iterable[str], tokenizer: Tokenizer) -> N
     for phrase in phrases:
         if unknown := tokenizer.unknown(phrase):
             characters = " ".join(map(repr, unknown))
-            raise ConfigError(
-                f"{name}: {phrase!r} has {characters}, which the model cannot write"
-            )
+            problem = f"has {characters}, which the model cannot write"
+            raise ConfigError(f"{name}: {phrase!r} {problem}")
