@@ -108,9 +108,8 @@ class BeamDecoder:
         if self._tokenizer != tokenizer:
             search = BeamSearch(tokenizer, self.lm, self.lexicon, self.hotwords)
             self._tokenizer, self._parallel = tokenizer, Parallel(search, self.workers)
-        log_probs = emissions.log_probs.detach().float().cpu().numpy()
         context = self.options, WordTimer.of(emissions), emissions.calibration
-        return self._parallel(log_probs, emissions.lengths.tolist(), *context)
+        return self._parallel(emissions.rows(), *context)
 
     def reweighted(self, *, lm_weight: float, word_score: float) -> "BeamDecoder":
         """Return a decoder with other weights that shares the language model and the workers."""

@@ -55,11 +55,10 @@ class CudaBeamDecoder:
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """Return the best hypothesis of each utterance."""
-        log_probs = emissions.log_probs.detach().float()
-        arrays = zip(log_probs.cpu().numpy(), emissions.lengths.tolist(), strict=True)
-        rows = [array[:length] for array, length in arrays]
+        rows = emissions.rows()
         frames = [frames_to_decode(row, self.skip_blank) for row in rows]
-        beams = search(_select_frames(log_probs, frames), self.beam_size)
+        log_probs = _select_frames(emissions.log_probs.detach().float(), frames)
+        beams = search(log_probs, self.beam_size)
         results = []
         for beam, row, decoded in zip(beams, rows, frames, strict=True):
             skipped = float(np.delete(row[:, BLANK], decoded).sum())

@@ -212,4 +212,4 @@ def _load_lm(
             f"lm: {lm.path}: the model can write none of its words, such as {shown!r}. "
             "Normalize the text of the language model, for example to lower case"
         )
-    return LanguageModel(lm.path, lexicon if lexicon is not None else lm.entries or ())
+    return LanguageModel(lm.path, lexicon or lm.entries or ())

@@ -60,9 +60,9 @@ def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
     from scipy.special import expit
 
     confidence, correct = np.array(words, dtype=np.float64).T  # (N,)
-    c, hit = confidence.clip(CLIP, 1 - CLIP), correct.astype(bool)
+    c, hits = confidence.clip(CLIP, 1 - CLIP), correct.sum()
     terms = np.stack([np.log(c), -np.log1p(-c), np.ones_like(c)])  # (3, N)
-    target = np.where(hit, (hit.sum() + 1) / (hit.sum() + 2), 1 / ((~hit).sum() + 2))
+    target = np.where(correct, (hits + 1) / (hits + 2), 1 / (len(c) - hits + 2))
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the mean cross-entropy in nats and its gradient (3,)."""

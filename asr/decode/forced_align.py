@@ -66,7 +66,7 @@ def _align(log_probs: np.ndarray, frames: int, labels: np.ndarray, size: int) ->
     path = best_path(log_probs, labels) if fits else np.empty(0, np.int64)
     starts, ends = span_bounds(path)
     totals = np.zeros(len(path) + 1)  # log-probability of the path before each frame
-    np.cumsum(log_probs[np.arange(len(path)), path], dtype=np.float64, out=totals[1:])
+    np.cumsum(log_probs[np.arange(len(path)), path], out=totals[1:])
     means = (totals[ends] - totals[starts]) / (ends - starts)
     return Alignment(starts, ends, means, float(totals[-1]) if fits else -math.inf)
 

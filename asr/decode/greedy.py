@@ -87,5 +87,5 @@ def hypothesis_from_labels(
     The labels must fit into the frames of `log_probs` (U, V), a row of the emissions.
     """
     path = best_path(log_probs, labels)
-    path_log_probs = np.take_along_axis(log_probs, path[:, None], 1)[:, 0]
+    path_log_probs = log_probs[np.arange(len(path)), path]
     return hypothesis_from_path(path, path_log_probs, tokenizer, emissions)

@@ -11,8 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import repeat
 from typing import Any
 
-import numpy as np
-
 from asr.errors import DecodingError
 
 logger = logging.getLogger(__name__)
@@ -36,27 +34,24 @@ class Parallel:
         self.function, self.workers = function, workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def __call__(
-        self, rows: np.ndarray, lengths: Sequence[int], *context: Any
-    ) -> list[Any]:
-        """Return the results of padded rows (B, U, V) of valid `lengths`, in order.
+    def __call__(self, rows: Sequence[Any], *context: Any) -> list[Any]:
+        """Return the results of rows, in order.
 
         Errors of the function are raised here.
 
         Raises:
             DecodingError: If a worker was killed. The next call starts new workers.
         """
-        inputs = [row[:length] for row, length in zip(rows, lengths, strict=True)]
-        if min(self.workers, len(inputs)) < 2:
-            return [self.function(row, *context) for row in inputs]
+        if min(self.workers, len(rows)) < 2:
+            return [self.function(row, *context) for row in rows]
         if self._pool is None:
             fork = multiprocessing.get_context("fork")
             self._pool = ProcessPoolExecutor(
                 self.workers, fork, initializer=_start_worker, initargs=(self.function,)
             )
-        chunk_size = max(1, len(inputs) // (CHUNKS * self.workers))
+        chunk_size = max(1, len(rows) // (CHUNKS * self.workers))
         try:
-            results = self._pool.map(_call, inputs, repeat(context), chunksize=chunk_size)
+            results = self._pool.map(_call, rows, repeat(context), chunksize=chunk_size)
             return list(results)
         except BrokenProcessPool as error:
             self._pool = None
@@ -81,5 +76,5 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def _call(row: np.ndarray, context: Sequence[Any]) -> Any:
+def _call(row: Any, context: Sequence[Any]) -> Any:
     return _function(row, *context)

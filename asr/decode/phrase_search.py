@@ -12,7 +12,7 @@ start counts.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import njit, typeof, types
 
 from asr.text import BLANK
 
@@ -48,8 +48,9 @@ class PhraseTrie(NamedTuple):
         return cls(label, parent, children.astype(np.uint64), reach, ends)
 
 
-INDICES, NATS, FRAMES = types.uint64[::1], types.float64[::1], types.float32[:, ::1]
-TRIE = types.NamedTuple([INDICES, INDICES, INDICES, NATS, NATS], PhraseTrie)
+FRAMES = types.float32[:, ::1]
+BATCH = types.float32[:, :, ::1]
+TRIE = typeof(PhraseTrie.of([[1]], [1.0]))
 
 
 def _compiled(*arguments: Any) -> Any:
@@ -142,7 +143,7 @@ def phrase_path(log_probs: np.ndarray, trie: PhraseTrie, node: int) -> np.ndarra
     return path
 
 
-@_compiled(types.float32[:, :, ::1], types.int64[::1], types.uint64, TRIE)
+@_compiled(BATCH, types.int64[::1], types.uint64, TRIE)
 def boost_phrases(
     log_probs: np.ndarray, lengths: np.ndarray, space: int, trie: PhraseTrie
 ) -> None:

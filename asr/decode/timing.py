@@ -63,6 +63,6 @@ class WordTimer:
 def fit_boundary_offsets(offsets: Sequence[tuple[float, float]]) -> BoundaryOffsets:
     """Return the medians of (lead, tail) of utterances in seconds, at least 0."""
     if not offsets:
-        return BoundaryOffsets()
-    lead, tail = np.median(np.array(offsets), axis=0).clip(min=0.0).tolist()
-    return BoundaryOffsets(lead, tail)
+        return NO_OFFSET
+    medians = np.median(offsets, axis=0)  # (2,)
+    return BoundaryOffsets(*medians.clip(min=0.0).tolist())

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 CLIP = 1e-4  # distance of confidences from 0 and 1, which keeps their logarithms finite
@@ -58,6 +59,12 @@ class Emissions:
     calibration: Calibration = IDENTITY_CALIBRATION
     boundary_offsets: BoundaryOffsets = NO_OFFSET
     intermediate: tuple[Tensor, ...] = ()
+
+    def rows(self) -> list[np.ndarray]:
+        """Return the valid log-probabilities (U, V) of each utterance as arrays on the CPU."""
+        arrays = self.log_probs.detach().float().cpu().numpy()  # (B, U, V)
+        lengths = self.lengths.tolist()
+        return [row[:length] for row, length in zip(arrays, lengths, strict=True)]
 
     def row(self, i: int) -> Tensor:
         """Return the valid log-probabilities (U, V) of one utterance."""

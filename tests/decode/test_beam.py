@@ -276,6 +276,14 @@ def test_two_processes_decode_like_one(arpa):
     )(batch, TOKENIZER)
 
 
+def test_padding_is_not_decoded():
+    alone, padded = emissions(12, seed=0), torch.full((2, 20, 4), math.nan)
+    padded[:, :12] = alone.log_probs
+    (expected,) = BeamDecoder()(alone, TOKENIZER)
+    batch = Emissions(padded, torch.tensor([12, 12]), 0.04)
+    assert BeamDecoder(workers=2)(batch, TOKENIZER) == [expected, expected]
+
+
 def test_silence_has_no_words():
     (hypothesis,) = BeamDecoder()(emit("....."), TOKENIZER)
     assert (hypothesis.text, hypothesis.words) == ("", ())

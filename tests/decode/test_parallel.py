@@ -22,15 +22,6 @@ def row(number, frames=2):
     return np.full((frames, 3), number, dtype=np.float32)
 
 
-def call(parallel, rows, *context):
-    """Return the results for rows. The padding is NaN, which no result may contain."""
-    lengths = [len(row) for row in rows]
-    padded = np.full((len(rows), max(lengths, default=0) + 1, 3), np.nan, dtype=np.float32)
-    for padded_row, row in zip(padded, rows, strict=True):
-        padded_row[: len(row)] = row
-    return parallel(padded, lengths, *context)
-
-
 def halve(row, delay):
     time.sleep(delay)
     if row.size and row[0, 0] % 2:
@@ -42,7 +33,7 @@ def halve(row, delay):
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 3 * 3 * CHUNKS])
 def test_results_are_in_the_order_of_the_rows(workers, count):
     rows = [row(2 * i, frames=i % 4) for i in range(count)]
-    results = call(Parallel(halve, workers), rows, 0.0)
+    results = Parallel(halve, workers)(rows, 0.0)
     assert len(results) == count
     assert all(
         np.array_equal(half, row / 2) for row, (half, _) in zip(rows, results, strict=True)
@@ -53,7 +44,7 @@ def test_results_are_in_the_order_of_the_rows(workers, count):
 def test_every_worker_takes_rows_in_each_call():
     parallel = Parallel(halve, 3)
     first, second = (
-        {process for _, process in call(parallel, [row(2)] * 3, SLOW)} for _ in range(2)
+        {process for _, process in parallel([row(2)] * 3, SLOW)} for _ in range(2)
     )
     assert first == second
     assert len(first) == 3
@@ -61,18 +52,18 @@ def test_every_worker_takes_rows_in_each_call():
 
 @pytest.mark.parametrize(("workers", "count"), [(1, 3), (2, 1)])
 def test_one_worker_or_one_row_needs_no_other_process(workers, count):
-    results = call(Parallel(halve, workers), [row(2)] * count, 0.0)
+    results = Parallel(halve, workers)([row(2)] * count, 0.0)
     assert {process for _, process in results} == {os.getpid()}
 
 
 def test_a_system_without_fork_decodes_in_one_process(monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
-    results = call(Parallel(halve, 2), [row(2)] * 3, 0.0)
+    results = Parallel(halve, 2)([row(2)] * 3, 0.0)
     assert {process for _, process in results} == {os.getpid()}
 
 
 def test_the_function_need_not_be_picklable():
-    assert call(Parallel(lambda row: row.sum(), 2), [row(2), row(4)]) == [12, 24]
+    assert Parallel(lambda row: row.sum(), 2)([row(2), row(4)]) == [12, 24]
 
 
 def test_a_free_worker_takes_the_next_rows():
@@ -81,8 +72,8 @@ def test_a_free_worker_takes_the_next_rows():
         return os.getpid()
 
     parallel = Parallel(sleep, 2)
-    call(parallel, [row(SLOW)] * 2)
-    longest, *others = call(parallel, [row(4 * SLOW, frames=8), *[row(SLOW / 4)] * 8])
+    parallel([row(SLOW)] * 2)
+    longest, *others = parallel([row(4 * SLOW, frames=8), *[row(SLOW / 4)] * 8])
     assert set(others) - {longest}
     assert longest not in others
 
@@ -90,7 +81,7 @@ def test_a_free_worker_takes_the_next_rows():
 def test_rows_may_be_larger_than_those_of_the_call_before():
     parallel = Parallel(halve, 2)
     for frames in (1, 200_000, 10):
-        half, _ = call(parallel, [row(2), row(4, frames)], 0.0)[1]
+        half, _ = parallel([row(2), row(4, frames)], 0.0)[1]
         assert half.shape == (frames, 3)
         assert (half == 2).all()
 
@@ -99,23 +90,23 @@ def test_rows_may_be_larger_than_those_of_the_call_before():
 def test_an_error_is_raised_in_the_caller_and_the_next_call_gets_its_own_results(numbers):
     parallel = Parallel(halve, 2)
     with pytest.raises(ValueError, match="3 is odd"):
-        call(parallel, [row(number) for number in numbers], SLOW)
-    assert [half[0, 0] for half, _ in call(parallel, [row(20), row(40)], 0.0)] == [10, 20]
+        parallel([row(number) for number in numbers], SLOW)
+    assert [half[0, 0] for half, _ in parallel([row(20), row(40)], 0.0)] == [10, 20]
 
 
 def test_a_killed_worker_is_reported_and_replaced():
     parallel = Parallel(halve, 2)
-    worker, _ = {process for _, process in call(parallel, [row(2)] * 2, SLOW)}
+    worker, _ = {process for _, process in parallel([row(2)] * 2, SLOW)}
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(DecodingError, match="a decoding process was killed"):
         while True:  # until the pool has noticed
-            call(parallel, [row(2)] * 2, 0.0)
-    assert [half[0, 0] for half, _ in call(parallel, [row(2)] * 2, 0.0)] == [1, 1]
+            parallel([row(2)] * 2, 0.0)
+    assert [half[0, 0] for half, _ in parallel([row(2)] * 2, 0.0)] == [1, 1]
 
 
 def test_workers_end_with_the_pool():
     parallel = Parallel(halve, 3)
-    call(parallel, [row(2)] * 3, 0.0)
+    parallel([row(2)] * 3, 0.0)
     workers = multiprocessing.active_children()
     del parallel
     wait_until(lambda: not any(worker.is_alive() for worker in workers))
@@ -130,7 +121,7 @@ def test_workers_end_when_the_main_process_is_interrupted_or_killed(number):
         "def tell(row):\n"
         "    os.write(1, f'{os.getpid()}\\n'.encode())\n"
         "    time.sleep(1)\n"
-        "Parallel(tell, 2)(np.zeros((4, 1, 1), np.float32), [1] * 4)\n"
+        "Parallel(tell, 2)(np.zeros((4, 1, 1), np.float32))\n"
     )
     main = subprocess.Popen(
         [sys.executable, "-c", code],
