@@ -6,14 +6,13 @@ than all its members.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from lightning import Trainer
 from torch import Tensor
 
 from asr.training.data import SpeechData
 from asr.training.module import CTCModule
+from asr.training.run_folder import load_checkpoint
 
 
 def load_final_weights(trainer: Trainer, module: CTCModule, data: SpeechData) -> list[str]:
@@ -34,8 +33,8 @@ def load_final_weights(trainer: Trainer, module: CTCModule, data: SpeechData) ->
         weights = average_checkpoints(checkpoints) if trainer.is_global_zero else None
         module.load_state_dict(trainer.strategy.broadcast(weights))
         _validate(trainer, module, data)
-        average = float(trainer.callback_metrics[keeper.monitor])
-        scores = [float(score) for score in keeper.best_k_models.values()]
+        average = trainer.callback_metrics[keeper.monitor]
+        scores = keeper.best_k_models.values()
         if trainer.is_global_zero:
             print(
                 f"{keeper.monitor} {average:.4f} with the average of the {len(scores)} best "
@@ -44,7 +43,7 @@ def load_final_weights(trainer: Trainer, module: CTCModule, data: SpeechData) ->
         if average <= max(scores) if keeper.mode == "min" else average >= min(scores):
             return checkpoints
     if trainer.is_global_zero:
-        checkpoint = _load(keeper.best_model_path)
+        checkpoint = load_checkpoint(keeper.best_model_path)
         module.load_state_dict(checkpoint["state_dict"])
         module.score = checkpoint["score"]
     return [keeper.best_model_path]
@@ -52,7 +51,7 @@ def load_final_weights(trainer: Trainer, module: CTCModule, data: SpeechData) ->
 
 def average_checkpoints(checkpoints: Sequence[str | Path]) -> dict[str, Tensor]:
     """Return the mean of the checkpoints' weights. Integers, such as counts, are the last ones."""
-    states = [_load(path)["state_dict"] for path in checkpoints]
+    states = [load_checkpoint(path)["state_dict"] for path in checkpoints]
     average = dict(states[-1])
     for name, value in average.items():
         if value.is_floating_point():
@@ -64,7 +63,3 @@ def average_checkpoints(checkpoints: Sequence[str | Path]) -> dict[str, Tensor]:
 def _validate(trainer: Trainer, module: CTCModule, data: SpeechData) -> None:
     trainer.callbacks, trainer.loggers = [], []
     trainer.validate(module, data, verbose=False)
-
-
-def _load(path: str | Path) -> dict[str, Any]:
-    return torch.load(path, map_location="cpu", weights_only=False, mmap=True)

@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich import progress
 
 from asr.evaluation.plots import plot_emissions, save_figure
 from asr.training.module import CTCModule
@@ -29,25 +22,25 @@ class ProgressReport(Callback):
     """
 
     def __init__(self) -> None:
-        self.bar: Progress | None = None
+        self.bar: progress.Progress | None = None
         self.start_time, self.start_step = 0.0, 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar if the output is a terminal."""
         self.start_time, self.start_step = time.monotonic(), trainer.global_step
         if sys.stderr.isatty() and trainer.is_global_zero:
-            self.bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
+            self.bar = progress.Progress(
+                "{task.description}",
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TimeElapsedColumn(),
+                "left",
+                progress.TimeRemainingColumn(),
             )
             self.bar.start()
             total = int(trainer.estimated_stepping_batches)
             self.task = self.bar.add_task(
-                "training", total=total, completed=trainer.global_step
+                "training", total=total, completed=self.start_step
             )
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -60,11 +53,10 @@ class ProgressReport(Callback):
         """Print the scores and the remaining time unless there is a bar."""
         if trainer.sanity_checking or self.bar is not None or not trainer.is_global_zero:
             return
-        seconds_per_step = (time.monotonic() - self.start_time) / max(
-            1, trainer.global_step - self.start_step
-        )
+        steps = max(1, trainer.global_step - self.start_step)
         steps_left = max(0, int(trainer.estimated_stepping_batches) - trainer.global_step)
-        left = timedelta(seconds=round(seconds_per_step * steps_left))
+        seconds = (time.monotonic() - self.start_time) / steps * steps_left
+        left = timedelta(seconds=round(seconds))
         print(f"{_status_line(trainer)}  left {left}", flush=True)
 
     def on_train_end(self, *_: Any) -> None:
@@ -86,21 +78,19 @@ class EmissionPlots(Callback):
         self.folder = Path(folder)
         self.epochs = check_integer("epochs", epochs, ge=1)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: CTCModule) -> None:
         """Plot the samples of the validation if the epoch is due or the last."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         is_last = trainer.current_epoch + 1 == trainer.max_epochs
-        if isinstance(pl_module, CTCModule) and (
-            is_last or trainer.current_epoch % self.epochs == 0
-        ):
+        if is_last or trainer.current_epoch % self.epochs == 0:
             self._plot_samples(trainer, pl_module)
             gc.collect()  # a figure is a reference cycle of 3 MB
 
     def _plot_samples(self, trainer: Trainer, module: CTCModule) -> None:
         experiments = [logger.experiment for logger in trainer.loggers]
         boards = [board for board in experiments if hasattr(board, "add_figure")]
-        texts = []
+        texts = ""
         for i, sample in enumerate(module.validation.samples):
             reference, hypothesis = sample.scored.reference, sample.scored.hypothesis
             text = f"{sample.name}\n  reference   {reference}\n  hypothesis  {hypothesis}\n"
@@ -113,14 +103,13 @@ class EmissionPlots(Callback):
                 hypothesis=hypothesis,
             )
             save_figure(figure, self.folder / f"{i}.png")
+            tag, markdown = f"utterance/{i}", text.replace("\n", "  \n")
             for board in boards:
-                board.add_figure(f"utterance/{i}", figure, trainer.global_step)
-                board.add_text(
-                    f"utterance/{i}", text.replace("\n", "  \n"), trainer.global_step
-                )
-            texts.append(text)
+                board.add_figure(tag, figure, trainer.global_step)
+                board.add_text(tag, markdown, trainer.global_step)
+            texts += text
         if texts:
-            (self.folder / "utterances.txt").write_text("".join(texts), encoding="utf-8")
+            (self.folder / "utterances.txt").write_text(texts, encoding="utf-8")
 
 
 def _status_line(trainer: Trainer) -> str:

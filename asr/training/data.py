@@ -1,5 +1,7 @@
 """The data of a training run: selected utterances in, data loaders out."""
 
+from typing import Any
+
 import torch
 from lightning import LightningDataModule
 
@@ -28,44 +30,42 @@ class SpeechData(LightningDataModule):
         train: Selection,
         validation: Selection,
         batch_seconds: float,
-        workers: int = 0,
-        seed: int = 0,
-        augment: Augment | None = None,
-        on_error: OnError = "skip",
+        workers: int,
+        seed: int,
+        augment: Augment,
+        on_error: OnError,
     ) -> None:
         super().__init__()
         self.selections = {"train": train, "validation": validation}
         self.workers = workers
-        self.datasets = {
-            "train": SpeechDataset(train.examples, augment, seed, on_error),
-            "validation": SpeechDataset(validation.examples, on_error=on_error),
-        }
         self.samplers = {
             split: BucketSampler(
-                [example.utterance.duration for example in dataset.examples],
+                [example.utterance.duration for example in selection.examples],
                 batch_seconds=batch_seconds,
                 seed=seed,
                 shuffle=split == "train",
             )
-            for split, dataset in self.datasets.items()
+            for split, selection in self.selections.items()
         }
-        self.loaders: dict[str, Loader] = {}
+        datasets = {
+            "train": SpeechDataset(train.examples, augment, seed, on_error),
+            "validation": SpeechDataset(validation.examples, on_error=on_error),
+        }
+        pin_memory = torch.cuda.is_available()
+        self.loaders = {
+            split: Loader(datasets[split], sampler, workers=workers, pin_memory=pin_memory)
+            for split, sampler in self.samplers.items()
+        }
 
     def setup(self, stage: str) -> None:
-        """Build the loaders and start the validation workers.
+        """Share the data among the processes and start the validation workers.
 
         Workers that are forked later would keep the memory of a training step.
         """
-        if self.loaders:
+        if stage != "fit":
             return
-        for split, sampler in self.samplers.items():
+        for sampler in self.samplers.values():
             sampler.shard(self.trainer.global_rank, self.trainer.world_size)
-            self.loaders[split] = Loader(
-                self.datasets[split],
-                sampler,
-                workers=self.workers,
-                pin_memory=torch.cuda.is_available(),
-            )
         if self.workers:
             sampler = self.samplers["validation"]
             sampler.resume(0, len(sampler))  # start the workers without reading a batch
@@ -80,17 +80,17 @@ class SpeechData(LightningDataModule):
         """Return the loader of validation batches."""
         return self.loaders["validation"]
 
-    def state_dict(self) -> dict[str, int | str]:
+    def state_dict(self) -> dict[str, Any]:
         """Return the position in training and a description of the data."""
         epoch, batches = training_position(self.trainer)
         return {"epoch": epoch, "batches": batches, "data": self._describe()}
 
-    def load_state_dict(self, state_dict: dict[str, int | str]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume at a position, and print a warning if the data have changed."""
         # Lightning reads the first batches before it sets the epoch of the sampler
-        self.samplers["train"].resume(int(state_dict["epoch"]), int(state_dict["batches"]))
-        old, new = state_dict.get("data"), self._describe()
-        if old not in (None, new) and self.trainer.is_global_zero:
+        self.samplers["train"].resume(state_dict["epoch"], state_dict["batches"])
+        old, new = state_dict["data"], self._describe()
+        if old != new and self.trainer.is_global_zero:
             print(
                 f"resume=true: an epoch had {old} and now has {new}, so it resumes inexactly"
             )

@@ -1,6 +1,6 @@
 """Combine values of the processes that train together."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch.distributed as dist
 from torch import Tensor
@@ -23,7 +23,7 @@ def sum_over_processes(x: Tensor) -> Tensor:
 
 def gather_objects(value: T) -> list[T]:
     """Return the value of each process, in rank order."""
-    values: list[Any] = [value] * world_size()
+    values = [value] * world_size()
     if len(values) > 1:
         dist.all_gather_object(values, value)
     return values

@@ -43,9 +43,8 @@ def fit(
         return {
             "final_val_wer": module.score.wer,
             "final_val_cer": module.score.cer,
-            "best_checkpoints": load_final_weights(
-                trainer, module, data
-            ),  # changes the score
+            # changes the score
+            "best_checkpoints": load_final_weights(trainer, module, data),
         }
     except (SystemExit, KeyboardInterrupt):  # Lightning exits after Ctrl-C
         if latest_checkpoint(folder).is_file():

@@ -75,28 +75,21 @@ class Checkpoints(ModelCheckpoint):
             enable_version_counter=False,
             **settings,
         )
-        self._stop_requested = False
         self._previous_handlers: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle Ctrl-C and SIGTERM until training ends."""
         super().on_train_start(trainer, pl_module)
+        self._stop_requested = False
         if threading.current_thread() is threading.main_thread():  # required by Python
-            self._stop_requested = False
             handler = partial(self._request_stop, trainer)
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous_handlers[number] = signal.signal(number, handler)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
         """Stop after an optimizer step if requested, except after the last one of an epoch."""
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        super().on_train_batch_end(trainer, *arguments)
+        *_, batch_idx = arguments
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stepped and not trainer.is_last_batch:
             self._stop_if_requested(trainer)
@@ -135,8 +128,7 @@ class Checkpoints(ModelCheckpoint):
             raise KeyboardInterrupt
 
     def _save_last(self, trainer: Trainer) -> None:
-        if self.dirpath:
-            trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+        trainer.save_checkpoint(Path(self.dirpath, "last.ckpt"))
 
 
 class EMA(EMAWeightAveraging):
@@ -153,10 +145,8 @@ class EMA(EMAWeightAveraging):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the buffers of the module, which validation has fitted, to the average."""
-        buffers = zip(
-            self._average_model.module.buffers(), pl_module.buffers(), strict=True
-        )
-        for average, current in buffers:
+        averages = self._average_model.module.buffers()
+        for average, current in zip(averages, pl_module.buffers(), strict=True):
             average.copy_(current)
 
 

@@ -58,7 +58,6 @@ class CTCModule(LightningModule):
         self.skipped: dict[str, str] = {}  # utterance: reason
         self.batch_description = "no utterances"  # current batch, for error messages
         self.should_log = False  # whether the loggers write the current step
-        self.validation = Validation(model)
         self.score = Score()  # from the last validation
         self.validated = False  # whether `score` belongs to the current weights
         self.start_time = time.monotonic()
@@ -85,11 +84,8 @@ class CTCModule(LightningModule):
             group = "scheduler"
             scheduler = self.make_scheduler(optimizer, steps=steps)
         except (TypeError, ValueError) as error:
-            hint = (
-                f". Remove a setting with ~{group}.KEY"
-                if isinstance(error, TypeError)
-                else ""
-            )
+            fix = f". Remove a setting with ~{group}.KEY"
+            hint = fix if isinstance(error, TypeError) else ""
             raise ConfigError(f"{group}: {error}{hint}") from error
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
@@ -122,9 +118,8 @@ class CTCModule(LightningModule):
         # Lightning averages gradients over processes and accumulated batches. Divide all batches of
         # a step by the labels of the first; `_rescale_gradients` divides by those of all.
         scale = self._labels[0] / world_size()
-        views = make_views(
-            self.model, batch, self.spec_augment, 2 if self.consistency else 1
-        )
+        count = 2 if self.consistency else 1
+        views = make_views(self.model, batch, self.spec_augment, count)
         loss = training_loss(batch, views, fits, scale=scale, consistency=self.consistency)
         self._audio_seconds += float(batch.lengths.sum()) / SAMPLE_RATE
         if self.should_log:  # logging takes half a millisecond
@@ -145,9 +140,8 @@ class CTCModule(LightningModule):
         limit = gradient_clip_val or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         if self.should_log:
-            self.log_dict(
-                {"train/grad_norm": norm, "train/lr": optimizer.param_groups[0]["lr"]}
-            )
+            lr = optimizer.param_groups[0]["lr"]
+            self.log_dict({"train/grad_norm": norm, "train/lr": lr})
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Measure the duration of the steps, without the validation that follows."""
@@ -159,18 +153,14 @@ class CTCModule(LightningModule):
         Raises:
             TrainingError: If no training utterance could be read.
         """
-        if not sum_over_processes(torch.tensor(self._audio_seconds, device=self.device)):
-            raise TrainingError(
-                f"no training utterance could be read{self._first_skipped()}"
-            )
+        if not any(gather_objects(self._audio_seconds)):
+            raise self._unreadable("training")
         speed = self._audio_seconds / max(self._epoch_seconds, 1e-9)
         self.log("train/audio_seconds_per_second", speed, sync_dist=True, reduce_fx="sum")
 
     def on_validation_epoch_start(self) -> None:
         """Discard the results of the previous validation."""
-        self.validation = Validation(
-            self.model, num_batches=int(self.trainer.num_val_batches[0])
-        )
+        self.validation = Validation(self.model, int(self.trainer.num_val_batches[0]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add the results of a batch."""
@@ -189,22 +179,16 @@ class CTCModule(LightningModule):
         for skipped in gather_objects(self.skipped):
             self.skipped.update(skipped)
         if not self.score.utterances:
-            raise TrainingError(
-                f"no validation utterance could be read{self._first_skipped()}"
-            )
+            raise self._unreadable("validation")
         self.validation.fit_model()
-        self.log_dict(
-            metrics, sync_dist=True
-        )  # equal in all processes; Lightning demands the flag
+        # The scores are equal in all processes, but Lightning demands the flag.
+        self.log_dict(metrics, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the score, the duration, and the architecture to a checkpoint."""
-        architecture = self.model.architecture
-        checkpoint |= {
-            "score": self.score,
-            "seconds": self.seconds,
-            "architecture": architecture,
-        }
+        checkpoint["score"] = self.score
+        checkpoint["seconds"] = self.seconds
+        checkpoint["architecture"] = self.model.architecture
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue with the score and the duration of a checkpoint."""
@@ -219,10 +203,9 @@ class CTCModule(LightningModule):
                 self.skipped[utterance.name] = "too short for its transcript"
         return fits
 
-    def _first_skipped(self) -> str:
-        return next(
-            (f". The first error: {reason}" for reason in self.skipped.values()), ""
-        )
+    def _unreadable(self, split: str) -> TrainingError:
+        hints = [f". The first error: {reason}" for reason in self.skipped.values()]
+        return TrainingError(f"no {split} utterance could be read{''.join(hints[:1])}")
 
     def _rescale_gradients(self, batches: int) -> None:
         """Divide the gradients of a step by the labels of all its batches, not of the first one."""

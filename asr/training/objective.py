@@ -26,23 +26,16 @@ def make_views(
     for twice the rows.
     """
     features, lengths = model.features(batch.waveforms, batch.lengths)  # (B, T, F), (B,)
-    features, lengths = (
-        features.repeat(count, 1, 1),
-        lengths.repeat(count),
-    )  # (count * B, T, F)
+    features = features.repeat(count, 1, 1)  # (count * B, T, F)
+    lengths = lengths.repeat(count)
     if spec_augment is not None:
         features = spec_augment(features, lengths)
     emissions = model.forward_features(features, lengths)  # (count * B, U, V)
     tensors = (emissions.log_probs, emissions.lengths, *emissions.intermediate)
     views = zip(*(tensor.chunk(count) for tensor in tensors), strict=True)
     return [
-        replace(
-            emissions,
-            log_probs=log_probs,
-            lengths=lengths,
-            intermediate=tuple(intermediate),
-        )
-        for log_probs, lengths, *intermediate in views
+        replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=tuple(others))
+        for log_probs, lengths, *others in views
     ]
 
 
@@ -67,19 +60,15 @@ def training_loss(
         loss = (1 - INTERMEDIATE_WEIGHT) * loss + INTERMEDIATE_WEIGHT * intermediate_loss
     if consistency:
         first, second = views
-        divergence = consistency_loss(
-            first.log_probs, second.log_probs, first.lengths
-        ).sum()
-        loss = loss + consistency * divergence / scale
+        divergence = consistency_loss(first.log_probs, second.log_probs, first.lengths)
+        loss = loss + consistency * divergence.sum() / scale
     return loss
 
 
 def ctc_nll(batch: Batch, emissions: Emissions, fits: Tensor) -> Tensor:
     """Return the negative log-likelihood in nats of the utterances that `fits` (B,) selects."""
-    log_probs, lengths = emissions.log_probs[fits], emissions.lengths[fits]
-    return ctc_loss(
-        log_probs, lengths, batch.targets[fits], batch.target_lengths[fits]
-    ).sum()
+    tensors = (emissions.log_probs, emissions.lengths, batch.targets, batch.target_lengths)
+    return ctc_loss(*(tensor[fits] for tensor in tensors)).sum()
 
 
 def count_blanks(emissions: Emissions) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import torch
 
@@ -12,6 +13,11 @@ from asr.nn.ctc import CTCModel
 def latest_checkpoint(folder: Path) -> Path:
     """Return the path of the checkpoint that a run resumes from."""
     return folder / "checkpoints" / "last.ckpt"
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Load a checkpoint of this program, which holds more than weights, on the CPU."""
+    return torch.load(path, map_location="cpu", weights_only=False, mmap=True)
 
 
 def prepare_run_folder(folder: Path, *, resume: bool, is_main: bool) -> Path | None:
@@ -49,8 +55,7 @@ def check_architecture(checkpoint: Path, model: CTCModel) -> None:
         ModelError: If the checkpoint is damaged or belongs to another model.
     """
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
-        saved = state["architecture"]
+        saved = load_checkpoint(checkpoint)["architecture"]
     except (RuntimeError, KeyError) as error:
         reason = shorten(str(error), 100)
         raise ModelError(

@@ -1,7 +1,6 @@
 """Learning rate schedules. Each returns factors of the optimizer's learning rate."""
 
 import math
-from collections.abc import Callable
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -24,13 +23,16 @@ def one_cycle(
     Raises:
         ValueError: If a number is out of range.
     """
-    peak = max(1, round(check_number("warmup", warmup, ge=0, le=1) * steps))
     check_number("start", start, ge=0)
     check_number("end", end, ge=0)
+    peak = max(1, round(check_number("warmup", warmup, ge=0, le=1) * steps))
 
-    return _rise_and_fall(
-        optimizer, lambda step: _cosine(start, 1, step / peak), peak, steps, end
-    )
+    def factor(step: int) -> float:
+        if step < peak:
+            return _cosine(start, 1, step / peak)
+        return _cosine(1, end, (step - peak) / max(1, steps - peak))
+
+    return LambdaLR(optimizer, factor)
 
 
 def warmup_cosine(
@@ -43,10 +45,15 @@ def warmup_cosine(
     Raises:
         ValueError: If a number is out of range.
     """
-    peak = min(check_number("warmup_steps", warmup_steps, ge=0), steps)
     check_number("end", end, ge=0)
+    peak = min(check_number("warmup_steps", warmup_steps, ge=0), steps)
 
-    return _rise_and_fall(optimizer, lambda step: (step + 1) / peak, peak, steps, end)
+    def factor(step: int) -> float:
+        if step < peak:
+            return (step + 1) / peak
+        return _cosine(1, end, (step - peak) / max(1, steps - peak))
+
+    return LambdaLR(optimizer, factor)
 
 
 def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> LambdaLR:
@@ -62,17 +69,6 @@ def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> Lambd
     return LambdaLR(
         optimizer, lambda step: min((step + 1) / peak, (peak / (step + 1)) ** 0.5)
     )
-
-
-def _rise_and_fall(
-    optimizer: Optimizer, rise: Callable[[int], float], peak: int, steps: int, end: float
-) -> LambdaLR:
-    def factor(step: int) -> float:
-        if step < peak:
-            return rise(step)
-        return _cosine(1, end, (step - peak) / max(1, steps - peak))
-
-    return LambdaLR(optimizer, factor)
 
 
 def _cosine(first: float, last: float, share: float) -> float:

@@ -26,6 +26,7 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the results of `fit` with the circumstances and the configuration of the run."""
     selections = data.selections.items()
+    versions = {package: version(package) for package in PACKAGES}
     return {
         "val_wer": module.score.wer,
         **results,
@@ -38,10 +39,7 @@ def summarize(
         "parameters": count_parameters(module.model),
         "seed": module.seed,
         "commit": _commit(),
-        "versions": {
-            "python": platform.python_version(),
-            **{p: version(p) for p in PACKAGES},
-        },
+        "versions": {"python": platform.python_version()} | versions,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
         f"{trainer.strategy.root_device}",
         "config": config,

@@ -24,9 +24,7 @@ from asr.nn.emissions import IDENTITY_CALIBRATION, NO_OFFSET
 from asr.training.distributed import gather_objects, sum_over_processes
 from asr.training.objective import count_blanks, ctc_nll
 
-ScoreName = Literal[
-    "val/wer", "val/cer", "val/loss", "val/blank"
-]  # logged by each validation
+ScoreName = Literal["val/wer", "val/cer", "val/loss", "val/blank"]  # logged values
 NUM_SAMPLES = 4  # utterances to plot
 
 
@@ -47,25 +45,22 @@ class Validation:
     samples differ in length.
     """
 
-    def __init__(self, model: CTCModel, *, num_batches: int = 1) -> None:
+    def __init__(self, model: CTCModel, num_batches: int) -> None:
         self.model = model
         self.sample_interval = max(1, num_batches // NUM_SAMPLES)
         self.decode = GreedyDecoder()
         self.samples: list[ValidationSample] = []
         self.scored: list[ScoredUtterance] = []
-        self.words: list[
-            tuple[float, bool]
-        ] = []  # raw confidence, and whether it is correct
-        self.offsets: list[
-            tuple[float, float]
-        ] = []  # seconds of speech before and after words
+        # Raw confidence of each word, and whether it is correct
+        self.words: list[tuple[float, bool]] = []
+        # Seconds of speech before and after the words of an utterance
+        self.offsets: list[tuple[float, float]] = []
         self.sums = torch.zeros(4, device=model.device, dtype=torch.float64)
 
     def update(self, batch: Batch, fits: Tensor, batch_idx: int) -> None:
         """Add the results of a batch; only utterances with true `fits` (B,) have a loss."""
-        features, lengths = self.model.features(
-            batch.waveforms, batch.lengths
-        )  # (B, T, F), (B,)
+        # (B, T, F), (B,)
+        features, lengths = self.model.features(batch.waveforms, batch.lengths)
         emissions = replace(
             self.model.forward_features(features, lengths),
             calibration=IDENTITY_CALIBRATION,
@@ -74,18 +69,18 @@ class Validation:
         nats, labels = ctc_nll(batch, emissions, fits), batch.target_lengths[fits].sum()
         self.sums += torch.stack([nats, labels, *count_blanks(emissions)])
         for i, hypothesis in enumerate(self.decode(emissions, self.model.tokenizer)):
-            utterance = batch.utterances[i]
-            scored = score_utterance(utterance.text, hypothesis.text)
+            scored = score_utterance(batch.utterances[i].text, hypothesis.text)
             self.scored.append(scored)
             self.words += word_correctness(hypothesis, scored)
-            self._add_offsets(batch.waveforms[i, : int(batch.lengths[i])], hypothesis)
-            is_due = i == 0 and batch_idx % self.sample_interval == 0
-            if is_due and len(self.samples) < NUM_SAMPLES:
-                inputs, outputs = features[i, : int(lengths[i])], emissions.row(i).float()
-                sample = ValidationSample(
-                    utterance.audio.name, inputs.cpu(), outputs.cpu(), scored
-                )
-                self.samples.append(sample)
+            self._add_offsets(batch.waveforms[i, : batch.lengths[i]], hypothesis)
+        if batch_idx % self.sample_interval == 0 and len(self.samples) < NUM_SAMPLES:
+            sample = ValidationSample(
+                name=batch.utterances[0].audio.name,
+                features=features[0, : lengths[0]].cpu(),
+                log_probs=emissions.row(0).float().cpu(),
+                scored=self.scored[-len(batch)],
+            )
+            self.samples.append(sample)
 
     def compute_scores(self) -> tuple[Score, dict[str, float]]:
         """Return the score of all processes, and the values to log."""
@@ -96,10 +91,9 @@ class Validation:
 
     def fit_model(self) -> None:
         """Fit the model's confidence calibration and word boundaries to all processes' results."""
-        words = chain.from_iterable(gather_objects(self.words))
-        self.model.calibration = fit_calibration([*words])
-        offsets = chain.from_iterable(gather_objects(self.offsets))
-        self.model.boundary_offsets = fit_boundary_offsets([*offsets])
+        words, offsets = zip(*gather_objects((self.words, self.offsets)), strict=True)
+        self.model.calibration = fit_calibration([*chain(*words)])
+        self.model.boundary_offsets = fit_boundary_offsets([*chain(*offsets)])
 
     def _add_offsets(self, waveform: Tensor, hypothesis: Hypothesis) -> None:
         speech = detect_speech(waveform.float().cpu().numpy())
