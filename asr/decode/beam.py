@@ -107,7 +107,8 @@ class BeamDecoder:
         """
         if self._tokenizer != tokenizer:
             search = BeamSearch(tokenizer, self.lm, self.lexicon, self.hotwords)
-            self._tokenizer, self._parallel = tokenizer, Parallel(search, self.workers)
+            self._parallel = Parallel(search, self.workers)
+            self._tokenizer = tokenizer
         context = self.options, WordTimer.of(emissions), emissions.calibration
         return self._parallel(emissions.rows(), *context)
 

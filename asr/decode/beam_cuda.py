@@ -91,10 +91,12 @@ def search(log_probs: Tensor, beam_size: int) -> list[Beam]:
     prefix has the sum over its alignments that end in a blank, and over those that end in its last
     label. Rows are padded with certain blanks.
     """
-    tokens, shape = log_probs.shape[2], (len(log_probs), beam_size)
+    batch, _, tokens = log_probs.shape
+    shape = batch, beam_size
     impossible = log_probs.new_full(shape, -math.inf)
     # (B, beam): scores of the alignments that end in a blank, in the last label, and of all
-    blank, label = impossible.clone(), impossible
+    label = impossible
+    blank = impossible.clone()
     blank[:, 0] = 0.0  # the empty prefix
     scores = blank
     # (B, beam): last label, hash of the prefix, hash without its last label
@@ -102,7 +104,8 @@ def search(log_probs: Tensor, beam_size: int) -> list[Beam]:
     history = []
     for frame in log_probs.unbind(1):  # (B, V)
         last_score = frame.gather(1, last)
-        stay_blank, stay_label = scores + frame[:, BLANK, None], label + last_score
+        stay_blank = scores + frame[:, BLANK, None]
+        stay_label = label + last_score
         extended = scores[..., None] + frame[:, None]  # (B, beam, V)
         # a repeated label extends only the alignments that end in a blank
         extended.scatter_(2, last[..., None], (blank + last_score)[..., None])
@@ -114,8 +117,10 @@ def search(log_probs: Tensor, beam_size: int) -> list[Beam]:
         extended.scatter_add_(2, targets, torch.where(same, -math.inf, 0.0))
         extended[..., BLANK] = torch.logaddexp(stay_blank, stay_label)
         scores, index = extended.flatten(1).topk(beam_size)
-        source, token = index // tokens, index % tokens
-        stays, source_key = token == BLANK, key.gather(1, source)
+        source = index // tokens
+        token = index % tokens
+        stays = token == BLANK
+        source_key = key.gather(1, source)
         blank = torch.where(stays, stay_blank.gather(1, source), impossible)
         label = torch.where(stays, stay_label.gather(1, source), scores)
         last = torch.where(stays, last.gather(1, source), token)

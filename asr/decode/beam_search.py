@@ -10,7 +10,6 @@ first term sums over the alignments in the beam (Graves and Jaitly 2014; Collobe
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,7 +52,7 @@ class BeamSearch:
         self,
         tokenizer: Tokenizer,
         lm: LanguageModelFile | None,
-        lexicon: Sequence[str] | None,
+        lexicon: list[str] | None,
         hotwords: dict[str, float],
     ) -> None:
         """Load the language model and build the trie of the lexicon.
@@ -65,17 +64,19 @@ class BeamSearch:
             raise ConfigError(
                 "beam search needs a space in the model's alphabet to separate words"
             )
-        self.tokenizer, self.lexicon = tokenizer, lexicon
+        self.tokenizer = tokenizer
+        self.lexicon = lexicon
         self.space = tokenizer.index(" ")
         self.booster = HotwordBooster(hotwords, tokenizer) if hotwords else None
         self.has_token_lm = lm is not None and lm.unit == "characters"
         self.lm = _load_lm(lm, lexicon, tokenizer) if lm else None
         self.rescorer = None
         if lexicon is None and not self.has_token_lm:
-            self.lm, self.rescorer = None, self.lm
+            self.rescorer = self.lm
+            self.lm = None
         self.trie = self._build_trie(lexicon) if lexicon is not None else None
 
-    def _build_trie(self, lexicon: Sequence[str]) -> Any:
+    def _build_trie(self, lexicon: list[str]) -> Any:
         """Return the labels of each word and a space, with its score at the start of a sentence."""
         check_spelling("lexicon", lexicon, self.tokenizer)
         word_lm = None if self.has_token_lm else self.lm
@@ -176,7 +177,7 @@ class BeamSearch:
                 candidates[text] = candidate._replace(score=score)
         return sorted(candidates.values(), key=lambda candidate: -candidate.score)
 
-    def _decode(self, log_probs: np.ndarray, options: SearchOptions) -> Sequence[Any]:
+    def _decode(self, log_probs: np.ndarray, options: SearchOptions) -> list[Any]:
         """Return flashlight's results for emissions (K, V) between a blank and a space.
 
         Without the blank, flashlight takes a space in the first frame for its own initial one and
@@ -191,7 +192,7 @@ class BeamSearch:
 
 
 def _load_lm(
-    lm: LanguageModelFile, lexicon: Sequence[str] | None, tokenizer: Tokenizer
+    lm: LanguageModelFile, lexicon: list[str] | None, tokenizer: Tokenizer
 ) -> LanguageModel:
     """Load a language model over the tokens, the words of the lexicon, or its own words.
 

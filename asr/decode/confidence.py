@@ -26,11 +26,12 @@ class Candidate(NamedTuple):
 def word_posteriors(
     words: Sequence[WordSpan], candidates: Sequence[Candidate]
 ) -> list[float]:
-    """Return the share of the candidates' likelihood that contains each word at its place.
+    """Return the share of the likelihood of candidates that contains each word at its place.
 
-    A candidate contains a word if it has the same word in overlapping frames.
+    A candidate contains a word if it has the same word in overlapping frames. The first candidate
+    is the best.
     """
-    best = max(candidate.score for candidate in candidates)
+    best = candidates[0].score
     likelihoods = [math.exp(candidate.score - best) for candidate in candidates]
     total = sum(likelihoods)
     places = defaultdict(list)
@@ -60,7 +61,8 @@ def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
     from scipy.special import expit
 
     confidence, correct = np.array(words, dtype=np.float64).T  # (N,)
-    c, hits = confidence.clip(CLIP, 1 - CLIP), correct.sum()
+    hits = correct.sum()
+    c = confidence.clip(CLIP, 1 - CLIP)
     terms = np.stack([np.log(c), -np.log1p(-c), np.ones_like(c)])  # (3, N)
     target = np.where(correct, (hits + 1) / (hits + 2), 1 / (len(c) - hits + 2))
 

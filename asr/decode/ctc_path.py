@@ -18,9 +18,8 @@ def span_bounds(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     is_edge = np.ones(len(path) + 1, dtype=bool)  # both ends of the path are edges
     is_edge[1:-1] = path[1:] != path[:-1]
     edges = np.flatnonzero(is_edge)
-    starts, ends = edges[:-1], edges[1:]
-    emitted = path[starts] != BLANK
-    return starts[emitted], ends[emitted]
+    emitted = path[edges[:-1]] != BLANK
+    return edges[:-1][emitted], edges[1:][emitted]
 
 
 def word_spans(paths: np.ndarray, tokenizer: Tokenizer) -> list[list[WordSpan]]:
@@ -31,16 +30,18 @@ def word_spans(paths: np.ndarray, tokenizer: Tokenizer) -> list[list[WordSpan]]:
     """
     space = _space(tokenizer)
     padded = np.pad(paths, ((0, 0), (1, 1)), constant_values=space)  # (N, U + 2)
-    flat, size = padded.ravel(), padded.shape[1]
+    flat = padded.ravel()
+    size = padded.shape[1]
     starts, ends = span_bounds(flat)
     tokens = flat[starts]
     first, end = span_bounds(tokens != space)
-    starts, ends = starts[first], ends[end - 1]
+    starts = starts[first]
+    ends = ends[end - 1]
     words = tokenizer.decode(tokens.tolist()).split()
-    bounds_in_path = (starts % size - 1).tolist(), (ends % size - 1).tolist()
-    spans = list(zip(words, *bounds_in_path, strict=True))
-    bounds = starts.searchsorted(np.arange(len(paths) + 1) * size).tolist()
-    return [spans[low:high] for low, high in pairwise(bounds)]
+    bounds = (starts % size - 1).tolist(), (ends % size - 1).tolist()
+    spans = list(zip(words, *bounds, strict=True))
+    rows = starts.searchsorted(size * np.arange(len(paths) + 1)).tolist()
+    return [spans[low:high] for low, high in pairwise(rows)]
 
 
 def word_log_probs(
@@ -76,7 +77,8 @@ def frames_to_decode(log_probs: np.ndarray, skip: float) -> np.ndarray:
     skipped = log_probs[:, BLANK] > math.log(skip)
     first, end = span_bounds(skipped)
     inner = (first > 0) & (end < len(log_probs))
-    first, end = first[inner], end[inner]
+    first = first[inner]
+    end = end[inner]
     joint = np.exp(log_probs[first - 1] + log_probs[end])  # (runs, V)
     repeats = joint.sum(axis=1) - joint[:, BLANK] > 1 - skip
     skipped[first[repeats]] = False

@@ -52,7 +52,8 @@ def align_batch(
         targets: Labels (B, L).
         target_lengths: Valid labels (B,).
     """
-    rows, labels = log_probs.detach().float().cpu().numpy(), targets.cpu().numpy()
+    rows = log_probs.detach().float().cpu().numpy()
+    labels = targets.cpu().numpy()
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(
             pool.map(_align, rows, lengths.tolist(), labels, target_lengths.tolist())
@@ -61,7 +62,8 @@ def align_batch(
 
 def _align(log_probs: np.ndarray, frames: int, labels: np.ndarray, size: int) -> Alignment:
     """Return the alignment of padded labels (L,) of a size with padded emissions (U, V)."""
-    log_probs, labels = log_probs[:frames], labels[:size]
+    log_probs = log_probs[:frames]
+    labels = labels[:size]
     fits = frames >= size + np.count_nonzero(labels[1:] == labels[:-1])
     path = best_path(log_probs, labels) if fits else np.empty(0, np.int64)
     starts, ends = span_bounds(path)
@@ -93,7 +95,8 @@ def _best_path_in_blocks(
     log_probs: np.ndarray, labels: np.ndarray, block: int
 ) -> np.ndarray:
     """Return the path (U,) of `best_path` with the steps of one block of frames in memory."""
-    frames, size = len(log_probs), 2 * len(labels) + 1
+    frames = len(log_probs)
+    size = 2 * len(labels) + 1
     states = np.full(size, BLANK)
     states[1::2] = labels
     scores = np.full(size + 2, -np.inf, dtype=np.float32)
@@ -138,8 +141,10 @@ def _advance(
     blocked = np.full(size, -np.inf, dtype=np.float32)
     blocked[2:][states[2:] != states[:-2]] = 0.0
     for t in span:
-        low, high = max(0, size - 2 * (len(log_probs) - t)), min(size, 2 * t + 2)
-        stay, move = scores[low + 2 : high + 2], scores[low + 1 : high + 1]
+        low = max(0, size - 2 * (len(log_probs) - t))
+        high = min(size, 2 * t + 2)
+        stay = scores[low + 2 : high + 2]
+        move = scores[low + 1 : high + 1]
         skip = scores[low:high] + blocked[low:high]
         best = np.maximum(stay, move)
         if steps is not None:

@@ -46,7 +46,8 @@ class GreedyDecoder:
         Raises:
             ConfigError: If the model cannot write a hotword.
         """
-        log_probs, lengths = emissions.log_probs.detach(), emissions.lengths.cpu()
+        log_probs = emissions.log_probs.detach()
+        lengths = emissions.lengths.cpu()
         if self.hotwords:
             if self._booster is None or self._booster.tokenizer != tokenizer:
                 self._booster = HotwordBooster(self.hotwords, tokenizer)

@@ -30,16 +30,14 @@ def read_hotwords(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
         ConfigError: If a file cannot be read.
         ValueError: If an entry is not a phrase with an optional weight above 0.
     """
-    weights = {}
+    lines: list[str] = []
     for entry in [hotwords] if isinstance(hotwords, str | Path) else hotwords:
         if not isinstance(entry, str | Path):
             raise ValueError(f"hotwords must be text, got {entry!r}")
         path = Path(entry)
         is_file = path.suffix == ".txt" or path.is_file()
-        for line in read_lines(path, "hotwords") if is_file else [str(entry)]:
-            phrase, weight = _parse_hotword(line)
-            weights[phrase] = weight
-    return weights
+        lines += read_lines(path, "hotwords") if is_file else [str(entry)]
+    return dict(map(_parse_hotword, lines))
 
 
 def _parse_hotword(line: str) -> tuple[str, float]:
@@ -74,21 +72,19 @@ class HotwordBooster:
             ConfigError: If the model cannot write a phrase.
         """
         # imported here because numba takes half a second to import
-        from asr.decode.phrase_search import PhraseTrie
+        from asr.decode.phrase_search import PhraseTrie, boost_phrases
 
         check_spelling("hotwords", hotwords, tokenizer)
         self.tokenizer = tokenizer
         labels = [tokenizer.encode(f" {phrase} ") for phrase in hotwords]
         bonus = [weight * len(p.replace(" ", "")) for p, weight in hotwords.items()]
         self._trie = PhraseTrie.of(labels, bonus)
+        self._boost = boost_phrases
 
     def __call__(self, log_probs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return emissions (B, U, V) of lengths (B,) in which the phrases found are most likely."""
-        from asr.decode.phrase_search import boost_phrases
-
         batch, frames, tokens = log_probs.shape
-        padded = np.empty((batch, frames + 2, tokens), dtype=np.float32)
+        padded = np.empty((batch, frames + 2, tokens), np.float32)
         padded[:, 1:-1] = log_probs
-        space = self.tokenizer.index(" ")
-        boost_phrases(padded, lengths, space, self._trie)
+        self._boost(padded, lengths, self.tokenizer.index(" "), self._trie)
         return padded[:, 1:-1]

@@ -52,7 +52,8 @@ class LanguageModel:
 
     def log_prob(self, words: Sequence[str]) -> float:
         """Return the log-probability of a sentence and its end in nats."""
-        state, total = self.kenlm.start(False), 0.0
+        total = 0.0
+        state = self.kenlm.start(False)
         for word in words:
             state, score = self.kenlm.score(state, self._dictionary.get_index(word))
             total += score

@@ -31,7 +31,8 @@ class Parallel:
         if workers > 1 and "fork" not in multiprocessing.get_all_start_methods():
             logger.info("this system cannot fork: decoding in one process")
             workers = 1
-        self.function, self.workers = function, workers
+        self.function = function
+        self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
     def __call__(self, rows: Sequence[Any], *context: Any) -> list[Any]:

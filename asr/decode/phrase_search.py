@@ -37,14 +37,16 @@ class PhraseTrie(NamedTuple):
         }
         prefixes = sorted(distinct, key=lambda prefix: (len(prefix), prefix))
         nodes = {prefix: node for node, prefix in enumerate(prefixes)}
-        reach, ends = np.zeros((2, len(nodes)))
-        for labels, nats in zip(phrases, bonus, strict=True):
-            path = [nodes[tuple(labels[: size + 1])] for size in range(len(labels))]
-            reach[path] = np.maximum(reach[path], nats)
-            ends[path[-1]] = nats
         label = np.array([(BLANK, *prefix)[-1] for prefix in prefixes], np.uint64)
         parent = np.array([nodes[prefix[:-1]] for prefix in prefixes], np.uint64)
         children = 1 + np.searchsorted(parent[1:], np.arange(len(nodes) + 1))
+        reach, ends = np.zeros((2, len(nodes)))
+        for labels, nats in zip(phrases, bonus, strict=True):
+            node = nodes[tuple(labels)]
+            ends[node] = nats
+            while node:
+                reach[node] = max(reach[node], nats)
+                node = int(parent[node])
         return cls(label, parent, children.astype(np.uint64), reach, ends)
 
 
@@ -68,8 +70,8 @@ def _compiled(*arguments: Any) -> Any:
 @_compiled(FRAMES, TRIE)
 def find_phrases(
     log_probs: np.ndarray, trie: PhraseTrie
-) -> list[tuple[int, int, int, float]]:
-    """Return (end node, first frame, end frame, gain in nats) of phrases in emissions (U, V)."""
+) -> list[tuple[float, int, int, int]]:
+    """Return (- gain in nats, frames, first frame, end node) of phrases in emissions (U, V)."""
     label, _, children, reach, bonus = trie
     # loss and first frame of the best path in the label of each node, and in its blanks
     cost = np.full((2, len(label)), np.inf)
@@ -103,8 +105,8 @@ def find_phrases(
                         next_cost[0, child] = enter
                         next_start[0, child] = start[source, node]
                     if enter < bonus[child]:
-                        gain = bonus[child] - enter
-                        found.append((child, start[source, node], t + 1, gain))
+                        first = start[source, node]
+                        found.append((enter - bonus[child], t + 1 - first, first, child))
             cost[:, node] = np.inf
         cost, next_cost = next_cost, cost
         start, next_start = next_start, start
@@ -162,14 +164,10 @@ def boost_phrases(
         row = log_probs[i, : lengths[i] + 2]
         row[0] = row[-1] = IMPOSSIBLE  # the ends of a recording separate words like a space
         row[0, space] = row[-1, space] = 0.0
-        path, penalty = np.zeros(len(row), np.int64), np.zeros(len(row))
+        path = np.zeros(len(row), np.int64)
+        penalty = np.zeros(len(row))
         taken = np.zeros(len(row), np.bool_)
-        ranked = [
-            (-gain, end - start, start, node)
-            for node, start, end, gain in find_phrases(row, trie)
-        ]
-        ranked.sort()
-        for _, size, start, node in ranked:
+        for _, size, start, node in sorted(find_phrases(row, trie)):
             end = start + size
             if taken[start + 1 : end - 1].any():
                 continue
@@ -178,8 +176,9 @@ def boost_phrases(
             for t, token in enumerate(phrase_path(row[start:end], trie, node), start):
                 path[t] = token  # a slice would take two more seconds to compile
         for frame in penalty.nonzero()[0]:
-            scores, token = row[frame], path[frame]
-            likeliest, highest = scores.argmax(), scores.max()
-            scores[likeliest] = scores[token]
+            scores = row[frame]
+            token = path[frame]
+            highest = scores.max()
+            scores[scores.argmax()] = scores[token]
             scores -= penalty[frame]
             scores[token] = highest

@@ -78,7 +78,8 @@ class PhraseDecoder:
             if not fits[i]:
                 hypotheses.append(Hypothesis("", float(free[i])))
                 continue
-            row, phrase = emissions.row(i).numpy(), np.array(labels[j])  # (U, V), (L,)
+            row = emissions.row(i).numpy()  # (U, V)
+            phrase = np.array(labels[j])  # (L,)
             hypothesis = hypothesis_from_labels(phrase, row, tokenizer, emissions)
             share = float(shares[i, j])
             words = tuple(word._replace(confidence=share) for word in hypothesis.words)
@@ -90,15 +91,14 @@ def _log_likelihoods(emissions: Emissions, labels: Sequence[Sequence[int]]) -> T
     """Return the log-likelihoods (B, N) of N label sequences. -inf means that one does not fit."""
     targets, sizes = _pad(labels)
     step = max(1, MAX_VALUES // max(1, emissions.log_probs[0].numel()))
-    parts = list(zip(targets.split(step), sizes.split(step), strict=True))
-    rows = []
-    for row, length in zip(emissions.log_probs, emissions.lengths, strict=True):
+    parts = []
+    for part, size in zip(targets.split(step), sizes.split(step), strict=True):
         losses = [
             ctc_loss(row.expand(len(size), -1, -1), length.expand(len(size)), part, size)
-            for part, size in parts
+            for row, length in zip(emissions.log_probs, emissions.lengths, strict=True)
         ]
-        rows.append(-torch.cat(losses))
-    return torch.stack(rows)
+        parts.append(torch.stack(losses))
+    return -torch.cat(parts, dim=1)
 
 
 def _pad(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

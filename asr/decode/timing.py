@@ -40,7 +40,8 @@ class WordTimer:
             ends: Frame after the last frame of each word.
             frames: U, the length of the recording.
         """
-        scale, offsets = self.seconds_per_frame, self.boundary_offsets
+        scale = self.seconds_per_frame
+        offsets = self.boundary_offsets
         gaps = zip(ends, starts[1:], strict=False)
         halfway = [scale * (end + start) / 2 for end, start in gaps]
         limits = pairwise([0.0, *halfway, scale * frames])

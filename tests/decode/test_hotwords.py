@@ -74,7 +74,7 @@ def test_the_best_match_gains_as_much_as_the_best_path(frames, phrase, weight, s
     expected = gain_by_enumeration(log_probs, labels, bonus)
     matches = find_phrases(log_probs, PhraseTrie.of([labels], [bonus]))
     if expected > 0:
-        assert max(gain for *_, gain in matches) == pytest.approx(expected, abs=1e-4)
+        assert max(-loss for loss, *_ in matches) == pytest.approx(expected, abs=1e-4)
     else:
         assert matches == []
 
@@ -87,7 +87,7 @@ def labels_of(trie, node):
 def spelled(log_probs, trie):
     """Return the phrases found, each with its labels."""
     return [
-        (labels_of(trie, node), *match) for node, *match in find_phrases(log_probs, trie)
+        (labels_of(trie, node), *match) for *match, node in find_phrases(log_probs, trie)
     ]
 
 
@@ -123,7 +123,8 @@ def test_compiled_code_returns_the_same_as_python(frames, bonus, seed):
     log_probs = random(frames, seed)
     matches = find_phrases(log_probs, trie)
     assert matches == find_phrases.py_func(log_probs, trie)
-    for node, start, end, _ in matches:
+    for _, size, start, node in matches:
+        end = start + size
         path = phrase_path(log_probs[start:end], trie, node)
         assert (path == phrase_path.py_func(log_probs[start:end], trie, node)).all()
         assert (
@@ -138,9 +139,8 @@ def test_compiled_code_returns_the_same_as_python(frames, bonus, seed):
 def boost_one_by_one(log_probs, trie):
     """Return boosted emissions. They begin and end with a space."""
     after, taken = log_probs.copy(), np.zeros(len(log_probs), dtype=bool)
-    for node, start, end, _ in sorted(
-        find_phrases(log_probs, trie), key=lambda match: (-match[3], match[2] - match[1])
-    ):
+    for _, size, start, node in sorted(find_phrases(log_probs, trie)):
+        end = start + size
         if not taken[start + 1 : end - 1].any():
             taken[start + 1 : end - 1] = True
             for t, token in enumerate(
