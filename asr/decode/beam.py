@@ -75,10 +75,8 @@ class BeamDecoder:
             ValueError: If a number is out of range, or if settings do not fit together.
         """
         self.hotwords = read_hotwords(hotwords) if hotwords else {}
-        self.lexicon = None
-        if lexicon is not None:
-            self.lexicon = read_lexicon(Path(lexicon), self.hotwords)
-        self.lm = inspect_lm(lm, lm_unit, has_lexicon=lexicon is not None)
+        self.lexicon = read_lexicon(Path(lexicon), self.hotwords) if lexicon else None
+        self.lm = inspect_lm(lm, lm_unit, has_lexicon=self.lexicon is not None)
         if word_score is None:
             word_score = WORD_SCORE if self.lm and self.lm.unit == "words" else 0.0
         wanted = "three numbers, from asr.tune"
