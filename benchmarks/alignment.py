@@ -33,7 +33,6 @@ from asr.decode.forced_align import align_batch
 from asr.inference.longform import compute_batch_emissions
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
-from asr.nn.padding import pad_batch
 from asr.text import normalize
 
 UTTERANCES = 64
@@ -61,10 +60,10 @@ def compare_with_torchaudio(model: CTCModel, utterances: list[Utterance]) -> str
     emissions = compute_batch_emissions(model, waveforms)
     texts = [normalize(utterance.text) for utterance in utterances]
     labels = [torch.tensor(model.tokenizer.encode(text)) for text in texts]
-    targets, target_lengths = pad_batch(labels)
+    arrays = [array.numpy() for array in labels]
 
     def align_together() -> None:
-        align_batch(emissions.log_probs, emissions.lengths, targets, target_lengths)
+        align_batch(emissions, arrays)
 
     def align_separately() -> None:
         align_one_by_one(emissions, labels)

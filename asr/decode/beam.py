@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from asr.decode.beam_search import BeamSearch, SearchOptions
-from asr.decode.hotwords import read_hotwords
+from asr.decode.hotwords import Hotwords, read_hotwords
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.lm import inspect_lm
 from asr.decode.parallel import Parallel
@@ -64,7 +64,7 @@ class BeamDecoder:
         beam_threshold: Positive = 12.0,
         beam_size_token: Count = 8,
         skip_blank: float = 0.99,
-        hotwords: Sequence[str] | str | Path | None = None,
+        hotwords: Hotwords | None = None,
         calibration: Sequence[float] = (1.0, 1.0, 0.0),
         workers: int | None = None,
     ) -> None:
@@ -91,8 +91,9 @@ class BeamDecoder:
             skip_blank=check_number("skip_blank", skip_blank, gt=0, le=1),
             calibration=Calibration(*weights),
         )
-        workers = os.cpu_count() or 1 if workers is None else workers
-        self.workers = check_integer("workers", workers, ge=1)
+        if workers is not None:
+            check_integer("workers", workers, ge=1)
+        self.workers = workers or os.cpu_count() or 1
         self._tokenizer: Tokenizer | None = None
         self._parallel: Parallel
 

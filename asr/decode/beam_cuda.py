@@ -5,7 +5,6 @@ beams above 6 (pytorch/audio#3754), which crashes the program on Hopper and late
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -127,20 +126,23 @@ def search(log_probs: Tensor, beam_size: int) -> list[Beam]:
         parent_key = torch.where(stays, parent_key.gather(1, source), source_key)
         key = torch.where(stays, source_key, (source_key + token) * HASH_FACTOR)
         history.append(torch.stack((source, token)))
-    return list(_backtrack(torch.stack(history).cpu(), scores.cpu()))
+    return _backtrack(torch.stack(history).cpu(), scores.cpu())
 
 
-def _backtrack(steps: Tensor, scores: Tensor) -> Iterator[Beam]:
-    """Yield the prefixes of each row, from (source, token) of each step (U, 2, B, beam)."""
+def _backtrack(steps: Tensor, scores: Tensor) -> list[Beam]:
+    """Return the prefixes of each row, from (source, token) of each step (U, 2, B, beam)."""
     index = torch.arange(scores.shape[1]).expand_as(scores)  # (B, beam)
     labels = []
     for source, token in steps.flip(0):
         labels.append(token.gather(1, index))
         index = source.gather(1, index)
     paths = torch.stack(labels[::-1], dim=2).numpy()  # (B, beam, U)
+    beams = []
     for row, row_scores in zip(paths, scores.tolist(), strict=True):
         beam = zip(row, row_scores, strict=True)
-        yield [(path[path != BLANK], score) for path, score in beam if score > -math.inf]
+        prefixes = [(path[path != BLANK], score) for path, score in beam]
+        beams.append([prefix for prefix in prefixes if prefix[1] > -math.inf])
+    return beams
 
 
 def _select_frames(log_probs: Tensor, frames: list[np.ndarray]) -> Tensor:

@@ -185,7 +185,7 @@ class BeamSearch:
         """
         end = 1 + len(log_probs)
         shape = end + (self.lexicon is not None), log_probs.shape[1]
-        inputs = np.full(shape, IMPOSSIBLE, dtype=np.float32)
+        inputs = np.full(shape, IMPOSSIBLE, np.float32)
         inputs[0, BLANK] = inputs[end:, self.space] = 0.0
         inputs[1:end] = log_probs
         return self.build_decoder(options).decode(inputs.ctypes.data, *inputs.shape)

@@ -60,7 +60,7 @@ def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
     from scipy.optimize import minimize
     from scipy.special import expit
 
-    confidence, correct = np.array(words, dtype=np.float64).T  # (N,)
+    confidence, correct = np.array(words, np.float64).T  # (N,)
     hits = correct.sum()
     c = confidence.clip(CLIP, 1 - CLIP)
     terms = np.stack([np.log(c), -np.log1p(-c), np.ones_like(c)])  # (3, N)
@@ -94,7 +94,7 @@ class Reliability:
     @classmethod
     def of(cls, words: Sequence[tuple[float, bool]]) -> "Reliability":
         """Sort words of (confidence, whether correct) into bins of equal width. Drop empty bins."""
-        confidence, correct = np.array(words, dtype=np.float64).reshape(-1, 2).T
+        confidence, correct = np.array(words, np.float64).reshape(-1, 2).T
         index = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
         count = np.bincount(index, minlength=N_BINS)
         filled = count > 0

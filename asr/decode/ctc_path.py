@@ -15,7 +15,7 @@ def span_bounds(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Repeats are merged and blanks dropped. The tokens of a mask are its runs of True.
     """
-    is_edge = np.ones(len(path) + 1, dtype=bool)  # both ends of the path are edges
+    is_edge = np.ones(len(path) + 1, bool)  # both ends of the path are edges
     is_edge[1:-1] = path[1:] != path[:-1]
     edges = np.flatnonzero(is_edge)
     emitted = path[edges[:-1]] != BLANK

@@ -9,14 +9,15 @@ the number of frames, so that an hour of speech fits.
 """
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from asr.decode.ctc_path import span_bounds
+from asr.nn.emissions import Emissions
 from asr.text import BLANK
 
 MAX_STEPS = 1 << 26  # steps in memory, one byte each
@@ -41,30 +42,16 @@ class Alignment:
     score: float
 
 
-def align_batch(
-    log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor
-) -> list[Alignment]:
-    """Return the alignment of each utterance.
-
-    Args:
-        log_probs: Emissions (B, U, V).
-        lengths: Valid frames (B,).
-        targets: Labels (B, L).
-        target_lengths: Valid labels (B,).
-    """
-    rows = log_probs.detach().float().cpu().numpy()
-    labels = targets.cpu().numpy()
+def align_batch(emissions: Emissions, labels: Sequence[np.ndarray]) -> list[Alignment]:
+    """Return the alignment of the labels (L,) of each utterance."""
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return list(
-            pool.map(_align, rows, lengths.tolist(), labels, target_lengths.tolist())
-        )
+        return list(pool.map(_align, emissions.rows(), labels))
 
 
-def _align(log_probs: np.ndarray, frames: int, labels: np.ndarray, size: int) -> Alignment:
-    """Return the alignment of padded labels (L,) of a size with padded emissions (U, V)."""
-    log_probs = log_probs[:frames]
-    labels = labels[:size]
-    fits = frames >= size + np.count_nonzero(labels[1:] == labels[:-1])
+def _align(log_probs: np.ndarray, labels: np.ndarray) -> Alignment:
+    """Return the alignment of labels (L,) with emissions (U, V)."""
+    repeats = np.count_nonzero(labels[1:] == labels[:-1])  # each needs a blank before it
+    fits = len(log_probs) >= len(labels) + repeats
     path = best_path(log_probs, labels) if fits else np.empty(0, np.int64)
     starts, ends = span_bounds(path)
     totals = np.zeros(len(path) + 1)  # log-probability of the path before each frame
@@ -99,7 +86,7 @@ def _best_path_in_blocks(
     size = 2 * len(labels) + 1
     states = np.full(size, BLANK)
     states[1::2] = labels
-    scores = np.full(size + 2, -np.inf, dtype=np.float32)
+    scores = np.full(size + 2, -np.inf, np.float32)
     scores[2] = 0.0  # every path begins in the first blank
     blocks = [range(frames)[start : start + block] for start in range(0, frames, block)]
     saved = []
@@ -107,9 +94,9 @@ def _best_path_in_blocks(
         saved.append(scores.copy())
         _advance(scores, log_probs, states, span, None)
     i = size - (2 if scores[-2] > scores[-1] else 1)  # the last label or blank
-    path = np.empty(frames, dtype=np.int64)
+    path = np.empty(frames, np.int64)
     for span in reversed(blocks):
-        steps = np.zeros((len(span), size), dtype=np.uint8)
+        steps = np.zeros((len(span), size), np.uint8)
         _advance(saved.pop(), log_probs, states, span, steps)
         for t in reversed(span):
             path[t] = states[i]
@@ -138,7 +125,7 @@ def _advance(
     """
     size = len(states)
     # a path can only skip a blank between two different labels
-    blocked = np.full(size, -np.inf, dtype=np.float32)
+    blocked = np.full(size, -np.inf, np.float32)
     blocked[2:][states[2:] != states[:-2]] = 0.0
     for t in span:
         low = max(0, size - 2 * (len(log_probs) - t))

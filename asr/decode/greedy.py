@@ -4,15 +4,13 @@ Graves et al. 2006, section 3.2.
 """
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from asr.decode.ctc_path import word_log_probs, word_spans
 from asr.decode.forced_align import best_path
-from asr.decode.hotwords import HotwordBooster, read_hotwords
+from asr.decode.hotwords import HotwordBooster, Hotwords, read_hotwords
 from asr.decode.hypothesis import Hypothesis
 from asr.decode.timing import WordTimer
 from asr.nn.emissions import Emissions
@@ -30,7 +28,7 @@ class GreedyDecoder:
             nats per letter, and text files of such lines.
     """
 
-    def __init__(self, *, hotwords: Sequence[str] | str | Path | None = None) -> None:
+    def __init__(self, *, hotwords: Hotwords | None = None) -> None:
         """Read the hotwords.
 
         Raises:

@@ -19,8 +19,10 @@ from asr.text import Tokenizer, normalize
 
 WEIGHT = 1.0  # nats per letter of a phrase without its own weight
 
+Hotwords = Sequence[str] | str | Path
 
-def read_hotwords(hotwords: str | Path | Sequence[str]) -> dict[str, float]:
+
+def read_hotwords(hotwords: Hotwords) -> dict[str, float]:
     """Return phrases with their weights in nats per letter.
 
     Args:

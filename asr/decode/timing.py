@@ -54,11 +54,11 @@ class WordTimer:
         self, spans: Sequence[WordSpan], confidences: Iterable[float], frames: int
     ) -> tuple[Word, ...]:
         """Return words with their times and confidence, for a recording of U `frames`."""
-        times = self([start for _, start, _ in spans], [end for _, _, end in spans], frames)
+        starts = [start for _, start, _ in spans]
+        ends = [end for _, _, end in spans]
+        times = self(starts, ends, frames)
         words = zip(spans, times, confidences, strict=True)
-        return tuple(
-            Word(text, *time, confidence) for (text, _, _), time, confidence in words
-        )
+        return tuple(Word(span[0], *time, confidence) for span, time, confidence in words)
 
 
 def fit_boundary_offsets(offsets: Sequence[tuple[float, float]]) -> BoundaryOffsets:

@@ -18,7 +18,6 @@ from asr.errors import AsrError, AudioError, TextError
 from asr.inference import longform
 from asr.inference.timeline import AlignmentRequest, TimedSpan, TimedWord, Timeline
 from asr.nn.ctc import CTCModel
-from asr.nn.padding import pad_batch
 from asr.text import BLANK, split_written_words
 
 POOL_SECONDS = 1200.0  # length of the recordings that are sorted into batches together
@@ -138,8 +137,7 @@ class Aligner:
             return
         if waveforms:
             emissions = longform.compute_batch_emissions(self.model, waveforms)
-        targets = pad_batch([job.labels for job in jobs])  # (B, L), (B,)
-        alignments = align_batch(emissions.log_probs, emissions.lengths, *targets)
+        alignments = align_batch(emissions, [job.labels.numpy() for job in jobs])
         timer = WordTimer.of(emissions)
         for row, (job, alignment) in enumerate(zip(jobs, alignments, strict=True)):
             log_probs = emissions.row(row).cpu().numpy()  # (U, V)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from asr.decode import forced_align
 from asr.decode.forced_align import _best_path_in_blocks, align_batch
+from asr.nn.emissions import Emissions
 
 CASES = st.tuples(
     st.integers(1, 6),  # frames
@@ -30,14 +31,9 @@ def emissions(frames, tokens, seed):
 def batch(cases):
     """Return arguments of align_batch for (log_probs, labels) pairs, padded with the best score."""
     rows, labels = zip(*cases, strict=True)
-    return (
-        torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
-        torch.tensor([len(row) for row in rows]),
-        torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(t, dtype=torch.int64) for t in labels], batch_first=True
-        ),
-        torch.tensor([len(t) for t in labels]),
-    )
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows])
+    return Emissions(padded, lengths, 0.04), [np.array(t, dtype=np.int64) for t in labels]
 
 
 def by_enumeration(log_probs, labels):

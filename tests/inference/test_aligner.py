@@ -15,6 +15,7 @@ from asr.inference import aligner as module
 from asr.inference.aligner import Aligner
 from asr.inference.longform import compute_batch_emissions
 from asr.inference.timeline import AlignmentRequest, Timeline
+from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
 
 FRAME = 0.04
@@ -33,10 +34,8 @@ def test_words_and_characters_have_the_times_of_the_alignment(aligner, recording
     path = recording("a.wav", 1.5)
     (timeline,) = aligner.align([AlignmentRequest("a", path, "He, said!")])
     emissions = compute_batch_emissions(aligner.model, [audio.load(path)])
-    labels = torch.tensor([aligner.model.tokenizer.encode("he said")])
-    (expected,) = align_batch(
-        emissions.log_probs, emissions.lengths, labels, torch.tensor([7])
-    )
+    labels = np.array(aligner.model.tokenizer.encode("he said"))
+    (expected,) = align_batch(emissions, [labels])
     starts = [round(c.start / FRAME) for word in timeline.words for c in word.characters]
     assert starts == np.delete(expected.starts, 2).tolist()
     he, said = timeline.words
@@ -68,12 +67,9 @@ def test_text_score_covers_the_frames_with_a_character_in_the_text_or_the_best_p
         + 1e-9
     )
     log_probs = probabilities.log()[None]
-    (complete,) = align_batch(
-        log_probs, torch.tensor([4]), torch.tensor([[1, 2]]), torch.tensor([2])
-    )
-    (partial,) = align_batch(
-        log_probs, torch.tensor([4]), torch.tensor([[1]]), torch.tensor([1])
-    )
+    emissions = Emissions(log_probs, torch.tensor([4]), FRAME)
+    (complete,) = align_batch(emissions, [np.array([1, 2])])
+    (partial,) = align_batch(emissions, [np.array([1])])
     assert module._text_score(log_probs[0].numpy(), complete) == pytest.approx(
         math.sqrt(0.8 * 0.7), abs=1e-4
     )
