@@ -41,7 +41,7 @@ class BeamDecoder:
         lexicon: Path of a file with one word per line. Only these words and the words of `hotwords`
             are recognized.
         nbest: Hypotheses to return; the best one carries the others as `alternatives`.
-        beam_threshold: Nats behind the best hypothesis at which another one is dropped.
+        beam_threshold: Drop hypotheses that score this many nats below the best.
         beam_size_token: Most likely tokens of a frame that extend a hypothesis.
         skip_blank: Skip frames with P(blank) > `skip_blank`, except one between repeated tokens.
             1 disables skipping.

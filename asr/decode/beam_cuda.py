@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -23,7 +24,7 @@ MAX_BEAM_SIZE = 2000  # the cost of a frame grows with the square
 HASH_FACTOR = -7046029254386353131  # odd; products modulo 2^64 distinguish prefixes
 
 # labels (L,) of each prefix and its log-probability in nats
-Beam = list[tuple[np.ndarray, float]]
+Beam = list[tuple[ndarray, float]]
 
 
 class CudaBeamDecoder:
@@ -75,7 +76,7 @@ def _merge_texts(beam: Beam, tokenizer: Tokenizer) -> Beam:
 
     Prefixes that differ only in outer and double spaces or in their word pieces are one text.
     """
-    texts: dict[str, tuple[np.ndarray, float]] = {}
+    texts: dict[str, tuple[ndarray, float]] = {}
     for labels, score in beam:
         text = " ".join(tokenizer.decode(labels.tolist()).split())
         best_labels, total = texts.get(text, (labels, -math.inf))
@@ -140,12 +141,13 @@ def _backtrack(steps: Tensor, scores: Tensor) -> list[Beam]:
     beams = []
     for row, row_scores in zip(paths, scores.tolist(), strict=True):
         beam = zip(row, row_scores, strict=True)
-        prefixes = [(path[path != BLANK], score) for path, score in beam]
-        beams.append([prefix for prefix in prefixes if prefix[1] > -math.inf])
+        beams.append(
+            [(path[path != BLANK], score) for path, score in beam if score > -math.inf]
+        )
     return beams
 
 
-def _select_frames(log_probs: Tensor, frames: list[np.ndarray]) -> Tensor:
+def _select_frames(log_probs: Tensor, frames: list[ndarray]) -> Tensor:
     """Return the given frames of each row of emissions (B, U, V) and at least one certain blank."""
     batch, size, tokens = log_probs.shape
     certain = log_probs.new_full((batch, 1, tokens), -math.inf)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from flashlight.lib.text import decoder as flashlight
+from numpy import ndarray
 
 from asr.decode.confidence import Candidate, word_posteriors
 from asr.decode.ctc_path import frames_to_decode, word_log_probs, word_spans
@@ -71,10 +72,10 @@ class BeamSearch:
         self.has_token_lm = lm is not None and lm.unit == "characters"
         self.lm = _load_lm(lm, lexicon, tokenizer) if lm else None
         self.rescorer = None
-        if lexicon is None and not self.has_token_lm:
+        if not lexicon and not self.has_token_lm:
             self.rescorer = self.lm
             self.lm = None
-        self.trie = self._build_trie(lexicon) if lexicon is not None else None
+        self.trie = self._build_trie(lexicon) if lexicon else None
 
     def _build_trie(self, lexicon: list[str]) -> Any:
         """Return the labels of each word and a space, with its score at the start of a sentence."""
@@ -94,11 +95,17 @@ class BeamSearch:
         lm = self.lm.kenlm if self.lm else flashlight.ZeroLM()
         weight = options.lm_weight * NATS if self.lm else 0.0
         ctc = flashlight.CriterionType.CTC
-        if self.trie is None:
+        if not self.trie:
             free = flashlight.LexiconFreeDecoderOptions(*pruning, weight, 0.0, True, ctc)
             return flashlight.LexiconFreeDecoder(free, lm, self.space, BLANK, [])
         bound = flashlight.LexiconDecoderOptions(
-            *pruning, weight, options.word_score, -math.inf, 0.0, True, ctc
+            *pruning,
+            weight,
+            options.word_score,
+            -math.inf,  # for words that are not in the lexicon
+            0.0,  # for a space
+            True,  # sums over alignments
+            ctc,
         )
         return flashlight.LexiconDecoder(
             bound, self.trie, lm, self.space, BLANK, -1, [], self.has_token_lm
@@ -106,7 +113,7 @@ class BeamSearch:
 
     def __call__(
         self,
-        log_probs: np.ndarray,
+        log_probs: ndarray,
         options: SearchOptions,
         timer: WordTimer,
         calibration: Calibration,
@@ -129,6 +136,7 @@ class BeamSearch:
         blanks = log_probs[:, BLANK].astype(np.float64)
         skipped = float(blanks.sum() - blanks[frames].sum())
         candidates = self._search(log_probs[frames], skipped, options)
+        places = frames.tolist()
         hypotheses = []
         for text, score, words, path in candidates[: options.nbest]:
             posteriors = word_posteriors(words, candidates[:MAX_CANDIDATES])
@@ -136,7 +144,7 @@ class BeamSearch:
             # the path may begin one more word, which a lexicon drops
             pairs = zip(posteriors, letters.tolist(), strict=False)
             both = [math.sqrt(p * calibration(q)) for p, q in pairs]
-            spans = [(word, int(frames[a]), int(frames[b - 1]) + 1) for word, a, b in words]
+            spans = [(word, places[a], places[b - 1] + 1) for word, a, b in words]
             confidences = map(options.calibration, both)
             timed = timer.time_words(spans, confidences, len(log_probs))
             hypotheses.append(Hypothesis(text, score, timed))
@@ -144,7 +152,7 @@ class BeamSearch:
         return replace(best, alternatives=tuple(others))
 
     def _search(
-        self, log_probs: np.ndarray, skipped: float, options: SearchOptions
+        self, log_probs: ndarray, skipped: float, options: SearchOptions
     ) -> list[Candidate]:
         """Return the texts of the final beam, best first, with scores summed over their spellings.
 
@@ -158,18 +166,18 @@ class BeamSearch:
         decoded = slice(2, 2 + len(log_probs))
         paths = np.array([result.tokens[decoded] for result in results], np.int64)  # (N, K)
         words = word_spans(paths, self.tokenizer)
-        if self.lexicon is not None:
-            complete = np.count_nonzero(np.array(results[0].words) >= 0)
+        if self.lexicon:
+            complete = sum(index >= 0 for index in results[0].words)
             if len(words[0]) > complete:  # all results end in the beginning of a word
                 words = [spans[:-1] for spans in words]
         candidates: dict[str, Candidate] = {}
         for result, spans, path in zip(results, words, paths, strict=True):
-            text = " ".join([word for word, _, _ in spans])
-            score = float(result.score) + skipped
+            text = " ".join(word for word, _, _ in spans)
+            score = result.score + skipped
             candidate = candidates.get(text, Candidate(text, -math.inf, spans, path))
             total = float(np.logaddexp(candidate.score, score))
             candidates[text] = candidate._replace(score=total)
-        if self.lexicon is None:  # otherwise flashlight has added the scores of the words
+        if not self.lexicon:  # otherwise flashlight has added the scores of the words
             for text, candidate in candidates.items():
                 score = candidate.score + options.word_score * len(candidate.words)
                 if self.rescorer is not None:
@@ -177,14 +185,14 @@ class BeamSearch:
                 candidates[text] = candidate._replace(score=score)
         return sorted(candidates.values(), key=lambda candidate: -candidate.score)
 
-    def _decode(self, log_probs: np.ndarray, options: SearchOptions) -> list[Any]:
+    def _decode(self, log_probs: ndarray, options: SearchOptions) -> list[Any]:
         """Return flashlight's results for emissions (K, V) between a blank and a space.
 
         Without the blank, flashlight takes a space in the first frame for its own initial one and
         does not score it with the language model. Words of a lexicon must end in a space.
         """
         end = 1 + len(log_probs)
-        shape = end + (self.lexicon is not None), log_probs.shape[1]
+        shape = end + bool(self.lexicon), log_probs.shape[1]
         inputs = np.full(shape, IMPOSSIBLE, np.float32)
         inputs[0, BLANK] = inputs[end:, self.space] = 0.0
         inputs[1:end] = log_probs
@@ -213,4 +221,4 @@ def _load_lm(
             f"lm: {lm.path}: the model can write none of its words, such as {shown!r}. "
             "Normalize the text of the language model, for example to lower case"
         )
-    return LanguageModel(lm.path, lexicon or lm.entries or ())
+    return LanguageModel(lm.path, lexicon or lm.entries or [])

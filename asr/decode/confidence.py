@@ -2,11 +2,11 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy import ndarray
 
 from asr.decode.ctc_path import WordSpan
 from asr.nn.emissions import CLIP, Calibration
@@ -19,13 +19,11 @@ class Candidate(NamedTuple):
 
     text: str
     score: float
-    words: Sequence[WordSpan]
-    path: np.ndarray
+    words: list[WordSpan]
+    path: ndarray
 
 
-def word_posteriors(
-    words: Sequence[WordSpan], candidates: Sequence[Candidate]
-) -> list[float]:
+def word_posteriors(words: list[WordSpan], candidates: list[Candidate]) -> list[float]:
     """Return the share of the likelihood of candidates that contains each word at its place.
 
     A candidate contains a word if it has the same word in overlapping frames. The first candidate
@@ -45,7 +43,7 @@ def word_posteriors(
     return posteriors
 
 
-def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
+def fit_calibration(words: list[tuple[float, bool]]) -> Calibration:
     """Return the most likely calibration that never decreases; the identity for no words.
 
     Targets follow Platt (1999): each class counts one word more than there are, so that a few words
@@ -60,13 +58,14 @@ def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
     from scipy.optimize import minimize
     from scipy.special import expit
 
-    confidence, correct = np.array(words, np.float64).T  # (N,)
+    confidence, correct = np.array(words, float).T  # (N,)
     hits = correct.sum()
     c = confidence.clip(CLIP, 1 - CLIP)
     terms = np.stack([np.log(c), -np.log1p(-c), np.ones_like(c)])  # (3, N)
-    target = np.where(correct, (hits + 1) / (hits + 2), 1 / (len(c) - hits + 2))
+    misses = len(c) - hits
+    target = np.where(correct, (hits + 1) / (hits + 2), 1 / (misses + 2))
 
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+    def loss(weights: ndarray) -> tuple[float, ndarray]:
         """Return the mean cross-entropy in nats and its gradient (3,)."""
         z = weights @ terms  # (N,)
         nats = np.logaddexp(0, z) - target * z
@@ -87,14 +86,14 @@ def fit_calibration(words: Sequence[tuple[float, bool]]) -> Calibration:
 class Reliability:
     """A reliability diagram: mean confidence, accuracy, and word count of each bin."""
 
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    count: np.ndarray
+    confidence: ndarray
+    accuracy: ndarray
+    count: ndarray
 
     @classmethod
-    def of(cls, words: Sequence[tuple[float, bool]]) -> "Reliability":
+    def of(cls, words: list[tuple[float, bool]]) -> "Reliability":
         """Sort words of (confidence, whether correct) into bins of equal width. Drop empty bins."""
-        confidence, correct = np.array(words, np.float64).reshape(-1, 2).T
+        confidence, correct = np.array(words, float).reshape(-1, 2).T
         index = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
         count = np.bincount(index, minlength=N_BINS)
         filled = count > 0

@@ -4,13 +4,14 @@ import math
 from itertools import pairwise
 
 import numpy as np
+from numpy import ndarray
 
 from asr.text import BLANK, Tokenizer
 
 WordSpan = tuple[str, int, int]  # a word, its first frame, and the frame after its last
 
 
-def span_bounds(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def span_bounds(path: ndarray) -> tuple[ndarray, ndarray]:
     """Return the first frames and the end frames (N,) of the tokens that a path (U,) emits.
 
     Repeats are merged and blanks dropped. The tokens of a mask are its runs of True.
@@ -22,7 +23,7 @@ def span_bounds(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return edges[:-1][emitted], edges[1:][emitted]
 
 
-def word_spans(paths: np.ndarray, tokenizer: Tokenizer) -> list[list[WordSpan]]:
+def word_spans(paths: ndarray, tokenizer: Tokenizer) -> list[list[WordSpan]]:
     """Return the words that each of several paths (N, U) spells. Spaces separate words.
 
     All paths are read as one, which is much faster than one after another. Without a space in the
@@ -44,9 +45,7 @@ def word_spans(paths: np.ndarray, tokenizer: Tokenizer) -> list[list[WordSpan]]:
     return [spans[low:high] for low, high in pairwise(rows)]
 
 
-def word_log_probs(
-    path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer
-) -> np.ndarray:
+def word_log_probs(path: ndarray, log_probs: ndarray, tokenizer: Tokenizer) -> ndarray:
     """Return the mean log-probability of the letters of each word.
 
     A letter counts with its most likely frame.
@@ -60,12 +59,11 @@ def word_log_probs(
     best = np.maximum.reduceat(np.where(path == BLANK, -np.inf, log_probs), starts)
     is_letter = path[starts] != _space(tokenizer)
     first, end = span_bounds(is_letter)
-    sums = np.zeros(len(starts) + 1)
-    np.cumsum(np.where(is_letter, best, 0.0), out=sums[1:])
+    sums = np.append(0.0, np.where(is_letter, best, 0.0)).cumsum()
     return (sums[end] - sums[first]) / (end - first)
 
 
-def frames_to_decode(log_probs: np.ndarray, skip: float) -> np.ndarray:
+def frames_to_decode(log_probs: ndarray, skip: float) -> ndarray:
     """Return the indices of the frames of emissions (U, V) to decode.
 
     Frames with P(blank) > `skip` are skipped, except one between possible repeats: if the frames on

@@ -9,12 +9,12 @@ the number of frames, so that an hour of speech fits.
 """
 
 import math
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy import ndarray
 
 from asr.decode.ctc_path import span_bounds
 from asr.nn.emissions import Emissions
@@ -36,31 +36,31 @@ class Alignment:
         score: Log-probability of the path in nats.
     """
 
-    starts: np.ndarray
-    ends: np.ndarray
-    log_probs: np.ndarray
+    starts: ndarray
+    ends: ndarray
+    log_probs: ndarray
     score: float
 
 
-def align_batch(emissions: Emissions, labels: Sequence[np.ndarray]) -> list[Alignment]:
+def align_batch(emissions: Emissions, labels: list[ndarray]) -> list[Alignment]:
     """Return the alignment of the labels (L,) of each utterance."""
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(pool.map(_align, emissions.rows(), labels))
 
 
-def _align(log_probs: np.ndarray, labels: np.ndarray) -> Alignment:
+def _align(log_probs: ndarray, labels: ndarray) -> Alignment:
     """Return the alignment of labels (L,) with emissions (U, V)."""
     repeats = np.count_nonzero(labels[1:] == labels[:-1])  # each needs a blank before it
     fits = len(log_probs) >= len(labels) + repeats
-    path = best_path(log_probs, labels) if fits else np.empty(0, np.int64)
+    path = best_path(log_probs, labels) if fits else labels[:0]
     starts, ends = span_bounds(path)
-    totals = np.zeros(len(path) + 1)  # log-probability of the path before each frame
-    np.cumsum(log_probs[np.arange(len(path)), path], out=totals[1:])
+    path_log_probs = log_probs[np.arange(len(path)), path]
+    totals = np.append(0.0, path_log_probs).cumsum()  # before each frame
     means = (totals[ends] - totals[starts]) / (ends - starts)
     return Alignment(starts, ends, means, float(totals[-1]) if fits else -math.inf)
 
 
-def best_path(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def best_path(log_probs: ndarray, labels: ndarray) -> ndarray:
     """Return the tokens (U,) of the most likely path that spells labels (L,).
 
     The labels must fit into the frames of the emissions (U, V).
@@ -73,14 +73,12 @@ def best_path(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     from torchaudio.functional import forced_align
 
     path, _ = forced_align(
-        torch.from_numpy(log_probs)[None], torch.from_numpy(labels)[None], blank=BLANK
+        torch.from_numpy(log_probs)[None], torch.from_numpy(labels)[None]
     )
     return path[0].numpy()
 
 
-def _best_path_in_blocks(
-    log_probs: np.ndarray, labels: np.ndarray, block: int
-) -> np.ndarray:
+def _best_path_in_blocks(log_probs: ndarray, labels: ndarray, block: int) -> ndarray:
     """Return the path (U,) of `best_path` with the steps of one block of frames in memory."""
     frames = len(log_probs)
     size = 2 * len(labels) + 1
@@ -105,11 +103,11 @@ def _best_path_in_blocks(
 
 
 def _advance(
-    scores: np.ndarray,
-    log_probs: np.ndarray,
-    states: np.ndarray,
+    scores: ndarray,
+    log_probs: ndarray,
+    states: ndarray,
     span: range,
-    steps: np.ndarray | None,
+    steps: ndarray | None,
 ) -> None:
     """Advance the scores of all states over a span of frames, in place.
 

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import torch
+from numpy import ndarray
 
 from asr.decode.ctc_path import word_log_probs, word_spans
 from asr.decode.forced_align import best_path
@@ -59,7 +60,7 @@ class GreedyDecoder:
 
 
 def hypothesis_from_path(
-    path: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer, emissions: Emissions
+    path: ndarray, log_probs: ndarray, tokenizer: Tokenizer, emissions: Emissions
 ) -> Hypothesis:
     """Return the text of a path with the times and the confidence of its words.
 
@@ -79,7 +80,7 @@ def hypothesis_from_path(
 
 
 def hypothesis_from_labels(
-    labels: np.ndarray, log_probs: np.ndarray, tokenizer: Tokenizer, emissions: Emissions
+    labels: ndarray, log_probs: ndarray, tokenizer: Tokenizer, emissions: Emissions
 ) -> Hypothesis:
     """Return the hypothesis of the most likely path that spells labels (L,).
 

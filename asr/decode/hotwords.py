@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy import ndarray
 
 from asr.decode.word_lists import check_spelling, read_lines
 from asr.text import Tokenizer, normalize
@@ -32,13 +33,13 @@ def read_hotwords(hotwords: Hotwords) -> dict[str, float]:
         ConfigError: If a file cannot be read.
         ValueError: If an entry is not a phrase with an optional weight above 0.
     """
-    lines: list[str] = []
+    lines = []
     for entry in [hotwords] if isinstance(hotwords, str | Path) else hotwords:
         if not isinstance(entry, str | Path):
             raise ValueError(f"hotwords must be text, got {entry!r}")
         path = Path(entry)
         is_file = path.suffix == ".txt" or path.is_file()
-        lines += read_lines(path, "hotwords") if is_file else [str(entry)]
+        lines.extend(read_lines(path, "hotwords") if is_file else [str(entry)])
     return dict(map(_parse_hotword, lines))
 
 
@@ -83,7 +84,7 @@ class HotwordBooster:
         self._trie = PhraseTrie.of(labels, bonus)
         self._boost = boost_phrases
 
-    def __call__(self, log_probs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def __call__(self, log_probs: ndarray, lengths: ndarray) -> ndarray:
         """Return emissions (B, U, V) of lengths (B,) in which the phrases found are most likely."""
         batch, frames, tokens = log_probs.shape
         padded = np.empty((batch, frames + 2, tokens), np.float32)

@@ -31,4 +31,3 @@ class Decoder(Protocol):
 
     def __call__(self, emissions: Emissions, tokenizer: Tokenizer) -> list[Hypothesis]:
         """Return the best hypothesis of each utterance."""
-        ...

@@ -3,10 +3,10 @@
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from flashlight.lib.text.decoder.kenlm import KenLM
 from flashlight.lib.text.dictionary import Dictionary
@@ -31,33 +31,35 @@ class LanguageModelFile(NamedTuple):
 class LanguageModel:
     """KenLM over a vocabulary. `entries[i]` has the index i, and other words are <unk>."""
 
-    def __init__(self, path: Path, entries: Sequence[str]) -> None:
+    def __init__(self, path: Path, entries: list[str]) -> None:
         """Read an ARPA file or a KenLM binary file.
 
         Raises:
             ConfigError: If KenLM cannot read the file.
         """
-        self._dictionary = Dictionary(list(dict.fromkeys((*entries, _UNKNOWN))))
+        self._dictionary = Dictionary(list(dict.fromkeys([*entries, _UNKNOWN])))
         self._dictionary.set_default_index(self._dictionary.get_index(_UNKNOWN))
         try:
             with _silence_stderr():  # KenLM draws a progress bar
-                self.kenlm: Any = KenLM(str(path), self._dictionary)
+                self.kenlm = KenLM(str(path), self._dictionary)
         except RuntimeError as error:
             reason = " ".join(str(error).split()) or "damaged or truncated"
             raise ConfigError(f"lm: {path}: KenLM cannot read it ({reason})") from None
 
     def initial_score(self, index: int) -> float:
         """Return log10 of the probability that a sentence begins with an entry."""
-        return float(self.kenlm.score(self.kenlm.start(False), index)[1])
+        _, score = self.kenlm.score(self.kenlm.start(False), index)
+        return score
 
-    def log_prob(self, words: Sequence[str]) -> float:
+    def log_prob(self, words: list[str]) -> float:
         """Return the log-probability of a sentence and its end in nats."""
         total = 0.0
         state = self.kenlm.start(False)
         for word in words:
             state, score = self.kenlm.score(state, self._dictionary.get_index(word))
             total += score
-        return (total + float(self.kenlm.finish(state)[1])) * NATS
+        _, score = self.kenlm.finish(state)
+        return (total + score) * NATS
 
 
 def inspect_lm(
@@ -101,9 +103,8 @@ def read_vocabulary(path: Path) -> list[str] | None:
             f"lm: {path}: no such file. Estimate a model with python -m recipes.lm"
         )
     with path.open("rb") as file:
-        if file.read(len(_BINARY)) == _BINARY:
+        if file.peek().startswith(_BINARY):
             return None
-        file.seek(0)
         lines = filter(None, map(bytes.strip, file))
         header = (b"\\data\\", b"ngram ")
         body = (line for line in lines if not line.startswith(header))

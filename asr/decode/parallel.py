@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import repeat
@@ -13,7 +13,6 @@ from typing import Any
 
 from asr.errors import DecodingError
 
-logger = logging.getLogger(__name__)
 CHUNKS = 16  # chunks of rows for each process, to balance rows of unequal cost
 # the function of a worker, inherited because native decoders cannot be pickled
 _function: Callable[..., Any]
@@ -29,13 +28,15 @@ class Parallel:
     def __init__(self, function: Callable[..., Any], workers: int) -> None:
         """Start no process yet."""
         if workers > 1 and "fork" not in multiprocessing.get_all_start_methods():
-            logger.info("this system cannot fork: decoding in one process")
+            logging.getLogger(__name__).info(
+                "this system cannot fork: decoding in one process"
+            )
             workers = 1
         self.function = function
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def __call__(self, rows: Sequence[Any], *context: Any) -> list[Any]:
+    def __call__(self, rows: list[Any], *context: Any) -> list[Any]:
         """Return the results of rows, in order.
 
         Errors of the function are raised here.
@@ -77,5 +78,5 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def _call(row: Any, context: Sequence[Any]) -> Any:
+def _call(row: Any, context: tuple[Any, ...]) -> Any:
     return _function(row, *context)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, typeof, types
+from numpy import ndarray
 
 from asr.text import BLANK
 
@@ -23,11 +24,11 @@ ONE = np.uint64(1)  # because numba makes a float of an unsigned and a signed in
 class PhraseTrie(NamedTuple):
     """The labels of phrases in N nodes. Node 0 is the root."""
 
-    label: np.ndarray  # (N,)
-    parent: np.ndarray  # (N,), ascending; the root is its own parent
-    children: np.ndarray  # (N + 1,); those of node n are children[n] to children[n + 1] - 1
-    reach: np.ndarray  # (N,): largest bonus in nats of the phrases through a node
-    bonus: np.ndarray  # (N,): bonus in nats of the phrase that ends in a node, else 0
+    label: ndarray  # (N,)
+    parent: ndarray  # (N,), ascending; the root is its own parent
+    children: ndarray  # (N + 1,); those of node n are children[n] to children[n + 1] - 1
+    reach: ndarray  # (N,): largest bonus in nats of the phrases through a node
+    bonus: ndarray  # (N,): bonus in nats of the phrase that ends in a node, else 0
 
     @classmethod
     def of(cls, phrases: list[list[int]], bonus: list[float]) -> "PhraseTrie":
@@ -68,9 +69,7 @@ def _compiled(*arguments: Any) -> Any:
 
 
 @_compiled(FRAMES, TRIE)
-def find_phrases(
-    log_probs: np.ndarray, trie: PhraseTrie
-) -> list[tuple[float, int, int, int]]:
+def find_phrases(log_probs: ndarray, trie: PhraseTrie) -> list[tuple[float, int, int, int]]:
     """Return (- gain in nats, frames, first frame, end node) of phrases in emissions (U, V)."""
     label, _, children, reach, bonus = trie
     # loss and first frame of the best path in the label of each node, and in its blanks
@@ -84,9 +83,11 @@ def find_phrases(
         cost[1, 0], start[1, 0] = 0.0, t  # a phrase may begin in any frame
         nodes, count = active[:count], 1  # the root is always active
         for node in nodes:
-            last, best = label[node], 1 if cost[1, node] < cost[0, node] else 0
-            stay, rest = cost[0, node] + loss[last], cost[best, node] + loss[BLANK]
-            if stay < reach[node] or rest < reach[node]:
+            last = label[node]
+            best = 1 if cost[1, node] < cost[0, node] else 0
+            stay = cost[0, node] + loss[last]
+            rest = cost[best, node] + loss[BLANK]
+            if min(stay, rest) < reach[node]:
                 if next_cost[0, node] == np.inf:
                     next_active[count] = node
                     count += 1
@@ -115,7 +116,7 @@ def find_phrases(
 
 
 @_compiled(FRAMES, TRIE, types.uint64)
-def phrase_path(log_probs: np.ndarray, trie: PhraseTrie, node: int) -> np.ndarray:
+def phrase_path(log_probs: ndarray, trie: PhraseTrie, node: int) -> ndarray:
     """Return the most likely path (U,) that spells the phrase that ends in a node.
 
     The phrase must fit into the emissions (U, V). `asr.decode.forced_align.best_path` returns the
@@ -147,7 +148,7 @@ def phrase_path(log_probs: np.ndarray, trie: PhraseTrie, node: int) -> np.ndarra
 
 @_compiled(BATCH, types.int64[::1], types.uint64, TRIE)
 def boost_phrases(
-    log_probs: np.ndarray, lengths: np.ndarray, space: int, trie: PhraseTrie
+    log_probs: ndarray, lengths: ndarray, space: int, trie: PhraseTrie
 ) -> None:
     """Boost the phrases that are found in emissions, in place.
 

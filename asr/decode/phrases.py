@@ -93,8 +93,9 @@ def _log_likelihoods(emissions: Emissions, labels: Sequence[Sequence[int]]) -> T
     step = max(1, MAX_VALUES // max(1, emissions.log_probs[0].numel()))
     parts = []
     for part, size in zip(targets.split(step), sizes.split(step), strict=True):
+        count = len(size)
         losses = [
-            ctc_loss(row.expand(len(size), -1, -1), length.expand(len(size)), part, size)
+            ctc_loss(row.expand(count, -1, -1), length.expand(count), part, size)
             for row, length in zip(emissions.log_probs, emissions.lengths, strict=True)
         ]
         parts.append(torch.stack(losses))

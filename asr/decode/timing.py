@@ -65,5 +65,4 @@ def fit_boundary_offsets(offsets: Sequence[tuple[float, float]]) -> BoundaryOffs
     """Return the medians of (lead, tail) of utterances in seconds, at least 0."""
     if not offsets:
         return NO_OFFSET
-    medians = np.median(offsets, axis=0)  # (2,)
-    return BoundaryOffsets(*medians.clip(min=0.0).tolist())
+    return BoundaryOffsets(*np.median(offsets, axis=0).clip(min=0.0).tolist())

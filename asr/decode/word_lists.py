@@ -52,5 +52,6 @@ def check_spelling(name: str, phrases: Iterable[str], tokenizer: Tokenizer) -> N
     for phrase in phrases:
         if unknown := tokenizer.unknown(phrase):
             characters = " ".join(map(repr, unknown))
-            problem = f"has {characters}, which the model cannot write"
-            raise ConfigError(f"{name}: {phrase!r} {problem}")
+            raise ConfigError(
+                f"{name}: {phrase!r} has {characters}, which the model cannot write"
+            )
