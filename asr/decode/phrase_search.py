@@ -70,13 +70,14 @@ def _compiled(*arguments: Any) -> Any:
 
 @_compiled(FRAMES, TRIE)
 def find_phrases(log_probs: ndarray, trie: PhraseTrie) -> list[tuple[float, int, int, int]]:
-    """Return (- gain in nats, frames, first frame, end node) of phrases in emissions (U, V)."""
+    """Return (-gain in nats, frames, first frame, end node) of phrases in emissions (U, V)."""
     label, _, children, reach, bonus = trie
     # loss and first frame of the best path in the label of each node, and in its blanks
     cost = np.full((2, len(label)), np.inf)
     start = np.zeros((2, len(label)), np.int64)
     next_cost, next_start = cost.copy(), start.copy()
-    active = np.zeros(2 * len(label), np.uint64)  # few nodes are listed twice
+    # a node may be listed twice, but has no path left the second time
+    active = np.zeros(2 * len(label), np.uint64)
     next_active, count, found = active.copy(), 1, []
     for t in range(len(log_probs)):
         loss = log_probs[t].max() - log_probs[t]  # (V,)
@@ -99,14 +100,13 @@ def find_phrases(log_probs: ndarray, trie: PhraseTrie) -> list[tuple[float, int,
                 source = 1 if token == last else best  # repeats need a blank between
                 enter = cost[source, node] + loss[token]
                 if enter < reach[child]:
+                    first = start[source, node]
                     if next_cost[0, child] == np.inf:
                         next_active[count] = child
                         count += 1
                     if enter <= next_cost[0, child]:
-                        next_cost[0, child] = enter
-                        next_start[0, child] = start[source, node]
+                        next_cost[0, child], next_start[0, child] = enter, first
                     if enter < bonus[child]:
-                        first = start[source, node]
                         found.append((enter - bonus[child], t + 1 - first, first, child))
             cost[:, node] = np.inf
         cost, next_cost = next_cost, cost
