@@ -58,7 +58,7 @@ class SpeechData(LightningDataModule):
         }
 
     def setup(self, stage: str) -> None:
-        """Share the data among the processes and start the validation workers.
+        """Split the data among the processes and start the validation workers.
 
         Workers that are forked later would keep the memory of a training step.
         """
