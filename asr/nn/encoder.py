@@ -58,8 +58,8 @@ class BiRNN(nn.Module):
 
     The output equals that of torch's packed sequence, and the parameters are those of torch's
     layer. The fastest of three implementations runs: cuDNN with a packed sequence on CUDA,
-    `bidirectional_gru` to train a GRU in float32 on a CPU, and otherwise two plain layers. The
-    second of these reads each row reversed within its length:
+    `bidirectional_gru` for a GRU on a CPU in training or with autocast, and otherwise two plain
+    layers. The second of these reads each row reversed within its length:
 
         forward    a b c . .
         backward   c b a . .      its output is reversed within the length again
@@ -85,8 +85,8 @@ class BiRNN(nn.Module):
         index = index or PackedIndex(lengths, x.shape[1])
         if x.is_cuda:
             return self.packed(x, index)
-        in_float32 = x.is_cpu and not torch.is_autocast_enabled("cpu")
-        if in_float32 and torch.is_grad_enabled() and isinstance(self.rnn, nn.GRU):
+        in_training = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+        if x.is_cpu and in_training and isinstance(self.rnn, nn.GRU):
             return bidirectional_gru(self.rnn, x, index)
         return self.reversed_within_length(x, lengths)
 

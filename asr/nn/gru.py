@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
@@ -20,6 +21,9 @@ def bidirectional_gru(rnn: nn.GRU, x: Tensor, index: PackedIndex) -> Tensor:
     The gradient is written by hand. The gradient of a state depends on the later states, so it is
     computed step by step from the last step to the first. Gradients of the weights and biases sum
     over all steps in any order, so one matrix product computes them afterwards.
+
+    Under autocast, the product of the inputs is in bfloat16 and the recurrence in float32: a state
+    sums over all earlier steps, and its products are too small to gain from bfloat16.
     """
     parameters = zip(*rnn.all_weights, strict=True)
     input_weight, weight, input_bias, bias = map(torch.stack, parameters)
@@ -28,7 +32,7 @@ def bidirectional_gru(rnn: nn.GRU, x: Tensor, index: PackedIndex) -> Tensor:
     packed = frames.index_select(0, torch.cat(order)).view(2, -1, x.shape[-1])  # (2, P, D)
     inputs = torch.baddbmm(input_bias[:, None], packed, input_weight.mT)  # (2, P, 3 H)
     states = _Recurrence.apply(inputs, weight, bias, batch_sizes)  # (2, P, H)
-    padding = frames.new_zeros(len(frames), rnn.hidden_size)
+    padding = states.new_zeros(len(frames), rnn.hidden_size)
     y = [padding.index_copy(0, *pair) for pair in zip(order, states, strict=True)]
     return torch.cat(y, dim=-1).unflatten(0, x.shape[:2])
 
@@ -46,36 +50,27 @@ class _Recurrence(Function):
     """
 
     @staticmethod
+    @custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(
         ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, batch_sizes: list[int]
     ) -> Tensor:
         hidden = weight.shape[-1]
-        max_rows = max(batch_sizes, default=0)
         parts = 2 * hidden, hidden  # r and z, n
+        bias_rz, bias_n = bias[:, None].split(parts, -1)
+        weight_rz, weight_n = weight.mT.contiguous().split(parts, -1)
         gates = inputs.clone()  # becomes r, z, n: (2, P, 3 H)
-        candidates = inputs.new_empty(*inputs.shape[:2], hidden)  # (2, P, H)
+        gates[..., : 2 * hidden] += bias_rz
+        candidates = bias_n.repeat(1, gates.shape[1], 1)  # becomes W h + b: (2, P, H)
         states = torch.empty_like(candidates)  # (2, P, H)
-        state = inputs.new_zeros(2, max_rows, hidden)
-        product = inputs.new_empty(2, max_rows, 3 * hidden)  # W h + b
-        weights = weight.mT.unbind()
-        biases = bias.unbind()
+        state = inputs.new_zeros(2, max(batch_sizes, default=0), hidden)
         previous = [states[:, :0]]
         packed = *gates.split(parts, -1), candidates, states
         steps = zip(*(tensor.split(batch_sizes, 1) for tensor in packed), strict=True)
         for rz, n, candidate, new_state in steps:
-            rows = new_state.shape[1]
-            state = state[:, :rows]
-            product = product[:, :rows]
+            state = state[:, : new_state.shape[1]]
             previous.append(state)
-            for direction in range(2):
-                out = product[direction]
-                torch.addmm(
-                    biases[direction], state[direction], weights[direction], out=out
-                )
-            product_rz, product_n = product.split(parts, -1)
-            rz.add_(product_rz).sigmoid_()
-            candidate.copy_(product_n)
-            r, z = rz.chunk(2, -1)
+            r, z = rz.baddbmm_(state, weight_rz).sigmoid_().chunk(2, -1)
+            candidate.baddbmm_(state, weight_n)
             n.addcmul_(r, candidate).tanh_()
             state = torch.lerp(n, state, z, out=new_state)
         ctx.batch_sizes = batch_sizes
@@ -84,7 +79,10 @@ class _Recurrence(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    @custom_bwd(device_type="cpu")
+    def backward(  # type: ignore[override]  # of the decorator
+        ctx: Any, grad: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, None]:
         gates, candidates, previous, weight = ctx.saved_tensors
         sizes = ctx.batch_sizes
         r, z, n = gates.chunk(3, -1)
@@ -107,8 +105,7 @@ class _Recurrence(Function):
             if step:
                 earlier = state_steps[step - 1][:, : sizes[step]]
                 earlier.addcmul_(state, z_steps[step])
-                for direction in range(2):
-                    earlier[direction].addmm_(gate[direction], weight[direction])
+                earlier.baddbmm_(gate, weight)
         grad_weight = grads.mT @ previous
         grad_bias = grads.sum(1)
         # the gradient of the input to n lacks the factor r of the candidate

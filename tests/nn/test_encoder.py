@@ -125,13 +125,27 @@ def test_a_batch_without_frames_has_output_and_gradients_of_0():
     assert torch.equal(FORMS["packed"](birnn, x, torch.tensor([0, 0])), y)
 
 
-def test_mixed_precision_on_a_cpu_uses_torch_kernels():
-    birnn, x, lengths = layer("gru"), torch.randn(2, 6, 5), torch.tensor([6, 4])
+@pytest.mark.parametrize("cell", CELLS)
+def test_mixed_precision_on_a_cpu_is_close_to_float32(cell):
+    birnn, x, lengths = layer(cell), torch.randn(2, 6, 5), torch.tensor([6, 4])
+    valid = length_to_mask(lengths, 6)
     with torch.autocast("cpu", torch.bfloat16):
         y = birnn(x, lengths)
-        assert torch.equal(y, birnn.reversed_within_length(x, lengths))
-    valid = length_to_mask(lengths, 6)
+        y[valid].sum().backward()
     assert 1e-5 < (y - birnn(x, lengths))[valid].abs().max() < 0.05
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert torch.equal(y, birnn(x, lengths)) or cell != "gru"
+
+
+def test_the_recurrence_of_a_gru_stays_in_float32_in_mixed_precision():
+    birnn, x, lengths = layer("gru"), torch.zeros(1, 50, 5), torch.tensor([50])
+    expected = birnn(
+        x, lengths
+    )  # the bias alone drives it, so only the recurrence can differ
+    with torch.autocast("cpu", torch.bfloat16):
+        y = birnn(x, lengths)
+    assert y.dtype == torch.float32
+    assert (y - expected).abs().max() < 2e-3
 
 
 def test_an_unknown_cell_is_rejected():
