@@ -33,8 +33,10 @@ def align(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
     """
     with paused_gc():
         from asr.config.alignment import AlignmentWriter, collect_requests, compose_align
+        from asr.config.environment import set_threads
 
         cfg = compose_align(overrides)
+        set_threads(cfg)
         requests, errors = collect_requests(files, cfg.text, cfg.manifest)
         writer = AlignmentWriter(cfg, requests)
         yield from errors

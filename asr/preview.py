@@ -10,42 +10,46 @@ from typing import Any
 from omegaconf import DictConfig
 
 from asr.config.app import run
-from asr.config.build import build_augmentation, instantiate, read_split
+from asr.config.build import (
+    build_augmentation,
+    build_batch_augments,
+    instantiate,
+    read_split,
+)
 
 
 def preview(cfg: DictConfig) -> None:
     """Write the clips and plots and print their folder.
 
     Raises:
-        ConfigError: If a setting is wrong.
-        ManifestError: If the manifest cannot be read.
-        AudioError: If a recording cannot be read.
+        AsrError: If a setting, the manifest, or a recording is wrong.
     """
-    import numpy as np
     import torch
 
-    from asr import audio
+    from asr.data.dataset import SpeechDataset
+    from asr.data.filter import Example
 
-    augment = build_augmentation(cfg.augment)
     masks = instantiate("augment.spec", cfg.augment.spec)
     features = instantiate("features", cfg.features, normalize="utterance")
     utterances = read_split(cfg.data, "train")
+    chosen = utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count]
+    originals = SpeechDataset([Example(each, ()) for each in chosen], on_error="raise")
+    augment = build_augmentation(cfg.augment)
+    batch_augments = build_batch_augments(cfg.augment, separator=())
+    views = SpeechDataset(originals.examples, augment, batch_augments, cfg.seed, "raise")
     torch.manual_seed(cfg.seed)
     folder = Path(cfg.dir)
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = utterances[:: max(1, len(utterances) // cfg.count)][: cfg.count]
-    for number, utterance in enumerate(chosen, 1):  # utterances may share a recording
-        source, offset = utterance.audio, utterance.offset
-        waveform = audio.load(source, offset=offset, duration=utterance.duration)
-        rngs = [np.random.default_rng((cfg.seed, view)) for view in range(cfg.views)]
-        views = [waveform, *(augment(waveform, rng) for rng in rngs)]
-        path = folder / f"{number}-{utterance.audio.stem}"
-        _write_views(path, utterance.text, views, features, masks)
+    for index, utterance in enumerate(chosen):  # utterances may share a recording
+        batches = [views[[(index, epoch)]] for epoch in range(cfg.views)]
+        waveforms = [batch.waveforms[0] for batch in (originals[[(index, 0)]], *batches)]
+        path = folder / f"{index + 1}-{utterance.audio.stem}"
+        _write_views(path, utterance.text, waveforms, features, masks)
     print(f"{len(chosen)} utterances with {cfg.views} augmented views each in {folder}")
 
 
 def _write_views(
-    path: Path, text: str, views: list[Any], features: Any, masks: Any
+    path: Path, text: str, waveforms: list[Any], features: Any, masks: Any
 ) -> None:
     """Write waveforms (S,) as PATH-0.wav, the original, PATH-1.wav, ..., and the plot PATH.png."""
     import soundfile
@@ -55,11 +59,10 @@ def _write_views(
     from asr.evaluation.plots import plot_features, save_figure
 
     rows = []
-    for number, view in enumerate(views):
+    for number, waveform in enumerate(waveforms):
         clip = path.with_name(f"{path.name}-{number}.wav")
-        soundfile.write(clip, view / max(1.0, float(abs(view).max())), SAMPLE_RATE)
-        waveforms, lengths = torch.from_numpy(view)[None], torch.tensor([len(view)])
-        x, lengths = features(waveforms, lengths)  # (1, T, F)
+        soundfile.write(clip, waveform / waveform.abs().max().clamp_min(1.0), SAMPLE_RATE)
+        x, lengths = features(waveform[None], torch.tensor([len(waveform)]))  # (1, T, F)
         if number and masks is not None:
             x = masks(x, lengths)
         rows.append((clip.name if number else f"{clip.name}, original: {text}", x[0]))

@@ -28,7 +28,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     from asr.training.fit import fit
     from asr.training.lightning_workarounds import silence_lightning
     from asr.training.run_folder import prepare_run_folder
-    from asr.training.summary import count_parameters, save_results, summarize
+    from asr.training.summary import describe_run, save_results, summarize
 
     start_time = time.monotonic()
     silence_lightning()
@@ -42,8 +42,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     trainer = build.build_trainer(cfg)
     if is_main:
         OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-        size = f"{count_parameters(model) / 1e6:.1f} M parameters, {len(model.tokenizer)} tokens"
-        print(f"{size}; run in {folder}", flush=True)
+        print(describe_run(trainer, model), f"run in {folder}", sep="; ", flush=True)
     results = fit(trainer, module, data, checkpoint, folder)
     if not is_main:
         return {}

@@ -27,8 +27,10 @@ def transcribe(files: Sequence[str], overrides: Sequence[str]) -> Iterator[Audio
     with paused_gc():
         from asr.config.app import compose
         from asr.config.build import instantiate
+        from asr.config.environment import set_threads
 
         cfg = compose("transcribe", overrides)
+        set_threads(cfg)
 
         from asr.inference.formats import TRANSCRIPT_FORMATS
         from asr.inference.transcriber import Transcriber

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import os
 import threading
 import time
 from collections import defaultdict
@@ -9,6 +10,10 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "passive"
+)  # threads that spin need an idle machine
 
 import numpy as np
 import pytest

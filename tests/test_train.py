@@ -269,7 +269,7 @@ def test_out_of_memory_prints_one_line_with_the_batch_and_the_setting(
         ),
         (
             ["trainer.precision=16-true"],
-            "trainer.precision must be 32-true, bf16-mixed, or 16-mixed, got 16-true",
+            "trainer.precision must be auto, 32-true, bf16-mixed, or 16-mixed, got 16-true",
         ),
         (
             ["experiment=demo", "augment.spec.time_width=3"],

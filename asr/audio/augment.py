@@ -108,7 +108,7 @@ class Reverb(FolderAugment):
         size = _fft_size(len(waveform) + len(response) - 1)
         spectrum = fft.rfft(waveform, size) * fft.rfft(response, size)
         reverberant = fft.irfft(spectrum, size)[: len(waveform)]
-        return _scale_to_power(reverberant, _power(waveform))
+        return scale_to_power(reverberant, mean_power(waveform))
 
 
 class Noise(FolderAugment):
@@ -132,9 +132,9 @@ class Noise(FolderAugment):
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return the waveform (S,) with noise."""
         size = len(waveform)
-        noise = self._load_noise(size, rng) if self.files else _synthesize_noise(size, rng)
+        noise = self._load_noise(size, rng) if self.files else synthesize_noise(size, rng)
         ratio = 10 ** (rng.uniform(*self.snr_db) / 10)
-        return waveform + _scale_to_power(noise, _power(waveform) / ratio)
+        return waveform + scale_to_power(noise, mean_power(waveform) / ratio)
 
     def _load_noise(self, size: int, rng: Generator) -> Waveform:
         path, duration = self.draw_file(rng)
@@ -164,7 +164,7 @@ class Equalizer(RandomAugment):
         response = np.interp(octaves, np.log2(self.KNOTS), knot_gains)
         gains = (10 ** (response / 20)).astype(np.float32)  # keeps the spectrum in float32
         equalized = fft.irfft(fft.rfft(waveform, size) * gains, size)[: len(waveform)]
-        return _scale_to_power(equalized, _power(waveform))
+        return scale_to_power(equalized, mean_power(waveform))
 
 
 class Gain(RandomAugment):
@@ -198,12 +198,12 @@ def _synthesize_response(rng: Generator) -> Waveform:
     decay = rng.uniform(0.1, 0.7)  # seconds
     time = np.arange(round(decay * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(time)) * np.exp(-np.log(1000) * time / decay)
-    tail = _scale_to_power(tail, 10 ** (-rng.uniform(0.0, 15.0) / 10) / len(tail))
+    tail = scale_to_power(tail, 10 ** (-rng.uniform(0.0, 15.0) / 10) / len(tail))
     tail[0] = 1.0
     return tail
 
 
-def _synthesize_noise(size: int, rng: Generator) -> Waveform:
+def synthesize_noise(size: int, rng: Generator) -> Waveform:
     """Return Gaussian noise (S,) between white (flat power) and brown (power / frequency ** 2)."""
     padded = _fft_size(size)
     spectrum = fft.rfft(rng.standard_normal(padded))
@@ -211,10 +211,11 @@ def _synthesize_noise(size: int, rng: Generator) -> Waveform:
     return fft.irfft(spectrum / frequency ** (rng.uniform(0.0, 2.0) / 2), padded)[:size]
 
 
-def _power(waveform: Waveform) -> float:
-    return float(np.mean(np.square(waveform, dtype=np.float64)))
+def mean_power(waveform: Waveform) -> float:
+    """Return the mean of the squared samples, 0 without samples."""
+    return float(np.square(waveform, dtype=np.float64).sum()) / max(1, len(waveform))
 
 
-def _scale_to_power(waveform: Waveform, power: float) -> Waveform:
+def scale_to_power(waveform: Waveform, power: float) -> Waveform:
     """Return the waveform scaled to a mean power. Silence stays silence."""
-    return waveform * np.sqrt(power / max(_power(waveform), 1e-20))
+    return waveform * np.sqrt(power / max(mean_power(waveform), 1e-20))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import yaml  # type: ignore[import-untyped]
 
+from asr.config.environment import set_threads
 from asr.config.reporting import report_user_errors
 from asr.config.values import convert, did_you_mean
 from asr.errors import ConfigError
@@ -67,6 +68,8 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
 
     def call(cfg: "DictConfig") -> Any:
         check_settings(cfg, SCHEMAS[config_name])
+        if "cpu" in cfg:
+            set_threads(cfg)
         return function(cfg)
 
     def job(cfg: "DictConfig") -> Any:

@@ -1,5 +1,6 @@
 """Build objects from the groups of a configuration."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from asr.errors import AsrError, ConfigError
 
 if TYPE_CHECKING:
     from asr.audio.augment import Chain
+    from asr.data.batch_augment import BatchAugment
     from asr.data.loader import Loader
     from asr.data.manifest import Utterance
     from asr.text import Tokenizer
@@ -58,6 +60,23 @@ def build_augmentation(augment: DictConfig) -> "Chain":
     from asr.audio.augment import Chain
 
     return Chain(*(instantiate(f"augment.{name}", augment[name]) for name in AUGMENTATIONS))
+
+
+def build_batch_augments(
+    augment: DictConfig, separator: Sequence[int]
+) -> "list[BatchAugment]":
+    """Build the augmentations of whole batches of the group `augment`.
+
+    Args:
+        augment: Settings of the group.
+        separator: Labels between two transcripts.
+
+    Raises:
+        ConfigError: If a class rejects its settings.
+    """
+    join = instantiate("augment.join", augment.join, separator=separator)
+    pauses = instantiate("augment.pauses", augment.pauses)
+    return [step for step in (join, pauses) if step is not None]
 
 
 def ensure_corpus(data: DictConfig) -> None:

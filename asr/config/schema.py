@@ -27,6 +27,28 @@ Seed = Annotated[int, partial(check_integer, ge=0, le=2**32 - 1)]
 Split = Literal["train", "validation", "test"]
 
 
+def check_threads(name: str, value: Any) -> None:
+    """Check that a number of threads is "auto" or a positive integer.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if value != "auto":
+        try:
+            check_integer(name, value, ge=1)
+        except ValueError:
+            raise ValueError(
+                f"{name} must be auto or an integer >= 1, got {value!r}"
+            ) from None
+
+
+class CpuSettings(TypedDict):
+    """Group `cpu`."""
+
+    threads: Annotated[Any, check_threads]
+    wait_policy: Literal["auto", "passive", "active"]
+
+
 class DataSettings(TypedDict):
     """Group `data`."""
 
@@ -57,6 +79,8 @@ class AugmentSettings(TypedDict):
     noise: Any
     gain: Any
     narrow_band: Any
+    join: Any
+    pauses: Any
     spec: Any
     consistency: NonNegative
 
@@ -64,6 +88,7 @@ class AugmentSettings(TypedDict):
 class TrainSettings(TypedDict):
     """Settings of `asr.train`."""
 
+    cpu: CpuSettings
     data: DataSettings
     features: Any
     augment: AugmentSettings
@@ -84,6 +109,7 @@ class TrainSettings(TypedDict):
 class TranscribeSettings(TypedDict):
     """Settings of `asr.transcribe`."""
 
+    cpu: CpuSettings
     decoder: Any
     checkpoint: str
     format: Literal["text", "json"]
@@ -93,6 +119,7 @@ class TranscribeSettings(TypedDict):
 class AlignSettings(TypedDict):
     """Settings of `asr.align`."""
 
+    cpu: CpuSettings
     checkpoint: str
     text: str | None
     manifest: str | None
@@ -106,6 +133,7 @@ class AlignSettings(TypedDict):
 class EvaluateSettings(TypedDict):
     """Settings of `asr.evaluate`."""
 
+    cpu: CpuSettings
     data: DataSettings
     decoder: Any
     checkpoint: str

@@ -8,7 +8,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from asr.audio import SAMPLE_RATE
-from asr.config.build import build_augmentation, instantiate, read_split
+from asr.config.build import (
+    build_augmentation,
+    build_batch_augments,
+    instantiate,
+    read_split,
+)
 from asr.config.values import convert
 from asr.data.cache import cache_audio
 from asr.data.filter import filter_utterances, keep_all
@@ -19,6 +24,7 @@ from asr.text import Tokenizer
 from asr.training.data import SpeechData, fit_cmvn
 from asr.training.lightning_workarounds import AtomicCheckpointIO
 from asr.training.module import CTCModule
+from asr.training.precision import resolve_precision, training_device
 from asr.training.run_folder import check_architecture
 from asr.training.validation import ScoreName
 from asr.validation import Count
@@ -50,7 +56,7 @@ def build_model_and_data(
             print(f"{split}: {selection.summary()}")
             selection.write(Path(cfg.dir) / f"left_out_{split}.txt")
     if checkpoint is None and cfg.init is None:
-        fit_cmvn(model, data.selections["train"], cfg.seed)
+        fit_cmvn(model, data.selections["train"], cfg.seed, cfg.data.on_error)
     return model, data
 
 
@@ -90,7 +96,8 @@ def build_data(
         ConfigError: If no training utterance is left.
         TextError: If a transcript has a character that the tokenizer lacks.
     """
-    settings, augment = cfg.data, build_augmentation(cfg.augment)
+    settings = cfg.data
+    augment = build_augmentation(cfg.augment)
 
     def output_length(seconds: float) -> int:
         samples = int(seconds / augment.max_speed * SAMPLE_RATE)
@@ -114,6 +121,7 @@ def build_data(
         workers=settings.workers,
         seed=cfg.seed,
         augment=augment,
+        batch_augments=build_batch_augments(cfg.augment, model.tokenizer.encode(" ")),
         on_error=settings.on_error,
     )
 
@@ -142,20 +150,19 @@ def build_trainer(cfg: DictConfig) -> Any:
     """
     for name in ("max_epochs", "accumulate_grad_batches"):
         convert(f"trainer.{name}", cfg.trainer.get(name), Count | None)
+    device = training_device(cfg.trainer.accelerator)
     trainer = instantiate(
         "trainer",
         cfg.trainer,
+        precision=resolve_precision(cfg.trainer.precision, device),
         callbacks=_instantiate_all(cfg, "callbacks", "monitor", ScoreName),
         logger=_instantiate_all(cfg, "logger", "name", str | None),
         plugins=[AtomicCheckpointIO()],
     )
-    precision = trainer.precision
     if not trainer.limit_val_batches:
         problem = "limit_val_batches must not be 0: validation selects the model"
     elif trainer.overfit_batches:
         problem = "overfit_batches is not supported. Use experiment=overfit"
-    elif precision != "32-true" and not precision.endswith("-mixed"):
-        problem = f"precision must be 32-true, bf16-mixed, or 16-mixed, got {precision}"
     else:
         return trainer
     raise ConfigError(f"trainer.{problem}")

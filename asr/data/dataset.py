@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from asr import audio
 from asr.audio.augment import Augment
 from asr.audio.remote import read_ranges
+from asr.data.batch_augment import BatchAugment, Clip
 from asr.data.filter import Example
 from asr.data.manifest import Utterance
 from asr.errors import AudioError
@@ -84,12 +85,15 @@ class SpeechDataset(Dataset[Batch]):
     Attributes:
         augment: Changes each waveform. Its random generator depends only on seed, epoch, and
             index, so the number of workers does not change the results.
+        batch_augments: Change the clips of a batch, one after the other. Their random generator
+            depends only on seed, epoch, and first index.
         on_error: "skip" lists an unreadable recording in the batch's failures, "raise" raises
             its AudioError.
     """
 
     examples: Sequence[Example]
     augment: Augment | None = None
+    batch_augments: Sequence[BatchAugment] = ()
     seed: int = 0
     on_error: OnError = "skip"
 
@@ -97,7 +101,8 @@ class SpeechDataset(Dataset[Batch]):
         return len(self.examples)
 
     def __getitem__(self, items: list[tuple[int, int]]) -> Batch:
-        examples, waveforms, failures = [], [], []
+        clips: list[Clip] = []
+        failures = []
         sources = read_ranges([self.examples[index].utterance.audio for index, _ in items])
         for (index, epoch), source in zip(items, sources, strict=True):
             example = self.examples[index]
@@ -119,17 +124,21 @@ class SpeechDataset(Dataset[Batch]):
             if self.augment is not None:
                 rng = np.random.default_rng((self.seed, epoch, index))
                 waveform = self.augment(waveform, rng)
-            examples.append(example)
-            waveforms.append(waveform)
-        return collate(examples, waveforms, failures)
+            clips.append((example, waveform))
+        if clips and self.batch_augments:
+            index, epoch = items[0]
+            rng = np.random.default_rng(
+                (self.seed, epoch, index, 1)
+            )  # 1: not that of a clip
+            for augment in self.batch_augments:
+                clips = augment(clips, rng)
+        return collate(clips, failures)
 
 
-def collate(
-    examples: Sequence[Example],
-    waveforms: Sequence[np.ndarray],
-    failures: Sequence[tuple[str, str]] = (),
-) -> Batch:
+def collate(clips: Sequence[Clip], failures: Sequence[tuple[str, str]] = ()) -> Batch:
     """Return a batch of examples and their waveforms (S,)."""
+    examples = [example for example, _ in clips]
+    waveforms = [waveform for _, waveform in clips]
     labels = [example.labels for example in examples]
     frames_needed = [example.frames_needed for example in examples]
     return Batch(

@@ -43,7 +43,8 @@ class Subsampling(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Padded:
         """Map features (B, T, F) with lengths (B,) to (B, U, D) with lengths (B,)."""
-        x = mask_padding(x, lengths)[:, None]  # (B, 1, T, F)
+        # Channels come last in memory, which makes the convolutions up to twice as fast on a CPU.
+        x = mask_padding(x, lengths)[..., None].movedim(-1, 1)  # (B, 1, T, F)
         for convolution in (self.first, self.second):
             x = convolution(x).relu()
             lengths = conv_output_lengths(lengths)

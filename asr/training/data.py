@@ -1,15 +1,18 @@
 """The data of a training run: selected utterances in, data loaders out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning import LightningDataModule
 
 from asr.audio.augment import Augment
+from asr.data.batch_augment import BatchAugment
 from asr.data.dataset import OnError, SpeechDataset
 from asr.data.filter import Selection
 from asr.data.loader import Loader
 from asr.data.sampler import BucketSampler
+from asr.errors import TrainingError
 from asr.nn.ctc import CTCModel
 from asr.training.lightning_workarounds import training_position
 
@@ -33,6 +36,7 @@ class SpeechData(LightningDataModule):
         workers: int,
         seed: int,
         augment: Augment,
+        batch_augments: Sequence[BatchAugment] = (),
         on_error: OnError,
     ) -> None:
         super().__init__()
@@ -48,7 +52,7 @@ class SpeechData(LightningDataModule):
             for split, selection in self.selections.items()
         }
         datasets = {
-            "train": SpeechDataset(train.examples, augment, seed, on_error),
+            "train": SpeechDataset(train.examples, augment, batch_augments, seed, on_error),
             "validation": SpeechDataset(validation.examples, on_error=on_error),
         }
         pin_memory = torch.cuda.is_available()
@@ -101,11 +105,22 @@ class SpeechData(LightningDataModule):
         return f"{count:,} utterances in batches of {seconds:g} s"
 
 
-def fit_cmvn(model: CTCModel, selection: Selection, seed: int) -> None:
-    """Fit a model that normalizes by corpus statistics to a sample of utterances, not augmented."""
+def fit_cmvn(model: CTCModel, selection: Selection, seed: int, on_error: OnError) -> None:
+    """Fit a model that normalizes by corpus statistics to a sample of utterances, not augmented.
+
+    Raises:
+        TrainingError: If no utterance of the sample can be read.
+        AudioError: If one cannot be read and `on_error` is "raise".
+    """
     if getattr(model.features, "normalize", None) != "corpus":
         return
     generator = torch.Generator().manual_seed(seed)
     sample = torch.randperm(len(selection.examples), generator=generator)[:CMVN_UTTERANCES]
-    batch = SpeechDataset(selection.examples)[[(index, 0) for index in sample.tolist()]]
+    dataset = SpeechDataset(selection.examples, on_error=on_error)
+    batch = dataset[[(index, 0) for index in sample.tolist()]]
+    if not len(batch):
+        _, reason = batch.failures[0]
+        raise TrainingError(
+            f"no training utterance could be read. The first error: {reason}"
+        )
     model.features.fit_cmvn(batch.waveforms, batch.lengths)

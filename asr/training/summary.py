@@ -13,8 +13,22 @@ from lightning import Trainer
 from asr.nn.ctc import CTCModel
 from asr.training.data import SpeechData
 from asr.training.module import CTCModule
+from asr.training.precision import slow_precision_warning
 
 PACKAGES = ("asr", "torch", "torchaudio", "lightning", "soundfile", "jiwer")
+
+
+def describe_run(trainer: Trainer, model: CTCModel) -> str:
+    """Return one line with the size of the model and how it is trained, and a warning if any."""
+    device = trainer.strategy.root_device
+    warning = slow_precision_warning(trainer.precision, device)
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s'[: count - 1]}" if device.type == "cpu" else ""
+    size = (
+        f"{count_parameters(model) / 1e6:.1f} M parameters, {len(model.tokenizer)} tokens"
+    )
+    lines = [warning] if warning else []
+    return "\n".join([*lines, f"{size}; {trainer.precision} on {device}{threads}"])
 
 
 def summarize(
@@ -40,6 +54,7 @@ def summarize(
         "seed": module.seed,
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | versions,
+        "precision": trainer.precision,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
         f"{trainer.strategy.root_device}",
         "config": config,

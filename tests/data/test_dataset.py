@@ -183,6 +183,6 @@ def test_pin_memory_pins_every_tensor(examples):
 
 
 def test_collate_without_examples_returns_an_empty_batch():
-    batch = collate([], [], [("a.wav", "missing")])
+    batch = collate([], [("a.wav", "missing")])
     assert len(batch) == 0
     assert batch.failures == (("a.wav", "missing"),)

@@ -53,13 +53,14 @@ def test_an_unreadable_recording_raises_an_audio_error(tmp_path, transcriber):
 
 def test_a_batch_gives_the_hypotheses_of_its_recordings(utterances, transcriber):
     waveforms = [asr.audio.load(utterance.audio) for utterance in utterances]
-    batch = collate([Example(utterance, ()) for utterance in utterances], waveforms)
+    examples = [Example(utterance, ()) for utterance in utterances]
+    batch = collate(list(zip(examples, waveforms, strict=True)))
     hypotheses = transcriber.transcribe_batch(batch)
     for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
         alone = transcriber.transcribe(utterance.audio)
         assert hypothesis.text == alone.text
         assert hypothesis.score == pytest.approx(alone.score, abs=1e-4)
-    assert transcriber.transcribe_batch(collate([], [])) == []
+    assert transcriber.transcribe_batch(collate([])) == []
 
 
 def test_the_decoder_can_be_replaced(build, recording):

@@ -293,7 +293,7 @@ def test_a_run_resumes_only_from_a_complete_checkpoint_of_the_same_model(
     last = tmp_path / "checkpoints" / "last.ckpt"
     for changed, message in (
         ("model.hidden_size=20", f"model.hidden_size is 20, but 24 in {last}"),
-        ("features.top_db=40", f"features.top_db is 40, but None in {last}"),
+        ("features.top_db=40", f"features.top_db is 40, but 60 in {last}"),
         ("tokenizer=manifest", f"the tokens differ from those in {last}"),
     ):
         finished = call(main, *settings, "trainer.max_epochs=2", "resume=true", changed)

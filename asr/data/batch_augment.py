@@ -1,0 +1,144 @@
+"""Augmentations of a training batch: joined clips and pauses, so that silence is not speech."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.random import Generator
+
+from asr.audio import SAMPLE_RATE
+from asr.audio.augment import Waveform, mean_power, scale_to_power, synthesize_noise
+from asr.data.filter import Example
+from asr.validation import check_integer, check_interval, check_number
+
+Clip = tuple[Example, Waveform]  # the example has the labels of the waveform (S,)
+BatchAugment = Callable[[list[Clip], Generator], list[Clip]]
+
+WINDOW = SAMPLE_RATE // 20  # samples: 50 ms, about the shortest pause between words
+
+
+class Join:
+    """Join clips to recordings of several sentences.
+
+    A batch is changed with some probability. It then has fewer and longer rows, with the same
+    seconds of speech. Between two clips is a pause of digital silence, and each clip has another
+    level.
+
+    Args:
+        separator: Labels between two transcripts, those of a space.
+        clips: Bounds of the number of clips in a recording.
+        max_seconds: Longest recording; longer clips are not joined.
+        gap: Bounds of a pause in seconds.
+        gain_db: Bounds of the change of a clip's level in dB.
+    """
+
+    def __init__(
+        self,
+        *,
+        separator: Sequence[int],
+        probability: float = 0.3,
+        clips: tuple[int, int] = (2, 4),
+        max_seconds: float = 30.0,
+        gap: tuple[float, float] = (0.05, 0.8),
+        gain_db: tuple[float, float] = (-6.0, 6.0),
+    ) -> None:
+        self.separator = tuple(separator)
+        self.probability = check_number("probability", probability, ge=0, le=1)
+        low, high = check_interval("clips", clips)
+        self.clips = check_integer("clips", int(low), ge=1), int(high)
+        self.max_seconds = check_number("max_seconds", max_seconds, gt=0)
+        self.gap = check_interval("gap", gap)
+        self.gain_db = check_interval("gain_db", gain_db)
+
+    def __call__(self, clips: list[Clip], rng: Generator) -> list[Clip]:
+        """Return the clips of a batch in random order, joined in groups."""
+        if not clips or rng.random() >= self.probability:
+            return clips
+        longest = max(len(waveform) for _, waveform in clips) / SAMPLE_RATE + self.gap[1]
+        low, high = self.clips
+        size = min(int(rng.integers(low, high + 1)), int(self.max_seconds / longest))
+        if size < 2:
+            return clips
+        order = rng.permutation(len(clips))
+        groups = (order[i : i + size] for i in range(0, len(order), size))
+        return [self._join([clips[i] for i in group], rng) for group in groups]
+
+    def _join(self, clips: Sequence[Clip], rng: Generator) -> Clip:
+        """Return several clips as one, named like the first."""
+        labels: list[int] = []
+        parts: list[Waveform] = []
+        for example, waveform in clips:
+            if parts:
+                seconds = rng.uniform(*self.gap)
+                parts.append(np.zeros(round(seconds * SAMPLE_RATE), dtype=np.float32))
+            if labels and example.labels:
+                labels += self.separator
+            labels += example.labels
+            gain = 10 ** (rng.uniform(*self.gain_db) / 20)
+            parts.append(waveform * np.float32(gain))
+        text = " ".join(example.utterance.text for example, _ in clips)
+        utterance = replace(clips[0][0].utterance, text=text)
+        return Example(utterance, tuple(labels)), np.concatenate(parts)
+
+
+class Pauses:
+    """Add silence or noise before, inside, and after clips.
+
+    A batch is changed with some probability. Its clips may then be as long as the longest of them
+    plus up to `seconds`, a third of that on average. Each gets pauses up to a random share of the
+    room below this limit, at up to three places. Pauses replace padding, so they cost little.
+
+    A third of the clips get digital silence. The others get noise at a level drawn from `level_db`,
+    in dB relative to the mean power of the clip.
+    """
+
+    SILENT = 1 / 3  # share of the clips with digital silence
+    PLACES = 0.5  # probability of a pause at each of the three places
+
+    def __init__(
+        self,
+        *,
+        probability: float = 0.7,
+        seconds: float = 3.0,
+        level_db: tuple[float, float] = (-60.0, 0.0),
+    ) -> None:
+        self.probability = check_number("probability", probability, ge=0, le=1)
+        self.seconds = check_number("seconds", seconds, ge=0)
+        self.level_db = check_interval("level_db", level_db)
+
+    def __call__(self, clips: list[Clip], rng: Generator) -> list[Clip]:
+        """Return the clips of a batch with pauses."""
+        if not clips or rng.random() >= self.probability:
+            return clips
+        longest = max(len(waveform) for _, waveform in clips)
+        limit = longest + int(self.seconds * SAMPLE_RATE * rng.random() ** 2)
+        return [(example, self.extend(waveform, limit, rng)) for example, waveform in clips]
+
+    def extend(self, waveform: Waveform, limit: int, rng: Generator) -> Waveform:
+        """Return a waveform (S,) with pauses, of at most `limit` samples."""
+        shares = rng.exponential(size=3) * (rng.random(3) < self.PLACES)
+        room = (limit - len(waveform)) * rng.random() / max(shares.sum(), 1e-9)
+        before, inside, after = (shares * room).astype(int)
+        noise = self._draw_noise(before + inside + after, mean_power(waveform), rng)
+        middle = quietest_sample(waveform)
+        parts = np.split(noise, [before, before + inside])
+        parts[1:1] = [waveform[:middle]]
+        parts[3:3] = [waveform[middle:]]
+        return np.concatenate(parts).astype(np.float32)
+
+    def _draw_noise(self, size: int, clip_power: float, rng: Generator) -> Waveform:
+        """Return digital silence or noise (size,)."""
+        if size == 0 or rng.random() < self.SILENT:
+            return np.zeros(size, dtype=np.float32)
+        level = 10 ** (rng.uniform(*self.level_db) / 10)
+        return scale_to_power(synthesize_noise(size, rng), clip_power * level)
+
+
+def quietest_sample(waveform: Waveform) -> int:
+    """Return the sample in the middle half around which 50 ms have the least energy."""
+    sums = np.cumsum(np.square(waveform, dtype=np.float64))
+    energy = sums[WINDOW:] - sums[:-WINDOW]
+    first, last = len(energy) // 4, 3 * len(energy) // 4
+    if first == last:
+        return len(waveform) // 2
+    return first + int(energy[first:last].argmin()) + WINDOW // 2
