@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--isa", default="native", choices=["native", "avx2"])
     parser.add_argument("--json", help="also write the figures to this file")
+    parser.add_argument("--plot", help="also plot the times of equal widths to this file")
     # cell, B, U, width, and input size of a measurement
     parser.add_argument("--cell", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -52,6 +53,8 @@ def main() -> None:
     show(figures, options)
     if options.json:
         Path(options.json).write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    if options.plot:
+        plot(figures, options.plot)
 
 
 def compare(
@@ -209,6 +212,26 @@ def show(figures: list[dict], options: argparse.Namespace) -> None:
         end = i + 1 == len(figures) or figures[i + 1]["shape"] != f["shape"]
         table.add_row(*names, f"{f['parameters']:,.0f}", *numbers, end_section=end)
     Console(width=140).print(table)
+
+
+def plot(figures: list[dict], path: str) -> None:
+    """Plot training and inference relative to the LSTM of the same width, a panel per figure."""
+    import matplotlib.pyplot as plt
+
+    equal = [f for f in figures if f["equal"] == "width" and f["threads"] == 1]
+    shapes = list(dict.fromkeys(f["shape"] for f in equal))
+    fig, panels = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
+    for axes, kind in zip(panels, ("training", "inference"), strict=True):
+        for offset, cell in enumerate(CELLS):
+            heights = [f[f"{kind} / lstm"] for f in equal if f["cell"] == cell]
+            positions = [i + (offset - 1) * 0.27 for i in range(len(shapes))]
+            axes.bar(positions, heights, width=0.25, label=cell.upper())
+        axes.axhline(1, color="gray", linewidth=0.8)
+        axes.set_xticks(range(len(shapes)), shapes, fontsize=8)
+        axes.set(title=kind, xlabel="rows × frames, width")
+    panels[0].set_ylabel("time / LSTM")
+    panels[0].legend(ncols=3)
+    fig.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -112,10 +112,19 @@ def build() -> Callable[..., CTCModel]:
 
 @pytest.fixture(scope="session")
 def size(build: Callable[..., CTCModel]) -> Callable[[str], CTCModel]:
-    """Return a function that maps "tiny" to the untrained model of conf/model/tiny.yaml."""
-    return lambda name: build(
-        **{**yaml.safe_load((ROOT / f"conf/model/{name}.yaml").read_text()), "dropout": 0.0}
-    )
+    """Return a function that maps "tiny" to an untrained model with the default features."""
+
+    def read(path: str) -> dict[str, Any]:
+        return dict(yaml.safe_load((ROOT / "conf" / path).read_text()))
+
+    def make(name: str) -> CTCModel:
+        encoder = {**read(f"model/{name}.yaml"), "dropout": 0.0}
+        model = build(features=read("features/logmel.yaml"), **encoder)
+        model.features.cmvn_mean.fill_(-8.0)  # about AN4's
+        model.features.cmvn_std.fill_(2.5)
+        return model
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -84,22 +84,22 @@ class Join:
 class Pauses:
     """Add silence or noise before, inside, and after clips.
 
-    A batch is changed with some probability. Its clips may then be as long as the longest of them
-    plus up to `seconds`, a third of that on average. Each gets pauses up to a random share of the
-    room below this limit, at up to three places. Pauses replace padding, so they cost little.
+    A batch is changed with some probability. Its clips then become as long as the longest of them
+    plus up to `seconds`, a quarter of that on average. So pauses replace padding. The room of a
+    clip is divided among up to three places.
 
     A third of the clips get digital silence. The others get noise at a level drawn from `level_db`,
     in dB relative to the mean power of the clip.
     """
 
     SILENT = 1 / 3  # share of the clips with digital silence
-    PLACES = 0.5  # probability of a pause at each of the three places
+    PLACES = (0.5, 0.75, 0.5)  # probabilities of a pause before, inside, and after a clip
 
     def __init__(
         self,
         *,
         probability: float = 0.7,
-        seconds: float = 3.0,
+        seconds: float = 5.0,
         level_db: tuple[float, float] = (-60.0, 0.0),
     ) -> None:
         self.probability = check_number("probability", probability, ge=0, le=1)
@@ -111,14 +111,14 @@ class Pauses:
         if not clips or rng.random() >= self.probability:
             return clips
         longest = max(len(waveform) for _, waveform in clips)
-        limit = longest + int(self.seconds * SAMPLE_RATE * rng.random() ** 2)
+        limit = longest + int(self.seconds * SAMPLE_RATE * rng.random() ** 3)
         return [(example, self.extend(waveform, limit, rng)) for example, waveform in clips]
 
     def extend(self, waveform: Waveform, limit: int, rng: Generator) -> Waveform:
         """Return a waveform (S,) with pauses, of at most `limit` samples."""
         shares = rng.exponential(size=3) * (rng.random(3) < self.PLACES)
-        room = (limit - len(waveform)) * rng.random() / max(shares.sum(), 1e-9)
-        before, inside, after = (shares * room).astype(int)
+        room = limit - len(waveform)
+        before, inside, after = (shares * room / max(shares.sum(), 1e-9)).astype(int)
         noise = self._draw_noise(before + inside + after, mean_power(waveform), rng)
         middle = quietest_sample(waveform)
         parts = np.split(noise, [before, before + inside])

@@ -85,7 +85,14 @@ def test_gradients_of_the_summed_loss_are_the_same_alone_and_in_batches_of_8(
     )
 
 
-@pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"normalize": "utterance"},
+        {"normalize": "corpus", "top_db": 60},
+        {"normalize": "none", "top_db": None},
+    ],
+)
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 @settings(max_examples=15)
 @given(
@@ -93,9 +100,9 @@ def test_gradients_of_the_summed_loss_are_the_same_alone_and_in_batches_of_8(
     seed=st.integers(0, 99),
 )
 def test_log_probs_are_the_same_alone_and_in_a_batch_of_any_lengths(
-    build, cell, normalize, lengths, seed
+    build, cell, features, lengths, seed
 ):
-    model = build(cell=cell, features={"normalize": normalize})
+    model = build(cell=cell, features=features)
     generator = torch.Generator().manual_seed(seed)
     waveforms = [0.1 * torch.randn(n, generator=generator) for n in lengths]
     assert (

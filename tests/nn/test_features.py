@@ -181,6 +181,25 @@ def test_top_db_removes_loudness_and_faint_noise(sound):
     assert (loud - quiet).abs().max() > 2  # without top_db
 
 
+@given(
+    gain=st.floats(-40.0, 20.0),
+    silence=st.integers(0, 100),
+    level=st.sampled_from([0.0, 1e-6]),
+)
+def test_silence_faint_noise_and_level_do_not_change_the_features_of_speech(
+    sound, gain, silence, level
+):
+    logmel = LogMel(normalize="corpus", top_db=60)
+    clean = sound(0.5)
+    logmel.fit_cmvn(*batch(clean))
+    pause = level * np.random.default_rng(0).standard_normal(160 * silence)
+    longer = 10 ** (gain / 20) * np.concatenate((pause, clean, pause))
+    expected, _ = logmel(*batch(clean))
+    features, _ = logmel(*batch(longer.astype(np.float32)))
+    speech = features[:, silence : silence + expected.shape[1]]
+    assert (speech - expected).abs().max() < 1e-3
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
