@@ -93,7 +93,7 @@ class Pauses:
     """
 
     SILENT = 1 / 3  # share of the clips with digital silence
-    PLACES = (0.5, 0.75, 0.5)  # probabilities of a pause before, inside, and after a clip
+    PLACES = (0.5, 0.9, 0.5)  # probabilities of a pause before, inside, and after a clip
 
     def __init__(
         self,
