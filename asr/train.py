@@ -27,28 +27,32 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     from asr.config import training as build
     from asr.training.fit import fit
     from asr.training.lightning_workarounds import silence_lightning
-    from asr.training.run_folder import prepare_run_folder
-    from asr.training.summary import describe_run, save_results, summarize
+    from asr.training.run_folder import check_optimizer, find_checkpoint, open_run_folder
+    from asr.training.summary import report_start, save_results, summarize
 
     start_time = time.monotonic()
     silence_lightning()
     folder, is_main = Path(cfg.dir), rank_zero_only.rank == 0
-    checkpoint = prepare_run_folder(folder, resume=cfg.resume, is_main=is_main)
+    trainer = build.build_trainer(cfg)
+    build.check_objects(cfg)
+    checkpoint = find_checkpoint(folder, resume=cfg.resume)
+    if checkpoint is not None:
+        check_optimizer(folder, build.plain(cfg.optimizer))
     seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
-    model, data = build.build_model_and_data(cfg, checkpoint, is_main=is_main)
+    model, data = build.build_model_and_data(cfg, checkpoint)
     module = build.build_module(cfg, model)
     module.start_time = start_time
-    trainer = build.build_trainer(cfg)
-    if is_main:
-        OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-        print(describe_run(trainer, model), f"run in {folder}", sep="; ", flush=True)
-    results = fit(trainer, module, data, checkpoint, folder)
-    if not is_main:
-        return {}
-    summary = summarize(trainer, module, data, results, build.plain(cfg))
-    save_results(folder, module, summary)
-    return summary
+    with open_run_folder(folder, resume=cfg.resume, is_main=is_main):
+        if is_main:
+            report_start(trainer, model, data, folder)
+            OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+        results = fit(trainer, module, data, checkpoint, folder)
+        if not is_main:
+            return {}
+        summary = summarize(trainer, module, data, results, build.plain(cfg))
+        save_results(folder, module, summary)
+        return summary
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def profile(overrides: Sequence[str]) -> tuple[float, list[Any]]:
     silence_lightning()
     torch.set_num_threads(1)
     cfg = compose("train", ["data.workers=0", "trainer.accelerator=cpu", *overrides])
-    model, data = build.build_model_and_data(cfg, None, is_main=False)
+    model, data = build.build_model_and_data(cfg, None)
     module = build.build_module(cfg, model.train())
     trainer = build.build_trainer(cfg)
     data.samplers["train"].set_epoch(1)

@@ -142,3 +142,28 @@ def test_a_sweep_trains_runs_and_compares_them(
         "run 1: " in finished.out
         and "data.root" not in finished.out.partition("run 1: ")[2].splitlines()[0]
     )
+
+
+@pytest.mark.parametrize("hparams", ["grid", "optuna"])
+def test_a_failed_run_of_a_sweep_has_one_line_and_the_others_are_compared(
+    hparams: str, corpus: Path, tmp_path: Path, call: Call
+) -> None:
+    small = ["model.num_layers=1", "model.channels=4", "logger=csv", "callbacks.plots=null"]
+    data = [f"data.root={corpus}", "data.workers=0", "data.limit=4", "trainer.max_epochs=1"]
+    if hparams == "optuna":  # which values the trials get is left to Optuna
+        data += ["hydra.sweeper.n_trials=4", "hydra.sweeper.max_failure_rate=1"]
+    folder = tmp_path / "sweep"
+    widths = "model.hidden_size=8,-1,9"
+    finished = call(
+        train.main, f"hparams={hparams}", widths, *small, *data, f"dir={folder}"
+    )
+    lines = [line for line in finished.err.splitlines() if line.startswith("asr.train: ")]
+    assert all("model.hidden_size must be >= 1, got -1" in line for line in lines)
+    assert finished.err.count("hidden_size") == len(lines)
+    assert finished.code == (2 if lines else 0)
+    failed = {line.removeprefix(f"asr.train: {folder}/")[0] for line in lines}
+    assert "best: " in finished.out
+    assert failed.isdisjoint(row["run"] for row in rows(folder))
+    if hparams == "grid":
+        assert failed == {"1"}
+        assert {row["run"] for row in rows(folder)} == {"0", "2"}

@@ -374,9 +374,23 @@ def test_out_of_memory_prints_one_line_with_the_batch_and_the_setting(
 def test_bad_settings_get_one_line_and_exit_code_2(
     corpus: Path, tmp_path: Path, call: Call, arguments: list[str], message: str
 ) -> None:
-    finished = call(main, f"data.root={corpus}", f"dir={tmp_path}", *arguments)
+    earlier = tmp_path / "run" / "config.yaml"
+    earlier.parent.mkdir()
+    earlier.write_text("of an earlier run")
+    finished = call(main, f"data.root={corpus}", f"dir={earlier.parent}", *arguments)
     assert finished.code == 2
     assert message in finished.complaint
+    assert earlier.read_text() == "of an earlier run"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_wrong_setting_prevents_the_download_of_a_corpus(
+    tmp_path: Path, call: Call
+) -> None:
+    settings = [f"data.root={tmp_path / 'data'}", f"dir={tmp_path / 'run'}"]
+    for wrong in ("model.dropout=2", "optimizer.lr=-1", "augment.pauses.seconds=-1"):
+        assert call(main, *settings, wrong).code == 2
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 import yaml  # type: ignore[import-untyped]
 
 from asr.config.environment import set_threads
-from asr.config.reporting import report_user_errors
+from asr.config.reporting import BAD_INPUT, print_user_error, report_user_errors
 from asr.config.values import convert, did_you_mean
 from asr.errors import ConfigError
 
@@ -32,7 +32,9 @@ def run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
     verbose = "-v" in sys.argv
     sys.argv[:] = [argument for argument in sys.argv if argument != "-v"]
     command = f"asr.{config_name}"
-    sys.exit(report_user_errors(command, lambda: _run(config_name, function), verbose))
+    sys.exit(
+        report_user_errors(command, lambda: _run(config_name, function, verbose), verbose)
+    )
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":
@@ -55,7 +57,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":
     return cfg
 
 
-def _run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
+def _run(config_name: str, function: Callable[["DictConfig"], Any], verbose: bool) -> None:
     import hydra
 
     from asr.config.hints import explain_hydra_errors
@@ -63,6 +65,7 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
     from asr.config.sweep import is_sweep, set_up_run
 
     configs: list[DictConfig] = []
+    failed: list[str] = []  # folders of runs of a sweep
     sys.argv[1:] = _find_option_files(sys.argv[1:])
     arguments = frozenset(sys.argv[1:])
 
@@ -75,7 +78,12 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
     def job(cfg: "DictConfig") -> Any:
         if is_sweep():
             set_up_run(cfg, arguments)
-            return call(cfg)
+            try:
+                return call(cfg)
+            except Exception as error:  # the other runs continue
+                print_user_error(f"asr.{config_name}: {cfg.dir}", error, verbose)
+                failed.append(cfg.dir)
+                return None
         return configs.append(cfg)  # called below: here, Hydra would print the errors
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
@@ -83,6 +91,8 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
         hydra.main(str(CONF), config_name, version_base="1.3")(job)()
     for cfg in configs:
         call(cfg)
+    if failed:
+        sys.exit(BAD_INPUT)
 
 
 def _find_option_files(overrides: Sequence[str]) -> list[str]:

@@ -31,17 +31,26 @@ def report_user_errors(
     except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (Exception, KeyboardInterrupt) as error:
-        cause = error if isinstance(error, KeyboardInterrupt) else find_user_error(error)
-        if cause is None:
-            raise
-        if verbose:
-            traceback.print_exc()
-        print(f"{name}: {_one_line(cause)}", file=sys.stderr)
+        cause = print_user_error(name, error, verbose)
         if isinstance(cause, PeerError):  # threads of gloo would abort a regular exit
             sys.stdout.flush()
             os._exit(BAD_INPUT)
         return INTERRUPTED if isinstance(cause, KeyboardInterrupt) else BAD_INPUT
     return 0
+
+
+def print_user_error(name: str, error: BaseException, verbose: bool) -> BaseException:
+    """Print the cause of an error in one line that starts with a name, and return the cause.
+
+    The error is raised again if it is a fault of the program.
+    """
+    cause = error if isinstance(error, KeyboardInterrupt) else find_user_error(error)
+    if cause is None:
+        raise error
+    if verbose:
+        traceback.print_exception(error)
+    print(f"{name}: {_one_line(cause)}", file=sys.stderr)
+    return cause
 
 
 def find_user_error(error: BaseException) -> BaseException | None:

@@ -30,15 +30,32 @@ from asr.training.validation import ScoreName
 from asr.validation import Count
 
 
+def check_objects(cfg: DictConfig) -> None:
+    """Build every object once without data, so that a wrong setting costs a second.
+
+    Raises:
+        ConfigError: If a class rejects its settings.
+        ModelError: If `init` is not a model.
+    """
+    instantiate("tokenizer", cfg.tokenizer)
+    build_augmentation(cfg.augment)
+    build_batch_augments(cfg.augment, separator=())
+    with torch.device("meta"):  # without memory for the weights
+        model = create_model(cfg, Tokenizer.english())
+    module = build_module(cfg, model)
+    module.create_optimizer([torch.zeros(1, requires_grad=True)], steps=10)
+    if cfg.init is not None:
+        CTCModel.load(cfg.init)
+
+
 def build_model_and_data(
-    cfg: DictConfig, checkpoint: Path | None, *, is_main: bool
+    cfg: DictConfig, checkpoint: Path | None
 ) -> tuple[CTCModel, SpeechData]:
-    """Build the model and the data, and write the utterances that are left out.
+    """Build the model and the data.
 
     Args:
         cfg: Settings of `asr.train`.
         checkpoint: Checkpoint to resume from, which must have the same architecture.
-        is_main: Whether this process prints and writes.
 
     Raises:
         AsrError: If the settings or the data do not allow a training.
@@ -51,10 +68,6 @@ def build_model_and_data(
     if checkpoint is not None:
         check_architecture(checkpoint, model)
     data = build_data(cfg, model, utterances)
-    if is_main:
-        for split, selection in data.selections.items():
-            print(f"{split}: {selection.summary()}")
-            selection.write(Path(cfg.dir) / f"left_out_{split}.txt")
     if checkpoint is None and cfg.init is None:
         fit_cmvn(model, data.selections["train"], cfg.seed, cfg.data.on_error)
     return model, data
@@ -73,11 +86,7 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
             tokenizer = tokenizer(utterance.text for utterance in utterances)
     except ValueError as error:
         raise ConfigError(f"tokenizer.{error}") from error
-    features, encoder = plain(cfg.features), plain(cfg.model)
-    try:
-        model = CTCModel(features=features, encoder=encoder, tokenizer=tokenizer)
-    except ValueError as error:  # names the argument, features or encoder
-        raise ConfigError(str(error).replace("encoder.", "model.", 1)) from error
+    model = create_model(cfg, tokenizer)
     if cfg.init is not None:
         trained = CTCModel.load(cfg.init)
         try:
@@ -85,6 +94,19 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
         except ModelError as error:
             raise ModelError(f"init={cfg.init}: {error}. Copy its model settings") from None
     return model
+
+
+def create_model(cfg: DictConfig, tokenizer: Tokenizer) -> CTCModel:
+    """Return an untrained model.
+
+    Raises:
+        ConfigError: If a class rejects its settings.
+    """
+    features, encoder = plain(cfg.features), plain(cfg.model)
+    try:
+        return CTCModel(features=features, encoder=encoder, tokenizer=tokenizer)
+    except ValueError as error:  # names the argument, features or encoder
+        raise ConfigError(str(error).replace("encoder.", "model.", 1)) from error
 
 
 def build_data(

@@ -77,6 +77,22 @@ class Checkpoints(ModelCheckpoint):
         )
         self._previous_handlers: dict[signal.Signals, Any] = {}
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state whose folder may have been moved.
+
+        Lightning stores absolute paths, and forgets the best checkpoints if the folder differs.
+        Test: test_a_moved_run_resumes_with_its_best_checkpoints.
+        """
+
+        def move(path: str) -> str:
+            return str(Path(self.dirpath, Path(path).name)) if path else path
+
+        paths = {key: move(state_dict[key]) for key in state_dict if key.endswith("_path")}
+        best = {move(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(
+            {**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath}
+        )
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle Ctrl-C and SIGTERM until training ends."""
         super().on_train_start(trainer, pl_module)

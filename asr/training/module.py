@@ -1,7 +1,7 @@
 """The training and validation steps of a CTC model."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -71,23 +71,30 @@ class CTCModule(LightningModule):
         return self.earlier_seconds + time.monotonic() - self.start_time
 
     def configure_optimizers(self) -> Any:
-        """Build the optimizer and the schedule.
+        """Build the optimizer and the schedule of the parameters."""
+        settings = optimizer_overrides(self.trainer, self.make_optimizer)
+        steps = int(self.trainer.estimated_stepping_batches)
+        parameters = self.model.parameters()
+        optimizer, scheduler = self.create_optimizer(parameters, steps=steps, **settings)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+    def create_optimizer(
+        self, parameters: Iterable[Tensor], *, steps: int, **settings: Any
+    ) -> tuple[Optimizer, LRScheduler]:
+        """Return an optimizer of parameters and its schedule over `steps`.
 
         Raises:
             ConfigError: If one of them rejects its settings.
         """
-        settings = optimizer_overrides(self.trainer, self.make_optimizer)
-        steps = int(self.trainer.estimated_stepping_batches)
         try:
             group = "optimizer"
-            optimizer = self.make_optimizer(self.model.parameters(), **settings)
+            optimizer = self.make_optimizer(parameters, **settings)
             group = "scheduler"
-            scheduler = self.make_scheduler(optimizer, steps=steps)
+            return optimizer, self.make_scheduler(optimizer, steps=steps)
         except (TypeError, ValueError) as error:
             fix = f". Remove a setting with ~{group}.KEY"
             hint = fix if isinstance(error, TypeError) else ""
             raise ConfigError(f"{group}: {error}{hint}") from error
-        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
     def on_train_epoch_start(self) -> None:
         """Start to measure the speed of an epoch."""

@@ -18,17 +18,20 @@ from asr.training.precision import slow_precision_warning
 PACKAGES = ("asr", "torch", "torchaudio", "lightning", "soundfile", "jiwer")
 
 
-def describe_run(trainer: Trainer, model: CTCModel) -> str:
-    """Return one line with the size of the model and how it is trained, and a warning if any."""
+def report_start(trainer: Trainer, model: CTCModel, data: SpeechData, folder: Path) -> None:
+    """Print what is trained and how, and list the utterances that are left out in the folder."""
+    for split, selection in data.selections.items():
+        print(f"{split}: {selection.summary()}")
+        selection.write(folder / f"left_out_{split}.txt")
     device = trainer.strategy.root_device
-    warning = slow_precision_warning(trainer.precision, device)
+    if warning := slow_precision_warning(trainer.precision, device):
+        print(warning)
     count = torch.get_num_threads()
     threads = f", {count} thread{'s'[: count - 1]}" if device.type == "cpu" else ""
     size = (
         f"{count_parameters(model) / 1e6:.1f} M parameters, {len(model.tokenizer)} tokens"
     )
-    lines = [warning] if warning else []
-    return "\n".join([*lines, f"{size}; {trainer.precision} on {device}{threads}"])
+    print(f"{size}; {trainer.precision} on {device}{threads}; run in {folder}", flush=True)
 
 
 def summarize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from entry import Call, caller
 from training_runs import SMALL, children, finish, logged, run, start, wait_for_line
 
@@ -304,6 +305,66 @@ def test_a_run_resumes_only_from_a_complete_checkpoint_of_the_same_model(
     assert finished.code == 2
     assert "last.ckpt is damaged or from an older version" in finished.complaint
     assert (tmp_path / "config.yaml").read_text() == before
+
+
+def test_a_moved_run_resumes_with_its_best_checkpoints(
+    corpus: Path, tmp_path: Path
+) -> None:
+    settings = [*QUICK, "callbacks.checkpoints.average=2", "trainer.max_epochs=2"]
+    run(corpus, tmp_path / "first", *settings)
+    (tmp_path / "first").rename(tmp_path / "moved")
+    summary = run(
+        corpus, tmp_path / "moved", *settings, "trainer.max_epochs=3", "resume=true"
+    )
+    used = [Path(path) for path in summary["best_checkpoints"]]
+    assert used
+    assert {path.parent for path in used} == {tmp_path / "moved" / "checkpoints"}
+    assert all(path.is_file() for path in used)
+    assert len(list((tmp_path / "moved" / "checkpoints").glob("best*"))) == 2
+    assert not (tmp_path / "first").exists()
+
+
+def test_a_run_refuses_to_resume_with_another_optimizer(
+    corpus: Path, tmp_path: Path, call: Call
+) -> None:
+    settings = [*SMALL, *QUICK, f"data.root={corpus}", f"dir={tmp_path}"]
+    call(main, *settings, "trainer.max_epochs=1")
+    before = (tmp_path / "config.yaml").read_text()
+    finished = call(main, *settings, "resume=true", "optimizer.lr=0.5")
+    assert finished.code == 2
+    assert "optimizer.lr is 0.5, but 0.003 in" in finished.complaint
+    assert "init=" in finished.complaint
+    assert (tmp_path / "config.yaml").read_text() == before
+
+
+def test_a_run_resumes_with_another_schedule_and_records_it(
+    corpus: Path, tmp_path: Path
+) -> None:
+    run(corpus, tmp_path, *QUICK, "trainer.max_epochs=1")
+    settings = ["trainer.max_epochs=2", "scheduler.end=0.5", "augment.speed=null"]
+    run(corpus, tmp_path, *QUICK, *settings, "resume=true", "trainer.log_every_n_steps=1")
+    saved = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert saved["scheduler"]["end"] == 0.5
+    assert saved["augment"]["speed"] is None
+    *_, last = logged(tmp_path, "train/lr").values()
+    assert float(last) > 0.5 * saved["optimizer"]["lr"]
+
+
+def test_a_folder_has_one_run_at_a_time(corpus: Path, tmp_path: Path, call: Call) -> None:
+    settings = [*SMALL, f"data.root={corpus}", f"dir={tmp_path}", "trainer.max_epochs=1"]
+    process = start(corpus, tmp_path, "trainer.max_epochs=1000", "data.workers=1")
+    wait_for_line(process, "epoch 1/")
+    try:
+        for options in ([], ["resume=true"]):
+            finished = call(main, *settings, *options)
+            assert finished.code == 2
+            assert "another run is using this folder" in finished.complaint
+        assert process.poll() is None
+    finally:
+        os.kill(process.pid, signal.SIGKILL)  # its data worker lives on for a while
+        process.wait()
+    assert call(main, *settings, *QUICK).code == 0
+    finish(process)
 
 
 def test_a_run_that_resumes_with_other_data_prints_a_warning(
