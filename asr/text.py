@@ -3,7 +3,7 @@
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -13,46 +13,169 @@ from asr.validation import check_integer
 
 BLANK = 0  # index of the CTC blank; labels start at 1
 BAR = "|"  # the space in ARPA files of character language models, which separate entries by spaces
-_APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´＇", "'"))
-_OUTER_APOSTROPHE = re.compile(r"(?<![^\W_])'|'(?![^\W_])")
-
-
-@cache
-def _word_character(character: str) -> str:
-    """Return the character if words contain it, else a space."""
-    in_word = character == "'" or unicodedata.category(character)[0] in "LMN"
-    return character if in_word else " "
+_APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´＇‛′", "'"))
+# Characters of other categories than Cf that have no glyph either: fillers, variation selectors
+_INVISIBLE = frozenset(
+    map(
+        chr,
+        [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0]
+        + [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)],
+    )
+)
+_SPOKEN_PUNCTUATION = frozenset("%&@#*^§¶‰‱†‡٪")
+_SILENT_SYMBOLS = frozenset("|⁄")  # the bar stands for the space in language models
+_DOTTED_I = re.compile(r"(i[^\w\s]*?)\u0307")
+_JOINERS = "'·׳״"  # part of a word between its letters
+_OUTER_JOINER = re.compile(
+    rf"(?<![^\s{_JOINERS}])[{_JOINERS}]|[{_JOINERS}](?![^\s{_JOINERS}])"
+)
+_HEBREW = "[\u0591-\u05f2]"
+_GERSHAYIM = re.compile(rf"(?<={_HEBREW})(?:[\"“”״]|'')(?={_HEBREW})")
+_GERESH = re.compile(rf"(?<={_HEBREW})['׳](?={_HEBREW})")
+_EVENT = (
+    r"applause|babble|beep(?:s|ing)?|blank|breath(?:s|es|e|ing)?|burp(?:s|ing)?|buzz(?:ing)?"
+    r"|cheer(?:s|ing)|chuckl(?:es|e|ing)|click(?:s|ing)?|cough(?:s|ed|ing)?|cries|crosstalk"
+    r"|crying|exhal(?:es|e|ing)|gasp(?:s|ing)?|giggl(?:es|e|ing)|groan(?:s|ing)?|gulp(?:s|ing)?"
+    r"|hiccups?|hum(?:s|ming)|inaudible|indistinct|inhal(?:es|e|ing)|laugh(?:s|ed|ing|ter)?"
+    r"|lipsmack|music|mumbl(?:es|e|ing)|noises?|overlap(?:ping)?|paus(?:es|e)|screams?|sighs?"
+    r"|sighing|silence|sil|sneez(?:es|e|ing)|sniff(?:s|ing|les)?|snor(?:es|ing)|sob(?:s|bing)"
+    r"|static|throat|unclear|unintelligible|unk|whistl(?:es|ing)|yawn(?:s|ing)?"
+)
+_QUALIFIER = (
+    r"a|and|audience|background|clear(?:s|ed|ing)?|crowd|deep|heavy|her|his|in|lip|long|loud"
+    r"|of|off|quiet|short|smacks?|soft|softly|sound|speaker|speech|the|their"
+)
+_EVENTS = rf"\s*(?:(?:{_QUALIFIER})\s+)*(?:{_EVENT})(?:\s+(?:{_EVENT}|{_QUALIFIER}))*\s*"
+_TAG = (
+    re.compile(  # longer texts in brackets are remarks of a writer, which a reader speaks
+        r"\[\s*[^\s\[\]]*(?:\s+[^\s\[\]]+){0,4}\s*\]|\{\s*[^\s{}]*(?:\s+[^\s{}]+){0,4}\s*\}"
+        rf"|</?[^\W\d_][^<>]*>|\({_EVENTS}\)|\*(?:{_EVENT})\*|\+\+(?:{_EVENT})\+\+"
+    )
+)
 
 
 def normalize(text: str) -> str:
-    """Return lower-case words of letters, marks, digits, and inner apostrophes, split by one space.
+    """Return lower-case words of letters, marks, digits, and symbols, split by one space.
 
-    Unicode is normalized to NFKC and typographic apostrophes become `'`. Other punctuation splits
-    words, as in "twenty-one". Digits stay digits: a recipe spells them if it knows the language.
+    Unicode is normalized to NFKC, format characters disappear, and typographic apostrophes become
+    `'`. Apostrophes, the middle dot, geresh, and gershayim stay inside words. Other punctuation
+    splits words, as in "twenty-one". Digits and symbols such as % are kept, because they are
+    spoken: a recipe spells them if it knows the language. Tags are removed, see `find_tags`.
     """
-    # apostrophes first, because NFKC makes ´ a space and a mark
-    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
-    # once more, because lower() may separate characters from their marks
-    text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES).lower())
-    text = _OUTER_APOSTROPHE.sub(" ", "".join(map(_word_character, text)))
-    return " ".join(text.split())
+    folded, _ = _blank_tags(_fold(text))
+    return " ".join(_words(folded))
+
+
+def find_tags(text: str) -> list[str]:
+    """Return the tags that `normalize` removes, in lower case.
+
+    A tag describes something other than words: up to five words in square brackets or braces, as
+    in [noise], anything in angle brackets, as in <unk>, and common events in parentheses, asterisks,
+    or double plus signs, as in (coughs). Other text in brackets was spoken.
+    """
+    return _blank_tags(_fold(text))[1]
+
+
+@cache
+def is_symbol(character: str) -> bool:
+    """Return whether a character stands for a spoken word, such as % and $, or for a picture."""
+    if character in _SPOKEN_PUNCTUATION:
+        return True
+    is_sign = unicodedata.category(character) in ("Sc", "Sm", "So")
+    return is_sign and character not in _SILENT_SYMBOLS
+
+
+def without_symbols(text: str) -> str:
+    """Return a normalized text with its symbols replaced by spaces, normalized again."""
+    if any(map(is_symbol, text)):
+        return normalize("".join(" " if is_symbol(c) else c for c in text))
+    return text
 
 
 def split_written_words(text: str) -> list[tuple[str, list[str]]]:
     """Split a text at white space into pairs of (text as written, normalized words in it).
 
     "Twenty-one, please" gives [("Twenty-one,", ["twenty", "one"]), ("please", ["please"])]. Signs
-    without a word, such as a dash, join the word before them, or the first word. All words
-    together are `normalize(text)`.
+    without a word, such as a dash or a tag, join the word before them, or the first word. All
+    words together are `normalize(text)`.
     """
     pairs: list[tuple[str, list[str]]] = []
-    for written in text.split():
-        words = normalize(written).split()
+    for written, words in _written_words(text):
         if pairs and not (words and pairs[-1][1]):
             previous, previous_words = pairs.pop()
             written, words = f"{previous} {written}", previous_words + words
         pairs.append((written, words))
     return [pair for pair in pairs if pair[1]]
+
+
+def _written_words(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the parts of a text between white space and their words, without those of tags."""
+    parts = text.split()
+    folded = [_fold(part) for part in parts]
+    blanked, _ = _blank_tags(" ".join(folded))  # a tag may contain spaces
+    start = 0
+    for part, piece in zip(parts, folded, strict=True):
+        yield part, _words(blanked[start : start + len(piece)])
+        start += len(piece) + 1
+
+
+def _fold(text: str) -> str:
+    """Return a text in lower case, composed, without invisible characters, and with `'`."""
+    while (folded := _fold_once(text)) != text:  # lower() may separate marks from letters
+        text = folded
+    return text
+
+
+def _fold_once(text: str) -> str:
+    text = text.translate(_APOSTROPHES)  # first, because NFKC makes ´ a space and a mark
+    if text.isascii():
+        return text.lower()
+    text = "".join(c for c in text if not _is_invisible(c))
+    text = unicodedata.normalize("NFKC", text).lower()
+    return unicodedata.normalize("NFKC", _DOTTED_I.sub(r"\1", text))  # İ is i, not i̇
+
+
+@cache
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) == "Cf" or character in _INVISIBLE
+
+
+def _blank_tags(text: str) -> tuple[str, list[str]]:
+    """Return a folded text with spaces in place of its tags, and the tags."""
+    tags: list[str] = []
+
+    def blank(match: re.Match[str]) -> str:
+        tags.append(" ".join(match[0].split()))
+        return " " * len(match[0])
+
+    while (blanked := _TAG.sub(blank, text)) != text:  # brackets may be nested
+        text = blanked
+    return text, tags
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a folded text without tags."""
+    if not text.isascii():
+        text = _GERESH.sub("׳", _GERSHAYIM.sub("״", text))
+    spoken, previous = [], " "
+    for character in text:
+        kind = _kind(character)
+        if kind == "M" and previous not in "LNM":
+            kind = " "  # a mark without a letter
+        spoken.append(" " if kind == " " else character)
+        previous = kind
+    return _OUTER_JOINER.sub(" ", "".join(spoken)).split()
+
+
+@cache
+def _kind(character: str) -> str:
+    """Return L, M, or N for a character of words, S for a symbol, J for a joiner, or a space."""
+    if character in _JOINERS:
+        return "J"
+    if is_symbol(character):
+        return "S"
+    major = unicodedata.category(character)[0]
+    return major if major in "LMN" else " "
 
 
 @dataclass(frozen=True)
@@ -76,10 +199,12 @@ class Tokenizer:
     def from_texts(cls, texts: Iterable[str]) -> "Tokenizer":
         """Return the characters of the normalized transcripts and the space, in code point order.
 
+        Symbols such as % are not tokens, because a transcript must spell what was spoken.
+
         Raises:
             TextError: If the transcripts have no characters.
         """
-        characters = {c for text in texts for c in normalize(text)}
+        characters = {c for text in texts for c in without_symbols(normalize(text))}
         if not characters:
             raise TextError(
                 "no characters in the training transcripts. Check their text fields."
@@ -99,7 +224,7 @@ class Tokenizer:
             TextError: If the transcripts have no characters.
             ValueError: If the transcripts need more or give fewer tokens than `size`.
         """
-        texts = [normalize(text) for text in texts]
+        texts = [without_symbols(normalize(text)) for text in texts]
         characters = cls.from_texts(texts).tokens
         if size is not None:
             check_integer("size", size, ge=len(characters) + 2)  # the blank and one piece

@@ -10,7 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asr.errors import TextError
-from asr.text import BLANK, Tokenizer, normalize, split_written_words
+from asr.text import (
+    BLANK,
+    Tokenizer,
+    find_tags,
+    is_symbol,
+    normalize,
+    split_written_words,
+    without_symbols,
+)
 
 VERSE = """\
 Half a league half a league half a league onward all in the valley of death rode the \
@@ -18,7 +26,10 @@ six hundred
 Forward the light brigade charge for the guns he said into the valley of death rode the \
 six hundred"""
 
-TEXT = st.text() | st.text("aB'’ -_.,!?éİ̧̇ßŉ½２٣ÅΣς\n\t", max_size=12)
+SIGNS = "aB'’ -_.,!?éİ\u0327\u0307ßŉ½２٣ÅΣς\n\t·״׳\"אב<>[](){}*+/&%€|´"
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u202b\u2060\ufeff\ufe0f\U000e0101"
+WORDS = st.lists(st.sampled_from("cough (laughs [noise] <unk> ] ) * a b> < {x}".split()))
+TEXT = st.text() | st.text(SIGNS + INVISIBLE, max_size=12) | WORDS.map(" ".join)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +46,18 @@ TEXT = st.text() | st.text("aB'’ -_.,!?éİ̧̇ßŉ½２٣ÅΣς\n\t", max_siz
         ("o''clock", "o clock"),
         ("Café CAFE\u0301", "café café"),
         ("ﬁne № ２", "fine no 2"),
-        ("at 5:30 for $1,000", "at 5 30 for 1 000"),
+        ("at 5:30 for $1,000", "at 5 30 for $1 000"),
+        ("AT&T 50% off at $5", "at&t 50% off at $5"),
+        ("20 ℃ @home, f*** #1", "20 °c @home f*** #1"),
+        ("½ a/b a|b a^b", "1 2 a b a b a^b"),
+        ("Wörter\u00adbuch Wort\u200bteil \ufeffja", "wörterbuch wortteil ja"),
+        ("\u200fשלום\u200e ❤\ufe0f", "שלום ❤"),
+        ("ශ්\u200dරී ලංකා", "ශ්රී ලංකා"),
+        ("İstanbul ISTANBUL istanbul", "istanbul istanbul istanbul"),
+        ("क्'क é'é ¨ a", "क्'क é'é a"),
+        ("col·lecció, paraŀlel · λέξη· a", "col·lecció paral·lel λέξη a"),
+        ('צה״ל צה"ל צה\'\'ל "שלום"', "צה״ל צה״ל צה״ל שלום"),
+        ("ג׳ירפה ג'ירפה", "ג׳ירפה ג׳ירפה"),
         ("Straße", "straße"),
         ("Привет, мир", "привет мир"),
         ("...", ""),
@@ -45,6 +67,63 @@ TEXT = st.text() | st.text("aB'’ -_.,!?éİ̧̇ßŉ½２٣ÅΣς\n\t", max_siz
 )
 def test_normalize(text, normalized):
     assert normalize(text) == normalized
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "tags"),
+    [
+        ("hello [laughter] world <unk>", "hello world", ["[laughter]", "<unk>"]),
+        ("(Coughs) yes, (he said) no", "yes he said no", ["(coughs)"]),
+        ("[background  noise]", "", ["[background noise]"]),
+        ("((Laughter)) *sighs* ++breath++", "", ["(laughter)", "*sighs*", "++breath++"]),
+        ("a (long silence) b </noise> {um}", "a b", ["(long silence)", "</noise>", "{um}"]),
+        ("［noise］ [a [b] c]", "", ["[noise]", "[b]", "[a c]"]),
+        ("(notably by Caslon) [", "notably by caslon", []),
+        ("[he said all of this aloud]", "he said all of this aloud", []),
+        ("1 < 2 > 0", "1 < 2 > 0", []),
+    ],
+)
+def test_tags_are_found_and_are_no_words(text, words, tags):
+    assert normalize(text) == words
+    assert find_tags(text) == tags
+    assert [w for _, group in split_written_words(text) for w in group] == words.split()
+
+
+@given(TEXT, st.data())
+def test_invisible_characters_neither_split_nor_join_words(text, data):
+    position = data.draw(st.integers(0, len(text)))
+    invisible = data.draw(st.sampled_from(INVISIBLE))
+    assert normalize(text[:position] + invisible + text[position:]) == normalize(text)
+
+
+@given(TEXT)
+def test_case_does_not_matter(text):
+    assert normalize(text.lower()) == normalize(text)
+    assert normalize(text.swapcase().lower()) == normalize(text.swapcase())
+
+
+@given(TEXT)
+def test_composed_and_decomposed_texts_are_equal(text):
+    assert normalize(unicodedata.normalize("NFD", text)) == normalize(
+        unicodedata.normalize("NFC", text)
+    )
+
+
+@given(TEXT)
+def test_normalized_texts_have_a_bounded_length_and_no_tags(text):
+    assert len(normalize(text)) <= 18 * len(text)  # NFKC writes one character as up to 18
+    assert find_tags(normalize(text)) == []
+
+
+@given(TEXT)
+def test_symbols_are_kept_and_have_no_tokens(text):
+    symbols = {c for c in unicodedata.normalize("NFKC", text).lower() if is_symbol(c)}
+    if not any(c in text for c in "<[({*+"):
+        assert symbols <= set(normalize(text))
+    words = without_symbols(normalize(text))
+    assert words == normalize(words)
+    if words:
+        assert not any(map(is_symbol, "".join(Tokenizer.from_texts([text]).tokens)))
 
 
 @given(TEXT)
@@ -74,18 +153,22 @@ def test_written_words_together_give_the_normalized_text(text):
 
 
 @given(TEXT)
-def test_normalized_text_has_words_of_letters_digits_and_inner_apostrophes_only(text):
+def test_normalized_text_has_letters_digits_symbols_and_inner_joiners_only(text):
     normalized = normalize(text)
     assert normalized == " ".join(normalized.split())
-    for word in normalized.split(" "):
-        assert not word.startswith("'")
-        assert not word.endswith("'")
-        assert all(c == "'" or unicodedata.category(c)[0] in "LMN" for c in word)
+    for word in normalized.split():
+        assert word[0] not in "'·׳״"
+        assert word[-1] not in "'·׳״"
+        assert unicodedata.category(word[0])[0] != "M"
+        assert all(
+            c in "'·׳״" or is_symbol(c) or unicodedata.category(c)[0] in "LMN" for c in word
+        )
 
 
 @given(st.text(st.characters(max_codepoint=127)))
-def test_english_has_labels_for_all_normalized_ascii_except_digits(text):
-    assert all(c.isdigit() for c in Tokenizer.english().unknown(normalize(text)))
+def test_english_has_labels_for_all_normalized_ascii_except_digits_and_symbols(text):
+    unknown = Tokenizer.english().unknown(normalize(text))
+    assert all(c.isdigit() or is_symbol(c) for c in unknown)
 
 
 @given(st.text(" 'abcdefghijklmnopqrstuvwxyz"))

@@ -10,7 +10,7 @@ from typing import Literal
 
 from asr.data.manifest import Utterance
 from asr.errors import TextError
-from asr.text import Tokenizer, normalize
+from asr.text import Tokenizer, find_tags, is_symbol, normalize
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,13 @@ class Selection:
         examples: Utterances to use.
         left_out: (utterance, reason) of each utterance that is not used.
         dropped_characters: (character, count) of each unknown character, the most frequent first.
+        tags: (tag, count) of each tag that is not part of the labels, such as [laughter].
     """
 
     examples: tuple[Example, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     dropped_characters: tuple[tuple[str, int], ...] = ()
+    tags: tuple[tuple[str, int], ...] = ()
 
     @property
     def hours(self) -> float:
@@ -60,13 +62,16 @@ class Selection:
         if self.dropped_characters:
             counts = ", ".join(f"{c!r} x{count}" for c, count in self.dropped_characters)
             line += f"; characters dropped from transcripts: {counts}"
+        if self.tags:
+            line += f"; tags dropped from transcripts: {count_tags(self.tags)}"
         return line
 
     def write(self, path: Path) -> None:
         """Write each utterance that is left out and the reason, or no file if all are used."""
         if self.left_out:
             lines = [f"{name}\t{reason}\n" for name, reason in self.left_out]
-            path.write_text("".join(lines), encoding="utf-8")
+            # names that are not UTF-8 contain surrogates, which UTF-8 cannot encode
+            path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
 
 
 def filter_utterances(
@@ -90,7 +95,7 @@ def filter_utterances(
     """
     shortest = min_seconds or 0.0
     longest = math.inf if max_seconds is None else max_seconds
-    examples, left_out, dropped = [], [], Counter[str]()
+    examples, left_out, dropped, tags = [], [], Counter[str](), Counter[str]()
     for utterance in utterances:
         seconds = utterance.duration
         if not shortest <= seconds <= longest:
@@ -103,20 +108,37 @@ def filter_utterances(
             characters = " ".join(map(repr, sorted(set(unknown))))
             raise TextError(
                 f"{utterance.name}: the transcript has {characters} without a token; build the "
-                "tokenizer from the training transcripts or set on_unknown=drop"
+                "tokenizer from the training transcripts, spell out digits and symbols, "
+                "or set on_unknown=drop"
             )
         dropped.update(unknown)
+        tags.update(find_tags(utterance.text))
         if example.frames_needed > output_length(seconds):
             size = f"{seconds:.2f} s, {len(example.labels)} tokens"
             left_out.append((utterance.name, f"too short for its transcript ({size})"))
         else:
             examples.append(example)
-    return Selection(tuple(examples), tuple(left_out), tuple(dropped.most_common()))
+    counts = tuple(dropped.most_common()), tuple(tags.most_common())
+    return Selection(tuple(examples), tuple(left_out), *counts)
 
 
 def keep_all(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Selection:
-    """Select every utterance, for scoring. Labels omit characters that have no token."""
-    return Selection(tuple(_encode(utterance, tokenizer)[0] for utterance in utterances))
+    """Select every utterance, for scoring. Labels omit tags and characters without a token."""
+    examples, dropped, tags = [], Counter[str](), Counter[str]()
+    for utterance in utterances:
+        example, unknown = _encode(utterance, tokenizer)
+        examples.append(example)
+        dropped.update(unknown)
+        tags.update(find_tags(utterance.text))
+    counts = tuple(dropped.most_common()), tuple(tags.most_common())
+    return Selection(tuple(examples), (), *counts)
+
+
+def count_tags(tags: Sequence[tuple[str, int]], limit: int = 10) -> str:
+    """Return the most frequent of (tag, count) pairs as one line."""
+    counts = [f"{tag} x{count}" for tag, count in tags[:limit]]
+    more = [f"{len(tags) - limit} others"] if len(tags) > limit else []
+    return ", ".join(counts + more)
 
 
 def _encode(utterance: Utterance, tokenizer: Tokenizer) -> tuple[Example, list[str]]:
@@ -124,5 +146,6 @@ def _encode(utterance: Utterance, tokenizer: Tokenizer) -> tuple[Example, list[s
     text, dropped = normalize(utterance.text), []
     while unknown := tokenizer.unknown(text):  # normalizing may compose other characters
         dropped += [character for character in text if character in unknown]
-        text = normalize("".join(c for c in text if c not in unknown))
+        blanks = {c: " " if is_symbol(c) else "" for c in unknown}
+        text = normalize("".join(blanks.get(c, c) for c in text))
     return Example(utterance, tuple(tokenizer.encode(text))), dropped

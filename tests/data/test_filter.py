@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.data.filter import Example, filter_utterances, keep_all
+from asr.data.filter import Example, count_tags, filter_utterances, keep_all
 from asr.data.manifest import Utterance
 from asr.errors import TextError
 from asr.text import Tokenizer
@@ -144,3 +144,41 @@ def test_no_utterance_is_too_long_without_bounds(bounds):
         [utterance("a.wav", 9000.0, "a")], TOKENIZER, output_length=output_length, **bounds
     )
     assert len(selection.examples) == 1
+
+
+def test_tags_are_counted_and_symbols_are_refused_or_dropped_between_words():
+    utterances = [
+        utterance("a.wav", 3.0, "[laughter] at&t <unk>"),
+        utterance("b.wav", 3.0, "50% [laughter]"),
+    ]
+    with pytest.raises(TextError, match=r"a\.wav: the transcript has '&' without a token"):
+        filter_utterances(utterances, TOKENIZER, output_length=output_length)
+    selection = filter_utterances(
+        utterances, TOKENIZER, output_length=output_length, on_unknown="drop"
+    )
+    texts = [TOKENIZER.decode(example.labels) for example in selection.examples]
+    assert texts == ["at t", ""]
+    assert selection.tags == (("[laughter]", 2), ("<unk>", 1))
+    assert selection.summary().endswith(
+        "tags dropped from transcripts: [laughter] x2, <unk> x1"
+    )
+    assert keep_all(utterances, TOKENIZER).tags == selection.tags
+    assert dict(keep_all(utterances, TOKENIZER).dropped_characters)["%"] == 1
+
+
+def test_only_the_most_frequent_tags_are_named():
+    assert (
+        count_tags([(f"[{i}]", 2) for i in range(12)], limit=2)
+        == "[0] x2, [1] x2, 10 others"
+    )
+
+
+def test_names_that_are_not_utf_8_are_listed(tmp_path):
+    selection = filter_utterances(
+        [utterance("a\udcff.wav", 9.0, "a")],
+        TOKENIZER,
+        output_length=output_length,
+        max_seconds=2,
+    )
+    selection.write(tmp_path / "left_out.txt")
+    assert (tmp_path / "left_out.txt").read_text().startswith("a\\udcff.wav\t")
