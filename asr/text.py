@@ -16,12 +16,8 @@ BAR = "|"  # the space in ARPA files of character language models, which separat
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´＇‛′", "'"))
 # Characters of other categories than Cf that have no glyph either: fillers, variation selectors
 _INVISIBLE = frozenset(
-    map(
-        chr,
-        [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0]
-        + [*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)],
-    )
-)
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u3164\uffa0"
+).union(map(chr, range(0xFE00, 0xFE10)), map(chr, range(0xE0100, 0xE01F0)))
 _SPOKEN_PUNCTUATION = frozenset("%&@#*^§¶‰‱†‡٪")
 _SILENT_SYMBOLS = frozenset("|⁄")  # the bar stands for the space in language models
 _DOTTED_I = re.compile(r"(i[^\w\s]*?)\u0307")
@@ -70,8 +66,8 @@ def find_tags(text: str) -> list[str]:
     """Return the tags that `normalize` removes, in lower case.
 
     A tag describes something other than words: up to five words in square brackets or braces, as
-    in [noise], anything in angle brackets, as in <unk>, and common events in parentheses, asterisks,
-    or double plus signs, as in (coughs). Other text in brackets was spoken.
+    in [noise], anything in angle brackets, as in <unk>, and common events in parentheses,
+    asterisks, or double plus signs, as in (coughs). Other text in brackets was spoken.
     """
     return _blank_tags(_fold(text))[1]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from asr.validation import check_integer, check_number
 
 REQUIRED_KEYS = ("audio_filepath", "duration", "text")
 SHARD_KEYS = ("first_byte", "bytes")
+WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # a drive letter or a network share
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,11 @@ def read_manifests(
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest with paths relative to its folder, replacing the old one on success."""
     path = Path(path)
-    with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with (
+        atomic_write(path) as partial,
+        # names that are not UTF-8 contain surrogates, which JSON can escape
+        partial.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         for utterance in utterances:
             entry = _entry(utterance, path.parent)
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
@@ -110,12 +116,43 @@ def _entry(utterance: Utterance, folder: Path) -> dict[str, object]:
 
 
 def _relative_path(path: Path, folder: Path) -> str:
-    relative = os.path.relpath(path, folder)
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # on another drive of Windows
+        return path.absolute().as_posix()
     if os.path.realpath(folder / relative) != os.path.realpath(path):
         # a symbolic link precedes "..", which is the parent of the link's target
         target = path.parent.resolve() / path.name
         relative = os.path.relpath(target, folder.resolve())
     return Path(relative).as_posix()
+
+
+def local_path(folder: Path, name: str) -> Path:
+    """Return the path of a file that a table or a manifest names relative to a folder.
+
+    A relative path of Windows is converted on other systems if that file exists.
+
+    Raises:
+        ValueError: If the name is an absolute path of Windows and this is another system.
+    """
+    path = folder / name
+    if os.name == "nt" or not {"\\", ":"} & {*name}:
+        return path
+    if WINDOWS_PATH.match(name):
+        fix = "Use a path relative to the folder of this file"
+        raise ValueError(
+            f"{name!r} is a path of Windows, which this system does not have. {fix}"
+        )
+    converted = folder / name.replace("\\", "/")
+    return converted if is_file(converted) and not is_file(path) else path
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is an existing file. A name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False
 
 
 def parse_json(line: str | bytes) -> Any:
@@ -179,7 +216,7 @@ def _seconds(key: str, value: Any, **bound: float) -> float:
 def _audio(entry: Mapping[str, Any], folder: str | Path) -> Path | ByteRange:
     path = entry["audio_filepath"]
     if not is_url(path):
-        path = f"{folder}/{path}" if isinstance(folder, str) else folder / path
+        path = f"{folder}/{path}" if isinstance(folder, str) else local_path(folder, path)
     if "member" in entry:
         first = check_integer("first_byte", entry["first_byte"], ge=0)
         size = check_integer("bytes", entry["bytes"], ge=1)

@@ -1,11 +1,12 @@
 """Manifests: reading returns what was written, and errors give file and line."""
 
 import json
+import math
 import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.data.manifest import Utterance, read_manifest, read_manifests, write_manifest
@@ -211,3 +212,99 @@ def test_a_failed_write_keeps_the_old_manifest(tmp_path):
 def test_the_name_of_a_segment_has_offset_and_duration():
     assert Utterance(Path("a.wav"), 2.0, "x").name == "a.wav"
     assert Utterance(Path("a.wav"), 2.0, "x", offset=1.5).name == "a.wav@1.5+2"
+
+
+def test_names_that_are_not_utf_8_survive(tmp_path):
+    recording = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    write_manifest(tmp_path / "m.jsonl", [Utterance(recording, 1.0, "naïve")])
+    assert "naïve" in (tmp_path / "m.jsonl").read_text(encoding="utf-8")
+    (utterance,) = read_manifest(tmp_path / "m.jsonl")
+    assert os.fsencode(utterance.audio) == os.fsencode(recording)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has these paths")
+@pytest.mark.parametrize("name", ["C:\\data\\a.wav", "d:/data/a.wav", "\\\\server\\a.wav"])
+def test_an_absolute_path_of_windows_is_an_error_elsewhere(tmp_path, name):
+    path = write_lines(tmp_path / "m.jsonl", {**ENTRY, "audio_filepath": name})
+    assert "is a path of Windows, which this system does not have. Use" in read_error(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has these paths")
+def test_a_relative_path_of_windows_is_found(tmp_path):
+    path = write_lines(tmp_path / "m.jsonl", {**ENTRY, "audio_filepath": "wavs\\a.wav"})
+    assert read_manifest(path)[0].audio == tmp_path / "wavs\\a.wav"
+    (tmp_path / "wavs").mkdir()
+    (tmp_path / "wavs" / "a.wav").touch()
+    assert read_manifest(path)[0].audio == tmp_path / "wavs" / "a.wav"
+    (tmp_path / "wavs\\a.wav").touch()
+    assert read_manifest(path)[0].audio == tmp_path / "wavs\\a.wav"
+
+
+def test_a_recording_on_another_drive_has_an_absolute_path(tmp_path, monkeypatch):
+    def relpath(*_):
+        raise ValueError("path is on mount 'C:', start on mount 'D:'")
+
+    monkeypatch.setattr("os.path.relpath", relpath)
+    write_manifest(tmp_path / "m.jsonl", [Utterance(tmp_path / "a.wav", 1.0, "one")])
+    assert read_manifest(tmp_path / "m.jsonl")[0].audio == tmp_path / "a.wav"
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["a.wav", "1.5", "\0", "x" * 300, "C:\\a", "\\", "\ud800", "s3://"]),
+    lambda values: (
+        st.lists(values, max_size=2)
+        | st.dictionaries(st.text(max_size=3), values, max_size=2)
+    ),
+    max_leaves=4,
+)
+KEYS = st.sampled_from(
+    [
+        "audio_filepath",
+        "duration",
+        "text",
+        "offset",
+        "speaker",
+        "member",
+        "first_byte",
+        "bytes",
+    ]
+)
+LINES = (
+    st.dictionaries(KEYS, VALUES)
+    .map(lambda entry: json.dumps(ENTRY | entry))
+    .map(lambda line: line.encode(errors="surrogatepass"))
+    | VALUES.map(lambda value: json.dumps(value).encode())
+    | st.binary(max_size=20)
+)
+
+
+@settings(max_examples=int(os.environ.get("ASR_FUZZ_EXAMPLES", "200")))
+@given(st.lists(LINES | st.just(json.dumps(ENTRY).encode()), max_size=4), st.data())
+def test_a_random_manifest_is_read_or_refused_in_one_line(folder, lines, data):
+    content = b"\n".join(lines)
+    if data.draw(st.booleans()):  # damage
+        position = data.draw(st.integers(0, len(content)))
+        content = (
+            content[:position] + data.draw(st.binary(max_size=2)) + content[position + 1 :]
+        )
+    path = folder / "random.jsonl"
+    path.write_bytes(content)
+    try:
+        utterances = read_manifest(path)
+    except ManifestError as error:
+        assert "\n" not in str(error)
+        return
+    assert utterances
+    for utterance in utterances:
+        assert 0 < utterance.duration < math.inf
+        assert 0 <= utterance.offset < math.inf
+    if min(utterance.duration for utterance in utterances) < 1e-4:
+        return  # it rounds to 0
+    write_manifest(folder / "copy.jsonl", utterances)
+    texts = [utterance.text for utterance in read_manifest(folder / "copy.jsonl")]
+    assert texts == [utterance.text for utterance in utterances]
