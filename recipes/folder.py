@@ -1,35 +1,27 @@
 """Your own recordings, with a text file next to each one or with a table of transcripts."""
 
-import csv
+import os
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from asr.audio import EXTENSIONS, find_recordings
+from asr.audio import ROUNDING
 from asr.config.app import run_recipe
-from asr.data.manifest import parse_json
+from asr.data.manifest import is_file
+from asr.text import normalize
 from asr.validation import check_number
-from recipes.console import console
 from recipes.errors import RecipeError, convert_errors
-from recipes.prepare import Recording, Splits, prepare, sort_by_hash
+from recipes.prepare import Recording, prepare, read_headers, skip_unusable
+from recipes.scan import MEDIA, FileFinder, list_files, normalize_name, skip_reason
+from recipes.splits import group_by, split_randomly, use_split_column
+from recipes.tables import Row, decode_text, read_table
 
-# Names of columns in the order of preference
-COLUMNS = {
-    "audio": ("audio_filepath", "audio", "path", "file", "filename", "file_name", "wav"),
-    "text": ("text", "sentence", "transcript", "transcription"),
-    "speaker": ("speaker", "client_id", "speaker_id"),
-    "split": ("split",),
-    "offset": ("offset",),
-    "duration": ("duration",),
-}
 SPLIT_NAMES = {"training": "train"} | dict.fromkeys(("dev", "valid", "val"), "validation")
 AUDIO_FOLDERS = ("", "wavs", "clips")  # beside a table: general, LJSpeech, Common Voice
 NAME = re.compile(r"\w[\w.-]*")
-
-Row = tuple[str, dict[str, str]]  # place in error messages, and fields by column
 
 
 def folder(
@@ -40,27 +32,48 @@ def folder(
     name: str = "folder",
     validation: float = 0.1,
     test: float = 0.1,
+    encoding: str = "",
 ) -> Path:
     """Write manifests for your own recordings to ROOT/manifests/NAME.
 
     Pass audio=, table=, or both. Without a split column, all recordings of a speaker go to the
-    same split, unless there are too few speakers. Each run writes the manifests again.
+    same split, unless there are too few speakers. Segments of a single recording are split by
+    time. Each run writes the manifests again. left_out.txt lists all files that are not used.
 
     Args:
         audio: Folder of recordings. Each one needs a .txt file of the same name next to it.
             Folders inside it are speakers. With table=, the folder of the table's relative paths.
         table: CSV, TSV, or JSON-lines file with columns for the audio (path, file, audio, ...)
             and the text (text, sentence, transcript, ...). Columns for the speaker (speaker,
-            client_id), split, offset, and duration (both in seconds) are optional. LJSpeech's
-            id|text|normalized text needs no header. Paths are relative to the table.
+            client_id), split, start or offset, and end or duration (in seconds or h:mm:ss) are
+            optional. LJSpeech's id|text|normalized text needs no header. Paths are relative to
+            the table.
         root: Folder of all corpora.
         name: Name of the corpus.
         validation: Share of the recordings for validation, from 0 to 1.
         test: Share of the recordings for test, from 0 to 1.
+        encoding: Encoding of the table or of the text files, such as cp1252. UTF-8 and UTF-16
+            are detected.
 
     Raises:
         RecipeError: If a setting or the table is invalid, or no recording is usable.
     """
+    _check_settings(name, validation, test, encoding)
+    recordings = _read_recordings(audio, table, encoding)
+    headers = read_headers(
+        recordings
+    )  # before the choice of splits, which needs usable ones
+    recordings = skip_unusable(recordings, headers)
+    is_split = any(recording.split for recording in recordings)
+    random = (validation, test)
+    splits = (
+        use_split_column(recordings) if is_split else split_randomly(recordings, *random)
+    )
+    # The recordings may have changed since the last run.
+    return prepare(name, lambda: splits, headers, root=root, again=True)
+
+
+def _check_settings(name: str, validation: float, test: float, encoding: str) -> None:
     with convert_errors(ValueError):
         check_number("validation", validation, ge=0)
         check_number("test", test, ge=0)
@@ -69,22 +82,25 @@ def folder(
         raise RecipeError(
             f"name must consist of letters, digits, '.', '-', and '_', got {name!r}."
         )
-    recordings = _read_recordings(audio, table)
-    if any(recording.split for recording in recordings):
-        splits = _group(recordings, lambda recording: recording.split or "train")
-    else:
-        splits = _random_splits(recordings, validation, test)
-    # The recordings may have changed since the last run.
-    return prepare(name, lambda: splits, root=root, again=True)
+    try:
+        b"text".decode(encoding or "utf-8", "ignore")
+    except (LookupError, ValueError):
+        raise RecipeError(
+            f"encoding must be the name of an encoding such as cp1252, got {encoding!r}."
+        ) from None
 
 
-def _read_recordings(audio: Path | None, table: Path | None) -> list[Recording]:
+def _read_recordings(
+    audio: Path | None, table: Path | None, encoding: str
+) -> list[Recording]:
     if audio is not None and not audio.is_dir():
         raise RecipeError(f"audio={audio}: no such folder.")
     if table is not None:
-        recordings = list(_recordings_of_table(table, audio))
+        recordings = list(_recordings_of_table(table, audio, encoding))
+        recordings = _skip_conflicts(recordings)
+        recordings += _other_recordings(recordings, audio)
     elif audio is not None:
-        recordings = list(_recordings_of_folder(audio))
+        recordings = list(_recordings_of_folder(audio, encoding))
     else:
         raise RecipeError("Pass audio=FOLDER, table=FILE, or both.")
     if not recordings:
@@ -92,150 +108,130 @@ def _read_recordings(audio: Path | None, table: Path | None) -> list[Recording]:
     return recordings
 
 
-def _recordings_of_folder(folder: Path) -> Iterator[Recording]:
-    paths = find_recordings(folder)
+def _recordings_of_folder(folder: Path, encoding: str) -> Iterator[Recording]:
+    """Yield the recordings with their transcripts, and all other files with a reason."""
+    files, skipped = list_files(folder)
+    transcripts: dict[tuple[Path, str], Path] = {}
+    paths = []
+    for path in files:
+        reason = skip_reason(path)
+        if path.suffix.lower() == ".txt" and reason == "not a recording":
+            key = path.parent, normalize_name(path.stem)
+            reason = "second transcript" if key in transcripts else ""
+            transcripts.setdefault(key, path)
+        elif not reason:
+            paths.append(path)
+        if reason:
+            skipped.append((path, reason))
+    used = set()
     for path in paths:
         speaker, *others = path.relative_to(folder).parts
-        text, reason = "", ""
-        try:
-            text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            reason = "no transcript"
-        except UnicodeDecodeError:
-            reason = "transcript not UTF-8"
-        yield Recording(path, text, speaker if others else "", skip_reason=reason)
-    stems = {path.with_suffix("") for path in paths}
-    for path in sorted(folder.rglob("*.txt")):
-        if path.with_suffix("") not in stems:
-            yield Recording(path, "", skip_reason="no recording")
-
-
-def _recordings_of_table(table: Path, folder: Path | None) -> Iterator[Recording]:
-    rows = list(_read_table(table))
-    _check_columns(table, {column for _, row in rows for column in row})
-    folders = [folder] if folder else [table.parent / name for name in AUDIO_FOLDERS]
-    for place, row in rows:
-        fields = {
-            name: next((row[column] for column in columns if column in row), "")
-            for name, columns in COLUMNS.items()
-        }
-        split = fields["split"].strip().lower()
-        if split and not NAME.fullmatch(split):
-            raise RecipeError(f"{place}: split {split!r} must be a name such as train.")
+        names = (normalize_name(path.stem), normalize_name(path.name))  # a.txt or a.wav.txt
+        keys = [key for name in names if (key := (path.parent, name)) in transcripts]
+        used.update(keys[:1])
+        text, reason = "", "no transcript"
+        if keys:
+            text, reason = _read_transcript(transcripts[keys[0]], encoding)
         yield Recording(
-            _find_audio(fields["audio"], folders),
-            fields["text"],
-            speaker=fields["speaker"],
-            offset=_seconds(place, fields, "offset") or 0.0,
-            duration=_seconds(place, fields, "duration"),
-            skip_reason="" if fields["text"] else "no transcript",
-            split=SPLIT_NAMES.get(split, split),
+            path, text, normalize_name(speaker) if others else "", skip_reason=reason
+        )
+    skipped += [
+        (path, "no recording") for key, path in transcripts.items() if key not in used
+    ]
+    for path, reason in sorted(skipped):
+        yield Recording(path, "", skip_reason=reason)
+
+
+def _read_transcript(path: Path, encoding: str) -> tuple[str, str]:
+    """Return the text of a file and the reason if it cannot be used, or ""."""
+    try:
+        return decode_text(path.read_bytes(), encoding), ""
+    except OSError as error:
+        return "", f"unreadable transcript: {error.strerror}"
+    except ValueError as error:
+        return "", f"transcript not {encoding or 'UTF-8'}: {error}"
+
+
+def _recordings_of_table(
+    table: Path, folder: Path | None, encoding: str
+) -> Iterator[Recording]:
+    folders = [folder] if folder else [table.parent / name for name in AUDIO_FOLDERS]
+    find = FileFinder(folders)
+    for row in read_table(table, encoding):
+        name, text = row.fields["audio"].strip(), row.fields["text"].strip()
+        offset, duration = row.span()
+        reason = "" if text else "no transcript"
+        path = table
+        if name:
+            with convert_errors(ValueError, problem=row.place):
+                path = find(name)
+        else:
+            reason = f"no file name: {row.place}"
+        yield Recording(
+            path,
+            text,
+            speaker=row.fields["speaker"].strip(),
+            offset=offset,
+            duration=duration,
+            skip_reason=reason,
+            split=_split_name(row),
         )
 
 
-def _read_table(table: Path) -> Iterator[Row]:
-    """Return the rows of a table. Column names are in lower case."""
-    problem = f"table={table} cannot be read"
-    with convert_errors(OSError, UnicodeDecodeError, problem=problem):
-        text = table.read_text(encoding="utf-8-sig")
-    read = _read_json_lines if text.lstrip().startswith("{") else _read_csv
-    return read(table, text)
+def _split_name(row: Row) -> str:
+    split = row.fields["split"].strip().lower()
+    if split and not NAME.fullmatch(split):
+        raise RecipeError(f"{row.place}: split {split!r} must be a name such as train.")
+    return SPLIT_NAMES.get(split, split)
 
 
-def _read_json_lines(table: Path, text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            place = f"{table}, line {number}"
-            with convert_errors(ValueError, problem=place):
-                row = parse_json(line)
-            if not isinstance(row, dict):
-                example = '{"audio": ..., "text": ...}'
-                raise RecipeError(f"{place}: not an object such as {example}.")
-            texts = {key.lower(): "" if x is None else str(x) for key, x in row.items()}
-            yield place, texts
-
-
-def _read_csv(table: Path, text: str) -> Iterator[Row]:
-    lines = text.splitlines(keepends=True)
-    header = lines[0] if lines else ""
-    delimiter = max("\t|,;", key=header.count)
-    # Commas and semicolons occur in transcripts, which are then quoted. In other formats, a quote
-    # is an ordinary character. Without `strict`, a quote that is never closed swallows all rows.
-    reader = csv.reader(
-        lines,
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if delimiter in ",;" else csv.QUOTE_NONE,
-        strict=True,
-    )
-    columns = _lower(header.split(delimiter))
-    if delimiter != "|" or {*columns} & {*COLUMNS["audio"], *COLUMNS["text"]}:
-        columns = _lower(_next_row(table, reader) or [])
-    else:  # LJSpeech
-        columns = ["audio", "original", "text"] if len(columns) > 2 else ["audio", "text"]
-    while (fields := _next_row(table, reader)) is not None:
-        if any(fields):
-            row = dict(zip(columns, fields, strict=False))
-            yield f"{table}, line {reader.line_num}", row
-
-
-def _next_row(table: Path, reader: Any) -> list[str] | None:
-    place = f"{table}, line {reader.line_num + 1}"
-    fix = "A field that starts with a quote must end with one. Double the quotes inside it."
-    with convert_errors(csv.Error, problem=place, fix=fix):
-        return next(reader, None)
-
-
-def _lower(columns: Iterable[str]) -> list[str]:
-    return [column.strip().lower() for column in columns]
-
-
-def _check_columns(table: Path, columns: set[str]) -> None:
-    for name in ("audio", "text"):
-        if columns.isdisjoint(COLUMNS[name]):
-            existing = ", ".join(sorted(filter(None, columns))) or "none"
-            names = ", ".join(COLUMNS[name])
-            raise RecipeError(f"{table}: no {name} column ({names}). Columns: {existing}.")
-
-
-def _find_audio(name: str, folders: Sequence[Path]) -> Path:
-    """Return the recording in the first folder that has it. The name may lack an extension."""
-    names = [name, *(name + extension for extension in sorted(EXTENSIONS))]
-    paths = [folder / name for folder in folders for name in names]
-    return next((path for path in paths if path.is_file()), paths[0])
-
-
-def _seconds(place: str, fields: Mapping[str, str], column: str) -> float | None:
-    if not fields[column]:
-        return None
-    with convert_errors(ValueError, problem=f"{place}, column {column}"):
-        return check_number("seconds", float(fields[column]), ge=0)
-
-
-def _random_splits(
-    recordings: Sequence[Recording], validation: float, test: float
-) -> Splits:
-    """Choose the splits by a hash of the speaker, or of the file if there are too few speakers."""
+def _skip_conflicts(recordings: Sequence[Recording]) -> list[Recording]:
+    """Leave out rows that repeat another one, and rows that share audio but have other texts."""
     usable = [recording for recording in recordings if not recording.skip_reason]
-    groups = _group(usable, lambda recording: recording.speaker or recording.audio.name)
-    if len(groups) <= (test > 0) + (validation > 0):
-        console.print(f"speakers: {len(groups)}, so the splits share speakers")
-        groups = _group(usable, lambda recording: recording.audio.name)
-    remaining = sort_by_hash(groups)
-    splits: Splits = {"train": [], "test": [], "validation": []}
-    for split, share in (("test", test), ("validation", validation)):
-        while len(remaining) > 1 and len(splits[split]) < share * len(usable):
-            splits[split] += groups[remaining.pop()]
-    for group in remaining:
-        splits["train"] += groups[group]
-    splits["train"] += [recording for recording in recordings if recording.skip_reason]
-    return {split: chosen for split, chosen in splits.items() if chosen}
+    reasons: dict[int, str] = {}
+    for group in group_by(usable, lambda recording: str(recording.audio)).values():
+        distinct: dict[tuple[float, float | None, str], Recording] = {}
+        for recording in group:
+            key = recording.offset, recording.duration, normalize(recording.text)
+            if distinct.setdefault(key, recording) is not recording:
+                reasons[id(recording)] = "duplicate row"
+        for recording in _find_rivals(distinct.values()):
+            reasons[id(recording)] = "several transcripts"
+    return [
+        replace(recording, skip_reason=reasons.get(id(recording), recording.skip_reason))
+        for recording in recordings
+    ]
 
 
-def _group(recordings: Iterable[Recording], key: Callable[[Recording], str]) -> Splits:
-    groups: Splits = defaultdict(list)
-    for recording in recordings:
-        groups[key(recording)].append(recording)
-    return groups
+def _find_rivals(rows: Collection[Recording]) -> Iterator[Recording]:
+    """Yield the rows of one file whose text belongs to a stretch that has another text, too."""
+    spans = Counter((row.offset, row.duration) for row in rows)
+    open_ended = [row for row in rows if row.duration is None]
+    for row in rows:
+        if spans[row.offset, row.duration] > 1:
+            yield row
+        elif row.duration is None:
+            ends = [other.offset + (other.duration or 0.0) for other in rows]
+            if len(open_ended) > 1 or max(ends) > row.offset + ROUNDING:
+                yield row
+
+
+def _other_recordings(
+    recordings: Sequence[Recording], folder: Path | None
+) -> list[Recording]:
+    """Return the files beside those of a table, with the reason that they are not used."""
+    used = {os.path.realpath(recording.audio) for recording in recordings}
+    skipped: list[tuple[Path, str]] = []
+    if folder:
+        files, skipped = list_files(folder)
+    else:
+        parents = {r.audio.parent for r in recordings if is_file(r.audio)}
+        files = [path for parent in sorted(parents) for path in sorted(parent.iterdir())]
+        files = [path for path in files if path.suffix.lower() in MEDIA and is_file(path)]
+    for path in files:
+        if os.path.realpath(path) not in used:
+            skipped.append((path, skip_reason(path) or "not in the table"))
+    return [Recording(path, "", skip_reason=reason) for path, reason in skipped]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from textwrap import shorten
@@ -20,9 +20,11 @@ from asr.errors import AudioError
 from asr.text import normalize
 from recipes.console import console, print_table, track
 from recipes.errors import RecipeError
+from recipes.left_out import printable, report_tags, write_lines
 
 RECORD = "prepared.json"  # options and summary of the last complete run
 LEFT_OUT = "left_out.txt"
+TAGS = "tags.txt"
 THREADS = 8  # for reading headers, which is bound by the disk
 
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class Recording:
         offset: Start in seconds.
         duration: Length in seconds. None extends to the end of the file.
         silent: Whether an empty transcript is correct.
-        skip_reason: Reason in one or two words to leave the recording out, or "".
+        skip_reason: Reason to leave the recording out, or "". Details may follow a colon.
         split: Split that the corpus assigns it to, or "" if it has none.
     """
 
@@ -54,6 +56,7 @@ class Recording:
 
 
 Splits = dict[str, list[Recording]]  # recordings by split
+Headers = Mapping[Path, AudioInfo | str]  # headers by path, or why they cannot be read
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,14 @@ class Summary:
 
 
 def prepare(
-    name: str, splits: Callable[[], Splits], *, root: Path, again: bool, **options: object
+    name: str,
+    splits: Callable[[], Splits],
+    headers: Headers | None = None,
+    /,
+    *,
+    root: Path,
+    again: bool,
+    **options: object,
 ) -> Path:
     """Write ROOT/manifests/NAME/SPLIT.jsonl, print a table, and return that folder.
 
@@ -79,6 +89,7 @@ def prepare(
     Args:
         name: Name of the corpus.
         splits: Function that returns the recordings of each split. It is called only if needed.
+        headers: Headers of recordings that have been read, see `read_headers`.
         root: Folder of all corpora.
         again: Whether to write the manifests even if the options have not changed.
         options: Options that determine the manifests.
@@ -100,7 +111,7 @@ def prepare(
         for split in summaries.keys() - recordings.keys():
             (folder / f"{split}.jsonl").unlink(missing_ok=True)
             console.print(f"{folder}: removed {split}.jsonl, which had other options")
-        summaries = _write(folder, recordings)
+        summaries = _write(folder, recordings, headers or {})
         rows = {split: asdict(summary) for split, summary in summaries.items()}
         record = {"options": options, "splits": rows}
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -110,7 +121,12 @@ def prepare(
 
 def sort_by_hash(items: Iterable[T], key: Callable[[T], str] = str) -> list[T]:
     """Sort items by the SHA-256 of `key(item)`: an order that looks random but never changes."""
-    return sorted(items, key=lambda item: hashlib.sha256(key(item).encode()).digest())
+
+    def digest(item: T) -> bytes:
+        # names that are not UTF-8 contain surrogates
+        return hashlib.sha256(key(item).encode(errors="surrogatepass")).digest()
+
+    return sorted(items, key=digest)
 
 
 def choose_speakers(
@@ -167,15 +183,32 @@ def check_speakers(
         )
 
 
+def read_headers(recordings: Iterable[Recording], known: Collection[Path] = ()) -> Headers:
+    """Return the headers of recordings, except those that are left out or `known`."""
+    paths = {recording.audio for recording in recordings if not recording.skip_reason}
+    new = sorted(paths.difference(known))
+    with ThreadPoolExecutor(THREADS) as pool:
+        headers = track(pool.map(_read_header, new), "reading headers", len(new))
+        return dict(zip(new, headers, strict=True))
+
+
+def skip_unusable(recordings: Iterable[Recording], headers: Headers) -> list[Recording]:
+    """Return the recordings, with a reason for each one that cannot be used."""
+    outcomes = [(recording, _utterance(recording, headers)) for recording in recordings]
+    return [
+        replace(recording, skip_reason=outcome) if isinstance(outcome, str) else recording
+        for recording, outcome in outcomes
+    ]
+
+
 def total_hours(utterances: Iterable[Utterance]) -> float:
     """Return the total duration of utterances in hours."""
     return sum(utterance.duration for utterance in utterances) / 3600
 
 
-def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
+def _write(folder: Path, splits: Splits, headers: Headers) -> dict[str, Summary]:
     """Write the manifests and the list of skipped recordings."""
-    everything = chain(*splits.values())
-    headers = _read_headers({r.audio for r in everything if not r.skip_reason})
+    headers = {**headers, **read_headers(chain(*splits.values()), known=headers)}
     utterances: dict[str, list[Utterance]] = {}
     summaries, lines = {}, []
     for split, recordings in splits.items():
@@ -186,12 +219,14 @@ def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
                 utterances[split].append(outcome)
             else:
                 reasons[outcome.partition(":")[0]] += 1
-                lines.append(f"{split}\t{recording.audio}\t{outcome}\n")
+                lines.append((split, str(recording.audio), outcome))
         summaries[split] = _summarize(utterances[split], reasons)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / LEFT_OUT).unlink(missing_ok=True)
-    if lines:
-        (folder / LEFT_OUT).write_text("".join(lines), encoding="utf-8")
+    write_lines(folder / LEFT_OUT, lines)
+    used = [
+        (split, r) for split, group in splits.items() for r in group if not r.skip_reason
+    ]
+    report_tags(folder / TAGS, [(split, str(r.audio), r.text) for split, r in used])
     for split, recordings in splits.items():
         if not utterances[split]:
             problem = f"{split}: no usable recordings among {len(recordings)}"
@@ -202,9 +237,7 @@ def _write(folder: Path, splits: Splits) -> dict[str, Summary]:
     return summaries
 
 
-def _utterance(
-    recording: Recording, headers: Mapping[Path, AudioInfo | str]
-) -> Utterance | str:
+def _utterance(recording: Recording, headers: Headers) -> Utterance | str:
     """Return the manifest entry of a recording, or "REASON: details" if it is left out."""
     if recording.skip_reason:
         return recording.skip_reason
@@ -222,13 +255,6 @@ def _utterance(
         return f"outside of the recording: {span}"
     duration = min(duration, available)
     return Utterance(recording.audio, duration, text, offset, recording.speaker)
-
-
-def _read_headers(paths: Collection[Path]) -> dict[Path, AudioInfo | str]:
-    paths = sorted(paths)
-    with ThreadPoolExecutor(THREADS) as pool:
-        headers = track(pool.map(_read_header, paths), "reading headers", len(paths))
-        return dict(zip(paths, headers, strict=True))
 
 
 def _read_header(path: Path) -> AudioInfo | str:
@@ -262,7 +288,10 @@ def _read_record(folder: Path) -> tuple[dict[str, object] | None, dict[str, Summ
 def _print_summaries(folder: Path, summaries: Mapping[str, Summary]) -> None:
     split_column = Column("split", no_wrap=True)
     table = Table(
-        split_column, title=str(folder), title_justify="left", box=box.SIMPLE_HEAD
+        split_column,
+        title=printable(str(folder)),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
     )
     for heading in ("utterances", "hours", "speakers", "words", "distinct"):
         table.add_column(heading, justify="right")

@@ -118,8 +118,7 @@ def filter_utterances(
             left_out.append((utterance.name, f"too short for its transcript ({size})"))
         else:
             examples.append(example)
-    counts = tuple(dropped.most_common()), tuple(tags.most_common())
-    return Selection(tuple(examples), tuple(left_out), *counts)
+    return _selection(examples, left_out, dropped, tags)
 
 
 def keep_all(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Selection:
@@ -130,8 +129,7 @@ def keep_all(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Selection
         examples.append(example)
         dropped.update(unknown)
         tags.update(find_tags(utterance.text))
-    counts = tuple(dropped.most_common()), tuple(tags.most_common())
-    return Selection(tuple(examples), (), *counts)
+    return _selection(examples, [], dropped, tags)
 
 
 def count_tags(tags: Sequence[tuple[str, int]], limit: int = 10) -> str:
@@ -139,6 +137,16 @@ def count_tags(tags: Sequence[tuple[str, int]], limit: int = 10) -> str:
     counts = [f"{tag} x{count}" for tag, count in tags[:limit]]
     more = [f"{len(tags) - limit} others"] if len(tags) > limit else []
     return ", ".join(counts + more)
+
+
+def _selection(
+    examples: Sequence[Example],
+    left_out: Sequence[tuple[str, str]],
+    dropped: Counter[str],
+    tags: Counter[str],
+) -> Selection:
+    characters, counts = tuple(dropped.most_common()), tuple(tags.most_common())
+    return Selection(tuple(examples), tuple(left_out), characters, counts)
 
 
 def _encode(utterance: Utterance, tokenizer: Tokenizer) -> tuple[Example, list[str]]:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.errors import RecipeError
-from recipes.folder import _random_splits, folder
+from recipes.folder import folder
 from recipes.prepare import Recording
+from recipes.splits import split_randomly
 
 
 @pytest.fixture
@@ -245,7 +246,7 @@ def test_random_splits_separate_speakers_and_lose_nothing(
     recordings = [
         Recording(folder / f"{i}.wav", "", name) for i, name in enumerate(speakers)
     ]
-    splits = _random_splits(recordings, validation, test)
+    splits = split_randomly(recordings, validation, test)
     names = sorted(recording.audio.name for split in splits.values() for recording in split)
     assert names == sorted(recording.audio.name for recording in recordings)
     assert splits["train"]

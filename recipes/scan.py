@@ -1,0 +1,138 @@
+"""List the files of a folder, and find the files that a table names."""
+
+import stat
+import unicodedata
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from asr.audio import EXTENSIONS
+from asr.data.manifest import is_file, local_path
+
+# Extensions of audio and video in general, to tell recordings from other files
+MEDIA = EXTENSIONS | {
+    *(".3gp", ".aac", ".ac3", ".aifc", ".alac", ".amr", ".ape", ".avi"),
+    *(".awb", ".caf", ".dss", ".ds2", ".flv", ".gsm", ".m4a", ".m4b"),
+    *(".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp4", ".mpeg", ".mpg"),
+    *(".ra", ".rm", ".snd", ".spx", ".voc", ".vox", ".webm", ".wma"),
+    *(".wmv", ".wv"),
+}
+SYSTEM_FILES = {"desktop.ini", "thumbs.db"}
+
+
+def normalize_name(name: str) -> str:
+    """Return a file name in NFC. macOS decomposes accents that other systems compose."""
+    return unicodedata.normalize("NFC", name)
+
+
+def list_files(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return all files below a folder, sorted, and (path, reason) of what is passed over.
+
+    Linked folders are followed, each folder once.
+    """
+    files: list[Path] = []
+    skipped: list[tuple[Path, str]] = []
+    seen: set[tuple[int, int]] = set()
+    queue = deque([folder])
+    while queue:
+        current = queue.popleft()
+        try:
+            status = current.stat()
+            names = sorted(path.name for path in current.iterdir())
+        except OSError as error:
+            skipped.append((current, f"unreadable folder: {error.strerror}"))
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            skipped.append((current, "folder linked twice"))
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for name in names:
+            path = current / name
+            try:
+                mode = path.stat().st_mode
+            except OSError:
+                skipped.append((path, "broken link"))
+                continue
+            if stat.S_ISREG(mode):
+                files.append(path)
+            elif not stat.S_ISDIR(mode):
+                skipped.append((path, "not a file"))
+            elif name.startswith("."):
+                skipped.append((path, "hidden folder"))
+            elif path.is_symlink():
+                queue.append(path)  # after all others, so that a link is the second way
+            else:
+                queue.appendleft(path)
+    return sorted(files), skipped
+
+
+def skip_reason(path: Path) -> str:
+    """Return the reason for passing over a file, or "" if it is a recording."""
+    name = path.name.lower()
+    if name.startswith("._"):
+        return "macOS metadata"  # beside a file on a disk that is not Apple's
+    if name.startswith(".") or name in SYSTEM_FILES:
+        return "system file"
+    suffix = path.suffix.lower()
+    if suffix in EXTENSIONS:
+        return ""
+    return "format not supported" if suffix in MEDIA else "not a recording"
+
+
+class FileFinder:
+    """Find files that a table names relative to the first folder that has them.
+
+    The name may lack an extension, and its accents may be composed or not.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = folders
+        self._names: dict[Path, dict[str, str]] = {}
+
+    def __call__(self, name: str) -> Path:
+        """Return the path of a file, or the expected path if it does not exist.
+
+        Raises:
+            ValueError: If the name is an absolute path of another system.
+        """
+        paths = [local_path(folder, name) for folder in self.folders]
+        for path in paths:
+            for candidate in (path, *_with_extensions(path)):
+                if is_file(candidate):
+                    return candidate
+        found = (self._match(path) for path in paths)
+        return next(filter(None, found), paths[0])
+
+    def _match(self, path: Path) -> Path | None:
+        """Return the file whose name differs from a path only in the composition of accents."""
+        if path.name.isascii() and str(path).isascii():
+            return None
+        current = Path(path.anchor)
+        for part in path.relative_to(path.anchor).parts[:-1]:
+            exact = current / part
+            if part != ".." and not exact.is_dir():
+                exact = current / self._list(current).get(normalize_name(part), part)
+            current = exact
+        names = self._list(current)
+        wanted = normalize_name(path.name)
+        for name in (wanted, *(wanted + extension for extension in sorted(EXTENSIONS))):
+            if name in names and is_file(current / names[name]):
+                return current / names[name]
+        return None
+
+    def _list(self, folder: Path) -> dict[str, str]:
+        """Return the names in a folder by their composed form."""
+        if folder not in self._names:
+            try:
+                names = sorted(path.name for path in folder.iterdir())
+            except (OSError, ValueError):
+                names = []
+            self._names[folder] = {normalize_name(name): name for name in names}
+        return self._names[folder]
+
+
+def _with_extensions(path: Path) -> Iterator[Path]:
+    if not path.name or path.suffix.lower() in EXTENSIONS:
+        return
+    for extension in sorted(EXTENSIONS):
+        yield path.with_name(path.name + extension)
