@@ -46,29 +46,24 @@ def folder(
         table: CSV, TSV, or JSON-lines file with columns for the audio (path, file, audio, ...)
             and the text (text, sentence, transcript, ...). Columns for the speaker (speaker,
             client_id), split, start or offset, and end or duration (in seconds or h:mm:ss) are
-            optional. LJSpeech's id|text|normalized text needs no header. Paths are relative to
-            the table.
+            optional. LJSpeech's id|text|normalized text needs no header. Paths are relative
+            to the table.
         root: Folder of all corpora.
         name: Name of the corpus.
         validation: Share of the recordings for validation, from 0 to 1.
         test: Share of the recordings for test, from 0 to 1.
-        encoding: Encoding of the table or of the text files, such as cp1252. UTF-8 and UTF-16
-            are detected.
+        encoding: Encoding of table or texts, such as cp1252. UTF-8 and UTF-16 are detected.
 
     Raises:
         RecipeError: If a setting or the table is invalid, or no recording is usable.
     """
     _check_settings(name, validation, test, encoding)
     recordings = _read_recordings(audio, table, encoding)
-    headers = read_headers(
-        recordings
-    )  # before the choice of splits, which needs usable ones
-    recordings = skip_unusable(recordings, headers)
-    is_split = any(recording.split for recording in recordings)
-    random = (validation, test)
-    splits = (
-        use_split_column(recordings) if is_split else split_randomly(recordings, *random)
-    )
+    headers = read_headers(recordings)
+    recordings = skip_unusable(recordings, headers)  # before the choice of splits
+    splits = use_split_column(recordings)
+    if not splits:
+        splits = split_randomly(recordings, validation, test)
     # The recordings may have changed since the last run.
     return prepare(name, lambda: splits, headers, root=root, again=True)
 

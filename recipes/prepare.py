@@ -106,15 +106,7 @@ def prepare(
             f"{folder} is up to date. Pass again=true to write the manifests again."
         )
     else:
-        recordings = splits()
-        (folder / RECORD).unlink(missing_ok=True)  # an interrupted run is not complete
-        for split in summaries.keys() - recordings.keys():
-            (folder / f"{split}.jsonl").unlink(missing_ok=True)
-            console.print(f"{folder}: removed {split}.jsonl, which had other options")
-        summaries = _write(folder, recordings, headers or {})
-        rows = {split: asdict(summary) for split, summary in summaries.items()}
-        record = {"options": options, "splits": rows}
-        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        summaries = _write_all(folder, splits(), headers or {}, summaries, options)
     _print_summaries(folder, summaries)
     return folder
 
@@ -204,6 +196,25 @@ def skip_unusable(recordings: Iterable[Recording], headers: Headers) -> list[Rec
 def total_hours(utterances: Iterable[Utterance]) -> float:
     """Return the total duration of utterances in hours."""
     return sum(utterance.duration for utterance in utterances) / 3600
+
+
+def _write_all(
+    folder: Path,
+    splits: Splits,
+    headers: Headers,
+    last: Collection[str],
+    options: dict[str, object],
+) -> dict[str, Summary]:
+    """Write the manifests and the record, and remove manifests of the last run."""
+    (folder / RECORD).unlink(missing_ok=True)  # an interrupted run is not complete
+    for split in set(last).difference(splits):
+        (folder / f"{split}.jsonl").unlink(missing_ok=True)
+        console.print(f"{folder}: removed {split}.jsonl, which had other options")
+    summaries = _write(folder, splits, headers)
+    rows = {split: asdict(summary) for split, summary in summaries.items()}
+    record = {"options": options, "splits": rows}
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return summaries
 
 
 def _write(folder: Path, splits: Splits, headers: Headers) -> dict[str, Summary]:

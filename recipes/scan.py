@@ -1,9 +1,11 @@
 """List the files of a folder, and find the files that a table names."""
 
+import os
 import stat
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from asr.audio import EXTENSIONS
@@ -87,7 +89,7 @@ class FileFinder:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = folders
-        self._names: dict[Path, dict[str, str]] = {}
+        self._names: dict[Path, dict[str, list[str]]] = {}
 
     def __call__(self, name: str) -> Path:
         """Return the path of a file, or the expected path if it does not exist.
@@ -100,34 +102,36 @@ class FileFinder:
             for candidate in (path, *_with_extensions(path)):
                 if is_file(candidate):
                     return candidate
-        found = (self._match(path) for path in paths)
+        found = (self._find_composed(folder, name) for folder in self.folders)
         return next(filter(None, found), paths[0])
 
-    def _match(self, path: Path) -> Path | None:
-        """Return the file whose name differs from a path only in the composition of accents."""
-        if path.name.isascii() and str(path).isascii():
+    def _find_composed(self, folder: Path, name: str) -> Path | None:
+        """Return the file whose name differs only in the composition of accents."""
+        if name.isascii():
             return None
-        current = Path(path.anchor)
-        for part in path.relative_to(path.anchor).parts[:-1]:
-            exact = current / part
-            if part != ".." and not exact.is_dir():
-                exact = current / self._list(current).get(normalize_name(part), part)
-            current = exact
-        names = self._list(current)
-        wanted = normalize_name(path.name)
-        for name in (wanted, *(wanted + extension for extension in sorted(EXTENSIONS))):
-            if name in names and is_file(current / names[name]):
-                return current / names[name]
+        path = Path(os.path.normpath(folder.absolute() / name.replace("\\", "/")))
+        return self._match(Path(path.anchor), path.relative_to(path.anchor).parts)
+
+    def _match(self, folder: Path, parts: Sequence[str]) -> Path | None:
+        """Return the file below a folder that has these names in some composition."""
+        extensions = [""] if len(parts) > 1 else ["", *sorted(EXTENSIONS)]
+        for extension in extensions:
+            wanted = normalize_name(parts[0] + extension)
+            for name in self._list(folder).get(wanted, ()):
+                path = folder / name
+                found = self._match(path, parts[1:]) if parts[1:] else path
+                if found and is_file(found):
+                    return found
         return None
 
-    def _list(self, folder: Path) -> dict[str, str]:
+    def _list(self, folder: Path) -> dict[str, list[str]]:
         """Return the names in a folder by their composed form."""
         if folder not in self._names:
-            try:
-                names = sorted(path.name for path in folder.iterdir())
-            except (OSError, ValueError):
-                names = []
-            self._names[folder] = {normalize_name(name): name for name in names}
+            names: dict[str, list[str]] = {}
+            with suppress(OSError, ValueError):
+                for path in sorted(folder.iterdir()):
+                    names.setdefault(normalize_name(path.name), []).append(path.name)
+            self._names[folder] = names
         return self._names[folder]
 
 

@@ -43,11 +43,13 @@ def split_randomly(
     return {split: chosen for split, chosen in splits.items() if chosen}
 
 
-def use_split_column(recordings: Iterable[Recording]) -> Splits:
-    """Return the splits that a table assigns. A recording without a split is in train.
+def use_split_column(recordings: Sequence[Recording]) -> Splits:
+    """Return the splits that a table assigns, or none. A row without a split is in train.
 
-    A recording that is left out cannot be the only one of its split.
+    Recordings that are left out never form a split of their own.
     """
+    if not any(recording.split for recording in recordings):
+        return {}
     splits = group_by(recordings, lambda recording: recording.split or "train")
     usable = [s for s, group in splits.items() if any(not r.skip_reason for r in group)]
     if not usable:
