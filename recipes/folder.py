@@ -32,7 +32,7 @@ def folder(
     name: str = "folder",
     validation: float = 0.1,
     test: float = 0.1,
-    encoding: str = "",
+    encoding: str | None = None,
 ) -> Path:
     """Write manifests for your own recordings to ROOT/manifests/NAME.
 
@@ -57,6 +57,7 @@ def folder(
     Raises:
         RecipeError: If a setting or the table is invalid, or no recording is usable.
     """
+    encoding = encoding or ""
     _check_settings(name, validation, test, encoding)
     recordings = _read_recordings(audio, table, encoding)
     headers = read_headers(recordings)
@@ -184,7 +185,8 @@ def _skip_conflicts(recordings: Sequence[Recording]) -> list[Recording]:
     """Leave out rows that repeat another one, and rows that share audio but have other texts."""
     usable = [recording for recording in recordings if not recording.skip_reason]
     reasons: dict[int, str] = {}
-    for group in group_by(usable, lambda recording: str(recording.audio)).values():
+    groups = group_by(usable, lambda recording: str(recording.audio))
+    for group in (group for group in groups.values() if len(group) > 1):
         distinct: dict[tuple[float, float | None, str], Recording] = {}
         for recording in group:
             key = recording.offset, recording.duration, normalize(recording.text)

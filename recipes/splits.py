@@ -32,7 +32,8 @@ def split_randomly(
     file_name = _file_names(usable)
     groups = group_by(usable, lambda recording: recording.speaker or file_name(recording))
     if len(groups) <= held_out:
-        console.print(f"speakers: {len(groups)}, so the splits share speakers")
+        if any(recording.speaker for recording in usable):
+            console.print(f"speakers: {len(groups)}, so the splits share speakers")
         groups = group_by(usable, file_name)
     if len(groups) <= held_out < len(usable):
         console.print(f"recordings: {len(groups)}, so the splits are parts of recordings")
@@ -102,6 +103,8 @@ def _split_by_time(usable: Sequence[Recording], validation: float, test: float) 
     ordered = sorted(usable, key=lambda recording: (str(recording.audio), recording.offset))
     first = max(1, round(test * len(ordered))) if test else 0
     last = max(1, round(validation * len(ordered))) if validation else 0
+    first = min(first, len(ordered) - 2)
+    last = min(last, len(ordered) - first - 1)  # leave a segment for training
     stop = len(ordered) - last
     middle, gap = ordered[first:stop], GAP if len(ordered) >= MIN_SEGMENTS else 0.0
     others = [*ordered[:first], *ordered[stop:]]

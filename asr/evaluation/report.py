@@ -123,16 +123,18 @@ class Evaluation:
         worst_first = sorted(
             self.results, key=lambda r: (-r.scored.score.words.errors, -r.scored.score.wer)
         )
-        with (folder / "utterances.jsonl").open("w", encoding="utf-8") as file:
+        # names that are not UTF-8 contain surrogates, which UTF-8 cannot encode
+        escapes: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
+        with (folder / "utterances.jsonl").open("w", **escapes) as file:
             for result in worst_first:
                 file.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
         summary = json.dumps(self.summary(), indent=2, ensure_ascii=False)
-        (folder / "summary.json").write_text(summary + "\n", "utf-8")
+        (folder / "summary.json").write_text(summary + "\n", **escapes)
         failed = folder / "failed.txt"
         failed.unlink(missing_ok=True)
         if self.failures:
             lines = [f"{name}\t{reason}\n" for name, reason in self.failures]
-            failed.write_text("".join(lines), "utf-8")
+            failed.write_text("".join(lines), **escapes)
 
     def show(self, file: TextIO, *, rows: int = 10) -> None:
         """Print the scores of the worst speakers and of each length, and the most confused words.

@@ -71,7 +71,7 @@ def save_results(folder: Path, module: CTCModule, summary: dict[str, Any]) -> No
     if module.skipped:
         path = folder / "skipped.txt"
         lines = [f"{name}\t{reason}\n" for name, reason in module.skipped.items()]
-        path.write_text("".join(lines), encoding="utf-8")
+        path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
         print(f"skipped {len(lines)} unreadable or too short utterances, listed in {path}")
     (folder / "summary.json").write_text(
         json.dumps(summary, indent=2) + "\n", encoding="utf-8"

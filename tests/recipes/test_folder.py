@@ -258,3 +258,24 @@ def test_random_splits_separate_speakers_and_lose_nothing(
             splits_of_speaker.setdefault(speaker, set()).add(split)
     enough = len(splits_of_speaker) > (validation > 0) + (test > 0)
     assert not enough or all(len(names) == 1 for names in splits_of_speaker.values())
+
+
+@given(st.integers(1, 60), st.integers(1, 2), shares, shares, st.floats(0, 3))
+def test_segments_of_few_recordings_are_split_by_time_and_none_is_lost(
+    tmp_path_factory, count, files, validation, test, pause
+):
+    folder = tmp_path_factory.getbasetemp()
+    step = 2 + pause
+    recordings = [
+        Recording(folder / f"{i % files}.wav", f"{i}", "ann", step * i, 2.0)
+        for i in range(count)
+    ]
+    splits = split_randomly(recordings, validation, test)
+    texts = sorted(recording.text for split in splits.values() for recording in split)
+    assert texts == sorted(recording.text for recording in recordings)
+    train = [recording for recording in splits["train"] if not recording.skip_reason]
+    assert train
+    held_out = (validation > 0) + (test > 0)
+    if min(count, files) <= held_out < count:
+        assert ("validation" in splits) == (validation > 0)
+        assert ("test" in splits) == (test > 0)
