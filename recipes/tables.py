@@ -4,9 +4,10 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from asr.audio import ROUNDING
@@ -108,7 +109,8 @@ def read_table(table: Path, encoding: str = "") -> list[Row]:
     else:
         rows = list(_read_csv(table, text))
     existing = dict.fromkeys(column for _, fields in rows for column in fields)
-    _check_columns(table, existing)
+    if rows:
+        _check_columns(table, existing)
     resolved = [_resolve(place, fields) for place, fields in rows]
     used = {column for row in resolved for column in row.columns.values()}
     if unused := [column or '""' for column in existing if column not in used | IGNORED]:
@@ -149,6 +151,10 @@ def parse_seconds(text: str) -> float:
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     if re.fullmatch(r"\d+:\d+([.,]\d+)?", text):
         raise ValueError(f"{text!r} is ambiguous. Write seconds or h:mm:ss")
+    if decimal := re.fullmatch(r"(\d+),(\d+)", text):  # of a spreadsheet in other languages
+        if len(decimal[2]) == 3 and int(decimal[1]):
+            raise ValueError(f"{text!r} is ambiguous. Write a decimal point")
+        text = text.replace(",", ".")
     return check_number("seconds", float(text), ge=0)
 
 
@@ -233,9 +239,9 @@ def _read_csv(table: Path, text: str) -> Iterator[tuple[str, Fields]]:
         if fields is None:
             return
         if columns is None:
-            columns = (
-                _read_header(place, fields) if has_header else _ljspeech_columns(fields)
-            )
+            read = _read_header if has_header else _ljspeech_columns
+            columns = read(place, fields)
+            _check_columns(table, columns, "The first row must name the columns.")
             if has_header:
                 continue
         if any(map(str.strip, fields)):
@@ -271,7 +277,7 @@ def _next_row(place: str, reader: Any) -> list[str] | None:
         return next(reader, None)
 
 
-def _read_header(place: str, fields: Iterable[str]) -> list[str]:
+def _read_header(place: str, fields: Sequence[str]) -> list[str]:
     columns = list(map(_column_name, fields))
     known = {name for names in COLUMNS.values() for name in names}
     for column in known.intersection(columns):
@@ -284,7 +290,7 @@ def _read_header(place: str, fields: Iterable[str]) -> list[str]:
     return columns
 
 
-def _ljspeech_columns(fields: list[str]) -> list[str]:
+def _ljspeech_columns(place: str, fields: Sequence[str]) -> list[str]:
     return ["audio", "original", "text"] if len(fields) > 2 else ["audio", "text"]
 
 
@@ -307,12 +313,13 @@ def _column_name(column: str) -> str:
     return re.sub(r"[\s-]+", "_", column.strip().strip('"').lower())
 
 
-def _check_columns(table: Path, columns: Iterable[str]) -> None:
+def _check_columns(table: Path, columns: Iterable[str], fix: str = "") -> None:
     for key in ("audio", "text"):
         if set(columns).isdisjoint(COLUMNS[key]):
-            existing = ", ".join(sorted(filter(None, columns))) or "none"
+            existing = shorten(", ".join(sorted(filter(None, columns))), 200) or "none"
             names = ", ".join(COLUMNS[key])
-            raise RecipeError(f"{table}: no {key} column ({names}). Columns: {existing}.")
+            problem = f"{table}: no {key} column ({names}). Columns: {existing}. {fix}"
+            raise RecipeError(problem.rstrip())
 
 
 def _resolve(place: str, fields: Fields) -> Row:
