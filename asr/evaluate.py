@@ -23,6 +23,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         ModelError: If the checkpoint is not a model.
         AudioError: If no utterance can be read.
     """
+    from asr.data.filter import count_tags
     from asr.evaluation.evaluator import evaluate_corpus
     from asr.evaluation.plots import plot_reliability, save_figure
     from asr.inference.transcriber import Transcriber
@@ -37,6 +38,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     save_figure(plot_reliability(evaluation.reliability), folder / "reliability.png")
     for name, reason in evaluation.failures:
         print(f"{name} could not be read: {reason}", file=sys.stderr)
+    if evaluation.tags:
+        print(f"tags in references that are not scored: {count_tags(evaluation.tags)}")
     print(f"{_describe(evaluation)}  report in {folder}")
     return evaluation.summary()
 

@@ -1,7 +1,7 @@
 """Evaluation results: files, summary, and tables."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -22,9 +22,10 @@ from asr.evaluation.wer import (
     sum_scores,
     word_correctness,
 )
+from asr.text import find_tags
 
 LENGTH_BOUNDS = (1, 2, 4, 8, 16, 32)  # seconds; bounds between groups of utterances
-MAX_CONFUSIONS = 50  # in summary.json
+MAX_CONFUSIONS, MAX_TAGS = 50, 50  # in summary.json
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,12 @@ class Evaluation:
         return Reliability.of(list(chain.from_iterable(pairs)))
 
     @property
+    def tags(self) -> list[tuple[str, int]]:
+        """Return (tag, count) of the tags in references, such as [laughter], which are no words."""
+        texts = (result.utterance.text for result in self.results)
+        return Counter(tag for text in texts for tag in find_tags(text)).most_common()
+
+    @property
     def audio_seconds(self) -> float:
         """Return the duration of the recognized audio."""
         return sum(result.utterance.duration for result in self.results)
@@ -112,6 +119,7 @@ class Evaluation:
             "seconds": round(self.seconds, 2),
             "rtf": round(self.rtf, 5),
             "failed": len(self.failures),
+            "tags": dict(self.tags[:MAX_TAGS]),
             "speakers": _scores_to_json(self.group_scores(_speaker)),
             "lengths": _scores_to_json(self.group_scores(_length)),
             "confusions": [[*pair, count] for pair, count in confused],

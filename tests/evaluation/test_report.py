@@ -133,3 +133,22 @@ def test_empty_evaluation_can_be_written_and_printed(tmp_path):
     empty.write(tmp_path)
     empty.show(io.StringIO())
     assert json.loads((tmp_path / "summary.json").read_text("utf-8"))["wer"] == 0
+
+
+def test_tags_in_references_are_counted_and_names_need_no_utf_8(tmp_path):
+    scored = score_utterance("[noise] yes <unk>", "yes")
+    assert scored.score.words.errors == 0
+    results = [
+        Result(
+            Utterance(Path("a\udcff.wav"), 1.0, "[noise] yes <unk>"),
+            Hypothesis("yes", -1.0, ()),
+            scored,
+        )
+    ]
+    evaluation = Evaluation(results * 2, 1.0, [("b\udcff.wav", "no such file")])
+    evaluation.write(tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert summary["tags"] == {"[noise]": 2, "<unk>": 2}
+    line = (tmp_path / "utterances.jsonl").read_text("utf-8").splitlines()[0]
+    assert json.loads(line)["audio_filepath"] == "a\udcff.wav"
+    assert (tmp_path / "failed.txt").read_text("utf-8").startswith("b\\udcff.wav")
