@@ -6,6 +6,7 @@ python -m recipes.lm fetch=3-gram.pruned.1e-7
 
 import gzip
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,9 +15,10 @@ from rich import box
 from rich.table import Table
 
 from asr.config.app import run_recipe
+from asr.data.filter import count_tags
 from asr.data.manifest import read_manifest
 from asr.files import atomic_write
-from asr.text import BAR, normalize
+from asr.text import BAR, is_symbol, normalize, without_symbols
 from recipes.console import console, print_table
 from recipes.errors import RecipeError, convert_errors
 from recipes.fetch import DAMAGED, ensure_downloaded
@@ -128,10 +130,15 @@ def _fetch(name: str, target: Path, root: Path, url: str) -> None:
 
 def _read_sentences(paths: Sequence[str], unit: str) -> list[list[str]]:
     sentences: list[str] = []
+    symbols: Counter[str] = Counter()
     for path in map(Path, paths):
         is_manifest = path.suffix == ".jsonl"
         lines = (u.text for u in read_manifest(path)) if is_manifest else _read_lines(path)
-        sentences += filter(None, map(normalize, lines))
+        for text in map(normalize, lines):
+            symbols.update(filter(is_symbol, text))
+            sentences += filter(None, [without_symbols(text)])
+    if symbols:  # no model writes them
+        console.print(f"symbols that are dropped: {count_tags(symbols.most_common())}")
     if unit == "words":
         return [sentence.split() for sentence in sentences]
     return [list(sentence.replace(" ", BAR)) for sentence in sentences]

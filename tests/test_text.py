@@ -2,7 +2,9 @@
 
 import functools
 import io
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 import sentencepiece
@@ -19,6 +21,8 @@ from asr.text import (
     split_written_words,
     without_symbols,
 )
+
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
 VERSE = """\
 Half a league half a league half a league onward all in the valley of death rode the \
@@ -128,6 +132,21 @@ def test_symbols_are_kept_and_have_no_tokens(text):
     assert words == normalize(words)
     if words:
         assert not any(map(is_symbol, "".join(Tokenizer.from_texts([text]).tokens)))
+
+
+@pytest.mark.parametrize(
+    "corpus", ["an4", "fsdd", "librispeech", "speech_commands", "speechocean762"]
+)
+def test_published_transcripts_only_become_lower_case(corpus):
+    index = SHARED / corpus / "index.tsv"
+    if not index.exists():
+        pytest.skip(f"needs the shared corpora beside the repository, in {SHARED}")
+    header, *lines = index.read_text(encoding="utf-8").splitlines()
+    column = header.split("\t").index("text")
+    for text in {line.split("\t")[column] for line in lines}:
+        outer = re.sub(r"(?<!\w)'|'(?!\w)", " ", text)
+        assert normalize(text) == " ".join(outer.lower().split())
+        assert find_tags(text) == []
 
 
 @given(TEXT)

@@ -129,3 +129,11 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert message in output
     assert output.count("\n") == 1
     assert not (tmp_path / "data").exists()
+
+
+def test_symbols_are_dropped_and_counted(tmp_path, capsys):
+    (tmp_path / "t.txt").write_text("AT&T rose 5%\nit fell & fell\n" * 3)
+    target = lm(text=[str(tmp_path / "t.txt")], root=tmp_path, order=2)
+    words = target.with_suffix(".words").read_text().split()
+    assert words == ["5", "at", "fell", "it", "rose", "t"]
+    assert "symbols that are dropped: & x6, % x3" in capsys.readouterr().err
