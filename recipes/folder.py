@@ -94,7 +94,7 @@ def _read_recordings(
     if table is not None:
         recordings = list(_recordings_of_table(table, audio, encoding))
         recordings = _skip_conflicts(recordings)
-        recordings += _other_recordings(recordings, audio)
+        recordings += _other_recordings(recordings, audio, table)
     elif audio is not None:
         recordings = list(_recordings_of_folder(audio, encoding))
     else:
@@ -214,15 +214,16 @@ def _find_rivals(rows: Collection[Recording]) -> Iterator[Recording]:
 
 
 def _other_recordings(
-    recordings: Sequence[Recording], folder: Path | None
+    recordings: Sequence[Recording], folder: Path | None, table: Path
 ) -> list[Recording]:
     """Return the files beside those of a table, with the reason that they are not used."""
-    used = {os.path.realpath(recording.audio) for recording in recordings}
+    existing = [recording.audio for recording in recordings if is_file(recording.audio)]
+    used = {os.path.realpath(path) for path in [table, *existing]}
     skipped: list[tuple[Path, str]] = []
     if folder:
         files, skipped = list_files(folder)
     else:
-        parents = {r.audio.parent for r in recordings if is_file(r.audio)}
+        parents = {path.parent for path in existing if path != table}
         files = [path for parent in sorted(parents) for path in sorted(parent.iterdir())]
         files = [path for path in files if path.suffix.lower() in MEDIA and is_file(path)]
     for path in files:

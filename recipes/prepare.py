@@ -202,19 +202,29 @@ def _write_all(
     folder: Path,
     splits: Splits,
     headers: Headers,
-    last: Collection[str],
+    last: Mapping[str, Summary],
     options: dict[str, object],
 ) -> dict[str, Summary]:
     """Write the manifests and the record, and remove manifests of the last run."""
-    (folder / RECORD).unlink(missing_ok=True)  # an interrupted run is not complete
-    for split in set(last).difference(splits):
-        (folder / f"{split}.jsonl").unlink(missing_ok=True)
-        console.print(f"{folder}: removed {split}.jsonl, which had other options")
+    unfinished = dict.fromkeys(splits, Summary(0, 0.0, 0, 0, 0, {}))
+    # an interrupted run is not complete, but the next one must know its manifests
+    _write_record(folder, None, unfinished | dict(last))
     summaries = _write(folder, splits, headers)
-    rows = {split: asdict(summary) for split, summary in summaries.items()}
-    record = {"options": options, "splits": rows}
-    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    for split in last.keys() - splits.keys():
+        if (folder / f"{split}.jsonl").exists():
+            (folder / f"{split}.jsonl").unlink()
+            console.print(f"{folder}: removed {split}.jsonl, which had other options")
+    _write_record(folder, options, summaries)
     return summaries
+
+
+def _write_record(
+    folder: Path, options: dict[str, object] | None, summaries: Mapping[str, Summary]
+) -> None:
+    rows = {split: asdict(summary) for split, summary in summaries.items()}
+    text = json.dumps({"options": options, "splits": rows}, indent=1) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).write_text(text, encoding="utf-8")
 
 
 def _write(folder: Path, splits: Splits, headers: Headers) -> dict[str, Summary]:
@@ -232,7 +242,6 @@ def _write(folder: Path, splits: Splits, headers: Headers) -> dict[str, Summary]
                 reasons[outcome.partition(":")[0]] += 1
                 lines.append((split, str(recording.audio), outcome))
         summaries[split] = _summarize(utterances[split], reasons)
-    folder.mkdir(parents=True, exist_ok=True)
     write_lines(folder / LEFT_OUT, lines)
     used = [
         (split, r) for split, group in splits.items() for r in group if not r.skip_reason

@@ -3,6 +3,7 @@
 Every file is used or listed with a reason.
 """
 
+import json
 import os
 import sys
 import unicodedata
@@ -10,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asr.data.manifest import read_manifest
 from recipes.errors import RecipeError
@@ -205,7 +208,7 @@ def test_a_folder_from_a_spreadsheet(tmp_path, tone, prepared, capsys):
         prepared(table=table)
     splits, reasons = prepared(table=table, audio=own, encoding="cp1252")
     assert sorted(u.text for u in splits["train"]) == ["grüße schön", "zwei"]
-    assert reasons == {"unused.wav": "not in the table", "Tabelle.csv": "not a recording"}
+    assert reasons == {"unused.wav": "not in the table"}
     assert "Tabelle.csv: unused columns: nr" in capsys.readouterr().err
     splits, reasons = prepared(table=table, encoding="cp1252")
     assert sorted(u.text for u in splits["train"]) == ["grüße schön", "zwei"]
@@ -284,3 +287,61 @@ def test_a_folder_is_listed_in_order_with_hidden_and_linked_folders(tmp_path):
     files, skipped = list_files(tmp_path)
     assert files == [tmp_path / "a.txt", tmp_path / "b" / "1.txt"]
     assert skipped == [(tmp_path / ".hidden", "hidden folder")]
+
+
+NAMES = [
+    "a.wav",
+    "b",
+    "./c.wav",
+    "b.wav",
+    "none.wav",
+    "broken.wav",
+    "",
+    "é\udcff",
+    "\0",
+    "..",
+]
+TIMES = ["", "0", "0.5", "1", "0:00:01", "9", "1e3"]
+
+
+@settings(max_examples=int(os.environ.get("ASR_FUZZ_EXAMPLES", "60")))
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "audio": st.sampled_from(NAMES),
+                "text": st.sampled_from(["yes", "no", "", "[noise]", "?", "\ud800"]),
+                "start": st.sampled_from(TIMES),
+                "end": st.sampled_from(TIMES),
+                "speaker": st.sampled_from(["", "ann", "bob"]),
+            },
+            optional={"split": st.sampled_from(["", "train", "dev", "../x"])},
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from([0.0, 0.3]),
+    st.sampled_from([0.0, 0.3]),
+)
+def test_each_row_of_a_random_table_is_used_or_listed(
+    tmp_path_factory, tone, rows, validation, test
+):
+    root = tmp_path_factory.getbasetemp() / "random-tables"
+    own = root / "own"
+    if not own.exists():
+        for name in ("a.wav", "b.wav", "c.wav"):
+            tone(own / name, 1.5)
+        write(own / "broken.wav", "nothing")
+    table = write(own / "t.jsonl", "\n".join(map(json.dumps, rows)))
+    try:
+        written = folder(table=table, root=root, validation=validation, test=test)
+    except RecipeError as error:
+        assert "\n" not in str(error)
+        return
+    used = [u for path in written.glob("*.jsonl") for u in read_manifest(path)]
+    listed = written / "left_out.txt"
+    lines = listed.read_text("utf-8").splitlines() if listed.exists() else []
+    skipped = [line for line in lines if not line.endswith("\tnot in the table")]
+    assert len(used) + len(skipped) == len(rows)
+    assert all(utterance.audio.exists() and utterance.text for utterance in used)
+    assert all(utterance.offset + utterance.duration <= 1.5 for utterance in used)

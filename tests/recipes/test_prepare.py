@@ -137,6 +137,16 @@ def test_a_run_with_other_options_removes_old_manifests(tmp_path, tone):
     ]
 
 
+def test_a_run_after_a_failed_one_removes_old_manifests(tmp_path, tone):
+    recording = Recording(tone(tmp_path / "a.wav"), "yes")
+    for split in ("train", "validation"):
+        folder = prepare("mine", lambda: {split: [recording]}, root=tmp_path, again=True)  # noqa: B023
+        with pytest.raises(RecipeError):
+            prepare("mine", lambda: {"test": []}, root=tmp_path, again=True)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["prepared.json", "validation.jsonl"]
+
+
 def test_a_run_without_unusable_recordings_removes_the_old_list(tmp_path, tone):
     wav = tmp_path / "a.wav"
     both = [Recording(tone(tmp_path / "b.wav"), "yes"), Recording(wav, "no")]
