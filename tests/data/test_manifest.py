@@ -283,7 +283,7 @@ LINES = (
 )
 
 
-@settings(max_examples=int(os.environ.get("ASR_FUZZ_EXAMPLES", "200")))
+@settings(max_examples=int(os.environ.get("ASR_FUZZ_CASES", "200")))
 @given(st.lists(LINES | st.just(json.dumps(ENTRY).encode()), max_size=4), st.data())
 def test_a_random_manifest_is_read_or_refused_in_one_line(folder, lines, data):
     content = b"\n".join(lines)

@@ -304,7 +304,7 @@ NAMES = [
 TIMES = ["", "0", "0.5", "1", "0:00:01", "9", "1e3"]
 
 
-@settings(max_examples=int(os.environ.get("ASR_FUZZ_EXAMPLES", "60")))
+@settings(max_examples=int(os.environ.get("ASR_FUZZ_CASES", "60")))
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -194,7 +194,7 @@ def test_contradicting_times_are_refused(tmp_path, columns, times, message):
         read_table(path)[0].span()
 
 
-FUZZ = settings(max_examples=int(os.environ.get("ASR_FUZZ_EXAMPLES", "200")))
+FUZZ = settings(max_examples=int(os.environ.get("ASR_FUZZ_CASES", "200")))
 CELLS = st.text(max_size=8) | st.sampled_from(
     ["a.wav", '"', '"a, b"', "1", "-1", "1:30", "nan", "sep=;", "é\u2028", "\0", "x" * 300]
 )
