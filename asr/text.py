@@ -42,11 +42,9 @@ _QUALIFIER = (
     r"|of|off|quiet|short|smacks?|soft|softly|sound|speaker|speech|the|their"
 )
 _EVENTS = rf"\s*(?:(?:{_QUALIFIER})\s+)*(?:{_EVENT})(?:\s+(?:{_EVENT}|{_QUALIFIER}))*\s*"
-_TAG = (
-    re.compile(  # longer texts in brackets are remarks of a writer, which a reader speaks
-        r"\[\s*[^\s\[\]]*(?:\s+[^\s\[\]]+){0,4}\s*\]|\{\s*[^\s{}]*(?:\s+[^\s{}]+){0,4}\s*\}"
-        rf"|</?[^\W\d_][^<>]*>|\({_EVENTS}\)|\*(?:{_EVENT})\*|\+\+(?:{_EVENT})\+\+"
-    )
+_TAG = re.compile(  # longer texts in brackets are remarks that are read aloud
+    r"\[\s*[^\s\[\]]*(?:\s+[^\s\[\]]+){0,4}\s*\]|\{\s*[^\s{}]*(?:\s+[^\s{}]+){0,4}\s*\}"
+    rf"|</?[^\W\d_][^<>]*>|\({_EVENTS}\)|\*(?:{_EVENT})\*|\+\+(?:{_EVENT})\+\+"
 )
 
 

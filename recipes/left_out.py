@@ -10,7 +10,7 @@ from recipes.console import console
 
 
 def write_lines(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write rows of fields separated by tabs, or remove the file if there are none."""
+    """Write rows of fields separated by tabs. Without rows, remove the file."""
     path.unlink(missing_ok=True)
     lines = ["\t".join(map(printable, row)) + "\n" for row in rows]
     if lines:

@@ -11,7 +11,7 @@ from pathlib import Path
 from asr.audio import EXTENSIONS
 from asr.data.manifest import is_file, local_path
 
-# Extensions of audio and video in general, to tell recordings from other files
+# Extensions of audio and video in general, to distinguish recordings from other files
 MEDIA = EXTENSIONS | {
     *(".3gp", ".aac", ".ac3", ".aifc", ".alac", ".amr", ".ape", ".avi"),
     *(".awb", ".caf", ".dss", ".ds2", ".flv", ".gsm", ".m4a", ".m4b"),

@@ -83,9 +83,8 @@ class Row:
         text = self.fields[key].strip()
         if not text:
             return None
-        with convert_errors(
-            ValueError, problem=f"{self.place}, column {self.columns[key]}"
-        ):
+        problem = f"{self.place}, column {self.columns[key]}"
+        with convert_errors(ValueError, problem=problem):
             return parse_seconds(text)
 
 
@@ -114,7 +113,7 @@ def read_table(table: Path, encoding: str = "") -> list[Row]:
     resolved = [_resolve(place, fields) for place, fields in rows]
     used = {column for row in resolved for column in row.columns.values()}
     if unused := [column or '""' for column in existing if column not in used | IGNORED]:
-        console.print(f"{table}: unused columns: {', '.join(unused)}")
+        console.print(f"{table}: unused columns: {shorten(', '.join(unused), 400)}")
     return resolved
 
 
@@ -151,7 +150,9 @@ def parse_seconds(text: str) -> float:
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     if re.fullmatch(r"\d+:\d+([.,]\d+)?", text):
         raise ValueError(f"{text!r} is ambiguous. Write seconds or h:mm:ss")
-    if decimal := re.fullmatch(r"(\d+),(\d+)", text):  # of a spreadsheet in other languages
+    if decimal := re.fullmatch(
+        r"(\d+),(\d+)", text
+    ):  # spreadsheets write it in many languages
         if len(decimal[2]) == 3 and int(decimal[1]):
             raise ValueError(f"{text!r} is ambiguous. Write a decimal point")
         text = text.replace(",", ".")

@@ -148,7 +148,7 @@ def local_path(folder: Path, name: str) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path is an existing file. A name that no file can have is none."""
+    """Return whether a path is an existing file. Impossible names are not."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # too long, or with a null character

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.data.manifest import read_manifest
+from asr.data.manifest import is_file, read_manifest
 from recipes.errors import RecipeError
 from recipes.folder import folder
 from recipes.scan import FileFinder, list_files
@@ -89,9 +89,7 @@ def test_a_folder_from_a_phone(tmp_path, tone, prepared, capsys):
     assert tags.endswith("New Recording 2.wav\t[laughter]\n")
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32", reason="makes links and names of other systems"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 def test_a_folder_with_links_and_names_of_any_bytes(tmp_path, tone, prepared):
     own = tmp_path / "own"
     tone(own / "ann" / "a.wav").with_suffix(".txt").write_text("one")
@@ -277,7 +275,7 @@ def test_an_unknown_encoding_is_refused(tmp_path, prepared):
 def test_names_that_no_file_can_have_are_not_found(tmp_path):
     find = FileFinder([tmp_path])
     for name in ("\0", "x" * 5000, "é\0", "é" * 5000, "..", "/", "é/../..", "\ud800"):
-        assert str(find(name)).startswith(("/", str(tmp_path)))
+        assert not is_file(find(name))
 
 
 def test_a_folder_is_listed_in_order_with_hidden_and_linked_folders(tmp_path):
