@@ -42,6 +42,7 @@ _QUALIFIER = (
     r"|of|off|quiet|short|smacks?|soft|softly|sound|speaker|speech|the|their"
 )
 _EVENTS = rf"\s*(?:(?:{_QUALIFIER})\s+)*(?:{_EVENT})(?:\s+(?:{_EVENT}|{_QUALIFIER}))*\s*"
+_TAG_STARTS = frozenset("[{<(*+")
 _TAG = re.compile(  # longer texts in brackets are remarks that are read aloud
     r"\[\s*[^\s\[\]]*(?:\s+[^\s\[\]]+){0,4}\s*\]|\{\s*[^\s{}]*(?:\s+[^\s{}]+){0,4}\s*\}"
     rf"|</?[^\W\d_][^<>]*>|\({_EVENTS}\)|\*(?:{_EVENT})\*|\+\+(?:{_EVENT})\+\+"
@@ -137,6 +138,8 @@ def _is_invisible(character: str) -> bool:
 def _blank_tags(text: str) -> tuple[str, list[str]]:
     """Return a folded text with spaces in place of its tags, and the tags."""
     tags: list[str] = []
+    if _TAG_STARTS.isdisjoint(text):
+        return text, tags
 
     def blank(match: re.Match[str]) -> str:
         tags.append(" ".join(match[0].split()))
@@ -149,16 +152,28 @@ def _blank_tags(text: str) -> tuple[str, list[str]]:
 
 def _words(text: str) -> list[str]:
     """Return the words of a folded text without tags."""
-    if not text.isascii():
-        text = _GERESH.sub("׳", _GERSHAYIM.sub("״", text))
+    if text.isascii():
+        spoken = text.translate(_ascii_spaces())
+    else:
+        spoken = _spoken_characters(_GERESH.sub("׳", _GERSHAYIM.sub("״", text)))
+    return _OUTER_JOINER.sub(" ", spoken).split()
+
+
+@cache
+def _ascii_spaces() -> dict[int, str]:
+    return {code: " " for code in range(128) if _kind(chr(code)) == " "}
+
+
+def _spoken_characters(text: str) -> str:
+    """Return a text with spaces for punctuation, and for marks without a letter."""
     spoken, previous = [], " "
     for character in text:
         kind = _kind(character)
         if kind == "M" and previous not in "LNM":
-            kind = " "  # a mark without a letter
+            kind = " "
         spoken.append(" " if kind == " " else character)
         previous = kind
-    return _OUTER_JOINER.sub(" ", "".join(spoken)).split()
+    return "".join(spoken)
 
 
 @cache

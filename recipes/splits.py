@@ -103,8 +103,8 @@ def _split_by_time(usable: Sequence[Recording], validation: float, test: float) 
     ordered = sorted(usable, key=lambda recording: (str(recording.audio), recording.offset))
     first = max(1, round(test * len(ordered))) if test else 0
     last = max(1, round(validation * len(ordered))) if validation else 0
-    first = min(first, len(ordered) - 2)
-    last = min(last, len(ordered) - first - 1)  # leave a segment for training
+    first = min(first, len(ordered) - 1 - min(last, 1))
+    last = min(last, len(ordered) - 1 - first)  # leave a segment for training
     stop = len(ordered) - last
     middle, gap = ordered[first:stop], GAP if len(ordered) >= MIN_SEGMENTS else 0.0
     others = [*ordered[:first], *ordered[stop:]]
