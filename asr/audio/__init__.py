@@ -1,12 +1,14 @@
 """Load, resample, and augment recordings."""
 
+from asr.audio.channels import Channel
+from asr.audio.folders import EXTENSIONS, find_recordings, list_folder
 from asr.audio.io import (
-    EXTENSIONS,
     ROUNDING,
     SAMPLE_RATE,
     AudioInfo,
+    OnTruncated,
+    Recording,
     Source,
-    find_recordings,
     info,
     load,
     resample,
@@ -17,9 +19,13 @@ __all__ = [
     "ROUNDING",
     "SAMPLE_RATE",
     "AudioInfo",
+    "Channel",
+    "OnTruncated",
+    "Recording",
     "Source",
     "find_recordings",
     "info",
+    "list_folder",
     "load",
     "resample",
 ]

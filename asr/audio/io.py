@@ -1,37 +1,29 @@
-"""Load recordings of any libsndfile format, sample rate, and number of channels as waveforms."""
+"""Load recordings of any common format, sample rate, and number of channels as waveforms."""
 
-import io
-import struct
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import soundfile
 import soxr
 
+from asr.audio.channels import Channel, select_channel
+from asr.audio.decoders import open_reader
+from asr.audio.readers import Reader
 from asr.audio.remote import ByteRange, read_ranges
 from asr.errors import AudioError
 
 SAMPLE_RATE = 16_000  # Hz; the rate of loaded waveforms
-EXTENSIONS = frozenset(
-    {
-        ".wav",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".sph",
-        ".aif",
-        ".aiff",
-        ".au",
-        ".w64",
-    }
-)
 ROUNDING = 0.05  # seconds by which a manifest may overstate a duration
-HEAD_SIZE = 1 << 16  # bytes; the header chunks of a WAV file lie within them
+CLOCK_ERROR = 0.005  # seconds by which times in a container may be rounded
 
 Source = str | Path | bytes | ByteRange
+OnTruncated = Literal["error", "warn"]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,14 +35,23 @@ class AudioInfo:
     channels: int
 
 
-def info(source: Source) -> AudioInfo:
-    """Return duration, sample rate, and channels from the header, without decoding samples.
+def info(
+    source: Source, *, name: str | None = None, on_truncated: OnTruncated = "error"
+) -> AudioInfo:
+    """Return duration, sample rate, and channels of a recording, without decoding samples.
+
+    The duration comes from the header, or from reading all packets if the header may lack it.
+
+    Args:
+        source: Path, byte range of a shard, or content of a file.
+        name: Name of the recording in messages.
+        on_truncated: Whether a recording that is cut off is an error, or only logs a warning.
 
     Raises:
         AudioError: If the recording cannot be opened or its header is invalid.
     """
-    with _open(source, _name(source)) as sound:
-        return AudioInfo(sound.frames / sound.samplerate, sound.samplerate, sound.channels)
+    with Recording(source, name=name, on_truncated=on_truncated) as recording:
+        return recording.info
 
 
 def load(
@@ -59,35 +60,164 @@ def load(
     offset: float = 0.0,
     duration: float | None = None,
     sample_rate: int = SAMPLE_RATE,
+    channel: Channel = "mix",
     name: str | None = None,
+    on_truncated: OnTruncated = "error",
 ) -> np.ndarray:
     """Return a recording or a part of it as a mono float32 waveform (S,) in -1..1.
 
-    Channels are averaged. Only the requested part is decoded.
+    Formats without exact positions are decoded from the start. To read many parts of one
+    recording in order, use `Recording`.
 
     Args:
         source: Path, byte range of a shard, or content of a file.
         offset: Start in seconds.
         duration: Length in seconds. None loads up to the end.
         sample_rate: Rate of the returned waveform in Hz.
-        name: Name of the recording in error messages.
+        channel: "mix" for the mean of all channels, or the number of a channel from 1.
+        name: Name of the recording in messages.
+        on_truncated: Whether a recording that is cut off is an error, or only logs a warning.
 
     Raises:
         AudioError: If the recording is missing, empty, cut off, shorter than requested, or in an
             unknown format, or if it contains NaN or infinite samples.
     """
-    name = name or _name(source)
-    with _open(source, name) as sound:
-        native_rate = sound.samplerate
-        waveform = _read_frames(sound, name, offset, duration)
-    if waveform.ndim > 1:
-        waveform = waveform.mean(axis=1)  # (S, channels) to (S,)
-    invalid = ~np.isfinite(waveform)
-    if invalid.any():
-        seconds = offset + invalid.argmax() / native_rate
-        reason = f"NaN or infinite sample at {seconds:.2f} s. Export it again."
-        raise AudioError(f"{name}: {reason}")
-    return resample(waveform, native_rate, sample_rate)
+    with Recording(source, name=name, on_truncated=on_truncated) as recording:
+        return recording.load(
+            offset=offset, duration=duration, sample_rate=sample_rate, channel=channel
+        )
+
+
+class Recording:
+    """An open recording. Use it in a `with` statement."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        name: str | None = None,
+        on_truncated: OnTruncated = "error",
+    ) -> None:
+        """Open a recording. The arguments are those of `load`.
+
+        Raises:
+            AudioError: If the recording cannot be opened or its header is invalid.
+        """
+        self.name = name or ("standard input" if isinstance(source, bytes) else str(source))
+        self._on_truncated = on_truncated
+        self._warnings: set[str] = set()
+        if isinstance(source, ByteRange):
+            (content,) = read_ranges([source])
+            if isinstance(content, AudioError):
+                raise content
+            source = content
+        with self._named():
+            source = Path(source) if isinstance(source, str) else source
+            self._reader: Reader = open_reader(source)
+        try:
+            self._check_end()
+        except AudioError:
+            self._reader.close()
+            raise
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+    @property
+    def info(self) -> AudioInfo:
+        """Duration, sample rate, and channels."""
+        reader = self._reader
+        duration = reader.frames / reader.sample_rate
+        return AudioInfo(duration, reader.sample_rate, reader.channels)
+
+    def load(
+        self,
+        *,
+        offset: float = 0.0,
+        duration: float | None = None,
+        sample_rate: int = SAMPLE_RATE,
+        channel: Channel = "mix",
+    ) -> np.ndarray:
+        """Return the recording or a part of it as a mono float32 waveform (S,) in -1..1.
+
+        The arguments are those of the function `load`.
+
+        Raises:
+            AudioError: If the part is not available or contains NaN or infinite samples.
+        """
+        rate = self._reader.sample_rate
+        samples = self._read(offset, duration)  # (S, channels)
+        with self._named():
+            waveform = select_channel(samples, channel, self._warn)
+        invalid = ~np.isfinite(waveform)
+        if invalid.any():
+            seconds = offset + invalid.argmax() / rate
+            reason = f"NaN or infinite sample at {seconds:.2f} s. Export it again."
+            raise AudioError(f"{self.name}: {reason}")
+        return resample(waveform, rate, sample_rate)
+
+    def _read(self, offset: float, duration: float | None) -> np.ndarray:
+        """Return samples (S, channels) at the rate of the file."""
+        reader = self._reader
+        rate = reader.sample_rate
+        first = round(max(0.0, offset) * rate)
+        available = reader.frames - first
+        wanted = available if duration is None else round(duration * rate)
+        if available <= 0 or wanted - available > ROUNDING * rate:
+            part = f"{first / rate:.2f} s to {(first + wanted) / rate:.2f} s"
+            end = f"it ends at {reader.frames / rate:.2f} s"
+            raise AudioError(f"{self.name}: cannot load {part}, because {end}")
+        wanted = min(wanted, available)
+        tolerance = 0 if reader.is_exact else round(CLOCK_ERROR * rate)
+        with self._named():
+            samples = reader.read(first, wanted + (tolerance if duration is None else 0))
+        if len(samples) >= wanted - tolerance:
+            return samples
+        seconds = (first + len(samples)) / rate
+        self._report(reader.damage or f"cut off at {seconds:.2f} s")
+        if first == len(samples) == 0:
+            raise AudioError(
+                f"{self.name}: no part of it can be decoded. Get another copy."
+            )
+        if duration is not None or not len(samples):  # a window of a long recording
+            samples = np.pad(samples, ((0, wanted - len(samples)), (0, 0)))
+        return samples
+
+    def _check_end(self) -> None:
+        """Report a recording that is known to be cut off."""
+        if self._on_truncated == "warn":
+            self._reader.find_damage()
+        if self._reader.damage:
+            self._report(self._reader.damage)
+
+    def _report(self, damage: str) -> None:
+        """Raise an error for a recording that is cut off, or log it once."""
+        if self._on_truncated == "error":
+            raise AudioError(f"{self.name}: {damage}. Get a complete copy.")
+        self._warn(f"{damage}. Only the part before it is used.")
+
+    def _warn(self, message: str) -> None:
+        if message not in self._warnings:
+            self._warnings.add(message)
+            _logger.warning("%s: %s", self.name, message)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Convert errors to AudioError with the name of the recording."""
+        try:
+            yield
+        except AudioError as error:
+            raise AudioError(f"{self.name}: {error}") from None
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: the name contains a null character
+            reason = (getattr(error, "strerror", None) or str(error)).rstrip(". ").lower()
+            fix = "Check the path and its permissions."
+            raise AudioError(f"{self.name}: {reason}. {fix}") from None
 
 
 def resample(waveform: np.ndarray, source_rate: float, target_rate: float) -> np.ndarray:
@@ -95,100 +225,3 @@ def resample(waveform: np.ndarray, source_rate: float, target_rate: float) -> np
     if source_rate == target_rate:
         return np.ascontiguousarray(waveform)
     return soxr.resample(waveform, source_rate, target_rate)
-
-
-def find_recordings(folder: Path) -> list[Path]:
-    """Return the sorted paths of all files below a folder with an extension of audio."""
-    files = filter(Path.is_file, folder.rglob("*"))
-    return sorted(path for path in files if path.suffix.lower() in EXTENSIONS)
-
-
-def _read_frames(
-    sound: soundfile.SoundFile, name: str, offset: float, duration: float | None
-) -> np.ndarray:
-    """Return samples (S,) of a mono file, else (S, channels), at the rate of the file."""
-    rate = sound.samplerate
-    first = round(max(0.0, offset) * rate)
-    available = sound.frames - first
-    wanted = available if duration is None else round(duration * rate)
-    if available <= 0 or wanted - available > ROUNDING * rate:
-        part = f"{first / rate:.2f} s to {(first + wanted) / rate:.2f} s"
-        end = f"it ends at {sound.frames / rate:.2f} s"
-        raise AudioError(f"{name}: cannot load {part}, because {end}")
-    wanted = min(wanted, available)
-    try:
-        sound.seek(first)
-        samples = sound.read(wanted, dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{name}: damaged or cut off ({_reason(error)})") from None
-    if len(samples) < wanted:
-        seconds = (first + len(samples)) / rate
-        raise AudioError(f"{name}: cut off at {seconds:.2f} s. Get a complete copy.")
-    return samples
-
-
-def _open(source: Source, name: str) -> soundfile.SoundFile:
-    """Open a recording and check its header.
-
-    Raises:
-        AudioError: If the recording cannot be opened or its header is invalid.
-    """
-    if isinstance(source, ByteRange):
-        (content,) = read_ranges([source])
-        if isinstance(content, AudioError):
-            raise content
-        source = content
-    try:
-        reason = _find_damage(source)
-        if not reason:
-            file = io.BytesIO(source) if isinstance(source, bytes) else source
-            sound = soundfile.SoundFile(file)
-            if sound.frames > 0:
-                return sound
-            reason = "contains no samples"
-    except (OSError, ValueError) as error:  # ValueError: the name contains a null character
-        reason = f"{_reason(error).lower()}. Check the path and its permissions."
-    except (soundfile.LibsndfileError, TypeError) as error:
-        reason = f"not a recording that can be read ({_reason(error)}). Convert it to WAV or FLAC."
-    raise AudioError(f"{name}: {reason}")
-
-
-def _find_damage(source: str | Path | bytes) -> str:
-    """Return the reason if a file is empty, or ends before its header says, else ""."""
-    with (
-        io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file
-    ):
-        head = file.read(HEAD_SIZE)
-        size = file.seek(0, io.SEEK_END)
-    declared = _declared_wav_size(head)
-    if declared > size:
-        return f"cut off: {size:,} of {declared:,} bytes. Get a complete copy."
-    return "" if size else "empty file (0 bytes)"
-
-
-def _declared_wav_size(head: bytes) -> int:
-    """Return the byte at which the samples of a WAV file end according to its header.
-
-    0 for other formats and for streams of unknown length. libsndfile silently corrects the length
-    of a truncated file, which would then pass as a shorter recording.
-    """
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return 0
-    position = 12
-    while position + 8 <= len(head):
-        name, size = struct.unpack_from("<4sI", head, position)
-        position += 8
-        if name == b"data":
-            is_stream = size >= 0x7FFFFF00  # written by programs that cannot seek back
-            return 0 if is_stream else position + size
-        position += size + size % 2
-    return 0
-
-
-def _name(source: Source) -> str:
-    return "standard input" if isinstance(source, bytes) else str(source)
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None)
-    return str(text or error).rstrip(". ")

@@ -1,0 +1,100 @@
+"""Choose the decoder of a recording by its content."""
+
+import io
+
+import soundfile
+
+from asr.audio.headers import inspect
+from asr.audio.libsndfile import SoundFileReader
+from asr.audio.readers import Content, JoinedReader, Reader
+from asr.audio.sniff import HEAD_SIZE, sniff
+from asr.audio.wav_header import parse_wav
+from asr.errors import AudioError
+
+FFMPEG_NAMES = {"nist": "nistsphere"}  # where FFmpeg's name of a container differs
+LIBSNDFILE_FORMATS = {"wav", "flac", "ogg", "caf", "aiff", "au", "w64", "nist", "voc"}
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000  # Hz
+
+
+def open_reader(source: Content) -> Reader:
+    """Open a recording, or several that were joined, with the decoder that reads it exactly.
+
+    Raises:
+        AudioError: If the recording cannot be opened. The message lacks its name.
+        OSError: If the file cannot be read.
+    """
+    reader, joint = _open_first(source)
+    if not joint:
+        return reader
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    reader.close()
+    readers: list[Reader] = []
+    while joint:
+        readers.append(_open_first(content[:joint])[0])
+        content = content[joint:]
+        reader, joint = _open_first(content)
+    return JoinedReader([*readers, reader])
+
+
+def _open_first(source: Content) -> tuple[Reader, int]:
+    """Open the first recording of a file, and return the byte at which the next begins, or 0."""
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        head = file.read(HEAD_SIZE)
+        size = file.seek(0, io.SEEK_END)
+        if not size:
+            raise AudioError("empty file (0 bytes)")
+        kind = sniff(head)
+        damage, joint = inspect(kind, head, file, size)
+    is_stream = kind == "wav" and parse_wav(head, size).is_stream
+    reader = _open(source, kind, damage, is_stream)
+    fault = _find_implausible(reader)
+    if fault:
+        reader.close()
+        raise AudioError(fault)
+    return reader, joint
+
+
+def _open(source: Content, kind: str, damage: str, is_stream: bool) -> Reader:
+    """Return the first reader that opens a recording exactly, or libsndfile's if none does."""
+    fallback: SoundFileReader | None = None
+    reason = "Format not recognized"
+    if kind in LIBSNDFILE_FORMATS:
+        try:
+            fallback = SoundFileReader(source, damage)
+        except (soundfile.LibsndfileError, TypeError) as error:
+            reason = getattr(error, "error_string", "") or str(error)
+        if fallback and fallback.is_exact and (fallback.frames or not is_stream):
+            return fallback
+    try:
+        if kind == "mp3":
+            from asr.audio.mp3_reader import Mp3Reader  # imports PyAV
+
+            return Mp3Reader(source)
+        if kind and kind != "voc":
+            from asr.audio.ffmpeg import FFmpegReader  # imports PyAV
+
+            name = FFMPEG_NAMES.get(kind, kind)
+            reader = FFmpegReader(source, name, damage=damage, is_stream=is_stream)
+            if reader.frames or not fallback:
+                return reader
+    except AudioError as error:
+        reason = str(error)
+    if fallback:
+        return fallback
+    if damage:
+        raise AudioError(f"{damage}. Get a complete copy.")
+    reason = reason.rstrip(". ")
+    raise AudioError(
+        f"not a recording that can be read ({reason}). Convert it to WAV or FLAC."
+    )
+
+
+def _find_implausible(reader: Reader) -> str:
+    """Return what is wrong with the properties of a recording, or ""."""
+    rate = reader.sample_rate
+    if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
+        limits = f"{MIN_SAMPLE_RATE:,} to {MAX_SAMPLE_RATE:,} Hz"
+        return f"sample rate of {rate:,} Hz, expected {limits}. Export it again."
+    if reader.channels < 1:
+        return "has no channels"
+    return "" if reader.frames > 0 else "contains no samples"

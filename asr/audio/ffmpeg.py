@@ -1,0 +1,174 @@
+"""Read m4a, webm, wma, amr, and whatever else FFmpeg decodes, with PyAV."""
+
+import io
+import struct
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from asr.audio.readers import Content, ForwardBuffer
+from asr.errors import AudioError
+
+SHORTFALL = (
+    0.1  # seconds by which packets may end before the length in the header of an mp4
+)
+
+
+class FFmpegReader:
+    """A recording in a container that FFmpeg reads.
+
+    FFmpeg applies edit lists and drops the delay and the padding that encoders add.
+    """
+
+    is_exact = False  # containers round times
+
+    def __init__(
+        self, source: Content, form: str, *, damage: str = "", is_stream: bool = False
+    ) -> None:
+        """Find the end by reading all packets without decoding them.
+
+        Args:
+            source: Path or content of the recording.
+            form: FFmpeg's name of the container.
+            damage: Reason if the file is known to be cut off.
+            is_stream: Whether to ignore the length in the header of a WAV file.
+
+        Raises:
+            AudioError: If FFmpeg cannot read the container or it has no audio.
+        """
+        self._source = source
+        self._form = form
+        self._options = {"ignore_length": "1"} if is_stream else {}
+        self._limit: int | None = None  # samples up to the end of an edit list
+        self.damage = damage
+        with self._open() as (container, stream):
+            self.sample_rate = int(stream.codec_context.sample_rate or 0)
+            self.channels = int(stream.codec_context.channels or 0)
+            self.frames = self._count_frames(container, stream) if self.sample_rate else 0
+        self._buffer = ForwardBuffer(self._decode, self.channels, self.sample_rate)
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        """Return samples (S, channels), fewer than `count` at the end or at damage."""
+        return self._buffer.read(first, count)
+
+    def find_damage(self) -> None:
+        """Do nothing, because the packets were counted."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._buffer.close()
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the container and its first audio stream.
+
+        Raises:
+            AudioError: If FFmpeg cannot read the container or it has no audio.
+        """
+        av = import_av()
+        source = self._source
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            try:
+                container = av.open(
+                    file, format=self._form, options=self._options, metadata_errors="ignore"
+                )
+            except (av.FFmpegError, ValueError, EOFError) as error:
+                raise AudioError(getattr(error, "strerror", "") or str(error)) from None
+            with closing(container):
+                if not container.streams.audio:
+                    raise AudioError("it has no audio track")
+                chosen = container.streams.audio[0]
+                for stream in container.streams:
+                    if stream.index != chosen.index:
+                        stream.discard = av.stream.Discard.all  # do not read the video
+                yield container, chosen
+
+    def _count_frames(self, container: Any, stream: Any) -> int:
+        """Return the number of samples according to the packets."""
+        rate, base = self.sample_rate, stream.time_base
+        start = end = None
+        ticks = skipped = 0
+        for packet in self._packets(container, stream):
+            if packet.is_corrupt:
+                self.damage = self.damage or "cut off"
+            ticks += packet.duration or 0
+            if packet.pts is not None:
+                start = packet.pts if start is None else start
+                end = packet.pts + (packet.duration or 0)
+            if packet.has_sidedata("skip_samples"):
+                sizes = struct.unpack_from(
+                    "<II", bytes(packet.get_sidedata("skip_samples"))
+                )
+                skipped += sum(sizes)
+        if base * rate > 1.001 and start is not None and end is not None:
+            ticks = end - start  # durations rounded to milliseconds add up to a large error
+        frames = max(0, round(ticks * base * rate) - skipped)
+        if self._form == "mov" and (stream.duration or 0) > 0:
+            self._limit = round(stream.duration * base * rate)
+            if frames < self._limit - SHORTFALL * rate:
+                self.damage = self.damage or "cut off"
+            frames = min(frames, self._limit)
+        return frames
+
+    def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+        av = import_av()
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, ValueError, EOFError):
+                self.damage = self.damage or "damaged or cut off"
+                return
+            yield packet
+
+    def _decode(self) -> Generator[np.ndarray]:
+        """Yield samples (S, channels) up to the end or to damage."""
+        av = import_av()
+        position = 0
+        with self._open() as (container, stream):
+            for packet in self._packets(container, stream):
+                try:
+                    frames = packet.decode()
+                except (av.FFmpegError, ValueError, EOFError):
+                    frames = []
+                    if not packet.is_corrupt:
+                        self.damage = self.damage or "damaged"
+                        return
+                for frame in frames:
+                    if frame.sample_rate != self.sample_rate:
+                        self.damage = "the sample rate changes"
+                        return
+                    samples = to_float(frame, self.channels)
+                    if self._limit is not None:
+                        samples = samples[: max(0, self._limit - position)]
+                    position += len(samples)
+                    yield samples
+
+
+@cache
+def import_av() -> Any:
+    """Import PyAV, which takes a while, without the messages that FFmpeg prints."""
+    import av
+    import av.stream
+
+    av.logging.set_level(None)
+    return av
+
+
+def to_float(frame: Any, channels: int) -> np.ndarray:
+    """Return the samples (S, channels) of a frame of FFmpeg as float32 in -1..1."""
+    samples = frame.to_ndarray()  # planar: (channels, S), otherwise (1, S * channels)
+    count = frame.layout.nb_channels
+    samples = samples.T if frame.format.is_planar else samples.reshape(-1, count)
+    if samples.dtype == np.uint8:
+        samples = (samples.astype(np.float32) - 128) / 128
+    elif samples.dtype.kind == "i":
+        samples = samples * np.float32(1 / (np.iinfo(samples.dtype).max + 1))
+    if count != channels:  # the stream changes between mono and stereo
+        samples = np.repeat(samples.mean(axis=1, keepdims=True), channels, axis=1)
+    return np.ascontiguousarray(samples, dtype=np.float32)

@@ -1,0 +1,97 @@
+"""Read WAV, FLAC, and other formats that libsndfile reads exactly."""
+
+import io
+from collections.abc import Generator
+from mmap import ACCESS_READ, mmap
+
+import numpy as np
+import soundfile
+
+from asr.audio.readers import Content, ForwardBuffer
+from asr.errors import AudioError
+
+BLOCK = 1 << 22  # samples to read at once; a damaged header can declare any number
+UNKNOWN = 1 << 40  # libsndfile gives more samples than this if the header has no number
+FLAC_START = b"fLaC\0\0\0\x22"  # with the header of the first metadata block
+EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "DPCM", "ALAC", "VORBIS", "OPUS")
+
+
+class SoundFileReader:
+    """A recording that libsndfile decodes."""
+
+    def __init__(self, source: Content, declared_damage: str = "") -> None:
+        self._source = source
+        self._sound = _open(source)
+        self.sample_rate = self._sound.samplerate
+        self.channels = self._sound.channels
+        self.frames = self._sound.frames
+        self.damage = declared_damage
+        self._buffer: ForwardBuffer | None = None
+        if not self._sound.seekable():
+            self._buffer = ForwardBuffer(self._decode, self.channels, self.sample_rate)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the codec is one of those that libsndfile reads and seeks exactly."""
+        return self._sound.subtype.startswith(EXACT) and 0 <= self.frames < UNKNOWN
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        """Return samples (S, channels), fewer than `count` at the end or at damage."""
+        if self._buffer:
+            return self._buffer.read(first, count)
+        blocks: list[np.ndarray] = []
+        try:
+            self._sound.seek(first)
+            while count > 0:
+                block = self._sound.read(min(count, BLOCK), dtype="float32", always_2d=True)
+                blocks.append(block)
+                count -= len(block)
+                if not len(block):
+                    break
+        except soundfile.LibsndfileError as error:
+            self.damage = f"damaged or cut off ({error.error_string.rstrip('. ')})"
+        if self._sound.format == "FLAC" and self._sound.tell() >= self.frames:
+            self._check_joined()
+        if len(blocks) == 1:
+            return blocks[0]
+        return np.concatenate([np.zeros((0, self.channels), np.float32), *blocks])
+
+    def find_damage(self) -> None:
+        """Set `frames` and `damage` to what can be decoded if the end is missing."""
+        if self._buffer or len(self.read(self.frames - 1, 1)):
+            return
+        frames = 0
+        while size := len(self.read(frames, BLOCK)):
+            frames += size
+        self.frames = frames
+        self.damage = self.damage or "cut off"
+
+    def close(self) -> None:
+        """Close the file."""
+        self._sound.close()
+        if self._buffer:
+            self._buffer.close()
+
+    def _check_joined(self) -> None:
+        """Raise an AudioError if a second recording follows, which libsndfile ignores."""
+        if isinstance(self._source, bytes):
+            position = self._source.find(FLAC_START, 4)
+        else:
+            with (
+                self._source.open("rb") as file,
+                mmap(file.fileno(), 0, access=ACCESS_READ) as m,
+            ):
+                position = m.find(FLAC_START, 4)
+        if position > 0:
+            reason = f"a second recording begins at byte {position:,}. Split the file."
+            raise AudioError(reason)
+
+    def _decode(self) -> Generator[np.ndarray]:
+        with _open(self._source) as sound:
+            while len(block := sound.read(BLOCK // 64, dtype="float32", always_2d=True)):
+                yield block
+
+
+def _open(source: Content) -> soundfile.SoundFile:
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    return soundfile.SoundFile(file)
