@@ -94,17 +94,19 @@ class FFmpegReader:
         for packet in self._packets(container, stream):
             if packet.is_corrupt:
                 self.damage = self.damage or "cut off"
+                continue
             ticks += packet.duration or 0
             if packet.pts is not None:
                 start = packet.pts if start is None else start
                 end = packet.pts + (packet.duration or 0)
             if packet.has_sidedata("skip_samples"):
-                sizes = struct.unpack_from(
-                    "<II", bytes(packet.get_sidedata("skip_samples"))
-                )
-                skipped += sum(sizes)
+                # The duration of the last packet already lacks the padding at the end.
+                data = bytes(packet.get_sidedata("skip_samples"))
+                skipped += struct.unpack_from("<I", data)[0]
         if base * rate > 1.001 and start is not None and end is not None:
             ticks = end - start  # durations rounded to milliseconds add up to a large error
+        if stream.codec_context.name in ("wmav1", "wmav2"):
+            skipped += 512 if rate <= 16_000 else 1024 if rate <= 22_050 else 2048
         frames = max(0, round(ticks * base * rate) - skipped)
         if self._form == "mov" and (stream.duration or 0) > 0:
             self._limit = round(stream.duration * base * rate)

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
+from asr.audio.flac import FLAC_START, count_samples
 from asr.audio.sniff import HEAD_SIZE, sniff
 from asr.audio.wav_header import parse_wav
 
@@ -13,6 +14,7 @@ _AMR_SIZES = {  # bytes of a frame by mode
     False: (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1),
     True: (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),  # wideband
 }
+TS_PACKET = 188  # bytes
 _OGG_FIRST_PAGE = 2  # flag
 
 
@@ -38,6 +40,8 @@ def inspect(kind: str, head: bytes, file: BinaryIO, size: int) -> tuple[str, int
 
     The arguments are those of `declared_end`, and the file.
     """
+    if kind == "flac":
+        return _check_flac(file, head, size)
     end = declared_end(kind, head, size)
     if end > size:
         return f"cut off: {size:,} of {end:,} bytes", 0
@@ -57,6 +61,17 @@ def inspect(kind: str, head: bytes, file: BinaryIO, size: int) -> tuple[str, int
     return (f"cut off: {size:,} of {end:,} bytes" if end > size else ""), joint
 
 
+def _check_flac(file: BinaryIO, head: bytes, size: int) -> tuple[str, int]:
+    """Return why a FLAC file is cut off, or "", and where a second recording begins, or 0."""
+    declared, actual = count_samples(file, head, size)
+    if declared and 0 < actual < declared:
+        return "cut off", 0
+    if not 0 < declared < actual:
+        return "", 0
+    file.seek(0)
+    return "", max(0, file.read().find(FLAC_START, len(FLAC_START)))
+
+
 def _check_ogg(file: BinaryIO, size: int) -> tuple[int, int]:
     """Return the byte at which a second recording begins, or 0, and where the file should end."""
     position = 0
@@ -64,6 +79,8 @@ def _check_ogg(file: BinaryIO, size: int) -> tuple[int, int]:
     while position < size:
         file.seek(position)
         page = file.read(27 + 255)
+        if len(page) < 27 and b"OggS".startswith(page[:4]):
+            return 0, size + 27
         if page[:4] != b"OggS" or len(page) < 27:
             break  # other bytes after the last page
         begins = bool(page[5] & _OGG_FIRST_PAGE)
@@ -118,6 +135,18 @@ def _check_adts(file: BinaryIO, size: int) -> tuple[int, int]:
     while position + 7 <= size and data[position] == 0xFF:
         length = int.from_bytes(data[position + 3 : position + 6], "big") >> 5 & 0x1FFF
         position += max(7, length)
+    return 0, position
+
+
+def _check_flv(file: BinaryIO, size: int) -> tuple[int, int]:
+    """Return the same for the tags of Flash video."""
+    position = 9 + 4  # the header and a number
+    while position + 11 <= size:
+        file.seek(position)
+        head = file.read(11)
+        if head.startswith(b"FLV\x01"):
+            return position, position
+        position += 11 + int.from_bytes(head[1:4], "big") + 4
     return 0, position
 
 
@@ -192,6 +221,10 @@ def _ebml_size(head: bytes, position: int) -> tuple[int, int]:
     return -1 if value == (1 << 7 * length) - 1 else value, position + length
 
 
+def _mpegts_end(_: bytes, size: int) -> int:
+    return -(-size // TS_PACKET) * TS_PACKET
+
+
 _READERS: dict[str, Callable[[bytes, int], int]] = {
     "wav": _wav_end,
     "avi": _riff_end,
@@ -202,10 +235,12 @@ _READERS: dict[str, Callable[[bytes, int], int]] = {
     "nist": _nist_end,
     "asf": _asf_end,
     "matroska": _matroska_end,
+    "mpegts": _mpegts_end,
 }
 _CHECKS: dict[str, Callable[[BinaryIO, int], tuple[int, int]]] = {
     "ogg": _check_ogg,
     "mov": _check_mp4,
     "amr": _check_amr,
     "aac": _check_adts,
+    "flv": _check_flv,
 }

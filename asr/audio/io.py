@@ -18,7 +18,7 @@ from asr.errors import AudioError
 
 SAMPLE_RATE = 16_000  # Hz; the rate of loaded waveforms
 ROUNDING = 0.05  # seconds by which a manifest may overstate a duration
-CLOCK_ERROR = 0.005  # seconds by which times in a container may be rounded
+CLOCK_ERROR = 0.1  # seconds by which the end in a container may be wrong
 
 Source = str | Path | bytes | ByteRange
 OnTruncated = Literal["error", "warn"]
@@ -174,7 +174,7 @@ class Recording:
         tolerance = 0 if reader.is_exact else round(CLOCK_ERROR * rate)
         with self._named():
             samples = reader.read(first, wanted + (tolerance if duration is None else 0))
-        if len(samples) >= wanted - tolerance:
+        if len(samples) >= wanted - (0 if reader.damage else tolerance):
             return samples
         seconds = (first + len(samples)) / rate
         self._report(reader.damage or f"cut off at {seconds:.2f} s")

@@ -2,18 +2,20 @@
 
 import io
 from collections.abc import Generator
+from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 
 import numpy as np
 import soundfile
 
+from asr.audio.flac import FLAC_START
 from asr.audio.readers import Content, ForwardBuffer
 from asr.errors import AudioError
 
 BLOCK = 1 << 22  # samples to read at once; a damaged header can declare any number
+SMALL_BLOCK = 1 << 10  # a block in which an error occurs is lost
 UNKNOWN = 1 << 40  # libsndfile gives more samples than this if the header has no number
-FLAC_START = b"fLaC\0\0\0\x22"  # with the header of the first metadata block
-EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "DPCM", "ALAC", "VORBIS", "OPUS")
+EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "DPCM", "ALAC", "VORBIS", "OPUS", "G72")
 
 
 class SoundFileReader:
@@ -60,11 +62,9 @@ class SoundFileReader:
         """Set `frames` and `damage` to what can be decoded if the end is missing."""
         if self._buffer or len(self.read(self.frames - 1, 1)):
             return
-        frames = 0
-        while size := len(self.read(frames, BLOCK)):
-            frames += size
-        self.frames = frames
         self.damage = self.damage or "cut off"
+        self.frames = sum(map(len, self._decode()))
+        self._buffer = ForwardBuffer(self._decode, self.channels, self.sample_rate)
 
     def close(self) -> None:
         """Close the file."""
@@ -87,8 +87,9 @@ class SoundFileReader:
             raise AudioError(reason)
 
     def _decode(self) -> Generator[np.ndarray]:
-        with _open(self._source) as sound:
-            while len(block := sound.read(BLOCK // 64, dtype="float32", always_2d=True)):
+        """Yield samples (S, channels) up to the end or to damage."""
+        with _open(self._source) as sound, suppress(soundfile.LibsndfileError):
+            while len(block := sound.read(SMALL_BLOCK, dtype="float32", always_2d=True)):
                 yield block
 
 
