@@ -6,6 +6,7 @@ transcribed, and the exit code is 2.
 
   checkpoint=PATH   trained model (outputs/synthetic/model.safetensors)
   format=json       words with start and end in seconds and confidence instead of text
+  channel=1         first channel instead of the mix of all; each: every channel by itself
   device=cuda       device to run on (cpu)
 """
 
@@ -40,11 +41,16 @@ def transcribe(files: Sequence[str], overrides: Sequence[str]) -> Iterator[Audio
     writer = TRANSCRIPT_FORMATS[cfg.format]()
     for path in expand_folders(files):
         try:
-            hypothesis = transcriber.transcribe(read_source(path))
+            source = read_source(path)
+            if cfg.channel == "each":
+                hypotheses = [*transcriber.transcribe_channels(source)]
+            else:
+                hypotheses = [transcriber.transcribe(source, channel=cfg.channel)]
         except AudioError as error:
             yield error
         else:
-            print(writer.render(str(path), hypothesis), end="", flush=True)
+            lines = [writer.render(str(path), hypothesis) for hypothesis in hypotheses]
+            print("".join(lines), end="", flush=True)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -26,11 +27,11 @@ class Encoding:
         bit_rate: Bits per second, None for the encoder's default.
         rates: Sample rates that the encoder supports.
         channels: Numbers of channels that the encoder supports.
-        loss: Largest error of a sample, None if only the correlation is high.
-        delay: Largest delay in samples that the format does not let a reader undo.
-        joins: Whether joined files are read one after the other.
-        recovers: Whether the part before a cut can be read.
-        reports_cut: Whether the format shows that its end is missing.
+        loss: Largest error of a sample, None for a lossy format.
+        correlation: Smallest correlation of a lossy format with the waveform.
+        delay: Largest delay of the encoder in samples that the file does not mention.
+        recovers: Whether the part before a cut can always be read. An index at the end is lost,
+            and libsndfile writes Ogg pages of a second.
     """
 
     name: str
@@ -42,10 +43,9 @@ class Encoding:
     rates: tuple[int, ...] = RATES
     channels: tuple[int, ...] = (1, 2)
     loss: float | None = None
+    correlation: float = 0.98
     delay: int = 0
-    joins: bool = True
     recovers: bool = True
-    reports_cut: bool = True
 
     def encode(self, samples: np.ndarray, rate: int) -> bytes:
         """Return a file with samples (S, channels)."""
@@ -96,8 +96,15 @@ def _encode(out, samples, rate, layout, codec, bit_rate):
 
 
 NO_XING = {"write_xing": "0", "id3v2_version": "0"}
-OPUS_RATES = (8_000, 16_000, 48_000)  # Opus has no 44.1 kHz
-NARROW = {"rates": (8_000,), "channels": (1,)}
+FASTSTART = {"movflags": "faststart"}  # the index comes first
+OPUS_RATES = (8_000, 16_000, 48_000)
+AMR: dict[str, Any] = {
+    "bit_rate": 12_200,
+    "rates": (8_000,),
+    "channels": (1,),
+    "delay": 400,
+    "correlation": 0.8,
+}
 
 ENCODINGS = {
     encoding.name: encoding
@@ -106,33 +113,39 @@ ENCODINGS = {
         Encoding("wav-24", "WAV", subtype="PCM_24", loss=1e-6),
         Encoding("wav-float", "WAV", subtype="FLOAT", loss=0.0),
         Encoding("wav-ulaw", "WAV", subtype="ULAW", loss=0.03),
-        Encoding("wav-adpcm", "wav", "adpcm_ms", loss=0.02, delay=0),
-        Encoding("wav-gsm", "WAV", subtype="GSM610", **NARROW),
-        Encoding("wav-g721", "WAV", subtype="G721_32", **NARROW),
+        Encoding("wav-alaw", "wav", "pcm_alaw", loss=0.03),
+        Encoding("wav-adpcm", "wav", "adpcm_ms"),
+        Encoding("wav-gsm", "WAV", subtype="GSM610", channels=(1,), correlation=0.9),
+        Encoding("wav-g721", "WAV", subtype="G721_32", channels=(1,)),
         Encoding("w64", "W64", subtype="PCM_16", loss=1e-4),
-        Encoding("flac", "FLAC", subtype="PCM_16", loss=1e-4, joins=False),
+        Encoding("flac", "FLAC", subtype="PCM_16", loss=1e-4),
         Encoding("aiff", "AIFF", subtype="PCM_16", loss=1e-4),
         Encoding("au", "AU", subtype="PCM_16", loss=1e-4),
         Encoding("sph", "NIST", subtype="PCM_16", loss=1e-4),
         Encoding("caf", "CAF", subtype="PCM_16", loss=1e-4),
-        Encoding("caf-alac", "CAF", subtype="ALAC_16", loss=1e-4, recovers=False),
-        Encoding("ogg", "OGG", subtype="VORBIS"),
-        Encoding("opus", "OGG", subtype="OPUS", rates=OPUS_RATES),
+        Encoding("caf-alac", "CAF", subtype="ALAC_16", loss=1e-4),
+        Encoding("ogg", "OGG", subtype="VORBIS", recovers=False),
+        Encoding(
+            "opus",
+            "OGG",
+            subtype="OPUS",
+            rates=OPUS_RATES,
+            recovers=False,
+            correlation=0.95,
+        ),
         Encoding("mp3", "mp3", "libmp3lame"),
         Encoding("mp3-cbr", "mp3", "libmp3lame", options=NO_XING, delay=3_000),
-        Encoding("mp2", "mp2", "mp2", rates=RATES[1:], delay=3_000),
+        Encoding("mp2", "mp2", "mp2", rates=(16_000, 44_100, 48_000), delay=3_000),
         Encoding("aac", "adts", "aac", delay=3_000),
         Encoding("m4a", "ipod", "aac", recovers=False),
-        Encoding("mp4", "mp4", "aac", options={"movflags": "faststart"}),
+        Encoding("mp4", "mp4", "aac", options=FASTSTART),
         Encoding("mov", "mov", "alac", loss=1e-4, recovers=False),
-        Encoding(
-            "3gp", "3gp", "amr_nb", bit_rate=12_200, delay=400, recovers=False, **NARROW
-        ),
-        Encoding("amr", "amr", "amr_nb", bit_rate=12_200, delay=400, **NARROW),
+        Encoding("3gp", "3gp", "amr_nb", recovers=False, **AMR),
+        Encoding("amr", "amr", "amr_nb", **AMR),
         Encoding("webm", "webm", "libopus", rates=OPUS_RATES),
         Encoding("mkv", "matroska", "aac"),
-        Encoding("wma", "asf", "wmav2", bit_rate=64_000, delay=5_000),
-        Encoding("flv", "flv", "libmp3lame", rates=(44_100,), delay=3_000),
+        Encoding("wma", "asf", "wmav2", bit_rate=64_000, delay=3_000),
+        Encoding("flv", "flv", "libmp3lame", rates=(44_100, 48_000), delay=3_000),
         Encoding("ts", "mpegts", "aac", delay=3_000),
         Encoding("avi", "avi", "libmp3lame", delay=3_000),
     )

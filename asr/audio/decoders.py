@@ -6,7 +6,7 @@ import soundfile
 
 from asr.audio.headers import inspect
 from asr.audio.libsndfile import SoundFileReader
-from asr.audio.readers import Content, JoinedReader, Reader
+from asr.audio.readers import Content, JoinedReader, Reader, open_content
 from asr.audio.sniff import HEAD_SIZE, sniff
 from asr.audio.wav_header import parse_wav
 from asr.errors import AudioError
@@ -38,7 +38,7 @@ def open_reader(source: Content) -> Reader:
 
 def _open_first(source: Content) -> tuple[Reader, int]:
     """Open the first recording of a file, and return the byte at which the next begins, or 0."""
-    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+    with open_content(source) as file:
         head = file.read(HEAD_SIZE)
         size = file.seek(0, io.SEEK_END)
         if not size:

@@ -1,6 +1,5 @@
 """Read m4a, webm, wma, amr, and whatever else FFmpeg decodes, with PyAV."""
 
-import io
 import struct
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asr.audio.readers import Content, ForwardBuffer
+from asr.audio.readers import Content, ForwardBuffer, open_content
 from asr.errors import AudioError
 
 SHORTFALL = (
@@ -54,7 +53,10 @@ class FFmpegReader:
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
         return self._buffer.read(first, count)
 
-    def find_damage(self) -> None:
+    def check_end(self) -> None:
+        """Do nothing, because the packets were counted."""
+
+    def find_end(self) -> None:
         """Do nothing, because the packets were counted."""
 
     def close(self) -> None:
@@ -69,8 +71,7 @@ class FFmpegReader:
             AudioError: If FFmpeg cannot read the container or it has no audio.
         """
         av = import_av()
-        source = self._source
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        with open_content(self._source) as file:
             try:
                 container = av.open(
                     file, format=self._form, options=self._options, metadata_errors="ignore"

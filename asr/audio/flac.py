@@ -1,5 +1,6 @@
 """Find out from the last frame of a FLAC file whether it is cut off, without decoding it."""
 
+import io
 import struct
 from typing import BinaryIO
 
@@ -13,22 +14,30 @@ for _byte in range(256):
     _CRC8.append(_byte)
 
 
-def count_samples(file: BinaryIO, head: bytes, size: int) -> tuple[int, int]:
-    """Return the number of samples according to the header and to the last frame, 0 if unknown.
+def count_samples(file: BinaryIO) -> tuple[int, int]:
+    """Return the number of samples according to the header and to the last frame, 0 if unknown."""
+    info, _, tail = _read_ends(file)
+    return _count(info, tail)
 
-    Args:
-        file: A FLAC file.
-        head: Its first bytes.
-        size: Its length in bytes.
+
+def find_second(file: BinaryIO) -> int:
+    """Return the byte at which a joined second recording begins, or 0.
+
+    The whole file is read only if its last frame shows that there is one.
     """
-    info = head[STREAM_INFO]
-    if head[:4] != b"fLaC" or len(info) < 34:
-        return 0, 0  # an ID3 tag, or cut within the header
+    info, start, tail = _read_ends(file)
+    declared, actual = _count(info, tail)
+    if tail.find(FLAC_START, 0 if start else 1) < 0 and actual in (0, declared):
+        return 0
+    file.seek(0)
+    return max(0, file.read().find(FLAC_START, 1))
+
+
+def _count(info: bytes, tail: bytes) -> tuple[int, int]:
+    if not tail:
+        return 0, 0
     total = int.from_bytes(info[13:18], "big") & (1 << 36) - 1
     (block_size,) = struct.unpack_from(">H", info)
-    longest_frame = int.from_bytes(info[7:10], "big")
-    file.seek(max(0, size - max(TAIL_SIZE, 2 * longest_frame)))
-    tail = file.read()
     last = 0
     position = tail.rfind(b"\xff")
     while position >= 0:
@@ -38,6 +47,22 @@ def count_samples(file: BinaryIO, head: bytes, size: int) -> tuple[int, int]:
         last = last or end  # other bytes can look like a frame
         position = tail.rfind(b"\xff", 0, position)
     return total, last
+
+
+def _read_ends(file: BinaryIO) -> tuple[bytes, int, bytes]:
+    """Return the stream info, and position and bytes of the end of a file with its last frame.
+
+    The bytes are empty if the file has no FLAC header.
+    """
+    file.seek(0)
+    head = file.read(STREAM_INFO.stop)
+    info = head[STREAM_INFO]
+    if head[:4] != b"fLaC" or len(head) < STREAM_INFO.stop:
+        return info, 0, b""  # an ID3 tag, or cut within the header
+    longest_frame = int.from_bytes(info[7:10], "big")
+    size = file.seek(0, io.SEEK_END)
+    start = file.seek(max(0, size - max(TAIL_SIZE, 2 * longest_frame)))
+    return info, start, file.read()
 
 
 def _frame_end(data: bytes, block_size: int) -> int:

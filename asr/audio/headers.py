@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-from asr.audio.flac import FLAC_START, count_samples
+from asr.audio.flac import find_second
 from asr.audio.sniff import HEAD_SIZE, sniff
 from asr.audio.wav_header import parse_wav
 
@@ -41,7 +41,7 @@ def inspect(kind: str, head: bytes, file: BinaryIO, size: int) -> tuple[str, int
     The arguments are those of `declared_end`, and the file.
     """
     if kind == "flac":
-        return _check_flac(file, head, size)
+        return "", find_second(file)
     end = declared_end(kind, head, size)
     if end > size:
         return f"cut off: {size:,} of {end:,} bytes", 0
@@ -59,17 +59,6 @@ def inspect(kind: str, head: bytes, file: BinaryIO, size: int) -> tuple[str, int
     if kind == "mov" and end <= 0:
         return "cut off: the mp4 file has no index", 0
     return (f"cut off: {size:,} of {end:,} bytes" if end > size else ""), joint
-
-
-def _check_flac(file: BinaryIO, head: bytes, size: int) -> tuple[str, int]:
-    """Return why a FLAC file is cut off, or "", and where a second recording begins, or 0."""
-    declared, actual = count_samples(file, head, size)
-    if declared and 0 < actual < declared:
-        return "cut off", 0
-    if not 0 < declared < actual:
-        return "", 0
-    file.seek(0)
-    return "", max(0, file.read().find(FLAC_START, len(FLAC_START)))
 
 
 def _check_ogg(file: BinaryIO, size: int) -> tuple[int, int]:
@@ -132,7 +121,7 @@ def _check_adts(file: BinaryIO, size: int) -> tuple[int, int]:
     file.seek(0)
     data = file.read()
     position = 0
-    while position + 7 <= size and data[position] == 0xFF:
+    while position < size and data[position] == 0xFF:
         length = int.from_bytes(data[position + 3 : position + 6], "big") >> 5 & 0x1FFF
         position += max(7, length)
     return 0, position
@@ -141,7 +130,7 @@ def _check_adts(file: BinaryIO, size: int) -> tuple[int, int]:
 def _check_flv(file: BinaryIO, size: int) -> tuple[int, int]:
     """Return the same for the tags of Flash video."""
     position = 9 + 4  # the header and a number
-    while position + 11 <= size:
+    while position < size:
         file.seek(position)
         head = file.read(11)
         if head.startswith(b"FLV\x01"):

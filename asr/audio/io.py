@@ -51,6 +51,7 @@ def info(
         AudioError: If the recording cannot be opened or its header is invalid.
     """
     with Recording(source, name=name, on_truncated=on_truncated) as recording:
+        recording.check_end()
         return recording.info
 
 
@@ -115,7 +116,9 @@ class Recording:
             source = Path(source) if isinstance(source, str) else source
             self._reader: Reader = open_reader(source)
         try:
-            self._check_end()
+            if on_truncated == "warn":
+                self._reader.find_end()
+            self._report_damage()
         except AudioError:
             self._reader.close()
             raise
@@ -186,10 +189,16 @@ class Recording:
             samples = np.pad(samples, ((0, wanted - len(samples)), (0, 0)))
         return samples
 
-    def _check_end(self) -> None:
-        """Report a recording that is known to be cut off."""
-        if self._on_truncated == "warn":
-            self._reader.find_damage()
+    def check_end(self) -> None:
+        """Report a recording that is cut off, as far as this is known without decoding.
+
+        Raises:
+            AudioError: If the recording is cut off, unless this is only a warning.
+        """
+        self._reader.check_end()
+        self._report_damage()
+
+    def _report_damage(self) -> None:
         if self._reader.damage:
             self._report(self._reader.damage)
 

@@ -8,13 +8,14 @@ from mmap import ACCESS_READ, mmap
 import numpy as np
 import soundfile
 
-from asr.audio.flac import FLAC_START
-from asr.audio.readers import Content, ForwardBuffer
+from asr.audio.flac import FLAC_START, count_samples
+from asr.audio.readers import Content, ForwardBuffer, open_content
 from asr.errors import AudioError
 
 BLOCK = 1 << 22  # samples to read at once; a damaged header can declare any number
 SMALL_BLOCK = 1 << 10  # a block in which an error occurs is lost
 UNKNOWN = 1 << 40  # libsndfile gives more samples than this if the header has no number
+INEXACT_SEEK = {"VORBIS"}  # after a seek, the first samples are wrong
 EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "DPCM", "ALAC", "VORBIS", "OPUS", "G72")
 
 
@@ -29,7 +30,7 @@ class SoundFileReader:
         self.frames = self._sound.frames
         self.damage = declared_damage
         self._buffer: ForwardBuffer | None = None
-        if not self._sound.seekable():
+        if not self._sound.seekable() or self._sound.subtype in INEXACT_SEEK:
             self._buffer = ForwardBuffer(self._decode, self.channels, self.sample_rate)
 
     @property
@@ -51,18 +52,29 @@ class SoundFileReader:
                 if not len(block):
                     break
         except soundfile.LibsndfileError as error:
-            self.damage = f"damaged or cut off ({error.error_string.rstrip('. ')})"
+            self.damage = (
+                self.damage or f"damaged or cut off ({error.error_string.rstrip('. ')})"
+            )
         if self._sound.format == "FLAC" and self._sound.tell() >= self.frames:
             self._check_joined()
         if len(blocks) == 1:
             return blocks[0]
         return np.concatenate([np.zeros((0, self.channels), np.float32), *blocks])
 
-    def find_damage(self) -> None:
+    def check_end(self) -> None:
+        """Set `damage` if the end is missing, as far as this is known without decoding."""
+        if self._sound.format != "FLAC":
+            return
+        with open_content(self._source) as file:
+            declared, actual = count_samples(file)
+        if actual and (actual < declared or not len(self.read(declared - 1, 1))):
+            self.damage = "cut off"
+
+    def find_end(self) -> None:
         """Set `frames` and `damage` to what can be decoded if the end is missing."""
         if self._buffer or len(self.read(self.frames - 1, 1)):
             return
-        self.damage = self.damage or "cut off"
+        self.damage = "cut off"
         self.frames = sum(map(len, self._decode()))
         self._buffer = ForwardBuffer(self._decode, self.channels, self.sample_rate)
 

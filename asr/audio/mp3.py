@@ -119,7 +119,8 @@ def scan(data: bytes) -> tuple[list[Part], bool]:
         _add_frame(parts, header, data, position)
         position += header.size
         header = None
-    return [part for part in parts if part.offsets], header is not None
+    is_cut = header is not None or (0 < size - position < 4 and data[position] == 0xFF)
+    return [part for part in parts if part.offsets], is_cut
 
 
 def _add_frame(parts: list[Part], header: FrameHeader, data: bytes, position: int) -> None:

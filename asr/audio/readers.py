@@ -1,9 +1,10 @@
 """Readers: a common interface to the decoders, and a buffer for those that only read forward."""
 
+import io
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from asr.errors import AudioError
 BACKWARD_SECONDS = 20.0  # decoded audio to keep; windows of long recordings overlap by 10 s
 
 Content = Path | bytes
+
+
+def open_content(source: Content) -> BinaryIO:
+    """Open the bytes of a recording."""
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
 class Reader(Protocol):
@@ -41,7 +47,11 @@ class Reader(Protocol):
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
         ...
 
-    def find_damage(self) -> None:
+    def check_end(self) -> None:
+        """Set `damage` if the end is missing, as far as this is known without decoding."""
+        ...
+
+    def find_end(self) -> None:
         """Set `frames` and `damage` to what can be decoded if the end is missing."""
         ...
 
@@ -149,10 +159,15 @@ class JoinedReader:
                     break
         return np.concatenate(parts)
 
-    def find_damage(self) -> None:
+    def check_end(self) -> None:
+        """Check the end of each recording."""
+        for reader in self._readers:
+            reader.check_end()
+
+    def find_end(self) -> None:
         """Find where each recording ends if its end is missing."""
         for reader in self._readers:
-            reader.find_damage()
+            reader.find_end()
 
     def close(self) -> None:
         """Close all recordings."""

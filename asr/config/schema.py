@@ -42,6 +42,20 @@ def check_threads(name: str, value: Any) -> None:
             ) from None
 
 
+def check_channel(name: str, value: Any) -> None:
+    """Check that a channel is "mix", "each", or a positive integer.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    if value not in ("mix", "each"):
+        try:
+            check_integer(name, value, ge=1)
+        except ValueError:
+            reason = f"must be mix, each, or an integer >= 1, got {value!r}"
+            raise ValueError(f"{name} {reason}") from None
+
+
 class CpuSettings(TypedDict):
     """Group `cpu`."""
 
@@ -113,6 +127,7 @@ class TranscribeSettings(TypedDict):
     decoder: Any
     checkpoint: str
     format: Literal["text", "json"]
+    channel: Annotated[Any, check_channel]
     device: str
 
 

@@ -18,12 +18,16 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The text of an utterance, its score in nats, its words, and the next best texts."""
+    """The text of an utterance, its score in nats, its words, and the next best texts.
+
+    `channel` is the number of the recording's channel from 1, None for a mix of all channels.
+    """
 
     text: str
     score: float
     words: tuple[Word, ...] = ()
     alternatives: tuple["Hypothesis", ...] = ()
+    channel: int | None = None
 
 
 class Decoder(Protocol):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # at run time this would import torch, which takes seconds
     from asr.decode.hypothesis import Hypothesis
 
 # attributes in JSON in their order, and the decimals of numbers
-JSON_KEYS = ["text", "written", "start", "end", "score", "fits", "confidence"]
+JSON_KEYS = ["channel", "text", "written", "start", "end", "score", "fits", "confidence"]
 JSON_KEYS += ["words", "characters", "alternatives"]
 DECIMALS = {"start": 3, "end": 3, "confidence": 3, "score": 4}
 DOUBT = "(?)"  # follows a word in subtitles that does not fit the audio
@@ -39,13 +39,14 @@ class Format(Protocol):
 
 
 class TranscriptText:
-    """The words on one line."""
+    """The words on one line, after the number of the channel if each is transcribed."""
 
     suffix, joinable = ".txt", True
 
     def render(self, name: str, result: "Hypothesis") -> str:
         """Return the text of the hypothesis."""
-        return f"{result.text}\n"
+        prefix = f"channel {result.channel}: " if result.channel else ""
+        return f"{prefix}{result.text}\n"
 
 
 class Json:

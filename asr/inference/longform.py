@@ -14,14 +14,14 @@ are normalized over the utterance are normalized over the window. Only a few win
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from asr import audio
-from asr.audio import SAMPLE_RATE, Source
+from asr.audio import SAMPLE_RATE, Channel, Recording, Source
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
 from asr.nn.padding import pad_batch
@@ -41,10 +41,11 @@ class _Window(NamedTuple):
 @torch.inference_mode()
 def compute_emissions(
     model: CTCModel,
-    source: Source,
+    source: Source | Recording,
     *,
     offset: float = 0.0,
     duration: float | None = None,
+    channel: Channel = "mix",
     window: float = WINDOW,
     context: float = CONTEXT,
     batch_size: int = 4,
@@ -52,23 +53,33 @@ def compute_emissions(
     """Return the emissions (1, U, V) of a recording or a segment of it.
 
     `offset`, `duration`, `window`, and `context` are in seconds. A batch has `batch_size` windows.
+    An open recording stays open.
 
     Raises:
         AudioError: If the recording cannot be read.
     """
-    seconds = audio.info(source).duration - offset if duration is None else duration
-    windows = _plan_windows(model, seconds, duration, window, context)
     kept = []
-    for i in range(0, len(windows), batch_size):
-        batch = windows[i : i + batch_size]
-        waveforms = [
-            audio.load(source, offset=offset + w.offset, duration=w.duration) for w in batch
-        ]
-        emissions = compute_batch_emissions(model, waveforms)
-        if len(windows) == 1:
-            return emissions
-        for row, w in enumerate(batch):
-            kept.append(emissions.row(row)[w.frames].clone())  # frees the rest of the batch
+    opened: AbstractContextManager[Recording] = (
+        nullcontext(source) if isinstance(source, Recording) else Recording(source)
+    )
+    with opened as recording:
+        seconds = recording.info.duration - offset if duration is None else duration
+        windows = _plan_windows(model, seconds, duration, window, context)
+        for i in range(0, len(windows), batch_size):
+            batch = windows[i : i + batch_size]
+            waveforms = [
+                recording.load(
+                    offset=offset + w.offset, duration=w.duration, channel=channel
+                )
+                for w in batch
+            ]
+            emissions = compute_batch_emissions(model, waveforms)
+            if len(windows) == 1:
+                return emissions
+            for row, w in enumerate(batch):
+                kept.append(
+                    emissions.row(row)[w.frames].clone()
+                )  # frees the rest of the batch
     log_probs = torch.cat(kept)[None]  # (1, U, V)
     lengths = torch.tensor([log_probs.shape[1]], device=log_probs.device)
     return replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=())

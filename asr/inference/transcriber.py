@@ -1,10 +1,12 @@
 """Transcribe recordings with a trained model and a decoder."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from asr.audio import Source
+from asr.audio import Channel, Recording, Source
 from asr.data.dataset import Batch
 from asr.decode import Decoder, GreedyDecoder, Hypothesis
 from asr.inference.longform import compute_emissions
@@ -29,14 +31,31 @@ class Transcriber:
         """
         return cls(CTCModel.load(path, device=device), decoder)
 
-    @torch.inference_mode()
-    def transcribe(self, source: Source) -> Hypothesis:
+    def transcribe(self, source: Source, *, channel: Channel = "mix") -> Hypothesis:
         """Return the words of a recording of any length, a path or the content of a file.
+
+        Of a recording that is cut off, the part before it is transcribed, with a warning.
+
+        Raises:
+            AudioError: If the recording cannot be read or has no such channel.
+        """
+        with Recording(source, on_truncated="warn") as recording:
+            return self._transcribe(recording, channel)
+
+    def transcribe_channels(self, source: Source) -> Iterator[Hypothesis]:
+        """Yield the words of each channel of a recording.
 
         Raises:
             AudioError: If the recording cannot be read.
         """
-        return self.decoder(compute_emissions(self.model, source), self.model.tokenizer)[0]
+        with Recording(source, on_truncated="warn") as recording:
+            for channel in range(1, recording.info.channels + 1):
+                yield replace(self._transcribe(recording, channel), channel=channel)
+
+    @torch.inference_mode()
+    def _transcribe(self, recording: Recording, channel: Channel) -> Hypothesis:
+        emissions = compute_emissions(self.model, recording, channel=channel)
+        return self.decoder(emissions, self.model.tokenizer)[0]
 
     @torch.inference_mode()
     def transcribe_batch(self, batch: Batch) -> list[Hypothesis]:

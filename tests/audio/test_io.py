@@ -133,11 +133,11 @@ def test_a_part_beyond_the_end_is_an_error_with_both_times(recording, offset, du
         audio.load(path, offset=offset, duration=duration)
 
 
-def test_info_reads_only_the_header(recording):
-    path = recording("a.flac", 2.0)
+def test_info_does_not_decode_samples(recording):
+    path = recording("a.flac", 10.0)
     content = path.read_bytes()
     path.write_bytes(content[:4_000] + bytes(len(content) - 4_000))  # destroys the samples
-    assert audio.info(path).duration == 2.0
+    assert audio.info(path).duration == 10.0
     fails(path)
 
 

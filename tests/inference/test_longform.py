@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from asr import audio
 from asr.errors import AudioError
-from asr.inference import longform
 from asr.inference.longform import compute_batch_emissions, compute_emissions
 from asr.nn.emissions import Calibration
 
@@ -96,13 +95,13 @@ def test_other_formats_give_the_frames_of_one_pass(
 
 def test_a_long_recording_is_read_in_short_windows(local_model, long, monkeypatch):
     durations = []
-    load = audio.load
+    load = audio.Recording.load
 
-    def spy(source, *, offset, duration):
+    def spy(recording, *, duration, **options):
         durations.append(duration)
-        return load(source, offset=offset, duration=duration)
+        return load(recording, duration=duration, **options)
 
-    monkeypatch.setattr(longform.audio, "load", spy)
+    monkeypatch.setattr(audio.Recording, "load", spy)
     compute_emissions(local_model, long, window=1.0, context=0.2)
     assert len(durations) == 10
     assert max(seconds or 0.0 for seconds in durations) < 1.5
