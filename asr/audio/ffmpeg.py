@@ -40,7 +40,7 @@ class FFmpegReader:
         """
         self._source = source
         self._form = form
-        self._options = {"ignore_length": "1"} if is_stream else {}
+        self._is_stream = is_stream
         self._limit: int | None = None  # samples up to the end of an edit list
         self.damage = damage
         with self._open() as (container, stream):
@@ -71,10 +71,11 @@ class FFmpegReader:
             AudioError: If FFmpeg cannot read the container or it has no audio.
         """
         av = import_av()
+        options = {"ignore_length": "1"} if self._is_stream else {}
         with open_content(self._source) as file:
             try:
                 container = av.open(
-                    file, format=self._form, options=self._options, metadata_errors="ignore"
+                    file, format=self._form, options=options, metadata_errors="ignore"
                 )
             except (av.FFmpegError, ValueError, EOFError) as error:
                 raise AudioError(getattr(error, "strerror", "") or str(error)) from None
@@ -93,7 +94,7 @@ class FFmpegReader:
         start = end = None
         ticks = skipped = 0
         for packet in self._packets(container, stream):
-            if packet.is_corrupt:
+            if packet.is_corrupt and not self._is_stream:
                 self.damage = self.damage or "cut off"
                 continue
             ticks += packet.duration or 0

@@ -1,6 +1,8 @@
 """Read WAV, FLAC, and other formats that libsndfile reads exactly."""
 
 import io
+import os
+import sys
 from collections.abc import Generator
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
@@ -106,5 +108,7 @@ class SoundFileReader:
 
 
 def _open(source: Content) -> soundfile.SoundFile:
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    return soundfile.SoundFile(file)
+    if isinstance(source, bytes):
+        return soundfile.SoundFile(io.BytesIO(source))
+    # soundfile encodes names strictly, but they need not be valid UTF-8
+    return soundfile.SoundFile(source if sys.platform == "win32" else os.fsencode(source))
