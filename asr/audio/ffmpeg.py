@@ -83,6 +83,8 @@ class FFmpegReader:
                 if not container.streams.audio:
                     raise AudioError("it has no audio track")
                 chosen = container.streams.audio[0]
+                if not (chosen.codec_context and chosen.time_base):
+                    raise AudioError("no decoder for its audio")
                 for stream in container.streams:
                     if stream.index != chosen.index:
                         stream.discard = av.stream.Discard.all  # do not read the video

@@ -18,6 +18,7 @@ from asr.errors import AudioError
 
 SAMPLE_RATE = 16_000  # Hz; the rate of loaded waveforms
 ROUNDING = 0.05  # seconds by which a manifest may overstate a duration
+MAX_SAMPLE = 1e10  # far above 2**31, which some programs take for full scale
 CLOCK_ERROR = 0.1  # seconds by which the end in a container may be wrong
 
 Source = str | Path | bytes | ByteRange
@@ -155,10 +156,11 @@ class Recording:
         samples = self._read(offset, duration)  # (S, channels)
         with self._named():
             waveform = select_channel(samples, channel, self._warn)
-        invalid = ~np.isfinite(waveform)
-        if invalid.any():
-            seconds = offset + invalid.argmax() / rate
-            reason = f"NaN or infinite sample at {seconds:.2f} s. Export it again."
+        valid = np.abs(waveform) < MAX_SAMPLE  # False for NaN
+        if not valid.all():
+            first = valid.argmin()
+            kind = "implausible" if np.isfinite(waveform[first]) else "NaN or infinite"
+            reason = f"{kind} sample at {offset + first / rate:.2f} s. Export it again."
             raise AudioError(f"{self.name}: {reason}")
         return resample(waveform, rate, sample_rate)
 

@@ -107,8 +107,21 @@ class SoundFileReader:
                 yield block
 
 
+class _Memory(io.BytesIO):
+    """Bytes as a file. Damaged headers make libsndfile seek to before the start."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move the position, at least to the start."""
+        start = {
+            io.SEEK_SET: 0,
+            io.SEEK_CUR: self.tell(),
+            io.SEEK_END: len(self.getbuffer()),
+        }
+        return super().seek(max(0, start[whence] + offset))
+
+
 def _open(source: Content) -> soundfile.SoundFile:
     if isinstance(source, bytes):
-        return soundfile.SoundFile(io.BytesIO(source))
+        return soundfile.SoundFile(_Memory(source))
     # soundfile encodes names strictly, but they need not be valid UTF-8
     return soundfile.SoundFile(source if sys.platform == "win32" else os.fsencode(source))

@@ -251,6 +251,13 @@ def test_the_error_for_nan_and_infinite_samples_gives_their_time(tmp_path, sound
         audio.load(tmp_path / "a.wav", offset=0.5)
 
 
+def test_absurdly_large_samples_are_an_error(tmp_path, sound):
+    samples = sound(1.0, 8_000)
+    samples[4_000] = 1e38
+    soundfile.write(tmp_path / "a.wav", samples, 8_000, subtype="FLOAT")
+    fails(tmp_path / "a.wav", "implausible sample at 0.50 s")
+
+
 def test_a_rate_of_0_hz_is_an_error(recording):
     path = recording("a.wav", 0.5)
     content = bytearray(path.read_bytes())

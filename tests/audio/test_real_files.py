@@ -5,6 +5,7 @@ import logging
 import os
 import struct
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def test_a_movie_gives_its_audio_track(tmp_path, sound):
         video.pix_fmt = "yuv420p"
         stream = out.add_stream("aac", rate=16_000, layout="mono")
         frame = av.AudioFrame.from_ndarray(sound(1.0)[None], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = 16_000, 0
+        frame.sample_rate, frame.pts, frame.time_base = 16_000, 0, Fraction(1, 16_000)
         for _ in range(10):
             image = np.zeros((64, 64, 3), np.uint8)
             out.mux(video.encode(av.VideoFrame.from_ndarray(image)))
@@ -181,9 +182,8 @@ def test_a_movie_gives_its_audio_track(tmp_path, sound):
             out.mux(stream.encode(part))
         out.mux(stream.encode())
         out.mux(video.encode())
-    assert audio.info(path).duration == pytest.approx(1.0, abs=0.07)
-    waveform = audio.load(path)[: len(sound(1.0))]
-    assert np.corrcoef(waveform, sound(1.0))[0, 1] > 0.99
+    assert audio.info(path) == audio.AudioInfo(1.0, 16_000, 1)
+    assert np.corrcoef(audio.load(path), sound(1.0))[0, 1] > 0.99
 
 
 def test_a_movie_without_sound_is_refused_in_one_line(tmp_path):
