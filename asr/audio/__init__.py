@@ -1,7 +1,7 @@
 """Load, resample, and augment recordings."""
 
 from asr.audio.channels import Channel
-from asr.audio.folders import EXTENSIONS, find_recordings, list_folder
+from asr.audio.folders import EXTENSIONS, VIDEO_EXTENSIONS, find_recordings, list_folder
 from asr.audio.io import (
     ROUNDING,
     SAMPLE_RATE,
@@ -18,6 +18,7 @@ __all__ = [
     "EXTENSIONS",
     "ROUNDING",
     "SAMPLE_RATE",
+    "VIDEO_EXTENSIONS",
     "AudioInfo",
     "Channel",
     "OnTruncated",

@@ -4,16 +4,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-EXTENSIONS = frozenset(
-    "." + name
-    for names in (
-        "wav wave rf64 w64 flac aif aiff aifc au snd sph nist voc",
-        "mp3 mp2 mpga ogg oga opus aac ac3 wv tta ape",
-        "m4a m4b mp4 m4v mov qta 3gp 3gpp 3g2 caf amr awb",
-        "webm weba mkv mka wma wmv asf avi flv ts mts mpg mpeg",
-    )
-    for name in names.split()
+_AUDIO = (
+    "wav wave rf64 w64 flac aif aiff aifc au snd sph nist voc mp3 mp2 mpga ogg oga opus"
+    " aac ac3 wv tta ape m4a m4b qta caf amr awb weba mka wma"
 )
+_VIDEO = "mp4 m4v mov 3gp 3gpp 3g2 webm mkv wmv asf avi flv ts mts mpg mpeg"
+VIDEO_EXTENSIONS = frozenset(f".{name}" for name in _VIDEO.split())
+EXTENSIONS = VIDEO_EXTENSIONS | {f".{name}" for name in _AUDIO.split()}
 
 
 def find_recordings(folder: Path) -> list[Path]:

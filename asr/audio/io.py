@@ -179,15 +179,14 @@ class Recording:
         tolerance = 0 if reader.is_exact else round(CLOCK_ERROR * rate)
         with self._named():
             samples = reader.read(first, wanted + (tolerance if duration is None else 0))
-        if len(samples) >= wanted - (0 if reader.damage else tolerance):
-            return samples
-        seconds = (first + len(samples)) / rate
-        self._report(reader.damage or f"cut off at {seconds:.2f} s")
-        if first == len(samples) == 0:
-            raise AudioError(
-                f"{self.name}: no part of it can be decoded. Get another copy."
-            )
-        if duration is not None or not len(samples):  # a window of a long recording
+        is_short = len(samples) < wanted - tolerance
+        if is_short or reader.damage:
+            seconds = (first + len(samples)) / rate
+            self._report(reader.damage or f"cut off at {seconds:.2f} s")
+            if first == len(samples) == 0:
+                raise AudioError(f"{self.name}: no part can be decoded. Get another copy.")
+        if is_short and (duration is not None or not len(samples)):
+            # The other windows of a long recording keep their times.
             samples = np.pad(samples, ((0, wanted - len(samples)), (0, 0)))
         return samples
 

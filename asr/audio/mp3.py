@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 ID3_HEADER_SIZE = 10  # bytes
 DECODER_DELAY = 529  # samples by which every decoder is late
+TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 CHAIN = 3  # frames in a row that distinguish a stream from other bytes
 
 # kbit/s for MPEG 1, layers 1 to 3, and MPEG 2, layer 1 and layers 2 and 3
@@ -97,21 +98,25 @@ def id3_size(data: bytes, start: int) -> int:
     return ID3_HEADER_SIZE + footer + (a << 21 | b << 14 | c << 7 | d)
 
 
-def scan(data: bytes) -> tuple[list[Part], bool]:
-    """Return the parts of a file, and whether its last frame is incomplete."""
+def scan(data: bytes) -> tuple[list[Part], str]:
+    """Return the parts of a file, and the reason if it is damaged or cut off."""
     parts: list[Part] = []
     header: FrameHeader | None = None
     known: dict[int, FrameHeader | None] = {}  # most headers occur many times
     position, size = 0, len(data)
+    damage = ""
     while position + 4 <= size:
         word = int.from_bytes(data[position : position + 4], "big")
         if word not in known:
             known[word] = parse_header(word)
         header = known[word]
         if header is None or (parts and not _continues(parts[-1].header, header)):
+            start = position
             position, header = _resync(data, position)
             if header is None:
                 break
+            if parts and not _is_tag(data[start:position]):
+                damage = damage or f"damaged: no MP3 frame at byte {start:,}"
             if not parts or not _continues(parts[-1].header, header):
                 parts.append(Part(header))
         if position + header.size > size:
@@ -119,8 +124,9 @@ def scan(data: bytes) -> tuple[list[Part], bool]:
         _add_frame(parts, header, data, position)
         position += header.size
         header = None
-    is_cut = header is not None or (0 < size - position < 4 and data[position] == 0xFF)
-    return [part for part in parts if part.offsets], is_cut
+    if header is not None or (0 < size - position < 4 and data[position] == 0xFF):
+        damage = damage or "cut off"
+    return [part for part in parts if part.offsets], damage
 
 
 def _add_frame(parts: list[Part], header: FrameHeader, data: bytes, position: int) -> None:
@@ -154,6 +160,11 @@ def _resync(data: bytes, position: int) -> tuple[int, FrameHeader | None]:
     return found, parse_header(int.from_bytes(data[found : found + 4], "big"))
 
 
+def _is_tag(skipped: bytes) -> bool:
+    """Return whether bytes between two frames are no lost frames."""
+    return skipped.startswith(TAGS) or not skipped.strip(b"\0")
+
+
 def _is_chain(data: bytes, position: int) -> bool:
     """Return whether frames of one stream follow each other, up to the end of the data."""
     first = None
@@ -162,7 +173,7 @@ def _is_chain(data: bytes, position: int) -> bool:
             return first is not None and position == len(data)
         header = parse_header(int.from_bytes(data[position : position + 4], "big"))
         if header is None or (first and not _continues(first, header)):
-            return first is not None and data.startswith((b"TAG", b"APE", b"ID3"), position)
+            return first is not None and data.startswith(TAGS, position)
         first = first or header
         position += header.size
     return True

@@ -31,7 +31,7 @@ class Mp3Reader:
             AudioError: If there are no frames, or joined recordings have different rates.
         """
         self._data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        self._parts, is_cut = scan(self._data)
+        self._parts, self.damage = scan(self._data)
         if not self._parts:
             raise AudioError("no MPEG frames")
         headers = [part.header for part in self._parts]
@@ -43,7 +43,8 @@ class Mp3Reader:
         self.channels = max(header.channels for header in headers)
         self.frames = sum(part.frames for part in self._parts)
         missing = any(len(part.offsets) < part.declared - 1 for part in self._parts)
-        self.damage = "cut off" if is_cut or missing else ""
+        if missing and not self.damage:
+            self.damage = "cut off"
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
@@ -82,7 +83,9 @@ class Mp3Reader:
                     if frame.samples == size:
                         samples = to_float(frame, self.channels)
             except (av.FFmpegError, ValueError):
-                pass  # the first frames of a cut may need bytes before it
+                # Frames at a start may need bytes before it.
+                if number >= max(PREROLL, begin // size):
+                    self.damage = "damaged"
             start = number * size
             piece = samples[max(0, begin - start) : max(0, end - start)]
             if len(piece):

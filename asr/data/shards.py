@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 
 from asr import audio
-from asr.audio import EXTENSIONS, ROUNDING, SAMPLE_RATE
+from asr.audio import EXTENSIONS, ROUNDING, SAMPLE_RATE, VIDEO_EXTENSIONS
 from asr.audio.remote import ByteRange
 from asr.data.manifest import Utterance, parse_json
 from asr.errors import AudioError, StorageError
@@ -136,7 +136,8 @@ def _encode(utterance: Utterance, form: Form) -> tuple[bytes, str] | AudioError:
         if form == "flac" and isinstance(source, Path) and not utterance.offset:
             suffix = source.suffix.lower()
             longest = utterance.duration + ROUNDING
-            if suffix in EXTENSIONS and audio.info(source).duration <= longest:
+            is_audio = suffix in EXTENSIONS - VIDEO_EXTENSIONS
+            if is_audio and audio.info(source).duration <= longest:
                 return source.read_bytes(), suffix
         waveform = audio.load(source, offset=utterance.offset, duration=utterance.duration)
     except AudioError as error:

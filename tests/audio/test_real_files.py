@@ -113,6 +113,17 @@ def test_tags_before_between_and_after_mp3_frames_are_skipped(sound):
     assert np.array_equal(twice, np.tile(audio.load(data), 2))
 
 
+def test_foreign_bytes_between_mp3_frames_are_damage(sound, caplog):
+    data = ENCODINGS["mp3"].encode(mono(sound(2.0)), 16_000)
+    middle = len(data) // 2
+    damaged = data[:middle] + b"\x01" * 1_000 + data[middle + 1_000 :]
+    for function in (audio.info, audio.load):
+        with pytest.raises(AudioError, match="damaged: no MP3 frame at byte"):
+            function(damaged)
+    assert len(audio.load(damaged, on_truncated="warn")) > 16_000
+    assert "damaged" in caplog.text
+
+
 def test_a_segment_of_mp3_needs_the_bit_reservoir_before_it(sound):
     data = encode_with_ffmpeg(
         mono(sound(3.0, 24_000)), 24_000, "mp3", "libmp3lame", NO_XING, bit_rate=8_000
