@@ -2,7 +2,7 @@
 
 import io
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -81,20 +81,25 @@ class ForwardBuffer:
         """Return samples (S, channels), fewer than `count` at the end."""
         if first < self._start:
             self._restart()
-        parts = []
+        parts = [np.zeros((0, self._channels), np.float32)]
         position = self._start
-        for chunk in self._chunks:
-            parts.append(chunk[max(0, first - position) : max(0, first + count - position)])
+        for chunk in self._read_chunks(first + count):
+            begin, end = max(0, first - position), max(0, first + count - position)
+            if begin < min(len(chunk), end):
+                parts.append(chunk[begin:end])
             position += len(chunk)
-        while position < first + count:
+        return np.concatenate(parts)
+
+    def _read_chunks(self, end: int) -> Iterator[np.ndarray]:
+        """Yield the chunks of the buffer, and new ones up to the sample `end`."""
+        yield from self._chunks
+        while self._start + self._stored < end:
             try:
                 chunk = next(self._source)
             except StopIteration:
-                break
-            parts.append(chunk[max(0, first - position) : max(0, first + count - position)])
-            position += len(chunk)
+                return
+            yield chunk
             self._remember(chunk)
-        return np.concatenate([np.zeros((0, self._channels), np.float32), *parts])
 
     def close(self) -> None:
         """Stop the decoder and release the decoded samples."""

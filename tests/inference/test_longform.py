@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from audio_encodings import ENCODINGS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +106,22 @@ def test_a_long_recording_is_read_in_short_windows(local_model, long, monkeypatc
     compute_emissions(local_model, long, window=1.0, context=0.2)
     assert len(durations) == 10
     assert max(seconds or 0.0 for seconds in durations) < 1.5
+
+
+def test_windows_of_a_compressed_recording_are_decoded_once(local_model, long, monkeypatch):
+    from asr.audio.ffmpeg import FFmpegReader
+
+    waveform = audio.load(long)
+    data = ENCODINGS["m4a"].encode(waveform[:, None], 16_000)
+    decoded = []
+    decode = FFmpegReader._decode
+    monkeypatch.setattr(
+        FFmpegReader, "_decode", lambda self: decoded.append(1) or decode(self)
+    )
+    emissions = compute_emissions(local_model, data, window=1.0, context=0.4)
+    assert len(decoded) <= 2  # the first is replaced before it starts
+    expected = compute_in_one_pass(local_model, audio.load(data))
+    assert torch.allclose(emissions.row(0), expected, atol=1e-4)
 
 
 def test_bytes_give_the_emissions_of_their_file(local_model, long):
