@@ -62,7 +62,7 @@ def inspect(kind: str, head: bytes, file: BinaryIO, size: int) -> tuple[str, int
 
 
 def _check_ogg(file: BinaryIO, size: int) -> tuple[int, int]:
-    """Return the byte at which a second recording begins, or 0, and where the file should end."""
+    """Return where a second recording begins, or 0, and where an Ogg file should end."""
     position = 0
     has_audio = False
     while position < size:
@@ -82,7 +82,10 @@ def _check_ogg(file: BinaryIO, size: int) -> tuple[int, int]:
 
 
 def _check_mp4(file: BinaryIO, size: int) -> tuple[int, int]:
-    """Return the same for the boxes of an mp4 file. The end is 0 if there is no index."""
+    """Return where a second mp4 file begins, or 0, and where the last box should end.
+
+    The end is 0 if there is no index.
+    """
     position = movies = begin = 0
     while position + 8 <= size:
         file.seek(position)
@@ -104,7 +107,7 @@ def _check_mp4(file: BinaryIO, size: int) -> tuple[int, int]:
 
 
 def _check_amr(file: BinaryIO, size: int) -> tuple[int, int]:
-    """Return the same for the frames of AMR."""
+    """Return where a second AMR file begins, or 0, and where the last frame should end."""
     file.seek(0)
     data = file.read()
     sizes = _AMR_SIZES[data.startswith(b"#!AMR-WB")]
@@ -117,7 +120,7 @@ def _check_amr(file: BinaryIO, size: int) -> tuple[int, int]:
 
 
 def _check_adts(file: BinaryIO, size: int) -> tuple[int, int]:
-    """Return the same for the frames of AAC without a container."""
+    """Return 0 and where the last frame of AAC without a container should end."""
     file.seek(0)
     data = file.read()
     position = 0
@@ -128,7 +131,7 @@ def _check_adts(file: BinaryIO, size: int) -> tuple[int, int]:
 
 
 def _check_flv(file: BinaryIO, size: int) -> tuple[int, int]:
-    """Return the same for the tags of Flash video."""
+    """Return where a second Flash video begins, or 0, and where the last tag should end."""
     position = 9 + 4  # the header and a number
     while position < size:
         file.seek(position)
