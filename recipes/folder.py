@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asr.audio import ROUNDING
+from asr.audio import ROUNDING, list_files
 from asr.config.app import run_recipe
 from asr.data.manifest import is_file
 from asr.text import normalize
 from asr.validation import check_number
 from recipes.errors import RecipeError, convert_errors
 from recipes.prepare import Recording, prepare, read_headers, skip_unusable
-from recipes.scan import MEDIA, FileFinder, list_files, normalize_name, skip_reason
+from recipes.scan import MEDIA, FileFinder, normalize_name, skip_reason
 from recipes.splits import group_by, split_randomly, use_split_column
 from recipes.tables import Row, decode_text, read_table
 

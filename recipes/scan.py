@@ -1,9 +1,7 @@
-"""List the files of a folder, and find the files that a table names."""
+"""Reasons to pass over files of a folder, and the files that a table names."""
 
 import os
-import stat
 import unicodedata
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,61 +9,15 @@ from pathlib import Path
 from asr.audio import EXTENSIONS
 from asr.data.manifest import is_file, local_path
 
-# Extensions of audio and video in general, to distinguish recordings from other files
-MEDIA = EXTENSIONS | {
-    *(".3gp", ".aac", ".ac3", ".aifc", ".alac", ".amr", ".ape", ".avi"),
-    *(".awb", ".caf", ".dss", ".ds2", ".flv", ".gsm", ".m4a", ".m4b"),
-    *(".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp4", ".mpeg", ".mpg"),
-    *(".ra", ".rm", ".snd", ".spx", ".voc", ".vox", ".webm", ".wma"),
-    *(".wmv", ".wv"),
-}
+# Recordings that nothing here reads, to distinguish them from other files
+UNSUPPORTED = {".alac", ".ds2", ".dss", ".gsm", ".ra", ".rm", ".spx", ".vox"}
+MEDIA = EXTENSIONS | UNSUPPORTED
 SYSTEM_FILES = {"desktop.ini", "thumbs.db"}
 
 
 def normalize_name(name: str) -> str:
     """Return a file name in NFC. macOS decomposes accents that other systems compose."""
     return unicodedata.normalize("NFC", name)
-
-
-def list_files(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Return all files below a folder, sorted, and (path, reason) of what is passed over.
-
-    Linked folders are followed, each folder once.
-    """
-    files: list[Path] = []
-    skipped: list[tuple[Path, str]] = []
-    seen: set[tuple[int, int]] = set()
-    queue = deque([folder])
-    while queue:
-        current = queue.popleft()
-        try:
-            status = current.stat()
-            names = sorted(path.name for path in current.iterdir())
-        except OSError as error:
-            skipped.append((current, f"unreadable folder: {error.strerror}"))
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            skipped.append((current, "folder linked twice"))
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        for name in names:
-            path = current / name
-            try:
-                mode = path.stat().st_mode
-            except OSError:
-                skipped.append((path, "broken link"))
-                continue
-            if stat.S_ISREG(mode):
-                files.append(path)
-            elif not stat.S_ISDIR(mode):
-                skipped.append((path, "not a file"))
-            elif name.startswith("."):
-                skipped.append((path, "hidden folder"))
-            elif path.is_symlink():
-                queue.append(path)  # after all others, so that a link is the second way
-            else:
-                queue.appendleft(path)
-    return sorted(files), skipped
 
 
 def skip_reason(path: Path) -> str:
@@ -78,7 +30,7 @@ def skip_reason(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in EXTENSIONS:
         return ""
-    return "format not supported" if suffix in MEDIA else "not a recording"
+    return "format not supported" if suffix in UNSUPPORTED else "not a recording"
 
 
 class FileFinder:

@@ -1,7 +1,7 @@
 """Load, resample, and augment recordings."""
 
 from asr.audio.channels import Channel
-from asr.audio.folders import EXTENSIONS, VIDEO_EXTENSIONS, find_recordings, list_folder
+from asr.audio.folders import EXTENSIONS, VIDEO_EXTENSIONS, find_recordings, list_files
 from asr.audio.io import (
     ROUNDING,
     SAMPLE_RATE,
@@ -26,7 +26,7 @@ __all__ = [
     "Source",
     "find_recordings",
     "info",
-    "list_folder",
+    "list_files",
     "load",
     "resample",
 ]

@@ -1,7 +1,7 @@
 """Find recordings in folders."""
 
-import os
-from collections.abc import Iterator
+import stat
+from collections import deque
 from pathlib import Path
 
 _AUDIO = (
@@ -14,41 +14,54 @@ EXTENSIONS = VIDEO_EXTENSIONS | {f".{name}" for name in _AUDIO.split()}
 
 
 def find_recordings(folder: Path) -> list[Path]:
-    """Return the sorted paths of all files below a folder with an extension of audio or video."""
-    return list_folder(folder)[0]
+    """Return the sorted paths of all files below a folder with an extension of audio or video.
 
-
-def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the sorted paths of the recordings below a folder, and of everything else.
-
-    Folders behind symbolic links are included once. Folders that cannot be read and broken links
-    are in the second list. The "._" files that macOS adds are in neither, because they only hold
-    attributes of other files.
+    The "._" files of macOS are none: they only hold attributes of other files.
     """
-    recordings: list[Path] = []
-    others: list[Path] = []
-    if folder.is_dir():
-        for path, is_file in _walk(folder, set()):
-            is_recording = is_file and path.suffix.lower() in EXTENSIONS
-            (recordings if is_recording else others).append(path)
-    return sorted(recordings), sorted(others)
+    files, _ = list_files(folder)
+    return [
+        path
+        for path in files
+        if path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
+    ]
 
 
-def _walk(folder: Path, visited: set[Path]) -> Iterator[tuple[Path, bool]]:
-    """Yield everything below a folder that was not visited before, and whether it is a file."""
-    target = folder.resolve()
-    if target in visited:
-        return
-    visited.add(target)
-    try:
-        with os.scandir(folder) as entries:
-            children = sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name))
-    except OSError:
-        yield folder, False
-        return
-    for entry in children:
-        path = folder / entry.name
-        if entry.is_dir():
-            yield from _walk(path, visited)
-        elif not entry.name.startswith("._"):
-            yield path, entry.is_file()
+def list_files(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return all files below a folder, sorted, and (path, reason) of what is passed over.
+
+    Linked folders are followed, each folder once.
+    """
+    files: list[Path] = []
+    skipped: list[tuple[Path, str]] = []
+    seen: set[tuple[int, int]] = set()
+    queue = deque([folder])
+    while queue:
+        current = queue.popleft()
+        try:
+            status = current.stat()
+            names = sorted(path.name for path in current.iterdir())
+        except OSError as error:
+            skipped.append((current, f"unreadable folder: {error.strerror}"))
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            skipped.append((current, "folder linked twice"))
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for name in names:
+            path = current / name
+            try:
+                mode = path.stat().st_mode
+            except OSError:
+                skipped.append((path, "broken link"))
+                continue
+            if stat.S_ISREG(mode):
+                files.append(path)
+            elif not stat.S_ISDIR(mode):
+                skipped.append((path, "not a file"))
+            elif name.startswith("."):
+                skipped.append((path, "hidden folder"))
+            elif path.is_symlink():
+                queue.append(path)  # after all others, so that a link is the second way
+            else:
+                queue.appendleft(path)
+    return sorted(files), skipped

@@ -283,24 +283,24 @@ def test_find_recordings_knows_every_format(tmp_path):
     )
 
 
-def test_list_folder_names_everything_else(tmp_path):
-    for name in (
-        "b.m4a",
-        "sub/c.WMA",
-        "notes.txt",
-        "sub/sheet.xlsx",
-        "._b.m4a",
-        "sub/._c.WMA",
-    ):
+def test_a_folder_is_listed_in_order_without_hidden_folders_and_broken_links(tmp_path):
+    for name in ("b/1.txt", "a.txt", "._a.txt", ".hidden/2.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
     (tmp_path / "broken.wav").symlink_to(tmp_path / "none.wav")
-    recordings, others = audio.list_folder(tmp_path)
-    assert recordings == [tmp_path / "b.m4a", tmp_path / "sub" / "c.WMA"]
-    assert others == sorted(
-        tmp_path / name for name in ("broken.wav", "notes.txt", "sub/sheet.xlsx")
-    )
+    files, skipped = audio.list_files(tmp_path)
+    assert files == [tmp_path / name for name in ("._a.txt", "a.txt", "b/1.txt")]
+    assert sorted(skipped) == [
+        (tmp_path / ".hidden", "hidden folder"),
+        (tmp_path / "broken.wav", "broken link"),
+    ]
+
+
+def test_the_attribute_files_of_macos_are_no_recordings(tmp_path):
+    for name in ("b.m4a", "._b.m4a", "notes.txt"):
+        (tmp_path / name).touch()
+    assert audio.find_recordings(tmp_path) == [tmp_path / "b.m4a"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege")

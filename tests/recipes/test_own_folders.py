@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from asr.data.manifest import is_file, read_manifest
 from recipes.errors import RecipeError
 from recipes.folder import folder
-from recipes.scan import FileFinder, list_files
+from recipes.scan import FileFinder
 
 
 @pytest.fixture
@@ -276,15 +276,6 @@ def test_names_that_no_file_can_have_are_not_found(tmp_path):
     find = FileFinder([tmp_path])
     for name in ("\0", "x" * 5000, "é\0", "é" * 5000, "..", "/", "é/../..", "\ud800"):
         assert not is_file(find(name))
-
-
-def test_a_folder_is_listed_in_order_with_hidden_and_linked_folders(tmp_path):
-    write(tmp_path / "b" / "1.txt")
-    write(tmp_path / "a.txt")
-    write(tmp_path / ".hidden" / "2.txt")
-    files, skipped = list_files(tmp_path)
-    assert files == [tmp_path / "a.txt", tmp_path / "b" / "1.txt"]
-    assert skipped == [(tmp_path / ".hidden", "hidden folder")]
 
 
 NAMES = [
