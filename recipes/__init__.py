@@ -5,6 +5,10 @@ python -m recipes.librispeech parts=[...]   # LibriSpeech and Mini LibriSpeech: 
 python -m recipes.speechcommands            # Speech Commands: one word in each clip
 python -m recipes.speechocean762            # English sentences read by adults and children
 python -m recipes.fsdd                      # Free Spoken Digit Dataset
+python -m recipes.commonvoice archive=FILE  # Mozilla Common Voice, one language
+python -m recipes.ljspeech                  # LJ Speech: audiobooks by one speaker
+python -m recipes.vctk                      # VCTK: speakers with various accents
+python -m recipes.kaldi train=FOLDER        # Kaldi data directories
 python -m recipes.synthetic hours=2         # sentences synthesized with eSpeak NG
 python -m recipes.folder audio=FOLDER       # your own recordings
 

@@ -126,8 +126,11 @@ def choose_speakers(
     count: int,
     *,
     group: Callable[[str], str] = lambda speaker: "",
+    setting: str = "validation_speakers",
 ) -> set[str]:
-    """Choose `count` validation speakers by hash, from each `group(speaker)` in turn.
+    """Choose `count` speakers by hash, from each `group(speaker)` in turn.
+
+    `setting` names the count in error messages.
 
     Raises:
         RecipeError: If no speaker would be left for training.
@@ -135,7 +138,7 @@ def choose_speakers(
     speakers = sorted({recording.speaker for recording in recordings})
     if not 0 <= count < len(speakers):
         limit = f"at least 0 and below {len(speakers)}, the number of training speakers"
-        raise RecipeError(f"validation_speakers must be {limit}, got {count}.")
+        raise RecipeError(f"{setting} must be {limit}, got {count}.")
     sizes, ranked = Counter[str](), []
     for speaker in sort_by_hash(speakers):
         name = group(speaker)

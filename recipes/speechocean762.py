@@ -5,6 +5,7 @@ from pathlib import Path
 
 from asr.config.app import run_recipe
 from recipes.fetch import ensure_extracted
+from recipes.kaldi import read_table
 from recipes.prepare import Recording, Splits, choose_speakers, hold_out, prepare
 
 URL = "https://www.openslr.org/resources/101"  # publishes no checksum
@@ -48,19 +49,12 @@ def speechocean762(
 
 def _recordings(tree: Path, split: str) -> list[Recording]:
     audio, texts, speakers = (
-        _read_table(tree / split / name) for name in ("wav.scp", "text", "utt2spk")
+        read_table(tree / split / name) for name in ("wav.scp", "text", "utt2spk")
     )
     return [
         Recording(tree / path, texts.get(key, ""), speaker=speakers.get(key, ""))
         for key, path in audio.items()
     ]
-
-
-def _read_table(path: Path) -> dict[str, str]:
-    """Read a Kaldi table: a key, white space, and the rest of the line."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [line.split(maxsplit=1) for line in lines if line.strip()]
-    return {key: " ".join(rest) for key, *rest in rows}
 
 
 if __name__ == "__main__":
