@@ -50,14 +50,7 @@ def vctk(
     """
 
     def splits() -> Splits:
-        tree = ensure_extracted(
-            url,
-            ARCHIVE,
-            root,
-            ARCHIVE.removesuffix(".zip"),
-            checksum=lambda: torchaudio_checksum("vctk", f"{URL}/{ARCHIVE}"),
-        )
-        everything = _recordings(tree, microphone)
+        everything = _recordings(_ensure_extracted(url, root), microphone)
         chosen = choose_speakers(everything, test_speakers, setting="test_speakers")
         others, test = split_by_speaker(everything, chosen)
         train = hold_out(others, choose_speakers(others, validation_speakers))
@@ -69,6 +62,14 @@ def vctk(
         "microphone": microphone,
     }
     return prepare("vctk", splits, root=root, again=again, **options)
+
+
+def _ensure_extracted(url: str, root: Path) -> Path:
+    def checksum() -> str:
+        return torchaudio_checksum("vctk", f"{URL}/{ARCHIVE}")
+
+    folder = ARCHIVE.removesuffix(".zip")
+    return ensure_extracted(url, ARCHIVE, root, folder, checksum=checksum)
 
 
 def _recordings(tree: Path, microphone: str) -> list[Recording]:
