@@ -20,6 +20,7 @@ from rich.table import Table
 
 from asr import audio
 from asr.audio import SAMPLE_RATE
+from asr.data.batch_augment import quietest_sample
 from asr.data.manifest import read_manifest
 from asr.decode import GreedyDecoder
 from asr.evaluation.wer import score_utterance, sum_scores
@@ -93,9 +94,12 @@ def inserting(level: float | None, seconds: float, place: str) -> Change:
     """Return a change that adds a stretch without speech before, after, or inside a clip."""
 
     def change(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        position = {"before": 0, "after": len(clip), "middle": quietest(clip), "both": 0}[
-            place
-        ]
+        position = {
+            "before": 0,
+            "after": len(clip),
+            "middle": quietest_sample(clip),
+            "both": 0,
+        }[place]
         parts = [clip[:position], stretch(seconds, level, rng), clip[position:]]
         if place == "both":
             parts.append(stretch(seconds, level, rng))
@@ -110,14 +114,6 @@ def stretch(seconds: float, level: float | None, rng: np.random.Generator) -> np
     if level is None:
         return np.zeros(size, dtype=np.float32)
     return (10 ** (level / 20) * rng.standard_normal(size)).astype(np.float32)
-
-
-def quietest(clip: np.ndarray, window: int = SAMPLE_RATE // 20) -> int:
-    """Return the sample in the middle half around which 50 ms have the least energy."""
-    sums = np.cumsum(np.square(clip, dtype=np.float64))
-    energy = sums[window:] - sums[:-window]
-    first, last = len(energy) // 4, max(len(energy) // 4 + 1, 3 * len(energy) // 4)
-    return first + int(energy[first:last].argmin()) + window // 2
 
 
 def narrow_band(clip: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ EXTENSIONS = VIDEO_EXTENSIONS | {f".{name}" for name in _AUDIO.split()}
 def find_recordings(folder: Path) -> list[Path]:
     """Return the sorted paths of all files below a folder with an extension of audio or video.
 
-    The "._" files of macOS are none: they only hold attributes of other files.
+    The "._" files of macOS are skipped, because they only hold attributes of other files.
     """
     files, _ = list_files(folder)
     return [

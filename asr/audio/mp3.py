@@ -62,7 +62,7 @@ class Part:
 
 
 def parse_header(word: int) -> FrameHeader | None:
-    """Return the frame header in the first 32 bits of a frame, or None if it is not one."""
+    """Return the frame header in the first 32 bits of a frame, or None if they are no header."""
     if word >> 21 != 0x7FF:
         return None
     version, layer = word >> 19 & 3, 4 - (word >> 17 & 3)

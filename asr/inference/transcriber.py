@@ -34,7 +34,7 @@ class Transcriber:
     def transcribe(self, source: Source, *, channel: Channel = "mix") -> Hypothesis:
         """Return the words of a recording of any length, a path or the content of a file.
 
-        Of a recording that is cut off, the part before it is transcribed, with a warning.
+        A recording that is cut off is transcribed up to that point, with a warning.
 
         Raises:
             AudioError: If the recording cannot be read or has no such channel.
