@@ -69,6 +69,16 @@ def test_a_wrong_number_of_threads_is_rejected(value):
         compose("train", [f"cpu.threads={value}"])
 
 
+@pytest.mark.parametrize(("workers", "reserved"), [(0, 0), (1, 1), (3, 1)])
+def test_data_workers_have_a_core_of_their_own(monkeypatch, workers, reserved):
+    set_affinity(monkeypatch, usable_cpus() + 1)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
+    set_threads(compose("train", [f"data.workers={workers}"]))
+    assert int(os.environ["OMP_NUM_THREADS"]) == usable_cpus() - reserved
+
+
 def set_affinity(monkeypatch, affinity):
     monkeypatch.setattr(
         os, "sched_getaffinity", lambda _: set(range(affinity)), raising=False
