@@ -62,7 +62,7 @@ class Part:
 
 
 def parse_header(word: int) -> FrameHeader | None:
-    """Return the frame header in the first 32 bits of a frame, or None if they are no header."""
+    """Return the frame header in the first 32 bits of a frame, or None for other bytes."""
     if word >> 21 != 0x7FF:
         return None
     version, layer = word >> 19 & 3, 4 - (word >> 17 & 3)
@@ -151,7 +151,7 @@ def _continues(first: FrameHeader, header: FrameHeader) -> bool:
 
 
 def _resync(data: bytes, position: int) -> tuple[int, FrameHeader | None]:
-    """Return offset and header of the next frame after a tag or damage, None if there is none."""
+    """Return offset and header of the next frame after a tag or damage, or None at the end."""
     if data.startswith(b"ID3", position) and position + ID3_HEADER_SIZE <= len(data):
         position += id3_size(data, position)
     found = find_frame(data, position)

@@ -15,7 +15,7 @@ class WavHeader:
 
     Attributes:
         codec: Format tag, such as PCM.
-        start: First byte of the samples, 0 if there are none.
+        start: First byte of the samples, 0 if the header has no data chunk.
         size: Declared length of the samples in bytes.
         is_stream: Whether the length is a placeholder that means "until the end".
     """

@@ -30,7 +30,7 @@ def set_threads(cfg: "DictConfig") -> None:
     """
     threads, wait_policy = cfg.cpu.threads, cfg.cpu.wait_policy
     if threads == "auto":  # torch lowers the number to that of the physical cores
-        # Data workers need a core. Threads that wait for one another on it cost more than it gives.
+        # A data worker interrupts one of the threads, and the others wait for that one.
         reserved = 1 if "data" in cfg and cfg.data.workers else 0
         threads = os.environ.get("OMP_NUM_THREADS") or max(1, usable_cpus() - reserved)
     else:

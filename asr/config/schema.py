@@ -27,39 +27,30 @@ Seed = Annotated[int, partial(check_integer, ge=0, le=2**32 - 1)]
 Split = Literal["train", "validation", "test"]
 
 
-def check_threads(name: str, value: Any) -> None:
-    """Check that a number of threads is "auto" or a positive integer.
+def check_count_or_word(name: str, value: Any, *, words: Sequence[str]) -> None:
+    """Check that a setting is a positive integer or one of some words, such as "auto".
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If it is something else.
     """
-    if value != "auto":
-        try:
-            check_integer(name, value, ge=1)
-        except ValueError:
-            raise ValueError(
-                f"{name} must be auto or an integer >= 1, got {value!r}"
-            ) from None
+    if value in words:
+        return
+    try:
+        check_integer(name, value, ge=1)
+    except ValueError:
+        listed = ", ".join(words) + ("," if len(words) > 1 else "")
+        wanted = f"{listed} or an integer >= 1"
+        raise ValueError(f"{name} must be {wanted}, got {value!r}") from None
 
 
-def check_channel(name: str, value: Any) -> None:
-    """Check that a channel is "mix", "each", or a positive integer.
-
-    Raises:
-        ValueError: If it is none of them.
-    """
-    if value not in ("mix", "each"):
-        try:
-            check_integer(name, value, ge=1)
-        except ValueError:
-            reason = f"must be mix, each, or an integer >= 1, got {value!r}"
-            raise ValueError(f"{name} {reason}") from None
+Threads = Annotated[Any, partial(check_count_or_word, words=["auto"])]
+ChannelChoice = Annotated[Any, partial(check_count_or_word, words=["mix", "each"])]
 
 
 class CpuSettings(TypedDict):
     """Group `cpu`."""
 
-    threads: Annotated[Any, check_threads]
+    threads: Threads
     wait_policy: Literal["auto", "passive", "active"]
 
 
@@ -127,7 +118,7 @@ class TranscribeSettings(TypedDict):
     decoder: Any
     checkpoint: str
     format: Literal["text", "json"]
-    channel: Annotated[Any, check_channel]
+    channel: ChannelChoice
     device: str
 
 

@@ -121,9 +121,8 @@ class Pauses:
         before, inside, after = (shares * room / max(shares.sum(), 1e-9)).astype(int)
         noise = self._draw_noise(before + inside + after, mean_power(waveform), rng)
         middle = quietest_sample(waveform)
-        parts = np.split(noise, [before, before + inside])
-        parts[1:1] = [waveform[:middle]]
-        parts[3:3] = [waveform[middle:]]
+        first, second, third = np.split(noise, [before, before + inside])
+        parts = (first, waveform[:middle], second, waveform[middle:], third)
         return np.concatenate(parts).astype(np.float32)
 
     def _draw_noise(self, size: int, clip_power: float, rng: Generator) -> Waveform:
