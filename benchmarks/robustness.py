@@ -3,14 +3,17 @@
     python benchmarks/robustness.py outputs/an4/model.safetensors data/manifests/an4/test.jsonl
 
 Each row changes every clip of the manifest in one way. Levels are relative to full scale, noise is
-white, and a stretch in the middle is inserted where the clip is quietest. The last rows count the
+white. A stretch in the middle is inserted where the middle half of the clip is quietest, which may
+be inside a word. One between words is inserted at the word boundary nearest the middle, found by
+aligning the clip with its transcript; clips of one word do not change. The last rows count the
 words in five seconds without speech.
 """
 
 import argparse
 import io
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from dataclasses import dataclass
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +26,11 @@ from asr.audio import SAMPLE_RATE
 from asr.data.batch_augment import quietest_sample
 from asr.data.manifest import read_manifest
 from asr.decode import GreedyDecoder
+from asr.errors import AsrError
 from asr.evaluation.wer import score_utterance, sum_scores
+from asr.inference.aligner import Aligner
 from asr.inference.longform import compute_batch_emissions
+from asr.inference.timeline import AlignmentRequest, Timeline
 from asr.inference.transcriber import Transcriber
 
 LEVELS = {
@@ -33,12 +39,26 @@ LEVELS = {
     "noise -45 dB": -45.0,
 }  # dB relative to full scale
 SECONDS = (0.25, 1.0, 5.0)
-PLACES = ("before", "after", "both", "middle")
+PLACES = ("before", "after", "both", "middle", "between words")
+REACH = 0.1  # seconds around a word boundary in which the quietest sample is looked for
 JOINED, GAP = 10, 0.25  # clips, seconds between them
 BATCH = 16  # clips
 ALONE = 5.0  # seconds without speech
 
-Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+@dataclass(frozen=True)
+class Clip:
+    """Samples (S,), and where a stretch is inserted inside them.
+
+    `boundary` is None in a clip of one word.
+    """
+
+    samples: np.ndarray
+    middle: int
+    boundary: int | None
+
+
+Change = Callable[[Clip, np.random.Generator], np.ndarray]
 
 
 def main() -> None:
@@ -50,10 +70,17 @@ def main() -> None:
     options = parser.parse_args()
     transcriber = Transcriber.load(options.model)
     utterances = read_manifest(options.manifest)[: options.limit]
-    clips = [audio.load(u.audio, offset=u.offset, duration=u.duration) for u in utterances]
     references = [u.text for u in utterances]
+    samples = [
+        audio.load(u.audio, offset=u.offset, duration=u.duration) for u in utterances
+    ]
+    boundaries = word_boundaries(transcriber, samples, references)
+    clips = [
+        Clip(waveform, quietest_sample(waveform), boundary)
+        for waveform, boundary in zip(samples, boundaries, strict=True)
+    ]
 
-    original = wer(transcriber, clips, references)
+    original = wer(transcriber, samples, references)
     table = Table(
         "change", "WER", "difference", title=f"{options.model}, {len(clips)} clips"
     )
@@ -62,7 +89,7 @@ def main() -> None:
         changed = [change(clip, np.random.default_rng(i)) for i, clip in enumerate(clips)]
         rate = wer(transcriber, changed, references)
         table.add_row(name, f"{rate:.2%}", f"{100 * (rate - original):+.2f}")
-    rate = joined_wer(transcriber, clips, references)
+    rate = joined_wer(transcriber, samples, references)
     table.add_row(
         f"{JOINED} clips joined", f"{rate:.2%}", f"{100 * (rate - original):+.2f}"
     )
@@ -80,32 +107,59 @@ def changes() -> Iterator[tuple[str, Change]]:
     for gain in (-30.0, 12.0):
         yield (
             f"gain {gain:+g} dB",
-            lambda clip, _, gain=gain: clip * np.float32(10 ** (gain / 20)),
+            lambda clip, _, gain=gain: clip.samples * np.float32(10 ** (gain / 20)),
         )
-    yield "telephone band", lambda clip, _: narrow_band(clip)
+    yield "telephone band", lambda clip, _: narrow_band(clip.samples)
     for snr in (20.0, 10.0):
         yield (
             f"noise at {snr:g} dB SNR",
-            lambda clip, rng, snr=snr: with_noise(clip, snr, rng),
+            lambda clip, rng, snr=snr: with_noise(clip.samples, snr, rng),
         )
 
 
 def inserting(level: float | None, seconds: float, place: str) -> Change:
     """Return a change that adds a stretch without speech before, after, or inside a clip."""
 
-    def change(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def change(clip: Clip, rng: np.random.Generator) -> np.ndarray:
         position = {
             "before": 0,
-            "after": len(clip),
-            "middle": quietest_sample(clip),
+            "after": len(clip.samples),
             "both": 0,
+            "middle": clip.middle,
+            "between words": clip.boundary,
         }[place]
-        parts = [clip[:position], stretch(seconds, level, rng), clip[position:]]
+        if position is None:
+            return clip.samples
+        sounds = [clip.samples[:position], stretch(seconds, level, rng)]
+        sounds.append(clip.samples[position:])
         if place == "both":
-            parts.append(stretch(seconds, level, rng))
-        return np.concatenate(parts)
+            sounds.append(stretch(seconds, level, rng))
+        return np.concatenate(sounds)
 
     return change
+
+
+def word_boundaries(
+    transcriber: Transcriber, clips: Sequence[np.ndarray], references: Sequence[str]
+) -> list[int | None]:
+    """Return the word boundary nearest the middle of each clip as a sample, None without one."""
+    requests = [
+        AlignmentRequest(str(i), wav(clip), reference)
+        for i, (clip, reference) in enumerate(zip(clips, references, strict=True))
+    ]
+    timelines = Aligner(transcriber.model).align(requests)
+    return [nearest_boundary(*pair) for pair in zip(clips, timelines, strict=True)]
+
+
+def nearest_boundary(clip: np.ndarray, timeline: Timeline | AsrError) -> int | None:
+    """Return the quietest sample at the word boundary nearest the middle, None without one."""
+    if isinstance(timeline, AsrError) or len(timeline.words) < 2:
+        return None
+    middle = len(clip) / SAMPLE_RATE / 2
+    pairs = list(pairwise(timeline.words))
+    before, after = min(pairs, key=lambda p: abs((p[0].end + p[1].start) / 2 - middle))
+    first = max(0, round((before.end - REACH) * SAMPLE_RATE))
+    return first + quietest_sample(clip[first : round((after.start + REACH) * SAMPLE_RATE)])
 
 
 def stretch(seconds: float, level: float | None, rng: np.random.Generator) -> np.ndarray:
@@ -155,11 +209,16 @@ def joined_wer(
     hypotheses, texts = [], []
     for rows in groups(range(len(clips)), JOINED):
         recording = np.concatenate([part for i in rows for part in (clips[i], gap)])
-        file = io.BytesIO()
-        soundfile.write(file, recording, SAMPLE_RATE, format="WAV", subtype="FLOAT")
-        hypotheses.append(transcriber.transcribe(file.getvalue()).text)
+        hypotheses.append(transcriber.transcribe(wav(recording)).text)
         texts.append(" ".join(references[i] for i in rows))
     return sum_scores(map(score_utterance, texts, hypotheses)).wer
+
+
+def wav(samples: np.ndarray) -> bytes:
+    """Return samples (S,) as the content of a WAV file."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, SAMPLE_RATE, format="WAV", subtype="FLOAT")
+    return file.getvalue()
 
 
 def groups(indices: Sequence[int], size: int) -> list[Sequence[int]]:

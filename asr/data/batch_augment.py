@@ -93,12 +93,12 @@ class Pauses:
     """
 
     SILENT = 1 / 3  # share of the clips with digital silence
-    PLACES = (0.5, 0.9, 0.5)  # probabilities of a pause before, inside, and after a clip
+    PLACES = (0.3, 0.95, 0.3)  # probabilities of a pause before, inside, and after a clip
 
     def __init__(
         self,
         *,
-        probability: float = 0.7,
+        probability: float = 0.8,
         seconds: float = 5.0,
         level_db: tuple[float, float] = (-60.0, 0.0),
     ) -> None:
