@@ -229,8 +229,8 @@ def plot(figures: list[dict], path: str) -> None:
         axes.axhline(1, color="gray", linewidth=0.8)
         axes.set_xticks(range(len(shapes)), shapes, fontsize=8)
         axes.set(title=kind, xlabel="rows × frames, width")
-    panels[0].set_ylabel("time / LSTM")
-    panels[0].legend(ncols=3)
+    panels[0].set(ylabel="time / LSTM", ylim=(0, 1.25))
+    panels[0].legend(ncols=3, loc="upper right")
     fig.savefig(path, dpi=120)
 
 
