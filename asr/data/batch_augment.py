@@ -86,14 +86,20 @@ class Pauses:
 
     A batch is changed with some probability. Its clips then become as long as the longest of them
     plus up to `seconds`, a quarter of that on average. So pauses replace padding. The room of a
-    clip is divided among up to three places.
+    clip is divided among a few places: before it, after it, and inside, at the quietest samples of
+    random stretches.
 
     A third of the clips get digital silence. The others get noise at a level drawn from `level_db`,
     in dB relative to the mean power of the clip.
     """
 
     SILENT = 1 / 3  # share of the clips with digital silence
-    PLACES = (0.3, 0.95, 0.3)  # probabilities of a pause before, inside, and after a clip
+    EDGE = 0.3  # probability of a pause before a clip, and of one after it
+    INSIDE = (1, 2)  # bounds of the number of pauses inside a clip
+    STRETCH = (
+        0.1,
+        1.0,
+    )  # bounds in seconds of the random stretch whose quietest sample is chosen
 
     def __init__(
         self,
@@ -116,14 +122,32 @@ class Pauses:
 
     def extend(self, waveform: Waveform, limit: int, rng: Generator) -> Waveform:
         """Return a waveform (S,) with pauses, of at most `limit` samples."""
-        shares = rng.exponential(size=3) * (rng.random(3) < self.PLACES)
+        places = self._draw_places(waveform, rng)
+        shares = rng.exponential(size=len(places))
         room = limit - len(waveform)
-        before, inside, after = (shares * room / max(shares.sum(), 1e-9)).astype(int)
-        noise = self._draw_noise(before + inside + after, mean_power(waveform), rng)
-        middle = quietest_sample(waveform)
-        first, second, third = np.split(noise, [before, before + inside])
-        parts = (first, waveform[:middle], second, waveform[middle:], third)
-        return np.concatenate(parts).astype(np.float32)
+        sizes = (shares * room / max(shares.sum(), 1e-9)).astype(int)
+        noise = self._draw_noise(sizes.sum(), mean_power(waveform), rng)
+        pieces = np.split(waveform, places)
+        pauses = [*np.split(noise, sizes.cumsum()[:-1]), noise[:0]]
+        pairs = zip(pieces, pauses, strict=True)
+        return np.concatenate([part for pair in pairs for part in pair], dtype=np.float32)
+
+    def _draw_places(self, waveform: Waveform, rng: Generator) -> list[int]:
+        """Return the samples, in order, before which a pause begins."""
+        edges = [place for place in (0, len(waveform)) if rng.random() < self.EDGE]
+        inside = [
+            self._draw_quiet_sample(waveform, rng)
+            for _ in range(rng.integers(*self.INSIDE, endpoint=True))
+        ]
+        return sorted(edges + inside)
+
+    def _draw_quiet_sample(self, waveform: Waveform, rng: Generator) -> int:
+        """Return the quietest sample of a random stretch in the middle 80 % of a clip."""
+        margin = len(waveform) // 10
+        size = int(rng.uniform(*self.STRETCH) * SAMPLE_RATE)
+        last = max(margin, len(waveform) - margin - size)
+        first = int(rng.integers(margin, last, endpoint=True))
+        return first + quietest_sample(waveform[first : first + size])
 
     def _draw_noise(self, size: int, clip_power: float, rng: Generator) -> Waveform:
         """Return digital silence or noise (size,)."""
