@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 import yaml  # type: ignore[import-untyped]
 
 from asr.config.environment import set_threads
-from asr.config.reporting import BAD_INPUT, print_user_error, report_user_errors
+from asr.config.reporting import print_user_error, report_user_errors
 from asr.config.values import convert, did_you_mean
 from asr.errors import ConfigError
 
@@ -62,10 +62,9 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any], verbose: boo
 
     from asr.config.hints import explain_hydra_errors
     from asr.config.schema import SCHEMAS, check_settings
-    from asr.config.sweep import is_sweep, set_up_run
+    from asr.config.sweep import explain_lost_runs, is_sweep, record_failure, set_up_run
 
     configs: list[DictConfig] = []
-    failed: list[str] = []  # folders of runs of a sweep
     sys.argv[1:] = _find_option_files(sys.argv[1:])
     arguments = frozenset(sys.argv[1:])
 
@@ -81,18 +80,16 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any], verbose: boo
             try:
                 return call(cfg)
             except Exception as error:  # the other runs continue
-                print_user_error(f"asr.{config_name}: {cfg.dir}", error, verbose)
-                failed.append(cfg.dir)
+                name = f"asr.{config_name}: {cfg.dir}"
+                record_failure(cfg, name, print_user_error(name, error, verbose))
                 return None
         return configs.append(cfg)  # called below: here, Hydra would print the errors
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
-    with explain_hydra_errors(lambda: compose(config_name, [])):
+    with explain_hydra_errors(lambda: compose(config_name, [])), explain_lost_runs():
         hydra.main(str(CONF), config_name, version_base="1.3")(job)()
     for cfg in configs:
         call(cfg)
-    if failed:
-        sys.exit(BAD_INPUT)
 
 
 def _find_option_files(overrides: Sequence[str]) -> list[str]:

@@ -49,7 +49,7 @@ def print_user_error(name: str, error: BaseException, verbose: bool) -> BaseExce
         raise error
     if verbose:
         traceback.print_exception(error)
-    print(f"{name}: {_one_line(cause)}", file=sys.stderr)
+    print(f"{name}: {one_line(cause)}", file=sys.stderr)
     return cause
 
 
@@ -76,7 +76,7 @@ def find_user_error(error: BaseException) -> BaseException | None:
     return next((cause for cause in causes if isinstance(cause, composition)), None)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return the message of an error in one line, without the traceback of a data worker."""
     kind = f"{type(error).__module__}.{type(error).__qualname__}: "
     message = " ".join(str(error).rpartition(kind)[2].split())

@@ -1,14 +1,26 @@
-"""Runs of a Hydra sweep."""
+"""Runs of a Hydra sweep, in this process or in those that a launcher starts.
+
+The runs share only the folder of the sweep with each other and with this process.
+"""
 
 import sys
-from collections.abc import Collection
+import traceback
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from asr.config.reporting import BAD_INPUT, one_line
+from asr.errors import AsrError, WorkerError
+
+LAUNCHERS = {"joblib", "submitit"}  # packages of the launchers that start processes or jobs
+FAILURE = "failed_{}.txt"  # in the folder of the sweep: why the run with this number failed
 
 
 def is_sweep() -> bool:
@@ -34,13 +46,69 @@ def set_up_run(cfg: DictConfig, arguments: Collection[str]) -> None:
     print(f"run {number}: {own}", flush=True)
 
 
-class CompareRuns(Callback):
-    """Callback that compares the runs of a sweep when it ends."""
+def record_failure(cfg: DictConfig, name: str, error: BaseException) -> None:
+    """Write why a run failed to the folder of its sweep.
+
+    Args:
+        cfg: Configuration of the run.
+        name: Start of the line.
+        error: The user error that ended the run.
+    """
+    run = Path(cfg.dir)
+    path = run.with_name(FAILURE.format(run.name))
+    path.write_text(f"{name}: {one_line(error)}\n", encoding="utf-8")
+
+
+@contextmanager
+def explain_lost_runs() -> Iterator[None]:
+    """Turn an error of a launcher, such as a lost process or job, into one line.
+
+    Raises:
+        WorkerError: If joblib or submitit cannot start or finish a run.
+    """
+    try:
+        yield
+    except Exception as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        origins = {type(error).__module__, str(frame.f_globals.get("__name__"))}
+        launchers = {origin.partition(".")[0] for origin in origins} & LAUNCHERS
+        if not launchers:
+            raise
+        raise WorkerError(
+            f"{launchers.pop()}: {shorten(str(error), 200)} "
+            "If runs have finished, asr.compare dir=DIR shows them"
+        ) from error
+
+
+class Sweep(Callback):
+    """Callback that prepares the folder and the corpus of a sweep and compares its runs."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Remove the failures of an earlier sweep, and prepare the corpus for parallel runs."""
+        from asr.config.build import ensure_corpus
+        from asr.config.training import check_objects
+
+        for path in Path(config.dir).glob(FAILURE.format("*")):
+            path.unlink()
+        if not config.hydra.launcher._target_.endswith(".BasicLauncher"):
+            with suppress(AsrError):  # each run reports it
+                check_objects(config)
+                ensure_corpus(config.data)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Compare the runs in the sweep's folder if any run has finished."""
+        """Compare the runs in the sweep's folder if any run has finished.
+
+        Raises:
+            SystemExit: If a run has failed.
+        """
         from asr.evaluation.runs import compare_runs
 
         folder = Path(config.dir)
         if any(folder.glob("*/summary.json")):
             compare_runs(folder)
+        failures = sorted(folder.glob(FAILURE.format("*")))
+        if "submitit" in config.hydra.launcher._target_:  # keeps the output of its jobs in files
+            for path in failures:
+                print(path.read_text(encoding="utf-8"), end="", file=sys.stderr)
+        if failures:
+            sys.exit(BAD_INPUT)
