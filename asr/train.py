@@ -25,10 +25,12 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     from lightning.pytorch.utilities import rank_zero_only
 
     from asr.config import training as build
+    from asr.config.tracking import build_trackers
     from asr.training.fit import fit
     from asr.training.lightning_workarounds import silence_lightning
     from asr.training.run_folder import check_optimizer, find_checkpoint, open_run_folder
     from asr.training.summary import report_start, save_results, summarize
+    from asr.training.tracking import log_summary, track
 
     start_time = time.monotonic()
     silence_lightning()
@@ -46,13 +48,17 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     with open_run_folder(folder, resume=cfg.resume, is_main=is_main):
         if is_main:
             report_start(trainer, model, data, folder)
+        trackers = build_trackers(cfg) if is_main else []
+        if is_main:
             OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-        results = fit(trainer, module, data, checkpoint, folder)
-        if not is_main:
-            return {}
-        summary = summarize(trainer, module, data, results, build.plain(cfg))
-        save_results(folder, module, summary)
-        return summary
+        with track(trainer, trackers):
+            results = fit(trainer, module, data, checkpoint, folder)
+            if not is_main:
+                return {}
+            summary = summarize(trainer, module, data, results, build.plain(cfg))
+            save_results(folder, module, summary)
+            log_summary(trackers, summary)
+            return summary
 
 
 def main() -> None:

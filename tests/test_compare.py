@@ -2,12 +2,21 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from entry import Call, caller
+from omegaconf import OmegaConf
+from training_runs import TIMEOUT
 
 from asr import compare, train
+from asr.config import sweep
+from asr.config.app import compose
+from asr.config.environment import usable_cpus
+from asr.errors import ConfigError, WorkerError
 
 
 @pytest.fixture
@@ -167,3 +176,83 @@ def test_a_failed_run_of_a_sweep_has_one_line_and_the_others_are_compared(
     if hparams == "grid":
         assert failed == {"1"}
         assert {row["run"] for row in rows(folder)} == {"0", "2"}
+
+
+@pytest.mark.parametrize(
+    ("launcher", "settings"),
+    [
+        ("joblib", ["hparams=grid", "hydra.launcher.n_jobs=2"]),
+        ("joblib", ["hparams=optuna", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2"]),
+        ("submitit_local", ["hparams=grid", "cpu.threads=1"]),
+    ],
+)
+def test_runs_in_parallel_processes_are_compared_and_a_failed_one_has_one_line(
+    launcher: str, settings: list[str], corpus: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
+    folder = Path("sweep")
+    if "hparams=grid" in settings:
+        settings = [*settings, "model.hidden_size=8,-1"]
+    else:  # the trials differ in the learning rate only
+        settings = [*settings, "hydra.sweeper.n_trials=2", "model.hidden_size=8"]
+    small = ["model.num_layers=1", "model.channels=4", "logger=csv", "callbacks.plots=null"]
+    small += [
+        f"data.root={corpus}",
+        "data.workers=0",
+        "data.limit=4",
+        "trainer.max_epochs=1",
+    ]
+    command = [sys.executable, "-m", "asr.train", f"hydra/launcher={launcher}", *settings]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("OMP_NUM_THREADS", None)
+    finished = subprocess.run(
+        [*command, *small, f"dir={folder}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=TIMEOUT,
+    )
+    failures = [line for line in finished.stderr.splitlines() if "hidden_size" in line]
+    runs = {row["run"] for row in rows(tmp_path / folder)}
+    if "hparams=grid" in settings:
+        assert failures == ["asr.train: sweep/1: model.hidden_size must be >= 1, got -1"]
+        assert (tmp_path / folder / "failed_1.txt").read_text() == f"{failures[0]}\n"
+        assert (finished.returncode, runs) == (2, {"0"})
+    else:
+        assert (finished.returncode, runs) == (0, {"0", "1"}), finished.stderr
+    assert "best: sweep/" in finished.stdout
+    for run in runs:
+        summary = json.loads((tmp_path / folder / run / "summary.json").read_text())
+        assert f" {max(1, usable_cpus() // 2)} threads" in summary["machine"] or (
+            " 1 threads" in summary["machine"]
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
+
+
+def test_the_corpus_of_parallel_runs_is_prepared_before_they_start(tmp_path: Path) -> None:
+    data = [f"data.root={tmp_path / 'data'}", "+data.recipe.hours=0.01"]
+
+    def start(*settings: str, launcher: str) -> None:
+        cfg = compose("train", [*data, f"dir={tmp_path / 'sweep'}", *settings])
+        hydra = {"launcher": {"_target_": f"plugin.{launcher}Launcher"}}
+        sweep.Sweep().on_multirun_start(OmegaConf.create({**cfg, "hydra": hydra}))
+
+    start(launcher="Basic")
+    start("optimizer.lr=-1", launcher="Joblib")  # each run reports the setting
+    assert not (tmp_path / "data").exists()
+    start(launcher="Joblib")
+    assert (tmp_path / "data" / "manifests" / "synthetic" / "train.jsonl").is_file()
+
+
+def test_an_error_of_a_launcher_gives_one_line_and_a_fault_of_the_program_passes() -> None:
+    lost = type("TerminatedWorkerError", (RuntimeError,), {"__module__": "joblib.loky"})
+    with pytest.raises(WorkerError, match="joblib: killed"), sweep.explain_lost_runs():
+        raise lost("killed")
+    with pytest.raises(ValueError, match="a fault"), sweep.explain_lost_runs():
+        raise ValueError("a fault")
+
+
+def test_a_missing_launcher_names_the_extra() -> None:
+    with pytest.raises(ConfigError, match=r"run pip install 'asr\[sweep\]'"):
+        compose("train", ["hydra/launcher=missing"])

@@ -42,6 +42,8 @@ def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
         return "a group such as model or experiment must be one of its options; see --help"
     if misspelled := re.match(r"Could not override '([^']+)'", message):
         return _explain_key(misspelled[1], compose())
+    if re.match(r".*Could not find 'hydra/(launcher|sweeper)/", message):
+        message += ". If it is a plug-in, run pip install 'asr[sweep]'"
     return message if isinstance(error, HydraException | OmegaConfBaseException) else None
 
 

@@ -107,7 +107,7 @@ class Sweep(Callback):
         if any(folder.glob("*/summary.json")):
             compare_runs(folder)
         failures = sorted(folder.glob(FAILURE.format("*")))
-        if "submitit" in config.hydra.launcher._target_:  # keeps the output of its jobs in files
+        if "submitit" in config.hydra.launcher._target_:  # its jobs print to files
             for path in failures:
                 print(path.read_text(encoding="utf-8"), end="", file=sys.stderr)
         if failures:

@@ -14,6 +14,7 @@ from asr.config.build import (
     instantiate,
     read_split,
 )
+from asr.config.tracking import IDS, check_trackers
 from asr.config.values import convert
 from asr.data.cache import cache_audio
 from asr.data.filter import filter_utterances, keep_all
@@ -165,13 +166,14 @@ def build_module(cfg: DictConfig, model: CTCModel) -> CTCModule:
 
 
 def build_trainer(cfg: DictConfig) -> Any:
-    """Build the Lightning Trainer with its callbacks and loggers.
+    """Build the Lightning Trainer with its callbacks and loggers, except experiment trackers.
 
     Raises:
         ConfigError: If a setting is invalid or training does not support it.
     """
     for name in ("max_epochs", "accumulate_grad_batches"):
         convert(f"trainer.{name}", cfg.trainer.get(name), Count | None)
+    check_trackers(cfg)
     device = training_device(cfg.trainer.accelerator)
     trainer = instantiate(
         "trainer",
@@ -201,5 +203,6 @@ def _instantiate_all(cfg: DictConfig, group: str, key: str, hint: Any) -> list[A
     for name, settings in cfg[group].items():
         if isinstance(settings, DictConfig) and key in settings:
             convert(f"{group}.{name}.{key}", settings[key], hint)
-        objects.append(instantiate(f"{group}.{name}", settings))
+        if group != "logger" or name not in IDS:
+            objects.append(instantiate(f"{group}.{name}", settings))
     return [each for each in objects if each is not None]

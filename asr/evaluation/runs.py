@@ -70,10 +70,10 @@ def compare_runs(folder: Path) -> None:
 
 
 def _comparable_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings except `resume` and paths in the run's own folder."""
+    """Return the settings except `resume`, loggers, and paths in the run's own folder."""
     folder = Path(config["dir"])
+    config = {key: config[key] for key in config if key not in ("resume", "logger")}
     settings = _flatten(config)
-    settings.pop("resume", None)
     return {
         name: value
         for name, value in settings.items()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
 from rich import progress
 
 from asr.evaluation.plots import plot_emissions, save_figure
@@ -71,7 +72,8 @@ class ProgressReport(Callback):
 class EmissionPlots(Callback):
     """Plots and transcripts of a few validation utterances, every `epochs` epochs.
 
-    They replace the previous ones in `folder`, and TensorBoard shows them if it is a logger.
+    They replace the previous ones in `folder`. TensorBoard and Weights & Biases show them if they
+    are loggers.
     """
 
     def __init__(self, *, folder: str, epochs: int = 5) -> None:
@@ -102,11 +104,15 @@ class EmissionPlots(Callback):
                 reference=reference,
                 hypothesis=hypothesis,
             )
-            save_figure(figure, self.folder / f"{i}.png")
+            path = self.folder / f"{i}.png"
+            save_figure(figure, path)
             tag, markdown = f"utterance/{i}", text.replace("\n", "  \n")
             for board in boards:
                 board.add_figure(tag, figure, trainer.global_step)
                 board.add_text(tag, markdown, trainer.global_step)
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.log_image(tag, [str(path)], trainer.global_step, caption=[text])
             texts += text
         if texts:
             (self.folder / "utterances.txt").write_text(texts, encoding="utf-8")

@@ -13,6 +13,7 @@ from asr.training.data import SpeechData
 from asr.training.lightning_workarounds import raised_by_lightning
 from asr.training.module import CTCModule
 from asr.training.run_folder import latest_checkpoint
+from asr.training.tracking import raised_by_tracker
 
 
 def fit(
@@ -31,7 +32,7 @@ def fit(
         TrainingError: If memory runs out or no utterance can be read.
         PeerError: If another process of the training has ended.
         WorkerError: If a process that reads data has ended.
-        StorageError: If data cannot be downloaded.
+        StorageError: If data cannot be downloaded, or an experiment tracker fails.
         ConfigError: If Lightning rejects a setting of the Trainer.
         KeyboardInterrupt: On Ctrl-C or SIGTERM. The message explains how to resume in `folder`.
     """
@@ -65,6 +66,8 @@ def _explain(
     """Return an error that states the cause and the fix, or None if they are unknown."""
     if isinstance(error, StorageError | WorkerError):
         return type(error)(f"{str(error).rstrip()}. {_resume_hint(folder)}")
+    if raised_by_tracker(error):
+        return StorageError(f"logger: {str(error).rstrip('.')}. {_resume_hint(folder)}")
     if isinstance(error, torch.OutOfMemoryError):
         return TrainingError(
             f"{trainer.strategy.root_device} ran out of memory in a batch of "

@@ -1,0 +1,50 @@
+"""Runs in experiment trackers, which are the loggers of Weights & Biases and MLflow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
+
+TRACKERS = ("mlflow", "wandb")  # packages
+
+
+def start_tracker(tracker: Logger, config: dict[str, Any], *, is_resumed: bool) -> str:
+    """Start or continue the tracked run of a logger, log its configuration, and return its id."""
+    _ = tracker.experiment  # connects
+    if not (is_resumed and isinstance(tracker, MLFlowLogger)):  # it rejects other values
+        tracker.log_hyperparams(config)
+    return str(tracker.version)
+
+
+@contextmanager
+def track(trainer: Trainer, trackers: Sequence[Logger]) -> Iterator[None]:
+    """Add trackers to the loggers of a trainer, and end their runs when the context ends."""
+    trainer.loggers = [*trainer.loggers, *trackers]
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        for tracker in trackers:
+            tracker.finalize("failed" if failed else "success")
+            if isinstance(tracker, WandbLogger):  # or the next run of a sweep continues it
+                tracker.experiment.finish(exit_code=int(failed))
+
+
+def log_summary(trackers: Sequence[Logger], summary: Mapping[str, Any]) -> None:
+    """Log the numbers of a summary, such as the final WER, to the tracked runs."""
+    numbers = {}
+    for key, value in summary.items():
+        items = value if key in ("hours", "left_out") else {"": value}
+        for name, number in items.items():
+            if isinstance(number, int | float):
+                numbers[f"summary/{key}_{name}".rstrip("_")] = number
+    for tracker in trackers:
+        tracker.log_metrics(numbers, step=summary["steps"])
+
+
+def raised_by_tracker(error: BaseException) -> bool:
+    """Return whether the package of a tracker raised an error, such as a lost connection."""
+    return type(error).__module__.partition(".")[0] in TRACKERS
