@@ -29,7 +29,7 @@ PAGES = sorted([*(ROOT / name for name in NAMES), *DOCS.rglob("*.md")])
 WITH_FILES = ("transcribe", "align")  # commands that take files and key=value settings
 
 # Programs in shell blocks that are not part of this project.
-PROGRAMS = {"python3", "pip", ".", "tensorboard", "pre-commit"}
+PROGRAMS = {"python3", "pip", ".", "tensorboard", "pre-commit", "wandb"}
 
 # Settings that make a run small. They follow the settings of the documented command.
 TRAIN = [
@@ -158,7 +158,7 @@ def check_entry_point(name: str, arguments: list[str]) -> None:
     else:
         overrides = [argument for argument in arguments if "=" in argument]
     if any(override.startswith("hparams=") for override in overrides):
-        overrides = [first_value(o) for o in overrides if not o.startswith("hydra/")]
+        overrides = [first_value(override) for override in overrides]
     for override in overrides:
         group, _, value = override.partition("=")
         if value.endswith(".yaml") and group == "decoder":  # written by asr.tune

@@ -38,6 +38,7 @@ REQUIRED = {  # settings without a default, and settings for a machine without t
     "decoder/closed": ["decoder.phrases=[yes,no]"],
     "data/base": ["data.name=mine"],
 }
+OPTIONAL_PACKAGES = ("wandb", "mlflow")  # options with the name of the package
 
 
 def entry_point(group: str) -> str:
@@ -47,6 +48,8 @@ def entry_point(group: str) -> str:
 @pytest.mark.parametrize("option", GROUPS, ids=str)
 def test_every_option_composes_and_resolves(option: Path, tmp_path: Path) -> None:
     group, name = option.parts
+    if name in OPTIONAL_PACKAGES:
+        pytest.importorskip(name)
     cfg = compose(
         entry_point(group),
         [f"{group}={name}", f"dir={tmp_path}", *REQUIRED.get(str(option), [])],
