@@ -13,9 +13,7 @@ from asr.config.app import run
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
-    """Train as configured and return the summary, which summary.json holds too.
-
-    In a run of several processes, only the main one returns a summary.
+    """Train as configured and return the summary, or nothing in processes except the main one.
 
     Raises:
         AsrError: If the settings or the data do not allow a training.
@@ -25,7 +23,6 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     from lightning.pytorch.utilities import rank_zero_only
 
     from asr.config import training as build
-    from asr.config.tracking import build_trackers
     from asr.training.fit import fit
     from asr.training.lightning_workarounds import silence_lightning
     from asr.training.run_folder import check_optimizer, find_checkpoint, open_run_folder
@@ -46,10 +43,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     module = build.build_module(cfg, model)
     module.start_time = start_time
     with open_run_folder(folder, resume=cfg.resume, is_main=is_main):
+        trackers = []
         if is_main:
             report_start(trainer, model, data, folder)
-        trackers = build_trackers(cfg) if is_main else []
-        if is_main:
+            trackers = build.build_trackers(cfg)
             OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
         with track(trainer, trackers):
             results = fit(trainer, module, data, checkpoint, folder)

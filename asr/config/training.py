@@ -1,6 +1,7 @@
 """Build the model, the data, and the trainer of a training run from its configuration."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from asr.config.build import (
     instantiate,
     read_split,
 )
-from asr.config.tracking import IDS, check_trackers
 from asr.config.values import convert
 from asr.data.cache import cache_audio
 from asr.data.filter import filter_utterances, keep_all
@@ -27,6 +27,7 @@ from asr.training.lightning_workarounds import AtomicCheckpointIO
 from asr.training.module import CTCModule
 from asr.training.precision import resolve_precision, training_device
 from asr.training.run_folder import check_architecture
+from asr.training.tracking import TRACKERS, raised_by_tracker, start_tracker
 from asr.training.validation import ScoreName
 from asr.validation import Count
 
@@ -173,7 +174,7 @@ def build_trainer(cfg: DictConfig) -> Any:
     """
     for name in ("max_epochs", "accumulate_grad_batches"):
         convert(f"trainer.{name}", cfg.trainer.get(name), Count | None)
-    check_trackers(cfg)
+    _check_trackers(cfg)
     device = training_device(cfg.trainer.accelerator)
     trainer = instantiate(
         "trainer",
@@ -192,6 +193,36 @@ def build_trainer(cfg: DictConfig) -> Any:
     raise ConfigError(f"trainer.{problem}")
 
 
+def build_trackers(cfg: DictConfig) -> list[Any]:
+    """Build and start the trackers, which write to the folder of the run or to a server.
+
+    A resumed run continues its tracked runs. `cfg` gets their ids, so that config.yaml keeps them.
+
+    Raises:
+        ConfigError: If a tracker rejects its settings or cannot connect.
+    """
+    trackers = []
+    for name, key in TRACKERS.items():
+        if cfg.logger.get(name) is None:
+            continue
+        path = f"logger.{name}.{key}"
+        run_id = OmegaConf.select(cfg, path)
+        saved = Path(cfg.dir, "config.yaml")
+        if run_id is None and cfg.resume and saved.is_file():
+            run_id = OmegaConf.select(OmegaConf.load(saved), path)
+            OmegaConf.update(cfg, path, run_id, force_add=True)
+        try:
+            tracker = instantiate(f"logger.{name}", cfg.logger[name])
+            started = start_tracker(tracker, plain(cfg), is_resumed=run_id is not None)
+        except Exception as error:
+            if not raised_by_tracker(error):
+                raise
+            raise ConfigError(f"logger.{name}: {error}") from error
+        OmegaConf.update(cfg, path, started, force_add=True)
+        trackers.append(tracker)
+    return trackers
+
+
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """Return a configuration as a dictionary, with references resolved."""
     return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
@@ -203,6 +234,19 @@ def _instantiate_all(cfg: DictConfig, group: str, key: str, hint: Any) -> list[A
     for name, settings in cfg[group].items():
         if isinstance(settings, DictConfig) and key in settings:
             convert(f"{group}.{name}.{key}", settings[key], hint)
-        if group != "logger" or name not in IDS:
+        if group != "logger" or name not in TRACKERS:
             objects.append(instantiate(f"{group}.{name}", settings))
     return [each for each in objects if each is not None]
+
+
+def _check_trackers(cfg: DictConfig) -> None:
+    """Check that the packages of the trackers are installed.
+
+    Raises:
+        ConfigError: If one is missing.
+    """
+    for name in TRACKERS:
+        if cfg.logger.get(name) is not None and find_spec(name) is None:
+            raise ConfigError(
+                f"logger.{name} requires a package. Run pip install 'asr[{name}]'"
+            )

@@ -7,7 +7,8 @@ from typing import Any
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
 
-TRACKERS = ("mlflow", "wandb")  # packages
+# Package, which is also the name in the group `logger`: setting with the id of a tracked run
+TRACKERS = {"wandb": "id", "mlflow": "run_id"}
 
 
 def start_tracker(tracker: Logger, config: dict[str, Any], *, is_resumed: bool) -> str:

@@ -10,7 +10,7 @@ from entry import Call, caller
 from lightning.pytorch.loggers.logger import Logger
 from training_runs import SMALL, run
 
-from asr.config import tracking
+from asr.config import training
 from asr.train import main
 
 
@@ -61,7 +61,7 @@ STAND_IN = ["logger=wandb", f"logger.wandb._target_={__name__}.StandIn"]
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
-    monkeypatch.setattr(tracking, "find_spec", lambda name: name)
+    monkeypatch.setattr(training, "find_spec", lambda name: name)
     monkeypatch.setattr(StandIn, "runs", [])
     return StandIn
 
