@@ -233,13 +233,15 @@ def test_runs_in_parallel_processes_are_compared_and_a_failed_one_has_one_line(
 def test_the_corpus_of_parallel_runs_is_prepared_before_they_start(tmp_path: Path) -> None:
     data = [f"data.root={tmp_path / 'data'}", "+data.recipe.hours=0.01"]
 
-    def start(*settings: str, launcher: str) -> None:
+    def start(*settings: str, launcher: str, swept: str = "seed=1,2") -> None:
         cfg = compose("train", [*data, f"dir={tmp_path / 'sweep'}", *settings])
-        hydra = {"launcher": {"_target_": f"plugin.{launcher}Launcher"}}
+        launch = {"_target_": f"plugin.{launcher}Launcher"}
+        hydra = {"launcher": launch, "overrides": {"task": [*settings, swept]}}
         sweep.Sweep().on_multirun_start(OmegaConf.create({**cfg, "hydra": hydra}))
 
     start(launcher="Basic")
     start("optimizer.lr=-1", launcher="Joblib")  # each run reports the setting
+    start(launcher="Joblib", swept="data=an4,librispeech")
     assert not (tmp_path / "data").exists()
     start(launcher="Joblib")
     assert (tmp_path / "data" / "manifests" / "synthetic" / "train.jsonl").is_file()

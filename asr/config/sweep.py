@@ -12,6 +12,7 @@ from textwrap import shorten
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -90,7 +91,8 @@ class Sweep(Callback):
 
         for path in Path(config.dir).glob(FAILURE.format("*")):
             path.unlink()
-        if not config.hydra.launcher._target_.endswith(".BasicLauncher"):
+        is_parallel = not config.hydra.launcher._target_.endswith(".BasicLauncher")
+        if is_parallel and not _varies_data(config):
             with suppress(AsrError):  # each run reports it
                 check_objects(config)
                 ensure_corpus(config.data)
@@ -112,3 +114,10 @@ class Sweep(Callback):
                 print(path.read_text(encoding="utf-8"), end="", file=sys.stderr)
         if failures:
             sys.exit(BAD_INPUT)
+
+
+def _varies_data(config: DictConfig) -> bool:
+    """Return whether the runs of a sweep may have different corpora."""
+    overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    swept = [str(o.key_or_group) for o in overrides if o.is_sweep_override()]
+    return any(key.partition(".")[0] in ("data", "experiment") for key in swept)
