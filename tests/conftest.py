@@ -1,6 +1,7 @@
 """Shared fixtures: sounds, recordings, small models, a server, and real corpora if available."""
 
 import contextlib
+import errno
 import http.server
 import os
 import threading
@@ -25,6 +26,7 @@ from hypothesis import settings
 from asr import audio
 from asr.data.manifest import Utterance
 from asr.nn.ctc import CTCModel
+from asr.processes import can_start_workers
 from asr.text import Tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -144,6 +146,19 @@ def real() -> Callable[..., list[np.ndarray]]:
         return [audio.load(path) for path in islice(paths, count)]
 
     return pick
+
+
+@pytest.fixture
+def without_semaphores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make the system fail to create semaphores, like a sandbox without /dev/shm."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", fail)
+    can_start_workers.cache_clear()
+    yield
+    can_start_workers.cache_clear()
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ class BeamSearch:
             raise ConfigError(
                 "beam search needs a space in the model's alphabet to separate words"
             )
+        self._arguments = tokenizer, lm, lexicon, hotwords
         self.tokenizer = tokenizer
         self.lexicon = lexicon
         self.space = tokenizer.index(" ")
@@ -76,6 +77,10 @@ class BeamSearch:
             self.rescorer = self.lm
             self.lm = None
         self.trie = self._build_trie(lexicon) if lexicon else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a spawned worker build its own search, because flashlight's is not picklable."""
+        return BeamSearch, self._arguments
 
     def _build_trie(self, lexicon: list[str]) -> Any:
         """Return the labels of each word and a space, with its score at the start of a sentence."""

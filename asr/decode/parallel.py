@@ -1,9 +1,7 @@
 """A pool of processes for functions that hold Python's lock, such as flashlight's decoders."""
 
-import logging
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -12,26 +10,21 @@ from itertools import repeat
 from typing import Any
 
 from asr.errors import DecodingError
+from asr.processes import MAX_WORKERS, START_METHOD, can_start_workers, ignore_interrupts
 
 CHUNKS = 16  # chunks of rows for each process, to balance rows of unequal cost
-# the function of a worker, inherited because native decoders cannot be pickled
-_function: Callable[..., Any]
+_function: Callable[..., Any]  # of a worker, set once because it may hold a language model
 
 
 class Parallel:
     """Parallel calls of `function(row, *context)` in up to `workers` processes.
 
-    The workers are forked at the first call, so the function need not be picklable. On systems
-    without fork, rows are processed one after another in this process.
+    The workers start at the first call. On systems without a safe fork, each one receives a copy of
+    the function, which must be picklable there.
     """
 
     def __init__(self, function: Callable[..., Any], workers: int) -> None:
         """Start no process yet."""
-        if workers > 1 and "fork" not in multiprocessing.get_all_start_methods():
-            logging.getLogger(__name__).info(
-                "this system cannot fork: decoding in one process"
-            )
-            workers = 1
         self.function = function
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
@@ -44,12 +37,14 @@ class Parallel:
         Raises:
             DecodingError: If a worker was killed. The next call starts new workers.
         """
-        if min(self.workers, len(rows)) < 2:
+        if min(self.workers, len(rows)) < 2 or not can_start_workers():
             return [self.function(row, *context) for row in rows]
         if self._pool is None:
-            fork = multiprocessing.get_context("fork")
             self._pool = ProcessPoolExecutor(
-                self.workers, fork, initializer=_start_worker, initargs=(self.function,)
+                min(self.workers, MAX_WORKERS or self.workers),
+                multiprocessing.get_context(START_METHOD),
+                initializer=_start_worker,
+                initargs=(self.function,),
             )
         chunk_size = max(1, len(rows) // (CHUNKS * self.workers))
         try:
@@ -66,8 +61,7 @@ class Parallel:
 def _start_worker(function: Callable[..., Any]) -> None:
     global _function
     _function = function
-    # Ctrl-C ends the parent, which ends the workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

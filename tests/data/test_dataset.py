@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ import torch
 
 from asr import audio
 from asr.audio.augment import Speed
+from asr.config.reporting import print_user_error
 from asr.data.dataset import SpeechDataset, collate
 from asr.data.filter import Example, keep_all
 from asr.data.loader import Loader
 from asr.data.sampler import BucketSampler
 from asr.errors import AudioError, WorkerError
+from asr.processes import has_sigchld
 from asr.text import Tokenizer
 
 TENSORS = ("waveforms", "lengths", "targets", "target_lengths", "frames_needed")
@@ -120,6 +123,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(examples, workers):
     ]
 
 
+@pytest.mark.skipif(not has_sigchld(), reason="Windows does not signal the end of a worker")
 def test_a_killed_worker_raises_only_while_a_batch_is_awaited(examples):
     loader = Loader(SpeechDataset(examples), sampler(examples), workers=1)
     other_processes = psutil.Process().children()
@@ -136,6 +140,53 @@ def test_a_killed_worker_raises_only_while_a_batch_is_awaited(examples):
         list(loader)
     del loader
     gc.collect()  # torch remembers the worker until the loader is deleted
+
+
+def test_a_killed_worker_is_noticed_without_sigchld(examples, monkeypatch):
+    monkeypatch.delattr(signal, "SIGCHLD", raising=False)
+    monkeypatch.setattr("torch.utils.data._utils.signal_handling.IS_WINDOWS", True)
+    loader = Loader(SpeechDataset(examples), sampler(examples), workers=1)
+    other_processes = psutil.Process().children()
+    assert len(list(loader)) == len(list(Loader(SpeechDataset(examples), sampler(examples))))
+    (worker,) = set(psutil.Process().children()) - set(other_processes)
+    worker.kill()
+    with pytest.raises(WorkerError, match="a data worker was killed"):
+        list(loader)
+    del loader
+    gc.collect()
+
+
+def test_spawned_workers_read_the_same_batches(examples):
+    dataset = SpeechDataset(examples, augment=Speed(), seed=3)
+    loader = Loader(dataset, sampler(examples), workers=1)
+    loader.multiprocessing_context = "spawn"  # as on macOS and Windows
+    assert all(map(equal, loader, Loader(dataset, sampler(examples))))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a forked worker has the patch")
+def test_a_full_shared_memory_is_one_line(examples, monkeypatch, capsys):
+    def fail(_):
+        raise RuntimeError("unable to allocate shared memory: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", fail)
+    with pytest.raises(WorkerError) as caught:
+        list(Loader(SpeechDataset(examples), sampler(examples), workers=1))
+    print_user_error("asr.train", caught.value, verbose=False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("asr.train: shared memory (/dev/shm) is full: unable to allocate")
+    assert "Use workers=0" in line
+
+
+def test_a_system_that_cannot_start_workers_reads_in_one_process(
+    examples, without_semaphores, caplog
+):
+    loaders = [
+        Loader(SpeechDataset(examples), sampler(examples), workers=2) for _ in range(2)
+    ]
+    assert [loader.num_workers for loader in loaders] == [0, 0]
+    assert len(list(loaders[0])) > 2
+    (message,) = caplog.messages
+    assert message.startswith("this system cannot start worker processes ([Errno")
 
 
 def test_persistent_workers_follow_set_epoch(examples):

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
+from asr import processes
 from asr.decode.parallel import CHUNKS, Parallel
 from asr.errors import DecodingError
 
@@ -56,22 +58,33 @@ def test_one_worker_or_one_row_needs_no_other_process(workers, count):
     assert {process for _, process in results} == {os.getpid()}
 
 
-def test_a_system_without_fork_decodes_in_one_process(monkeypatch):
-    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+def test_a_system_without_fork_spawns_processes(monkeypatch):
+    monkeypatch.setattr("asr.decode.parallel.START_METHOD", "spawn")
+    parallel = Parallel(halve, 2)
+    results = parallel([row(2), row(4)] * 2, SLOW)
+    assert [half[0, 0] for half, _ in results] == [1, 2] * 2
+    assert os.getpid() not in {process for _, process in results}
+    with pytest.raises(ValueError, match="3 is odd"):
+        parallel([row(3), row(4)], 0.0)
+
+
+def test_a_system_without_semaphores_decodes_in_one_process(without_semaphores):
     results = Parallel(halve, 2)([row(2)] * 3, 0.0)
     assert {process for _, process in results} == {os.getpid()}
 
 
-def test_the_function_need_not_be_picklable():
+@pytest.mark.skipif(processes.START_METHOD != "fork", reason="spawned workers need pickling")
+def test_the_function_need_not_be_picklable_after_a_fork():
     assert Parallel(lambda row: row.sum(), 2)([row(2), row(4)]) == [12, 24]
 
 
-def test_a_free_worker_takes_the_next_rows():
-    def sleep(row):
-        time.sleep(float(row[0, 0]))
-        return os.getpid()
+def nap(row):
+    time.sleep(float(row[0, 0]))
+    return os.getpid()
 
-    parallel = Parallel(sleep, 2)
+
+def test_a_free_worker_takes_the_next_rows():
+    parallel = Parallel(nap, 2)
     parallel([row(SLOW)] * 2)
     longest, *others = parallel([row(4 * SLOW, frames=8), *[row(SLOW / 4)] * 8])
     assert set(others) - {longest}
@@ -97,7 +110,7 @@ def test_an_error_is_raised_in_the_caller_and_the_next_call_gets_its_own_results
 def test_a_killed_worker_is_reported_and_replaced():
     parallel = Parallel(halve, 2)
     worker, _ = {process for _, process in parallel([row(2)] * 2, SLOW)}
-    os.kill(worker, signal.SIGKILL)
+    psutil.Process(worker).kill()
     with pytest.raises(DecodingError, match="a decoding process was killed"):
         while True:  # until the pool has noticed
             parallel([row(2)] * 2, 0.0)
@@ -113,8 +126,9 @@ def test_workers_end_with_the_pool():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_workers_end_when_the_main_process_is_interrupted_or_killed(number):
+@pytest.mark.parametrize("how", ["SIGINT", "SIGKILL"])
+def test_workers_end_when_the_main_process_is_interrupted_or_killed(how):
+    number = signal.Signals[how]
     code = (
         "import os, time, numpy as np\n"
         "from asr.decode.parallel import Parallel\n"
