@@ -1,9 +1,14 @@
 """Write files atomically."""
 
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+# seconds between attempts on Windows, where virus scanners and readers block a file for a moment
+PAUSES = (0.05, 0.2, 1.0) if sys.platform == "win32" else ()
 
 
 @contextmanager
@@ -20,10 +25,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:
         yield temporary
-        temporary.replace(path)
+        _replace(temporary, path)
     except OSError as error:
         if error.errno is not None:  # an OSError without errno would lose its message
             error.filename = error.filename or str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _replace(source: Path, target: Path) -> None:
+    for pause in PAUSES:
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            time.sleep(pause)
+    source.replace(target)

@@ -124,7 +124,10 @@ def _fetch(name: str, target: Path, root: Path, url: str) -> None:
         return
     archive = ensure_downloaded(url, f"{name}.arpa.gz", root, PUBLISHED[name])
     console.print(f"extracting {archive.name} to {target}")
-    with atomic_write(target) as partial, partial.open("w", encoding="utf-8") as file:
+    with (
+        atomic_write(target) as partial,
+        partial.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         file.writelines(line.lower() for line in _read_lines(archive))
 
 

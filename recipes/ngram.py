@@ -92,7 +92,10 @@ class NGramModel:
 
     def write(self, path: Path) -> None:
         """Write an ARPA file. On failure, an existing file is unchanged."""
-        with atomic_write(path) as partial, partial.open("w", encoding="utf-8") as file:
+        with (
+            atomic_write(path) as partial,
+            partial.open("w", encoding="utf-8", newline="\n") as file,
+        ):
             file.write("\\data\\\n")
             for order, table in enumerate(self.tables, start=1):
                 file.write(f"ngram {order}={len(table.word)}\n")

@@ -68,8 +68,8 @@ def speechcommands(
 
 def _official_splits(tree: Path) -> dict[str, list[str]]:
     """Return WORD/FILE of the clips of each split. Clips that are in no list go to train."""
-    validation = (tree / "validation_list.txt").read_text().split()
-    test = (tree / "testing_list.txt").read_text().split()
+    validation = (tree / "validation_list.txt").read_text(encoding="utf-8").split()
+    test = (tree / "testing_list.txt").read_text(encoding="utf-8").split()
     clips = [path.relative_to(tree).as_posix() for path in sorted(tree.glob("[!_]*/*.wav"))]
     listed = {*validation, *test}
     train = [clip for clip in clips if clip not in listed]

@@ -34,3 +34,21 @@ def test_two_writers_at_once_leave_the_file_of_one_of_them(tmp_path: Path) -> No
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"
+
+
+def test_a_file_that_windows_blocks_for_a_moment_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, attempts = Path.replace, []
+
+    def blocked_twice(source: Path, target: Path) -> Path:
+        attempts.append(target)
+        if len(attempts) < 3:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", blocked_twice)
+    monkeypatch.setattr("asr.files.PAUSES", (0.0, 0.0))
+    with atomic_write(tmp_path / "a.txt") as partial:
+        partial.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"

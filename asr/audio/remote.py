@@ -1,5 +1,6 @@
 """Read recordings that are not local files: byte ranges of shards, and files on remote storage."""
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 from asr.errors import AudioError, StorageError
 
+URL = re.compile(r"[^/\\]{2,}://")
 ATTEMPTS = 3  # requests before a failing server raises StorageError
 PAUSE = 1.0  # seconds before the second attempt, twice as long before the third, and so on
 TIMEOUT = 60.0  # seconds until the server must have answered a batch of requests
@@ -42,8 +44,8 @@ class ByteRange:
 
 
 def is_url(path: str | Path) -> bool:
-    """Return whether a path is a URL."""
-    return "://" in str(path)
+    """Return whether a path is a URL. A single letter is a drive of Windows, not a protocol."""
+    return URL.match(str(path)) is not None
 
 
 def read_ranges(recordings: Sequence[Path | ByteRange]) -> list[Path | bytes | AudioError]:

@@ -130,11 +130,19 @@ class AlignmentWriter:
 
 
 def _label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
-    """Return the path of each recording below their common folder, without its extension."""
+    """Return the path of each recording below their common folder, without its extension.
+
+    Recordings on several drives of Windows have no common folder. Their names are returned.
+    """
     sources = [None if isinstance(r.source, bytes) else str(r.source) for r in requests]
     paths = [os.path.abspath(source) for source in sources if source]  # noqa: PTH100
-    base = os.path.commonpath([Path(path).parent for path in paths]) if paths else "."
-    labels = [os.path.relpath(source, base) if source else "stdin" for source in sources]
+    try:
+        base = os.path.commonpath([Path(path).parent for path in paths]) if paths else "."
+        labels = [
+            os.path.relpath(source, base) if source else "stdin" for source in sources
+        ]
+    except ValueError:
+        labels = [Path(source).name if source else "stdin" for source in sources]
     return [Path(label).with_suffix("").as_posix() for label in labels]
 
 

@@ -103,7 +103,7 @@ def _find_option_files(overrides: Sequence[str]) -> list[str]:
                 raise ConfigError(f"{group}: {path}: no such file")
             if path.parent.resolve().name != group:
                 raise ConfigError(f"{group}: {path} must be in a folder named {group}")
-            search_path.append(f"'file://{path.resolve().parents[1]}'")
+            search_path.append(f"'file://{path.resolve().parents[1].as_posix()}'")
             override = f"{group}={path.stem}"
         replaced.append(override)
     if search_path:

@@ -1,5 +1,6 @@
 """Errors of users in one line, with exit codes."""
 
+import io
 import os
 import sys
 import traceback
@@ -26,6 +27,7 @@ def report_user_errors(
         verbose: Print the traceback before the line.
     """
     set_library_defaults()
+    print_utf8()
     try:
         function()
     except BrokenPipeError:  # the reader of the output has closed it
@@ -37,6 +39,16 @@ def report_user_errors(
             os._exit(BAD_INPUT)
         return INTERRUPTED if isinstance(cause, KeyboardInterrupt) else BAD_INPUT
     return 0
+
+
+def print_utf8() -> None:
+    """Make standard output and standard error UTF-8, whatever the console or the locale uses.
+
+    File names that are not UTF-8 are printed with escapes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not in a notebook
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def print_user_error(name: str, error: BaseException, verbose: bool) -> BaseException:

@@ -45,7 +45,7 @@ class Loader(DataLoader):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
-            collate_fn=_share_memory,
+            collate_fn=_share_memory,  # type: ignore[arg-type]  # of one batch
             worker_init_fn=_start_worker,
         )
 

@@ -147,7 +147,9 @@ def test_a_killed_worker_is_noticed_without_sigchld(examples, monkeypatch):
     monkeypatch.setattr("torch.utils.data._utils.signal_handling.IS_WINDOWS", True)
     loader = Loader(SpeechDataset(examples), sampler(examples), workers=1)
     other_processes = psutil.Process().children()
-    assert len(list(loader)) == len(list(Loader(SpeechDataset(examples), sampler(examples))))
+    assert len(list(loader)) == len(
+        list(Loader(SpeechDataset(examples), sampler(examples)))
+    )
     (worker,) = set(psutil.Process().children()) - set(other_processes)
     worker.kill()
     with pytest.raises(WorkerError, match="a data worker was killed"):
@@ -173,7 +175,9 @@ def test_a_full_shared_memory_is_one_line(examples, monkeypatch, capsys):
         list(Loader(SpeechDataset(examples), sampler(examples), workers=1))
     print_user_error("asr.train", caught.value, verbose=False)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("asr.train: shared memory (/dev/shm) is full: unable to allocate")
+    assert line.startswith(
+        "asr.train: shared memory (/dev/shm) is full: unable to allocate"
+    )
     assert "Use workers=0" in line
 
 

@@ -261,7 +261,10 @@ def test_alternatives_are_sorted_by_score():
     assert BeamDecoder()(emissions(8, 0), TOKENIZER)[0].alternatives == ()
 
 
-def test_two_processes_decode_like_one(arpa):
+@pytest.mark.parametrize("method", ["default", "spawn"])
+def test_two_processes_decode_like_one(arpa, method, monkeypatch):
+    if method == "spawn":  # as on macOS and Windows
+        monkeypatch.setattr("asr.decode.parallel.START_METHOD", "spawn")
     folder, _, _ = arpa
     logits = torch.randn(5, 30, 4, generator=torch.Generator().manual_seed(1)) * 2
     batch = Emissions(logits.log_softmax(-1), torch.tensor([30, 12, 0, 1, 25]), 0.04)
@@ -270,6 +273,7 @@ def test_two_processes_decode_like_one(arpa):
         "lexicon": folder / "lexicon.txt",
         "lm_weight": 1.0,
         "nbest": 3,
+        "hotwords": ["a b"],
     }
     assert BeamDecoder(**settings, workers=2)(batch, TOKENIZER) == BeamDecoder(
         **settings, workers=1

@@ -73,7 +73,9 @@ def test_a_system_without_semaphores_decodes_in_one_process(without_semaphores):
     assert {process for _, process in results} == {os.getpid()}
 
 
-@pytest.mark.skipif(processes.START_METHOD != "fork", reason="spawned workers need pickling")
+@pytest.mark.skipif(
+    processes.START_METHOD != "fork", reason="spawned workers need pickling"
+)
 def test_the_function_need_not_be_picklable_after_a_fork():
     assert Parallel(lambda row: row.sum(), 2)([row(2), row(4)]) == [12, 24]
 
