@@ -26,7 +26,8 @@ RUN python3 -m venv .venv \
     && .venv/bin/pip install --no-cache-dir --editable .
 
 COPY --chown=asr . .
-RUN touch .venv/.ready
+RUN .venv/bin/pip install --no-cache-dir --no-deps --editable . \
+    && touch .venv/.ready
 
 ENV PATH="/home/asr/app/.venv/bin:${PATH}"
 CMD ["make", "demo"]

@@ -56,7 +56,8 @@ def test_the_image_runs_the_demo_without_root() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert re.search(r"^demo: \$\(READY\)$", makefile, re.MULTILINE)
     assert "READY := .venv/.ready" in makefile
-    assert ("RUN", "touch .venv/.ready") in steps
+    runs = [arguments for name, arguments in steps if name == "RUN"]
+    assert runs[-1].endswith("&& touch .venv/.ready")  # what `make install` creates
 
 
 def test_the_image_gets_the_files_that_it_needs() -> None:
