@@ -38,8 +38,8 @@ def wait_for(condition):
 
 def meet(row, folder):
     """Wait until as many rows have started as the number in the row says. Return the process."""
-    Path(folder, f"{os.getpid()}-{time.monotonic_ns()}").touch()
-    wait_for(lambda: len(os.listdir(folder)) >= row[0, 0])
+    (folder / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+    wait_for(lambda: len(list(folder.iterdir())) >= row[0, 0])
     return os.getpid()
 
 
@@ -99,9 +99,9 @@ def test_the_function_need_not_be_picklable_after_a_fork():
 def take(row, folder):
     """Return the process, for row 0 after all others have finished."""
     if row[0, 0]:
-        Path(folder, str(row[0, 0])).touch()
+        (folder / str(row[0, 0])).touch()
     else:
-        wait_for(lambda: len(os.listdir(folder)) == 8)
+        wait_for(lambda: len(list(folder.iterdir())) == 8)
     return os.getpid()
 
 
