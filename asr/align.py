@@ -13,6 +13,7 @@ cannot contain its text is reported on standard error, the others are aligned, a
         =srt        subtitles in the spelling of the text; (?) follows words that do not match
         =json       one line per recording, with words and characters
   unit=characters   one line of ctm per character, or per word piece of a tokenizer=bpe model
+  channel=1         first channel instead of the mix of all
   out=FOLDER        one file per recording, in the same folder structure
   min_score=0.15    score (0 to 1) below which words and texts do not match
   device=cuda       device to run on (cpu)
@@ -37,7 +38,7 @@ def align(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
 
         cfg = compose_align(overrides)
         set_threads(cfg)
-        requests, errors = collect_requests(files, cfg.text, cfg.manifest)
+        requests, errors = collect_requests(files, cfg.text, cfg.manifest, cfg.channel)
         writer = AlignmentWriter(cfg, requests)
         yield from errors
         if not requests:

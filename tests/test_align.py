@@ -172,6 +172,36 @@ def test_stereo_from_a_phone_is_aligned(
     assert json.loads(finished.out)["end"] == 1.5
 
 
+def test_each_channel_can_be_aligned_with_its_own_text(
+    utterances: list[Utterance], checkpoint: list[str], tmp_path: Path, call: Call
+) -> None:
+    samples = [audio.load(utterance.audio) for utterance in utterances[:2]]
+    stereo = np.zeros((max(map(len, samples)), 2), np.float32)
+    for channel, waveform in enumerate(samples):
+        stereo[: len(waveform), channel] = waveform
+    path = tmp_path / "call.wav"
+    soundfile.write(path, stereo, 16_000, subtype="FLOAT")
+    for number, utterance in enumerate(utterances[:2], 1):
+        soundfile.write(
+            tmp_path / "call_.wav", stereo[:, number - 1], 16_000, subtype="FLOAT"
+        )
+        text = f"text={utterance.text}"
+        alone = call(main, tmp_path / "call_.wav", text, *checkpoint).out
+        finished = call(main, path, text, f"channel={number}", *checkpoint)
+        assert finished.out == alone.replace("call_ 1", f"call {number}")
+        out = f"out={tmp_path / 'out'}"
+        call(main, path, text, f"channel={number}", "format=srt", out, *checkpoint)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "call.1.srt",
+        "call.2.srt",
+    ]
+    finished = call(main, path, "text=a", "channel=3", *checkpoint)
+    assert (finished.code, "no channel 3. Channels: 2." in finished.complaint) == (2, True)
+    finished = call(main, path, "text=a", "channel=each", *checkpoint)
+    assert finished.code == 2
+    assert "channel must be mix or an integer >= 1, got 'each'" in finished.complaint
+
+
 def test_a_failure_is_reported_and_the_others_are_aligned(
     folder: Path, checkpoint: list[str], call: Call
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from asr.audio import Channel
 from asr.config.app import compose
 from asr.config.inputs import STDIN, expand_folders, read_source
 from asr.data.manifest import read_manifest
@@ -28,7 +29,10 @@ def compose_align(overrides: Sequence[str]) -> DictConfig:
 
 
 def collect_requests(
-    files: Sequence[str], text: str | None, manifest: str | None
+    files: Sequence[str],
+    text: str | None,
+    manifest: str | None,
+    channel: Channel = "mix",
 ) -> tuple[list[AlignmentRequest], list[AsrError]]:
     """Return a request for each recording, and the errors of recordings that have no text.
 
@@ -36,6 +40,7 @@ def collect_requests(
         files: Recordings, folders, and "-" for standard input.
         text: Words or the path of a text file; None for the text file beside each recording.
         manifest: Manifest that replaces both.
+        channel: Channel of the recordings to align.
 
     Raises:
         ConfigError: If no recording is given, or recordings and a manifest.
@@ -45,7 +50,7 @@ def collect_requests(
         if files or text is not None:
             raise ConfigError("manifest=FILE has recordings and texts; omit the others")
         return [
-            AlignmentRequest(u.name, u.audio, u.text, u.offset, u.duration)
+            AlignmentRequest(u.name, u.audio, u.text, u.offset, u.duration, channel)
             for u in read_manifest(manifest)
         ], []
     if not files:
@@ -59,7 +64,8 @@ def collect_requests(
         try:
             source = read_source(path)
             own_words = _read_text_beside(path) if words is None else words
-            requests.append(AlignmentRequest(str(path), source, own_words))
+            request = AlignmentRequest(str(path), source, own_words, channel=channel)
+            requests.append(request)
         except AsrError as error:
             errors.append(error)
     return requests, errors
@@ -153,7 +159,8 @@ def _plan_files(
     plan: dict[Path, str] = {}
     for request, label in zip(requests, labels, strict=True):
         offset = f"@{request.offset:g}" if request.offset else ""
-        path = folder / f"{label}{offset}{suffix}"
+        channel = "" if request.channel == "mix" else f".{request.channel}"
+        path = folder / f"{label}{offset}{channel}{suffix}"
         if other := plan.get(path):
             raise ConfigError(f"{path} is the output of both {other} and {request.name}")
         plan[path] = request.name

@@ -44,6 +44,7 @@ def check_count_or_word(name: str, value: Any, *, words: Sequence[str]) -> None:
 
 
 Threads = Annotated[Any, partial(check_count_or_word, words=["auto"])]
+OneChannel = Annotated[Any, partial(check_count_or_word, words=["mix"])]
 ChannelChoice = Annotated[Any, partial(check_count_or_word, words=["mix", "each"])]
 
 
@@ -131,6 +132,7 @@ class AlignSettings(TypedDict):
     manifest: str | None
     format: Literal["ctm", "textgrid", "srt", "json"]
     unit: Literal["words", "characters"]
+    channel: OneChannel
     out: str | None
     min_score: Fraction
     device: str

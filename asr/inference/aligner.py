@@ -122,7 +122,11 @@ class Aligner:
         waveforms = []
         for job in jobs:
             request = job.request
-            segment: Any = {"offset": request.offset, "duration": request.duration}
+            segment: Any = {
+                "offset": request.offset,
+                "duration": request.duration,
+                "channel": request.channel,
+            }
             try:
                 if len(jobs) > 1:
                     waveforms.append(audio.load(request.source, **segment))
@@ -157,7 +161,9 @@ class Aligner:
         text = " ".join(word.text for word in words)
         score = _text_score(log_probs, alignment)
         end = request.offset + job.seconds
-        return Timeline(text, request.offset, end, score, score >= self.min_score, words)
+        fits = score >= self.min_score
+        channel = None if request.channel == "mix" else request.channel
+        return Timeline(text, request.offset, end, score, fits, words, channel)
 
     def _words(
         self, job: _Job, alignment: Alignment, timer: WordTimer, frames: int

@@ -66,7 +66,7 @@ class Json:
 class Ctm:
     """NIST's time-marked format with one line per word or per character.
 
-    The columns are recording, channel, start, duration, text, and score.
+    The columns are recording, channel (1 for a mix), start, duration, text, and score.
     """
 
     suffix, joinable = ".ctm", True
@@ -76,14 +76,13 @@ class Ctm:
 
     def render(self, name: str, result: Timeline) -> str:
         """Return the lines of the timeline."""
-        recording = "_".join(name.split()) or "_"
+        recording, channel = "_".join(name.split()) or "_", result.channel or 1
         lines = []
         for span in _characters(result) if self.characters else result.words:
             start = round(span.start, 3)
             duration = round(span.end, 3) - start
-            lines.append(
-                f"{recording} 1 {start:.3f} {duration:.3f} {span.text} {span.score:.4f}\n"
-            )
+            times = f"{start:.3f} {duration:.3f}"
+            lines.append(f"{recording} {channel} {times} {span.text} {span.score:.4f}\n")
         return "".join(lines)
 
 
@@ -129,19 +128,21 @@ class Srt:
     """Subtitles in the written form of the text.
 
     A cue has at most two lines and ends at a pause or when it is full. "(?)" follows a word that
-    does not fit the audio.
+    does not fit the audio. A cue starts with "[2]" if its channel is 2, and with no number for a
+    mix of all channels.
     """
 
     suffix, joinable = ".srt", False
 
     def render(self, name: str, result: Timeline) -> str:
         """Return the subtitles of the timeline."""
-        cues = list(_cues(result.words))
+        label = f"[{result.channel}] " if result.channel else ""
+        cues = list(_cues(result.words, label))
         blocks = []
         for number, cue in enumerate(cues, 1):
             next_start = cues[number][0].start if number < len(cues) else result.end
             end = max(cue[-1].end, min(cue[-1].end + LINGER_SECONDS, next_start))
-            text = "\n".join(_wrap(cue)).replace("-->", "→")
+            text = "\n".join(_wrap(cue, label)).replace("-->", "→")
             blocks.append(f"{number}\n{_clock(cue[0].start)} --> {_clock(end)}\n{text}\n")
         return "\n".join(blocks)
 
@@ -206,14 +207,14 @@ def _fill_gaps(spans: Sequence[TimedSpan], end: str) -> Iterator[tuple[str, str,
         yield position, end, ""
 
 
-def _cues(words: Sequence[TimedWord]) -> Iterator[list[TimedSpan]]:
-    """Yield the written forms that each subtitle shows."""
+def _cues(words: Sequence[TimedWord], label: str) -> Iterator[list[TimedSpan]]:
+    """Yield the written forms that each subtitle shows after its label."""
     cue: list[TimedSpan] = []
     for span in _written_spans(words):
         if cue and (
             span.start - cue[-1].end >= PAUSE_SECONDS
             or span.end - cue[0].start > MAX_CUE_SECONDS
-            or max(map(len, _wrap([*cue, span]))) > LINE_WIDTH
+            or max(map(len, _wrap([*cue, span], label))) > LINE_WIDTH
         ):
             yield cue
             cue = []
@@ -233,9 +234,10 @@ def _written_spans(words: Sequence[TimedWord]) -> Iterator[TimedSpan]:
         yield replace(group[0], text=text, end=group[-1].end)
 
 
-def _wrap(cue: Sequence[TimedSpan]) -> list[str]:
+def _wrap(cue: Sequence[TimedSpan], label: str) -> list[str]:
     """Return one line if it is short enough, or the two lines that are closest in length."""
     texts = [span.text for span in cue]
+    texts[0] = label + texts[0]
     line = " ".join(texts)
     if len(line) <= LINE_WIDTH or len(texts) == 1:
         return [line]

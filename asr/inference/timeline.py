@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from asr.audio import Source
+from asr.audio import Channel, Source
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class AlignmentRequest:
         text: The words that are spoken.
         offset: Start of the segment to align, in seconds.
         duration: Length of the segment in seconds, None for the rest of the recording.
+        channel: "mix" for the mean of all channels, or the number of a channel from 1.
     """
 
     name: str
@@ -22,6 +23,7 @@ class AlignmentRequest:
     text: str
     offset: float = 0.0
     duration: float | None = None
+    channel: Channel = "mix"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ class TimedWord(TimedSpan):
 
 @dataclass(frozen=True)
 class Timeline:
-    """An aligned text. All times are seconds from the beginning of the recording's file."""
+    """An aligned text. All times are seconds from the beginning of the recording's file.
+
+    `channel` is the number of the recording's channel from 1, None for a mix of all channels.
+    """
 
     text: str
     start: float
@@ -60,3 +65,4 @@ class Timeline:
     score: float
     fits: bool
     words: tuple[TimedWord, ...]
+    channel: int | None = None

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -100,6 +101,23 @@ def test_ctm_lines_are_recording_channel_start_duration_text_score():
     letters = Ctm(characters=True).render("a", TIMELINE).splitlines()
     assert [line.split()[4] for line in letters] == list("größetwo")
     assert letters[-1] == "a 1 1.067 0.133 o 0.0100"
+
+
+def test_every_format_of_a_channel_has_its_number():
+    second = replace(TIMELINE, channel=2)
+    assert [line.split()[1] for line in Ctm().render("a", second).splitlines()] == ["2"] * 2
+    assert json.loads(TIMELINE_FORMATS["json"]().render("a", second))["channel"] == 2
+    assert "channel" not in json.loads(TIMELINE_FORMATS["json"]().render("a", TIMELINE))
+    cues = parse_subtitles(Srt().render("a", second))
+    assert [line for _, _, lines in cues for line in lines] == ['[2] Größe, "two" (?)']
+
+
+def test_the_number_of_the_channel_is_part_of_the_width_of_subtitles():
+    words = [(f"word{i:03}", 5 * i, 4, 1.0) for i in range(40)]
+    timeline = replace(make_timeline(words), channel=12)
+    for _, _, lines in parse_subtitles(Srt().render("a", timeline)):
+        assert lines[0].startswith("[12] word")
+        assert max(map(len, lines)) <= 42
 
 
 def test_timeline_json_is_one_line_with_words_characters_and_fits():
