@@ -30,8 +30,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
     decoder = instantiate("decoder", cfg.decoder)
     transcriber = Transcriber.load(cfg.checkpoint, decoder=decoder, device=cfg.device)
-    batches = load_split(cfg.data, cfg.split, transcriber.model.tokenizer)
-    evaluation = evaluate_corpus(transcriber, batches)
+    corpus = load_split(cfg.data, cfg.split, transcriber.model.tokenizer)
+    evaluation = evaluate_corpus(transcriber, corpus)
     folder = Path(cfg.dir)
     evaluation.write(folder)
     evaluation.show(sys.stdout)

@@ -35,8 +35,8 @@ def tune(cfg: DictConfig) -> None:
         raise ConfigError("only a beam search has weights to tune; use decoder=beam")
     lm_weights = (0.0, 0.0) if decoder.lm is None else tuple(cfg.lm_weight)
     model = CTCModel.load(cfg.checkpoint, device=cfg.device)
-    batches = load_split(cfg.data, cfg.split, model.tokenizer)
-    emissions = CorpusEmissions.compute(model, batches)
+    corpus = load_split(cfg.data, cfg.split, model.tokenizer)
+    emissions = CorpusEmissions.compute(model, corpus)
     intervals = (lm_weights, tuple(cfg.word_score))
     tuning = tune_decoder(decoder, emissions, intervals, cfg.points, cfg.rounds)
 

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from asr.data.manifest import read_manifest
 from asr.decode import BeamDecoder, Decoder, GreedyDecoder
-from asr.evaluation.evaluator import load_batches
+from asr.evaluation.evaluator import load_corpus
 from asr.evaluation.tuning import CorpusEmissions
 from asr.evaluation.wer import score_utterance, sum_scores
 from asr.nn.ctc import CTCModel
@@ -101,8 +101,8 @@ def main() -> None:
     options = parse_arguments()
     model = CTCModel.load(options.checkpoint).eval()
     began = time.perf_counter()
-    batches = load_batches(read_manifest(options.manifest), model.tokenizer)
-    corpus = CorpusEmissions.compute(model, batches)
+    utterances = load_corpus(read_manifest(options.manifest), model.tokenizer)
+    corpus = CorpusEmissions.compute(model, utterances)
     network = time.perf_counter() - began
     gc.freeze()  # or the collector scans all objects of torch during a measurement
     lines = options.names.read_text("utf-8").splitlines()

@@ -12,8 +12,8 @@ from asr.errors import AsrError, ConfigError
 if TYPE_CHECKING:
     from asr.audio.augment import Chain
     from asr.data.batch_augment import BatchAugment
-    from asr.data.loader import Loader
     from asr.data.manifest import Utterance
+    from asr.evaluation.evaluator import Corpus
     from asr.text import Tokenizer
 
 # in the order in which they are applied
@@ -97,15 +97,15 @@ def read_split(data: DictConfig, split: str) -> "list[Utterance]":
     return read_manifests(data[split], limit=data.limit)
 
 
-def load_split(data: DictConfig, split: str, tokenizer: "Tokenizer") -> "Loader":
-    """Return the batches of a split for scoring.
+def load_split(data: DictConfig, split: str, tokenizer: "Tokenizer") -> "Corpus":
+    """Return the utterances of a split for scoring.
 
     Raises:
         ManifestError: If a manifest is missing or invalid.
     """
-    from asr.evaluation.evaluator import load_batches
+    from asr.evaluation.evaluator import load_corpus
 
-    return load_batches(
+    return load_corpus(
         read_split(data, split),
         tokenizer,
         batch_seconds=data.batch_seconds,

@@ -1,7 +1,10 @@
 """Recognition and scoring of a corpus."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
 
 from asr.data.dataset import OnError, SpeechDataset
 from asr.data.filter import keep_all
@@ -11,40 +14,88 @@ from asr.data.sampler import BucketSampler
 from asr.errors import AudioError
 from asr.evaluation.report import Evaluation, Result
 from asr.evaluation.wer import score_utterance
+from asr.inference import longform
 from asr.inference.transcriber import Transcriber
+from asr.nn.ctc import CTCModel
+from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
 
 
-def load_batches(
+@dataclass(frozen=True)
+class Corpus:
+    """Utterances to score.
+
+    Attributes:
+        long: Utterances longer than a window. Each is computed alone, in windows.
+        batches: Batches of the other utterances.
+        on_error: "skip" adds an unreadable recording to `failures`, "raise" raises its AudioError.
+        failures: (utterance, reason) of the recordings that could not be read.
+    """
+
+    long: Sequence[Utterance]
+    batches: Loader
+    on_error: OnError = "skip"
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+    @torch.inference_mode()
+    def compute_emissions(
+        self, model: CTCModel
+    ) -> Iterator[tuple[Sequence[Utterance], Emissions]]:
+        """Yield the readable utterances and their emissions (B, U, V), the longest first."""
+        for utterance in self.long:
+            try:
+                emissions = longform.compute_emissions(
+                    model,
+                    utterance.audio,
+                    offset=utterance.offset,
+                    duration=utterance.duration,
+                )
+            except AudioError as error:
+                if self.on_error == "raise":
+                    raise
+                self.failures.append((utterance.name, str(error)))
+            else:
+                yield (utterance,), emissions
+        for batch in self.batches:
+            self.failures.extend(batch.failures)
+            if len(batch):
+                waveforms, lengths = batch.waveforms, batch.lengths
+                device = model.device
+                yield batch.utterances, model(waveforms.to(device), lengths.to(device))
+
+
+def load_corpus(
     utterances: Sequence[Utterance],
     tokenizer: Tokenizer,
     *,
     batch_seconds: float = 60.0,
     workers: int = 0,
     on_error: OnError = "skip",
-) -> Loader:
-    """Return batches of all utterances, with utterances of similar length in each batch."""
-    examples = keep_all(utterances, tokenizer).examples
-    durations = [utterance.duration for utterance in utterances]
+) -> Corpus:
+    """Return all utterances in batches of similar length, except those longer than a window."""
+    longest_first = sorted(utterances, key=lambda utterance: -utterance.duration)
+    long = [u for u in longest_first if u.duration > longform.WINDOW]
+    examples = keep_all(longest_first[len(long) :], tokenizer).examples
+    durations = [example.utterance.duration for example in examples]
     sampler = BucketSampler(durations, batch_seconds=batch_seconds, shuffle=False)
-    return Loader(SpeechDataset(examples, on_error=on_error), sampler, workers=workers)
+    dataset = SpeechDataset(examples, on_error=on_error)
+    return Corpus(long, Loader(dataset, sampler, workers=workers), on_error)
 
 
-def evaluate_corpus(transcriber: Transcriber, batches: Loader) -> Evaluation:
+def evaluate_corpus(transcriber: Transcriber, corpus: Corpus) -> Evaluation:
     """Recognize the utterances of a corpus and score them against their references.
 
     Raises:
         AudioError: If no utterance can be read.
     """
     results: list[Result] = []
-    failures: list[tuple[str, str]] = []
     start = time.monotonic()
-    for batch in batches:
-        failures += batch.failures
-        hypotheses = transcriber.transcribe_batch(batch)
-        for utterance, hypothesis in zip(batch.utterances, hypotheses, strict=True):
+    for utterances, emissions in corpus.compute_emissions(transcriber.model):
+        hypotheses = transcriber.decode(emissions)
+        for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
             scored = score_utterance(utterance.text, hypothesis.text)
             results.append(Result(utterance, hypothesis, scored))
+    failures = corpus.failures
     if not results:
         reason = failures[0][1]
         raise AudioError(

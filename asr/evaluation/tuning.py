@@ -8,14 +8,13 @@ from itertools import chain, product, starmap
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.progress import track
 
-from asr.data.loader import Loader
 from asr.data.manifest import Utterance
 from asr.decode import BeamDecoder, Hypothesis
 from asr.decode.confidence import Reliability, fit_calibration
 from asr.errors import ConfigError
+from asr.evaluation.evaluator import Corpus
 from asr.evaluation.wer import (
     Score,
     ScoredUtterance,
@@ -38,19 +37,16 @@ class CorpusEmissions:
     batches: Sequence[tuple[Sequence[Utterance], Emissions]]
 
     @classmethod
-    @torch.inference_mode()
-    def compute(cls, model: CTCModel, batches: Loader) -> "CorpusEmissions":
-        """Run the model on batches and move the emissions to the CPU.
+    def compute(cls, model: CTCModel, corpus: Corpus) -> "CorpusEmissions":
+        """Run the model on a corpus and move the emissions to the CPU.
 
         Raises:
             ConfigError: If no utterance can be read.
         """
-        results, device = [], model.device
-        for batch in batches:
-            if len(batch):
-                emissions = model(batch.waveforms.to(device), batch.lengths.to(device))
-                on_cpu = replace(emissions, log_probs=emissions.log_probs.cpu())
-                results.append((batch.utterances, on_cpu))
+        results = [
+            (utterances, replace(emissions, log_probs=emissions.log_probs.cpu()))
+            for utterances, emissions in corpus.compute_emissions(model)
+        ]
         if not results:
             raise ConfigError("no utterance could be read; asr.evaluate lists the errors")
         return cls(model.tokenizer, results)

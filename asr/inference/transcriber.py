@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from asr.audio import Channel, Recording, Source
-from asr.data.dataset import Batch
 from asr.decode import Decoder, GreedyDecoder, Hypothesis
 from asr.inference.longform import compute_emissions
 from asr.nn.ctc import CTCModel
+from asr.nn.emissions import Emissions
 
 
 class Transcriber:
@@ -52,16 +52,11 @@ class Transcriber:
             for channel in range(1, recording.info.channels + 1):
                 yield replace(self._transcribe(recording, channel), channel=channel)
 
-    @torch.inference_mode()
     def _transcribe(self, recording: Recording, channel: Channel) -> Hypothesis:
         emissions = compute_emissions(self.model, recording, channel=channel)
-        return self.decoder(emissions, self.model.tokenizer)[0]
+        return self.decode(emissions)[0]
 
     @torch.inference_mode()
-    def transcribe_batch(self, batch: Batch) -> list[Hypothesis]:
-        """Return the hypothesis of each utterance in a batch."""
-        if not len(batch):
-            return []
-        device = self.model.device
-        emissions = self.model(batch.waveforms.to(device), batch.lengths.to(device))
+    def decode(self, emissions: Emissions) -> list[Hypothesis]:
+        """Return the hypothesis of each utterance from emissions (B, U, V)."""
         return self.decoder(emissions, self.model.tokenizer)

@@ -5,10 +5,9 @@ import pytest
 import soundfile
 
 import asr
-from asr.data.dataset import collate
-from asr.data.filter import Example
 from asr.decode import Hypothesis
 from asr.errors import AudioError, ModelError
+from asr.inference.longform import compute_batch_emissions
 from asr.inference.transcriber import Transcriber
 
 
@@ -53,14 +52,12 @@ def test_an_unreadable_recording_raises_an_audio_error(tmp_path, transcriber):
 
 def test_a_batch_gives_the_hypotheses_of_its_recordings(utterances, transcriber):
     waveforms = [asr.audio.load(utterance.audio) for utterance in utterances]
-    examples = [Example(utterance, ()) for utterance in utterances]
-    batch = collate(list(zip(examples, waveforms, strict=True)))
-    hypotheses = transcriber.transcribe_batch(batch)
+    emissions = compute_batch_emissions(transcriber.model, waveforms)
+    hypotheses = transcriber.decode(emissions)
     for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
         alone = transcriber.transcribe(utterance.audio)
         assert hypothesis.text == alone.text
         assert hypothesis.score == pytest.approx(alone.score, abs=1e-4)
-    assert transcriber.transcribe_batch(collate([])) == []
 
 
 def test_the_decoder_can_be_replaced(build, recording):
