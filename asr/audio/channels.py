@@ -8,9 +8,7 @@ import numpy as np
 from asr.errors import AudioError
 
 Channel = Literal["mix"] | int
-CANCELLATION = (
-    0.5  # a mix whose level is below this share of what one channel alone would give
-)
+CANCELLATION = 0.5  # level of a mix relative to what one channel alone would give
 
 
 def select_channel(

@@ -4,11 +4,11 @@ import io
 
 import soundfile
 
-from asr.audio.headers import inspect
+from asr.audio.containers import HEAD_SIZE, inspect, parse_wav, sniff
+from asr.audio.ffmpeg import FFmpegReader
 from asr.audio.libsndfile import SoundFileReader
-from asr.audio.readers import Content, JoinedReader, Reader, open_content
-from asr.audio.sniff import HEAD_SIZE, sniff
-from asr.audio.wav_header import parse_wav
+from asr.audio.mp3 import open_mp3
+from asr.audio.readers import Content, Reader, join, open_content
 from asr.errors import AudioError
 
 FFMPEG_NAMES = {"nist": "nistsphere"}  # where FFmpeg's name of a container differs
@@ -33,7 +33,7 @@ def open_reader(source: Content) -> Reader:
         readers.append(_open_first(content[:joint])[0])
         content = content[joint:]
         reader, joint = _open_first(content)
-    return JoinedReader([*readers, reader])
+    return join([*readers, reader])
 
 
 def _open_first(source: Content) -> tuple[Reader, int]:
@@ -45,7 +45,7 @@ def _open_first(source: Content) -> tuple[Reader, int]:
             raise AudioError("empty file (0 bytes)")
         kind = sniff(head)
         damage, joint = inspect(kind, head, file, size)
-    is_stream = kind == "wav" and parse_wav(head, size).is_stream
+    is_stream = kind == "wav" and parse_wav(head, size)[1]
     reader = _open(source, kind, damage, is_stream)
     fault = _find_implausible(reader)
     if fault:
@@ -67,12 +67,8 @@ def _open(source: Content, kind: str, damage: str, is_stream: bool) -> Reader:
             return fallback
     try:
         if kind == "mp3":
-            from asr.audio.mp3_reader import Mp3Reader  # imports PyAV
-
-            return Mp3Reader(source)
+            return join(open_mp3(source))
         if kind and kind != "voc":
-            from asr.audio.ffmpeg import FFmpegReader  # imports PyAV
-
             name = FFMPEG_NAMES.get(kind, kind)
             reader = FFmpegReader(source, name, damage=damage, is_stream=is_stream)
             if reader.frames or not fallback:
@@ -83,9 +79,8 @@ def _open(source: Content, kind: str, damage: str, is_stream: bool) -> Reader:
         return fallback
     if damage:
         raise AudioError(f"{damage}. Get a complete copy.")
-    reason = reason.rstrip(". ")
     raise AudioError(
-        f"not a recording that can be read ({reason}). Convert it to WAV or FLAC."
+        f"not a recording that can be read ({reason.rstrip('. ')}). Convert it to WAV or FLAC."
     )
 
 

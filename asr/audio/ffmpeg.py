@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from asr.audio.readers import Content, ForwardBuffer, open_content
+from asr.audio.readers import Content, ForwardBuffer, Reader, open_content
 from asr.errors import AudioError
 
-SHORTFALL = (
-    0.1  # seconds by which packets may end before the length in the header of an mp4
-)
+SHORTFALL = 0.1  # seconds by which packets may end before the length in an mp4 header
 
 
-class FFmpegReader:
+class FFmpegReader(Reader):
     """A recording in a container that FFmpeg reads.
 
     FFmpeg applies edit lists and drops the delay and the padding that encoders add.
@@ -53,12 +51,6 @@ class FFmpegReader:
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
         return self._buffer.read(first, count)
 
-    def check_end(self) -> None:
-        """Do nothing, because the packets were counted."""
-
-    def find_end(self) -> None:
-        """Do nothing, because the packets were counted."""
-
     def close(self) -> None:
         """Close the file."""
         self._buffer.close()
@@ -78,7 +70,10 @@ class FFmpegReader:
                     file, format=self._form, options=options, metadata_errors="ignore"
                 )
             except (av.FFmpegError, ValueError, EOFError) as error:
-                raise AudioError(getattr(error, "strerror", "") or str(error)) from None
+                reason = getattr(error, "strerror", "") or str(error)
+                if self._form == "mov":
+                    reason = "no index: the recorder was stopped before it wrote it"
+                raise AudioError(reason) from None
             with closing(container):
                 if not container.streams.audio:
                     raise AudioError("it has no audio track")

@@ -117,9 +117,8 @@ class Recording:
             source = Path(source) if isinstance(source, str) else source
             self._reader: Reader = open_reader(source)
         try:
-            if on_truncated == "warn":
-                self._reader.find_end()
-            self._report_damage()
+            if on_truncated == "warn" or self._reader.damage:
+                self.check_end()
         except AudioError:
             self._reader.close()
             raise
@@ -191,15 +190,12 @@ class Recording:
         return samples
 
     def check_end(self) -> None:
-        """Report a recording that is cut off, as far as this is known without decoding.
+        """Report a recording whose end is missing.
 
         Raises:
             AudioError: If the recording is cut off, unless this is only a warning.
         """
         self._reader.check_end()
-        self._report_damage()
-
-    def _report_damage(self) -> None:
         if self._reader.damage:
             self._report(self._reader.damage)
 
@@ -221,10 +217,7 @@ class Recording:
             yield
         except AudioError as error:
             raise AudioError(f"{self.name}: {error}") from None
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # ValueError: the name contains a null character
+        except (OSError, ValueError) as error:  # ValueError: the name has a null character
             reason = (getattr(error, "strerror", None) or str(error)).rstrip(". ").lower()
             fix = "Check the path and its permissions."
             raise AudioError(f"{self.name}: {reason}. {fix}") from None

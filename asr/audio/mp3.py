@@ -1,168 +1,88 @@
-"""Find the frames of MPEG audio (MP3, MP2) without decoding them.
+"""Read MPEG audio (MP3, MP2) frame by frame, with exact segments of any file.
 
 A file can consist of several recordings that were joined. Each may start with a tag, and with a
 frame without audio that holds the number of frames and the silence that the encoder added.
+
+FFmpeg's own reader is not used. It decodes that frame in the middle of joined recordings, skips
+lost frames silently, and needs five times as long to find the frames of a file.
 """
 
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from asr.audio.ffmpeg import import_av, to_float
+from asr.audio.readers import Content, Reader
+from asr.errors import AudioError
 
 ID3_HEADER_SIZE = 10  # bytes
 DECODER_DELAY = 529  # samples by which every decoder is late
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 CHAIN = 3  # frames in a row that distinguish a stream from other bytes
+DECODERS = {2: "mp2float", 3: "mp3float"}  # by layer
+PREROLL = (
+    32  # frames to decode before a segment: the bit reservoir can span 24 of the smallest
+)
 
-# kbit/s for MPEG 1, layers 1 to 3, and MPEG 2, layer 1 and layers 2 and 3
-_V1L1 = (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
+# kbit/s for MPEG 1, layers 2 and 3, and MPEG 2
 _V1L2 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
 _V1L3 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_V2L1 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256)
 _V2L2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-_BIT_RATES = {(1, 1): _V1L1, (1, 2): _V1L2, (1, 3): _V1L3, (2, 1): _V2L1}
+_BIT_RATES = {(1, 2): _V1L2, (1, 3): _V1L3}
 _SAMPLE_RATES = (44_100, 48_000, 32_000)
 
 
-@dataclass(frozen=True, slots=True)
-class FrameHeader:
-    """Properties of a frame: its length in bytes, its samples, and how to decode them."""
+class FrameHeader(NamedTuple):
+    """Properties of a frame. `stream` is (MPEG version 1 or 2, layer, sample rate)."""
 
-    size: int
+    stream: tuple[int, int, int]
+    size: int  # bytes
     samples: int
-    sample_rate: int
     channels: int
-    layer: int
-    mpeg: int  # 1, or 2 for MPEG 2 and 2.5
 
 
-@dataclass(slots=True)
-class Part:
-    """One of the joined recordings.
-
-    Attributes:
-        header: Header of its first frame.
-        offsets: First byte of each frame of audio.
-        sizes: Length of each frame in bytes.
-        declared: Number of frames according to the file, 0 if unknown.
-        skip: Samples to drop at the start.
-        padding: Samples to drop at the end.
-    """
-
-    header: FrameHeader
-    offsets: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    declared: int = 0
-    skip: int = 0
-    padding: int = 0
-
-    @property
-    def frames(self) -> int:
-        """Number of samples of each channel."""
-        total = len(self.offsets) * self.header.samples
-        return max(0, total - self.skip - self.padding)
-
-
+@lru_cache(maxsize=4096)  # most headers occur many times
 def parse_header(word: int) -> FrameHeader | None:
     """Return the frame header in the first 32 bits of a frame, or None for other bytes."""
     if word >> 21 != 0x7FF:
         return None
     version, layer = word >> 19 & 3, 4 - (word >> 17 & 3)
     bit_rate, rate, padding = word >> 12 & 15, word >> 10 & 3, word >> 9 & 1
-    if version == 1 or layer == 4 or bit_rate in (0, 15) or rate == 3 or word & 3 == 2:
+    if version == 1 or layer not in DECODERS or rate == 3:
+        return None
+    if bit_rate in (0, 15) or word & 3 == 2:
         return None
     mpeg = 1 if version == 3 else 2
     sample_rate = _SAMPLE_RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
     bits = _BIT_RATES.get((mpeg, layer), _V2L2)[bit_rate] * 1000
-    if layer == 1:
-        samples, size = 384, (12 * bits // sample_rate + padding) * 4
-    else:
-        samples = 576 if layer == 3 and mpeg == 2 else 1152
-        size = samples // 8 * bits // sample_rate + padding
+    samples = 576 if layer == 3 and mpeg == 2 else 1152
+    size = samples // 8 * bits // sample_rate + padding
     channels = 1 if word >> 6 & 3 == 3 else 2
-    return FrameHeader(size, samples, sample_rate, channels, layer, mpeg)
+    return FrameHeader((mpeg, layer, sample_rate), size, samples, channels)
 
 
-def find_frame(data: bytes, start: int) -> int | None:
-    """Return the offset of the first of a few frames in a row, or None."""
-    position = data.find(b"\xff", start)
-    while position >= 0:
-        if _is_chain(data, position):
-            return position
-        position = data.find(b"\xff", position + 1)
-    return None
+def header_at(data: bytes, position: int) -> FrameHeader | None:
+    """Return the frame header at a byte, or None for other bytes."""
+    return parse_header(int.from_bytes(data[position : position + 4], "big"))
 
 
-def id3_size(data: bytes, start: int) -> int:
-    """Return the length in bytes of the ID3v2 tag at `start`."""
-    a, b, c, d = data[start + 6 : start + 10]
-    footer = ID3_HEADER_SIZE if data[start + 5] & 0x10 else 0
-    return ID3_HEADER_SIZE + footer + (a << 21 | b << 14 | c << 7 | d)
+def find_frame(data: bytes, start: int) -> int:
+    """Return the offset of the first of a few frames in a row, or -1."""
+    while (start := data.find(b"\xff", start)) >= 0 and not _is_chain(data, start):
+        start += 1
+    return start
 
 
-def scan(data: bytes) -> tuple[list[Part], str]:
-    """Return the parts of a file, and the reason if it is damaged or cut off."""
-    parts: list[Part] = []
-    header: FrameHeader | None = None
-    known: dict[int, FrameHeader | None] = {}  # most headers occur many times
-    position, size = 0, len(data)
-    damage = ""
-    while position + 4 <= size:
-        word = int.from_bytes(data[position : position + 4], "big")
-        if word not in known:
-            known[word] = parse_header(word)
-        header = known[word]
-        if header is None or (parts and not _continues(parts[-1].header, header)):
-            start = position
-            position, header = _resync(data, position)
-            if header is None:
-                break
-            if parts and not _is_tag(data[start:position]):
-                damage = damage or f"damaged: no MP3 frame at byte {start:,}"
-            if not parts or not _continues(parts[-1].header, header):
-                parts.append(Part(header))
-        if position + header.size > size:
-            break
-        _add_frame(parts, header, data, position)
-        position += header.size
-        header = None
-    if header is not None or (0 < size - position < 4 and data[position] == 0xFF):
-        damage = damage or "cut off"
-    return [part for part in parts if part.offsets], damage
-
-
-def _add_frame(parts: list[Part], header: FrameHeader, data: bytes, position: int) -> None:
-    """Add a frame to the last part, or start a part with it if it holds a header."""
-    info = _parse_info(header, data, position)
-    if info:
-        parts.append(info)
-        return
-    if not parts:
-        parts.append(Part(header))
-    parts[-1].offsets.append(position)
-    parts[-1].sizes.append(header.size)
-
-
-def _continues(first: FrameHeader, header: FrameHeader) -> bool:
-    """Return whether a frame belongs to the same stream as the first frame."""
-    return (first.sample_rate, first.layer, first.mpeg) == (
-        header.sample_rate,
-        header.layer,
-        header.mpeg,
-    )
-
-
-def _resync(data: bytes, position: int) -> tuple[int, FrameHeader | None]:
-    """Return offset and header of the next frame after a tag or damage, or None at the end."""
-    if data.startswith(b"ID3", position) and position + ID3_HEADER_SIZE <= len(data):
-        position += id3_size(data, position)
-    found = find_frame(data, position)
-    if found is None:
-        return len(data), None
-    return found, parse_header(int.from_bytes(data[found : found + 4], "big"))
-
-
-def _is_tag(skipped: bytes) -> bool:
-    """Return whether bytes between two frames are no lost frames."""
-    return skipped.startswith(TAGS) or not skipped.strip(b"\0")
+def skip_tags(data: bytes, position: int) -> int:
+    """Return the first byte after the ID3v2 tags at `position`."""
+    while data.startswith(b"ID3", position) and len(data) >= position + ID3_HEADER_SIZE:
+        a, b, c, d = data[position + 6 : position + ID3_HEADER_SIZE]
+        footer = ID3_HEADER_SIZE if data[position + 5] & 0x10 else 0
+        position += ID3_HEADER_SIZE + footer + (a << 21 | b << 14 | c << 7 | d)
+    return position
 
 
 def _is_chain(data: bytes, position: int) -> bool:
@@ -171,34 +91,136 @@ def _is_chain(data: bytes, position: int) -> bool:
     for _ in range(CHAIN):
         if position + 4 > len(data):
             return first is not None and position == len(data)
-        header = parse_header(int.from_bytes(data[position : position + 4], "big"))
-        if header is None or (first and not _continues(first, header)):
+        header = header_at(data, position)
+        if header is None or (first and header.stream != first.stream):
             return first is not None and data.startswith(TAGS, position)
         first = first or header
         position += header.size
     return True
 
 
-def _parse_info(header: FrameHeader, data: bytes, position: int) -> Part | None:
-    """Return an empty part if a frame is a Xing, Info, or VBRI header, otherwise None."""
-    frame = data[position : position + header.size]
-    side = {(1, 1): 17, (1, 2): 32, (2, 1): 9, (2, 2): 17}[header.mpeg, header.channels]
-    if header.layer != 3 or len(frame) < 60:
+class Mp3Reader(Reader):
+    """A recording of MPEG audio frames, with or without a header that gives its length.
+
+    Attributes:
+        spans: First byte of each frame of audio, and the byte after it.
+        declared: Number of frames according to the file, 0 if unknown.
+        skip: Samples to drop at the start.
+        padding: Samples to drop at the end.
+    """
+
+    def __init__(self, data: bytes, header: FrameHeader) -> None:
+        self._data = data
+        self.header = header
+        self.sample_rate = header.stream[2]
+        self.channels = header.channels
+        self.spans: list[tuple[int, int]] = []
+        self.declared = self.skip = self.padding = 0
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        """Return samples (S, channels), fewer than `count` at the end or at damage."""
+        begin, end = first + self.skip, min(first + count, self.frames) + self.skip
+        pieces = [np.zeros((0, self.channels), np.float32), *self._decode(begin, end)]
+        return np.concatenate(pieces)
+
+    def _decode(self, begin: int, end: int) -> Iterator[np.ndarray]:
+        """Yield the samples from `begin` to `end`, counted from the first frame."""
+        av = import_av()
+        size = self.header.samples
+        decoder = av.CodecContext.create(DECODERS[self.header.stream[1]], "r")
+        numbers = range(
+            max(0, begin // size - PREROLL), min(len(self.spans), -(-end // size))
+        )
+        for number in numbers:
+            start, stop = self.spans[number]
+            samples = np.zeros((size, self.channels), np.float32)
+            try:
+                for frame in decoder.decode(av.Packet(self._data[start:stop])):
+                    if frame.samples == size:
+                        samples = to_float(frame, self.channels)
+            except (av.FFmpegError, ValueError):
+                # Frames at a start may need bytes before it.
+                if number >= max(PREROLL, begin // size):
+                    self.damage = "damaged"
+            position = number * size
+            yield samples[max(0, begin - position) : max(0, end - position)]
+
+
+def open_mp3(source: Content) -> list[Mp3Reader]:
+    """Return a reader of each recording in a file.
+
+    Raises:
+        AudioError: If there are no frames.
+    """
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    readers, damage = _scan(data)
+    readers = [reader for reader in readers if reader.spans]
+    if not readers:
+        raise AudioError("no MPEG frames")
+    for reader in readers:
+        samples = len(reader.spans) * reader.header.samples
+        reader.frames = max(0, samples - reader.skip - reader.padding)
+        reader.channels = max(reader.channels for reader in readers)
+        if len(reader.spans) < reader.declared - 1:
+            reader.damage = "cut off"
+    readers[0].damage = damage or readers[0].damage
+    return readers
+
+
+def _scan(data: bytes) -> tuple[list[Mp3Reader], str]:
+    """Return a reader of each recording, and the reason if the file is damaged or cut off."""
+    readers: list[Mp3Reader] = []
+    damage = ""
+    position = 0
+    while position + 4 <= len(data):
+        header = header_at(data, position)
+        if header is None or (readers and header.stream != readers[-1].header.stream):
+            skipped = position
+            position = find_frame(data, skip_tags(data, position))
+            header = header_at(data, position) if position >= 0 else None
+            if header is None:
+                return readers, damage  # only other bytes follow
+            if readers and not _is_tag(data[skipped:position]):
+                damage = damage or f"damaged: no MP3 frame at byte {skipped:,}"
+            if not readers or header.stream != readers[-1].header.stream:
+                readers.append(Mp3Reader(data, header))
+        end = position + header.size
+        if end > len(data):
+            break
+        if info := _read_info(header, data[position:end]):
+            reader = Mp3Reader(data, header)
+            reader.declared, reader.skip, reader.padding = info
+            readers.append(reader)
+        else:
+            readers = readers or [Mp3Reader(data, header)]
+            readers[-1].spans.append((position, end))
+        position = end
+    if data[position : position + 1] == b"\xff":
+        damage = damage or "cut off"
+    return readers, damage
+
+
+def _is_tag(skipped: bytes) -> bool:
+    """Return whether bytes between two frames are no lost frames."""
+    return skipped.startswith(TAGS) or not skipped.strip(b"\0")
+
+
+def _read_info(header: FrameHeader, frame: bytes) -> tuple[int, int, int] | None:
+    """Return the number of frames, delay, and padding in a Xing, Info, or VBRI header, or None."""
+    mpeg, layer, _ = header.stream
+    if layer != 3 or len(frame) < 60:
         return None
     if frame[36:40] == b"VBRI":
-        return Part(header, declared=struct.unpack_from(">I", frame, 50)[0])
-    start = 4 + side
+        return struct.unpack_from(">I", frame, 50)[0], 0, 0
+    start = 4 + {(1, 1): 17, (1, 2): 32, (2, 1): 9, (2, 2): 17}[mpeg, header.channels]
     if frame[start : start + 4] not in (b"Xing", b"Info"):
         return None
-    flags = struct.unpack_from(">I", frame, start + 4)[0]
-    declared = struct.unpack_from(">I", frame, start + 8)[0] if flags & 1 else 0
-    part = Part(header, declared=declared)
-    lame = (
-        start + 8 + sum(n for bit, n in ((1, 4), (2, 4), (4, 100), (8, 4)) if flags & bit)
-    )
-    if frame[lame : lame + 4] in (b"LAME", b"Lavf", b"Lavc") and len(frame) >= lame + 24:
-        packed = int.from_bytes(frame[lame + 21 : lame + 24], "big")
-        delay, padding = packed >> 12, packed & 0xFFF
-        part.skip = delay + DECODER_DELAY
-        part.padding = max(0, padding - DECODER_DELAY)
-    return part
+    flags, declared = struct.unpack_from(">II", frame, start + 4)
+    sizes = ((1, 4), (2, 4), (4, 100), (8, 4))  # of the fields before the encoder's
+    lame = start + 8 + sum(size for bit, size in sizes if flags & bit)
+    declared = declared if flags & 1 else 0
+    if frame[lame : lame + 4] not in (b"LAME", b"Lavf", b"Lavc") or len(frame) < lame + 24:
+        return declared, 0, 0
+    packed = int.from_bytes(frame[lame + 21 : lame + 24], "big")
+    delay, padding = packed >> 12, packed & 0xFFF
+    return declared, delay + DECODER_DELAY, max(0, padding - DECODER_DELAY)

@@ -2,9 +2,9 @@
 
 import io
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def open_content(source: Content) -> BinaryIO:
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
-class Reader(Protocol):
+class Reader:
     """An open recording.
 
     Attributes:
@@ -33,31 +33,19 @@ class Reader(Protocol):
 
     sample_rate: int
     channels: int
-
-    @property
-    def frames(self) -> int: ...  # noqa: D102
-
-    @property
-    def damage(self) -> str: ...  # noqa: D102
-
-    @property
-    def is_exact(self) -> bool: ...  # noqa: D102
+    frames: int
+    is_exact: bool = True
+    damage: str = ""
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
-        ...
+        raise NotImplementedError
 
     def check_end(self) -> None:
-        """Set `damage` if the end is missing, as far as this is known without decoding."""
-        ...
-
-    def find_end(self) -> None:
         """Set `frames` and `damage` to what can be decoded if the end is missing."""
-        ...
 
     def close(self) -> None:
         """Close the file."""
-        ...
 
 
 class ForwardBuffer:
@@ -74,32 +62,24 @@ class ForwardBuffer:
         self._decode = decode
         self._channels = channels
         self._keep = round(BACKWARD_SECONDS * sample_rate)
-        self._source = decode()
         self._restart()
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels), fewer than `count` at the end."""
         if first < self._start:
+            self.close()
             self._restart()
-        parts = [np.zeros((0, self._channels), np.float32)]
-        position = self._start
-        for chunk in self._read_chunks(first + count):
-            begin, end = max(0, first - position), max(0, first + count - position)
-            if begin < min(len(chunk), end):
-                parts.append(chunk[begin:end])
-            position += len(chunk)
-        return np.concatenate(parts)
-
-    def _read_chunks(self, end: int) -> Iterator[np.ndarray]:
-        """Yield the chunks of the buffer, and new ones up to the sample `end`."""
-        yield from self._chunks
-        while self._start + self._stored < end:
-            try:
-                chunk = next(self._source)
-            except StopIteration:
-                return
-            yield chunk
-            self._remember(chunk)
+        while self._end < first + count:
+            chunk = next(self._source, None)
+            if chunk is None:
+                break
+            self._chunks.append(chunk)
+            self._end += len(chunk)
+            self._forget(first)
+        samples = np.concatenate([np.zeros((0, self._channels), np.float32), *self._chunks])
+        begin = first - self._start
+        self._forget(first + count)
+        return samples[begin : begin + count]
 
     def close(self) -> None:
         """Stop the decoder and release the decoded samples."""
@@ -107,49 +87,37 @@ class ForwardBuffer:
         self._chunks.clear()
 
     def _restart(self) -> None:
-        self._source.close()
         self._source = self._decode()
         self._chunks: deque[np.ndarray] = deque()
-        self._start = self._stored = 0  # first sample and number of samples in the buffer
+        self._start = self._end = 0  # the samples in the buffer
 
-    def _remember(self, chunk: np.ndarray) -> None:
-        self._chunks.append(chunk)
-        self._stored += len(chunk)
-        while self._stored - len(self._chunks[0]) >= self._keep:
-            size = len(self._chunks.popleft())
-            self._start += size
-            self._stored -= size
+    def _forget(self, position: int) -> None:
+        """Release the samples that are much earlier than a position."""
+        while self._chunks and self._start + len(self._chunks[0]) <= position - self._keep:
+            self._start += len(self._chunks.popleft())
 
 
-class JoinedReader:
+def join(readers: Sequence[Reader]) -> Reader:
+    """Return a reader of recordings that follow each other in one file.
+
+    Raises:
+        AudioError: If their sample rates or their numbers of channels differ.
+    """
+    if len({(reader.sample_rate, reader.channels) for reader in readers}) > 1:
+        reason = "joined recordings of different sample rates or numbers of channels"
+        raise AudioError(f"{reason}. Split the file.")
+    return readers[0] if len(readers) == 1 else JoinedReader(readers)
+
+
+class JoinedReader(Reader):
     """Recordings that follow each other in one file."""
 
     def __init__(self, readers: Sequence[Reader]) -> None:
-        """Join recordings.
-
-        Raises:
-            AudioError: If their sample rates or their numbers of channels differ.
-        """
         self._readers = readers
         self.sample_rate = readers[0].sample_rate
         self.channels = readers[0].channels
         self.is_exact = all(reader.is_exact for reader in readers)
-        for reader in readers:
-            if (reader.sample_rate, reader.channels) != (self.sample_rate, self.channels):
-                reason = (
-                    "joined recordings of different sample rates or numbers of channels"
-                )
-                raise AudioError(f"{reason}. Split the file.")
-
-    @property
-    def frames(self) -> int:
-        """Number of samples in each channel."""
-        return sum(reader.frames for reader in self._readers)
-
-    @property
-    def damage(self) -> str:
-        """Reason if one of the recordings is cut off or damaged."""
-        return next((reader.damage for reader in self._readers if reader.damage), "")
+        self._update()
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
@@ -162,19 +130,20 @@ class JoinedReader:
                 parts.append(reader.read(begin, end - begin))
                 if len(parts[-1]) < end - begin and reader.is_exact:
                     break
+        self._update()
         return np.concatenate(parts)
 
     def check_end(self) -> None:
         """Check the end of each recording."""
         for reader in self._readers:
             reader.check_end()
-
-    def find_end(self) -> None:
-        """Find where each recording ends if its end is missing."""
-        for reader in self._readers:
-            reader.find_end()
+        self._update()
 
     def close(self) -> None:
         """Close all recordings."""
         for reader in self._readers:
             reader.close()
+
+    def _update(self) -> None:
+        self.frames = sum(reader.frames for reader in self._readers)
+        self.damage = next((reader.damage for reader in self._readers if reader.damage), "")

@@ -133,12 +133,16 @@ def test_a_part_beyond_the_end_is_an_error_with_both_times(recording, offset, du
         audio.load(path, offset=offset, duration=duration)
 
 
-def test_info_does_not_decode_samples(recording):
+def test_info_decodes_only_the_end(recording):
     path = recording("a.flac", 10.0)
     content = path.read_bytes()
-    path.write_bytes(content[:4_000] + bytes(len(content) - 4_000))  # destroys the samples
+    destroyed = len(content) - 4_000 - 20_000
+    path.write_bytes(content[:4_000] + bytes(destroyed) + content[-20_000:])
     assert audio.info(path).duration == 10.0
     fails(path)
+    path.write_bytes(content[:4_000] + bytes(len(content) - 4_000))
+    with pytest.raises(AudioError, match="cut off"):
+        audio.info(path)
 
 
 def test_a_clip_of_three_samples_is_valid(tmp_path):

@@ -211,12 +211,39 @@ def test_a_movie_without_sound_is_refused_in_one_line(tmp_path):
         audio.load(path)
 
 
+@pytest.mark.parametrize("size", [0, 8, 1 << 31])
+def test_a_movie_whose_recorder_was_stopped_has_no_index(sound, size):
+    data = ENCODINGS["m4a"].encode(mono(sound(1.0)), 16_000)
+    position = data.index(b"mdat") - 4
+    stopped = data[:position] + struct.pack(">I", size) + data[position + 4 : -2_000]
+    for function in (audio.info, audio.load):
+        with pytest.raises(AudioError, match="no index|cut off"):
+            function(stopped)
+
+
 def test_joined_recordings_of_different_rates_are_refused(sound):
     for name in ("wav", "mp3", "opus", "m4a"):
         encode = ENCODINGS[name].encode
         joined = encode(mono(sound(1.0)), 16_000) + encode(mono(sound(1.0, 48_000)), 48_000)
         with pytest.raises(AudioError, match="joined recordings of"):
             audio.load(joined)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2.99, 3.01, 3.2, 9.0])
+def test_joined_flac_of_any_other_length_is_found_without_decoding(sound, seconds):
+    first, second = (
+        ENCODINGS["flac"].encode(mono(sound(s)), 16_000) for s in (3.0, seconds)
+    )
+    assert audio.info(first + second).duration == pytest.approx(3.0 + seconds)
+    part = audio.load(first + second, offset=2.5, duration=0.55)
+    expected = np.concatenate([sound(3.0), sound(seconds)])[40_000:48_800]
+    assert np.abs(part - expected).max() < 1e-4
+
+
+def test_joined_flac_of_equal_length_is_refused_when_its_end_is_read(sound):
+    data = ENCODINGS["flac"].encode(mono(sound(15.0)), 16_000)
+    with pytest.raises(AudioError, match="a second recording begins at byte"):
+        audio.load(data + data)
 
 
 def test_one_channel_of_several_can_be_loaded(sound):
