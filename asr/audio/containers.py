@@ -17,7 +17,7 @@ from asr.audio.mp3 import find_frame, skip_tags
 
 HEAD_SIZE = 1 << 16  # bytes; enough for the header chunks of a WAV file
 
-_SIGNATURES = {  # how files of a format begin
+_SIGNATURES = {  # how files of a format begin; the formats have FFmpeg's names
     "wav": rb"(RIFF|RIFX|RF64|BW64)....WAVE",
     "avi": rb"RIFF....AVI ",
     "aiff": rb"FORM....AIF[FC]",
@@ -26,7 +26,7 @@ _SIGNATURES = {  # how files of a format begin
     "ogg": rb"OggS",
     "caf": rb"caff",
     "au": rb"\.snd",
-    "nist": rb"NIST",
+    "nistsphere": rb"NIST",
     "asf": re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")),
     "matroska": re.escape(bytes.fromhex("1a45dfa3")),
     "w64": re.escape(bytes.fromhex("726966662e91cf11a5d628db04c10000")),
@@ -44,7 +44,6 @@ _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MATROSKA_SEGMENT = bytes.fromhex("18538067")
 _AMR_SIZES = (13, 14, 16, 18, 20, 21, 27, 32, 6)  # bytes of a frame by mode
 _AMR_WIDE_SIZES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6)
-_TS_PACKET = 188  # bytes
 _UNIT_HEAD = 27 + 255  # bytes; the longest header of a unit, that of an Ogg page
 _FLAC_START = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # with the header of the first block
 # codes of block sizes in samples; other sizes follow the number of the frame
@@ -60,7 +59,7 @@ _SIZES_64_BIT = 0xFFFFFFFF  # in RF64, the chunk ds64 has the length
 
 
 def sniff(head: bytes) -> str:
-    """Return the format of a file that starts with `head`, such as "wav", or "" if unknown.
+    """Return FFmpeg's name of the format of a file that starts with `head`, or "" if unknown.
 
     FFmpeg's own search is not used, because it also accepts playlists that name other files.
     """
@@ -327,8 +326,8 @@ _READERS: dict[str, Callable[[bytes, int], int]] = {
     "wav": lambda head, size: parse_wav(head, size)[0],
     "au": _au_end,
     "caf": _caf_end,
-    "nist": _nist_end,
+    "nistsphere": _nist_end,
     "asf": _asf_end,
     "matroska": _matroska_end,
-    "mpegts": lambda _, size: -(-size // _TS_PACKET) * _TS_PACKET,
+    "mpegts": lambda _, size: -(-size // 188) * 188,  # bytes of a packet
 }

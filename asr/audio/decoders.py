@@ -11,8 +11,7 @@ from asr.audio.mp3 import open_mp3
 from asr.audio.readers import Content, Reader, join, open_content
 from asr.errors import AudioError
 
-FFMPEG_NAMES = {"nist": "nistsphere"}  # where FFmpeg's name of a container differs
-LIBSNDFILE_FORMATS = {"wav", "flac", "ogg", "caf", "aiff", "au", "w64", "nist", "voc"}
+LIBSNDFILE_FORMATS = {"wav", "flac", "ogg", "caf", "aiff", "au", "w64", "nistsphere", "voc"}
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000  # Hz
 
 
@@ -27,13 +26,21 @@ def open_reader(source: Content) -> Reader:
     if not joint:
         return reader
     content = source if isinstance(source, bytes) else source.read_bytes()
+    size = len(content)
     reader.close()
-    readers: list[Reader] = []
+    readers = [_open_first(content[:joint])[0]]
     while joint:
-        readers.append(_open_first(content[:joint])[0])
         content = content[joint:]
-        reader, joint = _open_first(content)
-    return join([*readers, reader])
+        try:
+            reader, joint = _open_first(content)
+        except AudioError:
+            first_byte = size - len(content)
+            readers[
+                0
+            ].damage = f"damaged: the recording at byte {first_byte:,} is unreadable"
+            break
+        readers.append(_open_first(content[:joint])[0] if joint else reader)
+    return join(readers)
 
 
 def _open_first(source: Content) -> tuple[Reader, int]:
@@ -47,8 +54,7 @@ def _open_first(source: Content) -> tuple[Reader, int]:
         damage, joint = inspect(kind, head, file, size)
     is_stream = kind == "wav" and parse_wav(head, size)[1]
     reader = _open(source, kind, damage, is_stream)
-    fault = _find_implausible(reader)
-    if fault:
+    if fault := _find_implausible(reader):
         reader.close()
         raise AudioError(fault)
     return reader, joint
@@ -69,8 +75,7 @@ def _open(source: Content, kind: str, damage: str, is_stream: bool) -> Reader:
         if kind == "mp3":
             return join(open_mp3(source))
         if kind and kind != "voc":
-            name = FFMPEG_NAMES.get(kind, kind)
-            reader = FFmpegReader(source, name, damage=damage, is_stream=is_stream)
+            reader = FFmpegReader(source, kind, damage=damage, is_stream=is_stream)
             if reader.frames or not fallback:
                 return reader
     except AudioError as error:

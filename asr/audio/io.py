@@ -12,7 +12,6 @@ import soxr
 
 from asr.audio.channels import Channel, select_channel
 from asr.audio.decoders import open_reader
-from asr.audio.readers import Reader
 from asr.audio.remote import ByteRange, read_ranges
 from asr.errors import AudioError
 
@@ -114,8 +113,7 @@ class Recording:
                 raise content
             source = content
         with self._named():
-            source = Path(source) if isinstance(source, str) else source
-            self._reader: Reader = open_reader(source)
+            self._reader = open_reader(Path(source) if isinstance(source, str) else source)
         try:
             if on_truncated == "warn" or self._reader.damage:
                 self.check_end()
@@ -132,9 +130,8 @@ class Recording:
     @property
     def info(self) -> AudioInfo:
         """Duration, sample rate, and channels."""
-        reader = self._reader
-        duration = reader.frames / reader.sample_rate
-        return AudioInfo(duration, reader.sample_rate, reader.channels)
+        rate = self._reader.sample_rate
+        return AudioInfo(self._reader.frames / rate, rate, self._reader.channels)
 
     def load(
         self,

@@ -45,8 +45,9 @@ class FrameHeader(NamedTuple):
 
 
 @lru_cache(maxsize=4096)  # most headers occur many times
-def parse_header(word: int) -> FrameHeader | None:
-    """Return the frame header in the first 32 bits of a frame, or None for other bytes."""
+def parse_header(data: bytes) -> FrameHeader | None:
+    """Return the frame header in the first 4 bytes of a frame, or None for other bytes."""
+    word = int.from_bytes(data, "big")
     if word >> 21 != 0x7FF:
         return None
     version, layer = word >> 19 & 3, 4 - (word >> 17 & 3)
@@ -62,11 +63,6 @@ def parse_header(word: int) -> FrameHeader | None:
     size = samples // 8 * bits // sample_rate + padding
     channels = 1 if word >> 6 & 3 == 3 else 2
     return FrameHeader((mpeg, layer, sample_rate), size, samples, channels)
-
-
-def header_at(data: bytes, position: int) -> FrameHeader | None:
-    """Return the frame header at a byte, or None for other bytes."""
-    return parse_header(int.from_bytes(data[position : position + 4], "big"))
 
 
 def find_frame(data: bytes, start: int) -> int:
@@ -91,7 +87,7 @@ def _is_chain(data: bytes, position: int) -> bool:
     for _ in range(CHAIN):
         if position + 4 > len(data):
             return first is not None and position == len(data)
-        header = header_at(data, position)
+        header = parse_header(data[position : position + 4])
         if header is None or (first and header.stream != first.stream):
             return first is not None and data.startswith(TAGS, position)
         first = first or header
@@ -128,10 +124,8 @@ class Mp3Reader(Reader):
         av = import_av()
         size = self.header.samples
         decoder = av.CodecContext.create(DECODERS[self.header.stream[1]], "r")
-        numbers = range(
-            max(0, begin // size - PREROLL), min(len(self.spans), -(-end // size))
-        )
-        for number in numbers:
+        last = min(len(self.spans), -(-end // size))
+        for number in range(max(0, begin // size - PREROLL), last):
             start, stop = self.spans[number]
             samples = np.zeros((size, self.channels), np.float32)
             try:
@@ -173,14 +167,15 @@ def _scan(data: bytes) -> tuple[list[Mp3Reader], str]:
     damage = ""
     position = 0
     while position + 4 <= len(data):
-        header = header_at(data, position)
+        header = parse_header(data[position : position + 4])
         if header is None or (readers and header.stream != readers[-1].header.stream):
             skipped = position
             position = find_frame(data, skip_tags(data, position))
-            header = header_at(data, position) if position >= 0 else None
+            header = parse_header(data[position : position + 4]) if position >= 0 else None
             if header is None:
                 return readers, damage  # only other bytes follow
-            if readers and not _is_tag(data[skipped:position]):
+            gap = data[skipped:position]
+            if readers and gap.strip(b"\0") and not gap.startswith(TAGS):
                 damage = damage or f"damaged: no MP3 frame at byte {skipped:,}"
             if not readers or header.stream != readers[-1].header.stream:
                 readers.append(Mp3Reader(data, header))
@@ -198,11 +193,6 @@ def _scan(data: bytes) -> tuple[list[Mp3Reader], str]:
     if data[position : position + 1] == b"\xff":
         damage = damage or "cut off"
     return readers, damage
-
-
-def _is_tag(skipped: bytes) -> bool:
-    """Return whether bytes between two frames are no lost frames."""
-    return skipped.startswith(TAGS) or not skipped.strip(b"\0")
 
 
 def _read_info(header: FrameHeader, frame: bytes) -> tuple[int, int, int] | None:
