@@ -96,7 +96,7 @@ def inspect(kind: str, head: bytes, file: BinaryIO, size: int) -> tuple[str, int
         end, joint = _walk(kind, head, file, size)
     else:
         end = _declared_end(kind, head, size)
-        joint = _find_second(kind, head, file, end) if end else 0
+        joint = _find_second(kind, head, file, end) if 0 < end < size else 0
     return (f"cut off: {size:,} of {end:,} bytes" if end > size else ""), joint
 
 

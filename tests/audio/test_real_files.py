@@ -232,7 +232,7 @@ def test_joined_recordings_of_different_rates_are_refused(sound):
 @pytest.mark.parametrize("name", ["wav", "m4a", "flac"])
 def test_a_joined_recording_that_cannot_be_opened_is_damage(sound, caplog, name):
     data = ENCODINGS[name].encode(mono(sound(1.0)), 16_000)
-    cut = data + data[: len(data) // 2 if name == "m4a" else 43]
+    cut = data + data[: len(data) // 2 if name == "m4a" else 30]
     for function in (audio.info, audio.load):
         with pytest.raises(AudioError, match=f"recording at byte {len(data):,} is unread"):
             function(cut)
