@@ -26,7 +26,11 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")
 PAGES = sorted([*(ROOT / name for name in NAMES), *DOCS.rglob("*.md")])
-WITH_FILES = ("transcribe", "align")  # commands that take files and key=value settings
+WITH_FILES = (
+    "transcribe",
+    "align",
+    "export",
+)  # commands that take files and key=value settings
 
 # Programs in shell blocks that are not part of this project.
 PROGRAMS = {"python3", "pip", ".", "tensorboard", "pre-commit", "wandb", "docker"}

@@ -29,6 +29,7 @@ ROWS = (  # a module imports only from its own folder and from earlier rows; a f
         "asr.tune",
         "asr.preview",
         "asr.align",
+        "asr.export",
         "asr.compare",
     ),
 )

@@ -138,6 +138,13 @@ class AlignSettings(TypedDict):
     device: str
 
 
+class ExportSettings(TypedDict):
+    """Settings of `asr.export`."""
+
+    weights: Literal["float32", "int8"]
+    output: str | None
+
+
 class EvaluateSettings(TypedDict):
     """Settings of `asr.evaluate`."""
 
@@ -182,6 +189,7 @@ SCHEMAS = {
     "evaluate": EvaluateSettings,
     "transcribe": TranscribeSettings,
     "align": AlignSettings,
+    "export": ExportSettings,
     "tune": TuneSettings,
     "preview": PreviewSettings,
     "compare": CompareSettings,

@@ -109,8 +109,12 @@ def _power(g: Graph, features: Any, samples: str) -> str:
         g("Gather", samples, g("Add", starts, g.integers(*positions)), axis=1)
         for positions in (first + offsets, first + length - offsets)
     )  # (B, T, length // 2)
-    real = g("MatMul", g("Add", later, earlier), g.constant(np.cos(angles) * window[:, None]))
-    imag = g("MatMul", g("Sub", later, earlier), g.constant(np.sin(angles) * window[:, None]))
+    real = g(
+        "MatMul", g("Add", later, earlier), g.constant(np.cos(angles) * window[:, None])
+    )
+    imag = g(
+        "MatMul", g("Sub", later, earlier), g.constant(np.sin(angles) * window[:, None])
+    )
     return g("Add", g("Mul", real, real), g("Mul", imag, imag))
 
 

@@ -43,7 +43,9 @@ class Graph:
         array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
         if not self.int8:
             return self.constant(array)
-        scale = np.abs(array).max(tuple(range(1, array.ndim))).clip(1e-12) / 127  # (outputs,)
+        scale = (
+            np.abs(array).max(tuple(range(1, array.ndim))).clip(1e-12) / 127
+        )  # (outputs,)
         rounded = np.rint(array / scale.reshape(-1, *[1] * (array.ndim - 1)))
         stored = self.constant(rounded, np.int8), self.constant(scale)
         return self("DequantizeLinear", *stored, axis=0)
@@ -82,7 +84,9 @@ class Graph:
     def conv(self, x: str, layer: nn.Conv2d) -> str:
         """Apply a convolution to (B, C, T, F)."""
         options = {"strides": [*layer.stride], "pads": [*layer.padding] * 2}  # type: ignore[misc]
-        return self("Conv", x, self.weight(layer.weight), self.constant(layer.bias), **options)
+        return self(
+            "Conv", x, self.weight(layer.weight), self.constant(layer.bias), **options
+        )
 
     def to_model(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> onnx.ModelProto:
         """Return the checked model. Inputs and outputs map names to shapes; None is dynamic.

@@ -20,7 +20,10 @@ ENCODER = {"class": "Encoder", "channels": 4, "hidden_size": 12, "num_layers": 3
 
 def build(features: dict | None = None, encoder: dict | None = None) -> CTCModel:
     torch.manual_seed(0)
-    options = {"features": FEATURES | (features or {}), "encoder": ENCODER | (encoder or {})}
+    options = {
+        "features": FEATURES | (features or {}),
+        "encoder": ENCODER | (encoder or {}),
+    }
     model = CTCModel(**options, tokenizer=Tokenizer.english())
     model.features.cmvn_mean.normal_()
     model.features.cmvn_std.uniform_(0.5, 2)
