@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from asr.inference.model import Engine
     from asr.inference.transcriber import Transcriber
 
 __all__ = ["load"]
 
 
-def load(path: str | Path, *, device: str = "cpu") -> Transcriber:
+def load(path: str | Path, *, device: str = "cpu", engine: Engine = "auto") -> Transcriber:
     """Load a trained model with a greedy decoder.
+
+    Args:
+        path: A model file of a training, or a file of `asr.export`.
+        device: Device of torch.
+        engine: "torch", "onnx", or "auto" for ONNX Runtime on a CPU if it is installed.
 
     Raises:
         ModelError: If the file is not a model.
-        ConfigError: If the device is not available.
+        ConfigError: If the device is not available or the engine is not installed.
     """
-    # here, because torch loads slowly and `import asr` should not
+    # here, because `import asr` should be fast
     from asr.inference.transcriber import Transcriber
 
-    return Transcriber.load(path, device=device)
+    return Transcriber.load(path, device=device, engine=engine)

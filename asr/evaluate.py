@@ -26,10 +26,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     from asr.data.filter import count_tags
     from asr.evaluation.evaluator import evaluate_corpus
     from asr.evaluation.plots import plot_reliability, save_figure
+    from asr.inference.model import load_model
     from asr.inference.transcriber import Transcriber
 
     decoder = instantiate("decoder", cfg.decoder)
-    transcriber = Transcriber.load(cfg.checkpoint, decoder=decoder, device=cfg.device)
+    model = load_model(cfg.checkpoint, device=cfg.device, engine=cfg.engine)
+    transcriber = Transcriber(model, decoder)
     corpus = load_split(cfg.data, cfg.split, transcriber.model.tokenizer)
     evaluation = evaluate_corpus(transcriber, corpus)
     folder = Path(cfg.dir)

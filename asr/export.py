@@ -12,6 +12,8 @@ from pathlib import Path
 
 from asr.config.inputs import run_with_files
 from asr.errors import AsrError, ConfigError
+from asr.files import atomic_write
+from asr.nn.checkpoint import read_checkpoint
 
 
 def export(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
@@ -28,21 +30,21 @@ def export(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]
     if cfg.output and len(files) > 1:
         raise ConfigError("output is one file, so pass one model")
     try:
-        from asr.nn.onnx_export import export_onnx
+        from asr.nn.onnx_export import build_onnx
     except ImportError:
         raise ConfigError("the package onnx is missing; pip install 'asr[onnx]'") from None
-    from asr.nn.ctc import CTCModel
-
     int8 = cfg.weights == "int8"
     suffix = ".int8.onnx" if int8 else ".onnx"
     for file in map(Path, files):
         path = Path(cfg.output) if cfg.output else file.with_suffix(suffix)
         try:
-            export_onnx(CTCModel.load(file), path, int8=int8)
+            model = build_onnx(*read_checkpoint(file), int8=int8)
         except AsrError as error:
             yield error
-        else:
-            print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+            continue
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ transcribed, and the exit code is 2.
   format=json       words with start and end in seconds and confidence instead of text
   channel=1         first channel instead of the mix of all; each: every channel by itself
   device=cuda       device to run on (cpu)
+  engine=onnx       ONNX Runtime, without torch; or torch (auto: ONNX Runtime on a CPU if installed)
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,10 +35,12 @@ def transcribe(files: Sequence[str], overrides: Sequence[str]) -> Iterator[Audio
         set_threads(cfg)
 
         from asr.inference.formats import TRANSCRIPT_FORMATS
+        from asr.inference.model import load_model
         from asr.inference.transcriber import Transcriber
 
         decoder = instantiate("decoder", cfg.decoder)
-        transcriber = Transcriber.load(cfg.checkpoint, decoder=decoder, device=cfg.device)
+        model = load_model(cfg.checkpoint, device=cfg.device, engine=cfg.engine)
+        transcriber = Transcriber(model, decoder)
     writer = TRANSCRIPT_FORMATS[cfg.format]()
     for path in expand_folders(files):
         try:

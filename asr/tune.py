@@ -25,16 +25,16 @@ def tune(cfg: DictConfig) -> None:
     Raises:
         ConfigError: If the decoder is not a beam search or no utterance can be read.
     """
-    from asr.decode import BeamDecoder
+    from asr.decode.beam import BeamDecoder
     from asr.evaluation.plots import plot_tuning_surface, save_figure
     from asr.evaluation.tuning import CorpusEmissions, tune_decoder
-    from asr.nn.ctc import CTCModel
+    from asr.inference.model import load_model
 
     decoder = instantiate("decoder", cfg.decoder)
     if not isinstance(decoder, BeamDecoder):
         raise ConfigError("only a beam search has weights to tune; use decoder=beam")
     lm_weights = (0.0, 0.0) if decoder.lm is None else tuple(cfg.lm_weight)
-    model = CTCModel.load(cfg.checkpoint, device=cfg.device)
+    model = load_model(cfg.checkpoint, device=cfg.device, engine=cfg.engine)
     corpus = load_split(cfg.data, cfg.split, model.tokenizer)
     emissions = CorpusEmissions.compute(model, corpus)
     intervals = (lm_weights, tuple(cfg.word_score))

@@ -30,7 +30,6 @@ from asr import audio
 from asr.audio import SAMPLE_RATE
 from asr.data.manifest import Utterance, read_manifest
 from asr.decode.forced_align import align_batch
-from asr.inference.longform import compute_batch_emissions
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
 from asr.text import normalize
@@ -57,7 +56,7 @@ def seconds_of(function: Callable[[], object]) -> float:
 
 def compare_with_torchaudio(model: CTCModel, utterances: list[Utterance]) -> str:
     waveforms = [load(utterance) for utterance in utterances]
-    emissions = compute_batch_emissions(model, waveforms)
+    emissions = model.compute_emissions(waveforms)
     texts = [normalize(utterance.text) for utterance in utterances]
     labels = [torch.tensor(model.tokenizer.encode(text)) for text in texts]
     arrays = [array.numpy() for array in labels]

@@ -51,7 +51,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from asr import audio
 from asr.data.manifest import read_manifest
-from asr.decode import BeamDecoder
+from asr.decode.beam import BeamDecoder
 from asr.decode.beam_search import BeamSearch
 from asr.decode.ctc_path import frames_to_decode, word_spans
 from asr.evaluation.wer import score_utterance, sum_scores

@@ -22,7 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from asr.data.manifest import read_manifest
-from asr.decode import BeamDecoder, Decoder, GreedyDecoder
+from asr.decode.beam import BeamDecoder
+from asr.decode.greedy import GreedyDecoder
+from asr.decode.hypothesis import Decoder
 from asr.evaluation.evaluator import load_corpus
 from asr.evaluation.tuning import CorpusEmissions
 from asr.evaluation.wer import score_utterance, sum_scores

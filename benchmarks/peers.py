@@ -56,7 +56,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asr.audio import SAMPLE_RATE
 from asr.nn.encoder import BiRNN, Encoder
-from asr.nn.features import LOG_FLOOR, LogMel
+from asr.nn.features import LogMel
+from asr.nn.mel import LOG_FLOOR
 from asr.nn.padding import PackedIndex, length_to_mask
 
 SHAPES = ("16x250x160x4", "24x80x160x4", "8x300x256x3")

@@ -25,11 +25,10 @@ from asr import audio
 from asr.audio import SAMPLE_RATE
 from asr.data.batch_augment import quietest_sample
 from asr.data.manifest import read_manifest
-from asr.decode import GreedyDecoder
+from asr.decode.greedy import GreedyDecoder
 from asr.errors import AsrError
 from asr.evaluation.wer import score_utterance, sum_scores
 from asr.inference.aligner import Aligner
-from asr.inference.longform import compute_batch_emissions
 from asr.inference.timeline import AlignmentRequest, Timeline
 from asr.inference.transcriber import Transcriber
 
@@ -195,7 +194,7 @@ def transcribe(transcriber: Transcriber, clips: Sequence[np.ndarray]) -> list[st
     texts = [""] * len(clips)
     for rows in groups(sorted(range(len(clips)), key=lambda i: len(clips[i])), BATCH):
         waveforms = [clips[i] for i in rows]
-        emissions = compute_batch_emissions(model, waveforms)
+        emissions = model.compute_emissions(waveforms)
         for i, hypothesis in zip(rows, decoder(emissions, model.tokenizer), strict=True):
             texts[i] = hypothesis.text
     return texts

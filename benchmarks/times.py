@@ -25,7 +25,7 @@ from asr import audio
 from asr.audio import SAMPLE_RATE
 from asr.audio.vad import detect_speech
 from asr.data.manifest import Utterance, read_manifest
-from asr.decode import Word
+from asr.decode.hypothesis import Word
 from asr.inference.aligner import Aligner
 from asr.inference.timeline import AlignmentRequest, Timeline
 from asr.inference.transcriber import Transcriber

@@ -121,6 +121,7 @@ class TranscribeSettings(TypedDict):
     format: Literal["text", "json"]
     channel: ChannelChoice
     device: str
+    engine: Literal["auto", "torch", "onnx"]
 
 
 class AlignSettings(TypedDict):
@@ -154,6 +155,7 @@ class EvaluateSettings(TypedDict):
     checkpoint: str
     split: Split
     device: str
+    engine: Literal["auto", "torch", "onnx"]
     dir: str
 
 

@@ -57,7 +57,8 @@ class CudaBeamDecoder:
         """Return the best hypothesis of each utterance."""
         rows = emissions.rows()
         frames = [frames_to_decode(row, self.skip_blank) for row in rows]
-        log_probs = _select_frames(emissions.log_probs.detach().float(), frames)
+        log_probs = torch.as_tensor(emissions.log_probs).detach().float()
+        log_probs = _select_frames(log_probs, frames)
         beams = search(log_probs, self.beam_size)
         results = []
         for beam, row, decoded in zip(beams, rows, frames, strict=True):

@@ -136,7 +136,7 @@ class BeamSearch:
             calibration: Calibration of the model.
         """
         if self.booster is not None:
-            (log_probs,) = self.booster(log_probs[None], np.array([len(log_probs)]))
+            log_probs = self.booster(log_probs)
         frames = frames_to_decode(log_probs, options.skip_blank)  # (K,)
         blanks = log_probs[:, BLANK].astype(np.float64)
         skipped = float(blanks.sum() - blanks[frames].sum())

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy import ndarray
 
 from asr.decode.ctc_path import span_bounds
@@ -44,6 +43,8 @@ class Alignment:
 
 def align_batch(emissions: Emissions, labels: list[ndarray]) -> list[Alignment]:
     """Return the alignment of the labels (L,) of each utterance."""
+    import torch
+
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(pool.map(_align, emissions.rows(), labels))
 
@@ -70,6 +71,7 @@ def best_path(log_probs: ndarray, labels: ndarray) -> ndarray:
     if len(log_probs) * (2 * len(labels) + 1) > MAX_STEPS:
         return _best_path_in_blocks(log_probs, labels, math.isqrt(len(log_probs)))
     # imported here because it takes half a second
+    import torch
     from torchaudio.functional import forced_align
 
     path, _ = forced_align(

@@ -6,7 +6,6 @@ Graves et al. 2006, section 3.2.
 import math
 
 import numpy as np
-import torch
 from numpy import ndarray
 
 from asr.decode.ctc_path import word_log_probs, word_spans
@@ -45,18 +44,13 @@ class GreedyDecoder:
         Raises:
             ConfigError: If the model cannot write a hotword.
         """
-        log_probs = emissions.log_probs.detach()
-        lengths = emissions.lengths.cpu()
+        rows = emissions.rows()
         if self.hotwords:
             if self._booster is None or self._booster.tokenizer != tokenizer:
                 self._booster = HotwordBooster(self.hotwords, tokenizer)
-            boosted = self._booster(log_probs.float().cpu().numpy(), lengths.numpy())
-            log_probs = torch.from_numpy(boosted)
-        best, tokens = (tensor.cpu().numpy() for tensor in log_probs.max(dim=-1))  # (B, U)
-        return [
-            hypothesis_from_path(tokens[i, :length], best[i, :length], tokenizer, emissions)
-            for i, length in enumerate(lengths.tolist())
-        ]
+            rows = [self._booster(row) for row in rows]
+        paths = [(row.argmax(axis=-1), row.max(axis=-1)) for row in rows]
+        return [hypothesis_from_path(*path, tokenizer, emissions) for path in paths]
 
 
 def hypothesis_from_path(

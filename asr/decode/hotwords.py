@@ -84,10 +84,11 @@ class HotwordBooster:
         self._trie = PhraseTrie.of(labels, bonus)
         self._boost = boost_phrases
 
-    def __call__(self, log_probs: ndarray, lengths: ndarray) -> ndarray:
-        """Return emissions (B, U, V) of lengths (B,) in which the phrases found are most likely."""
-        batch, frames, tokens = log_probs.shape
-        padded = np.empty((batch, frames + 2, tokens), np.float32)
-        padded[:, 1:-1] = log_probs
+    def __call__(self, log_probs: ndarray) -> ndarray:
+        """Return emissions (U, V) in which the phrases found are most likely."""
+        frames, tokens = log_probs.shape
+        padded = np.empty((1, frames + 2, tokens), np.float32)
+        padded[0, 1:-1] = log_probs
+        lengths = np.array([frames])
         self._boost(padded, lengths, self.tokenizer.index(" "), self._trie)
-        return padded[:, 1:-1]
+        return padded[0, 1:-1]

@@ -62,8 +62,8 @@ class PhraseDecoder:
             ConfigError: If the model cannot write a phrase.
         """
         check_spelling("phrases", self.phrases, tokenizer)
-        log_probs = emissions.log_probs.detach().float().cpu()
-        lengths = emissions.lengths.cpu()
+        log_probs = torch.as_tensor(emissions.log_probs).detach().float().cpu()
+        lengths = torch.as_tensor(emissions.lengths).cpu()
         emissions = replace(emissions, log_probs=log_probs, lengths=lengths)
         labels = [tokenizer.encode(phrase) for phrase in self.phrases]
         scores = _log_likelihoods(emissions, labels)  # (B, N)

@@ -4,8 +4,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from asr.data.dataset import OnError, SpeechDataset
 from asr.data.filter import keep_all
 from asr.data.loader import Loader
@@ -15,8 +13,8 @@ from asr.errors import AudioError
 from asr.evaluation.report import Evaluation, Result
 from asr.evaluation.wer import score_utterance
 from asr.inference import longform
+from asr.inference.model import AcousticModel
 from asr.inference.transcriber import Transcriber
-from asr.nn.ctc import CTCModel
 from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
 
@@ -37,9 +35,8 @@ class Corpus:
     on_error: OnError = "skip"
     failures: list[tuple[str, str]] = field(default_factory=list)
 
-    @torch.inference_mode()
     def compute_emissions(
-        self, model: CTCModel
+        self, model: AcousticModel
     ) -> Iterator[tuple[Sequence[Utterance], Emissions]]:
         """Yield the readable utterances and their emissions (B, U, V), the longest first."""
         for utterance in self.long:
@@ -59,9 +56,9 @@ class Corpus:
         for batch in self.batches:
             self.failures.extend(batch.failures)
             if len(batch):
-                waveforms, lengths = batch.waveforms, batch.lengths
-                device = model.device
-                yield batch.utterances, model(waveforms.to(device), lengths.to(device))
+                rows = zip(batch.waveforms.numpy(), batch.lengths.tolist(), strict=True)
+                waveforms = [waveform[:length] for waveform, length in rows]
+                yield batch.utterances, model.compute_emissions(waveforms)
 
 
 def load_corpus(

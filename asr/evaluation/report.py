@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from asr.data.manifest import Utterance
-from asr.decode import Hypothesis
 from asr.decode.confidence import Reliability
+from asr.decode.hypothesis import Hypothesis
 from asr.evaluation.wer import (
     Score,
     ScoredUtterance,

@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, product, starmap
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import numpy as np
 from rich.progress import track
 
 from asr.data.manifest import Utterance
-from asr.decode import BeamDecoder, Hypothesis
+from asr.decode.beam import BeamDecoder
 from asr.decode.confidence import Reliability, fit_calibration
+from asr.decode.hypothesis import Hypothesis
 from asr.errors import ConfigError
 from asr.evaluation.evaluator import Corpus
 from asr.evaluation.wer import (
@@ -22,7 +23,7 @@ from asr.evaluation.wer import (
     sum_scores,
     word_correctness,
 )
-from asr.nn.ctc import CTCModel
+from asr.inference.model import AcousticModel
 from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer
 
@@ -37,14 +38,14 @@ class CorpusEmissions:
     batches: Sequence[tuple[Sequence[Utterance], Emissions]]
 
     @classmethod
-    def compute(cls, model: CTCModel, corpus: Corpus) -> "CorpusEmissions":
+    def compute(cls, model: AcousticModel, corpus: Corpus) -> "CorpusEmissions":
         """Run the model on a corpus and move the emissions to the CPU.
 
         Raises:
             ConfigError: If no utterance can be read.
         """
         results = [
-            (utterances, replace(emissions, log_probs=emissions.log_probs.cpu()))
+            (utterances, emissions.cpu())
             for utterances, emissions in corpus.compute_emissions(model)
         ]
         if not results:

@@ -140,11 +140,11 @@ class Aligner:
         if not jobs:
             return
         if waveforms:
-            emissions = longform.compute_batch_emissions(self.model, waveforms)
+            emissions = self.model.compute_emissions(waveforms)
         alignments = align_batch(emissions, [job.labels.numpy() for job in jobs])
         timer = WordTimer.of(emissions)
-        for row, (job, alignment) in enumerate(zip(jobs, alignments, strict=True)):
-            log_probs = emissions.row(row).cpu().numpy()  # (U, V)
+        results = zip(jobs, emissions.rows(), alignments, strict=True)
+        for job, log_probs, alignment in results:
             job.result = self._timeline(job, log_probs, alignment, timer)
 
     def _timeline(

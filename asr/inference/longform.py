@@ -13,18 +13,15 @@ are normalized over the utterance are normalized over the window. Only a few win
 """
 
 import math
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from asr.audio import SAMPLE_RATE, Channel, Recording, Source
-from asr.nn.ctc import CTCModel
+from asr.inference.model import AcousticModel
 from asr.nn.emissions import Emissions
-from asr.nn.padding import pad_batch
 
 WINDOW = 30.0  # seconds that a window keeps at most
 CONTEXT = 5.0  # seconds of context on each side of a window
@@ -38,9 +35,8 @@ class _Window(NamedTuple):
     frames: slice
 
 
-@torch.inference_mode()
 def compute_emissions(
-    model: CTCModel,
+    model: AcousticModel,
     source: Source | Recording,
     *,
     offset: float = 0.0,
@@ -73,29 +69,32 @@ def compute_emissions(
                 )
                 for w in batch
             ]
-            emissions = compute_batch_emissions(model, waveforms)
+            emissions = model.compute_emissions(waveforms)
             if len(windows) == 1:
                 return emissions
-            for row, w in enumerate(batch):
-                kept.append(
-                    emissions.row(row)[w.frames].clone()
-                )  # frees the rest of the batch
-    log_probs = torch.cat(kept)[None]  # (1, U, V)
-    lengths = torch.tensor([log_probs.shape[1]], device=log_probs.device)
+            rows = emissions.rows()
+            # copies free the rest of the batch
+            kept += [row[w.frames].copy() for row, w in zip(rows, batch, strict=True)]
+    log_probs = np.concatenate(kept)[None]  # (1, U, V)
+    lengths = np.array([log_probs.shape[1]])
     return replace(emissions, log_probs=log_probs, lengths=lengths, intermediate=())
 
 
 def _plan_windows(
-    model: CTCModel, seconds: float, duration: float | None, window: float, context: float
+    model: AcousticModel,
+    seconds: float,
+    duration: float | None,
+    window: float,
+    context: float,
 ) -> list[_Window]:
     """Return the windows of a segment, which together keep each of its frames once."""
-    frames = int(model.output_lengths(torch.tensor(round(max(0.0, seconds) * SAMPLE_RATE))))
+    frames = model.num_frames(round(max(0.0, seconds) * SAMPLE_RATE))
     per_frame = model.seconds_per_frame
     count = math.ceil(frames * per_frame / window - 1e-6)
     if count <= 1:
         return [_Window(0.0, duration, slice(None))]
     step, margin = math.ceil(frames / count), math.ceil(context / per_frame - 1e-6)
-    overhang = model.features.n_fft / SAMPLE_RATE  # seconds that the last frame reads
+    overhang = model.frame_samples / SAMPLE_RATE  # seconds that the last frame reads
     windows = []
     for first in range(0, frames, step):
         begin, end = max(0, first - margin), first + step + margin
@@ -107,10 +106,3 @@ def _plan_windows(
         stop = first - begin + step if first + step < frames else None
         windows.append(_Window(offset, length, slice(first - begin, stop)))
     return windows
-
-
-@torch.inference_mode()
-def compute_batch_emissions(model: CTCModel, waveforms: Sequence[np.ndarray]) -> Emissions:
-    """Return the emissions (B, U, V) of waveforms (S,), computed as one batch."""
-    padded, lengths = pad_batch([torch.from_numpy(w) for w in waveforms])  # (B, S), (B,)
-    return model(padded.to(model.device), lengths.to(model.device))

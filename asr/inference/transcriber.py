@@ -4,32 +4,37 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from asr.audio import Channel, Recording, Source
-from asr.decode import Decoder, GreedyDecoder, Hypothesis
+from asr.decode.greedy import GreedyDecoder
+from asr.decode.hypothesis import Decoder, Hypothesis
 from asr.inference.longform import compute_emissions
-from asr.nn.ctc import CTCModel
+from asr.inference.model import AcousticModel, Engine, load_model
 from asr.nn.emissions import Emissions
 
 
 class Transcriber:
-    """A model, put into evaluation mode, and a decoder, greedy by default."""
+    """A model in evaluation mode and a decoder, greedy by default."""
 
-    def __init__(self, model: CTCModel, decoder: Decoder | None = None) -> None:
-        self.model = model.eval()
+    def __init__(self, model: AcousticModel, decoder: Decoder | None = None) -> None:
+        self.model = model
         self.decoder = decoder or GreedyDecoder()
 
     @classmethod
     def load(
-        cls, path: str | Path, *, decoder: Decoder | None = None, device: str = "cpu"
+        cls,
+        path: str | Path,
+        *,
+        decoder: Decoder | None = None,
+        device: str = "cpu",
+        engine: Engine = "auto",
     ) -> "Transcriber":
-        """Load a model from its file.
+        """Load a model from its file as `load_model` does.
 
         Raises:
             ModelError: If the file is not a model.
+            ConfigError: If the device is not available or the engine is not installed.
         """
-        return cls(CTCModel.load(path, device=device), decoder)
+        return cls(load_model(path, device=device, engine=engine), decoder)
 
     def transcribe(self, source: Source, *, channel: Channel = "mix") -> Hypothesis:
         """Return the words of a recording of any length, a path or the content of a file.
@@ -56,7 +61,6 @@ class Transcriber:
         emissions = compute_emissions(self.model, recording, channel=channel)
         return self.decode(emissions)[0]
 
-    @torch.inference_mode()
     def decode(self, emissions: Emissions) -> list[Hypothesis]:
         """Return the hypothesis of each utterance from emissions (B, U, V)."""
         return self.decoder(emissions, self.model.tokenizer)

@@ -1,6 +1,7 @@
 """Model files: weights and a JSON header with the architecture in one safetensors file.
 
-Loading a file never unpickles anything and never imports a class by a path from the file.
+Loading a file never unpickles anything and never imports a class by a path from the file. Weights
+are NumPy arrays, so this module does not import torch.
 """
 
 import json
@@ -8,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from numpy import ndarray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.numpy import save_file
 
 from asr.errors import ModelError
 from asr.files import atomic_write
@@ -20,7 +21,7 @@ FORMAT = "asr-ctc-2"
 FORMAT_1 = "asr-ctc-1"
 
 Header = dict[str, Any]
-Weights = dict[str, Tensor]
+Weights = dict[str, ndarray]
 
 # names of settings and weights in format 1, and their names today
 _RENAMED = {
@@ -43,7 +44,7 @@ def write_checkpoint(path: Path, header: Header, weights: Weights) -> None:
         ModelError: If the file cannot be written, for example because the disk is full.
     """
     header = {"format": FORMAT, "version": version("asr"), **header}
-    weights = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
+    weights = {name: np.ascontiguousarray(weight) for name, weight in weights.items()}
     try:
         with atomic_write(path) as temporary:
             metadata = {"asr": json.dumps(header, ensure_ascii=False)}
@@ -61,7 +62,7 @@ def read_checkpoint(path: Path) -> tuple[Header, Weights]:
     if not path.is_file():
         raise ModelError(f"{path}: no such model. Train one first or pass checkpoint=PATH.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             header = json.loads(metadata.get("asr", "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
@@ -81,8 +82,8 @@ def _convert_format_1(header: Header, weights: Weights) -> Weights:
         header[part] = settings = _rename(header[part])
         settings["class"] = settings["class"].rpartition(".")[2]
     fitted = {
-        "calibration_params": torch.tensor([1.0, 0.0]),
-        "boundary_params": torch.zeros(2),
+        "calibration_params": np.array([1.0, 0.0], dtype=np.float32),
+        "boundary_params": np.zeros(2, dtype=np.float32),
     }
     weights = fitted | _rename(weights)
     calibration = weights["calibration_params"]  # the first files have one slope for both

@@ -1,18 +1,20 @@
 """The recognizer: features, encoder, and a linear head that predicts tokens."""
 
+from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import torch
+from numpy import ndarray
 from torch import Tensor, nn
 
 from asr.errors import ConfigError, ModelError
 from asr.nn.checkpoint import read_checkpoint, write_checkpoint
 from asr.nn.emissions import BoundaryOffsets, Calibration, Emissions
 from asr.nn.interfaces import FeatureExtractor, FrameEncoder
-from asr.nn.padding import num_frames
+from asr.nn.padding import num_frames, pad_batch
 from asr.nn.registry import Settings, build_module
 from asr.text import BLANK, Tokenizer
 
@@ -82,6 +84,11 @@ class CTCModel(nn.Module):
         self.boundary_params.copy_(torch.tensor(astuple(value)))
 
     @property
+    def frame_samples(self) -> int:
+        """Samples that one feature frame reads."""
+        return self.features.n_fft
+
+    @property
     def device(self) -> torch.device:
         """Device of the parameters."""
         return self.head.weight.device
@@ -111,6 +118,20 @@ class CTCModel(nn.Module):
 
     def _log_probs(self, encoded: Tensor) -> Tensor:
         return self.head(encoded).float().log_softmax(dim=-1)  # (B, U, V)
+
+    @torch.inference_mode()
+    def compute_emissions(self, waveforms: Sequence[ndarray]) -> Emissions:
+        """Put the model into evaluation mode and return the emissions (B, U, V) of a batch.
+
+        Waveforms (S,) are at 16 kHz.
+        """
+        self.eval()
+        padded, lengths = pad_batch([torch.from_numpy(waveform) for waveform in waveforms])
+        return self(padded.to(self.device), lengths.to(self.device))
+
+    def num_frames(self, samples: int) -> int:
+        """Return the number of frames U of the emissions for a number of samples."""
+        return int(self.output_lengths(torch.tensor(samples)))
 
     def output_lengths(self, samples: Tensor) -> Tensor:
         """Return the number of frames U (B,) of the emissions for numbers of samples (B,)."""
@@ -157,7 +178,8 @@ class CTCModel(nn.Module):
             ModelError: If the file cannot be written.
         """
         header = {"scores": scores or self.scores, **self.architecture}
-        write_checkpoint(Path(path), header, self.state_dict())
+        weights = {name: weight.cpu().numpy() for name, weight in self.state_dict().items()}
+        write_checkpoint(Path(path), header, weights)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> "CTCModel":
@@ -179,7 +201,7 @@ class CTCModel(nn.Module):
                 encoder={"class": None, **header["encoder"]},
                 tokenizer=Tokenizer(tuple(header["tokens"])),
             )
-            model.load_state_dict(weights)
+            model.load_state_dict({k: torch.from_numpy(w) for k, w in weights.items()})
         except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
             reason = shorten(str(error), 200)
             message = f"{path}: its architecture cannot be rebuilt ({reason})"

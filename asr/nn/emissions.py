@@ -1,10 +1,16 @@
-"""Emissions of the model, and the values that validation fits for its confidence and word times."""
+"""Emissions of the model, and the values that validation fits for its confidence and word times.
+
+This module does not import torch.
+"""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from torch import Tensor
+from numpy import ndarray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLIP = 1e-4  # distance of confidences from 0 and 1, which keeps their logarithms finite
 MIN_LOGIT = -700.0  # the exponential of its negative is still a finite float
@@ -49,23 +55,33 @@ NO_OFFSET = BoundaryOffsets()
 class Emissions:
     """Log-probabilities (B, U, V) in nats that the model predicts, with lengths (B,).
 
+    They are tensors, on the device of the model, or arrays.
     `calibration` and `boundary_offsets` apply to the words on the best path. `intermediate` holds
     the log-probabilities (B, U, V) after intermediate encoder layers, for training.
     """
 
-    log_probs: Tensor
-    lengths: Tensor
+    log_probs: Any
+    lengths: Any
     seconds_per_frame: float
     calibration: Calibration = IDENTITY_CALIBRATION
     boundary_offsets: BoundaryOffsets = NO_OFFSET
-    intermediate: tuple[Tensor, ...] = ()
+    intermediate: "tuple[Tensor, ...]" = ()
 
-    def rows(self) -> list[np.ndarray]:
-        """Return the valid log-probabilities (U, V) of each utterance as arrays on the CPU."""
-        arrays = self.log_probs.detach().float().cpu().numpy()  # (B, U, V)
+    def rows(self) -> list[ndarray]:
+        """Return the valid log-probabilities (U, V) of each utterance as arrays."""
+        arrays = self.log_probs  # (B, U, V)
+        if not isinstance(arrays, ndarray):
+            arrays = arrays.detach().float().cpu().numpy()
         lengths = self.lengths.tolist()
         return [row[:length] for row, length in zip(arrays, lengths, strict=True)]
 
-    def row(self, i: int) -> Tensor:
+    def cpu(self) -> "Emissions":
+        """Return the emissions as arrays."""
+        if isinstance(self.log_probs, ndarray):
+            return self
+        arrays = (each.detach().cpu().numpy() for each in (self.log_probs, self.lengths))
+        return replace(self, **dict(zip(("log_probs", "lengths"), arrays, strict=True)))
+
+    def row(self, i: int) -> Any:
         """Return the valid log-probabilities (U, V) of one utterance."""
         return self.log_probs[i, : int(self.lengths[i])]

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy import ndarray
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
 
 OPSET = 18
 IR_VERSION = 9  # ONNX Runtime 1.16 and later
@@ -31,23 +31,19 @@ class Graph:
 
     def constant(self, value: Any, dtype: type = np.float32) -> str:
         """Return a constant tensor. Equal constants are stored once."""
-        if isinstance(value, Tensor):
-            value = value.detach().cpu().numpy()
         array = np.asarray(value, dtype=dtype, order="C")
         key = repr((array.dtype, array.shape)).encode() + array.tobytes()
         name = f"constant_{len(self.constants)}"
         return self.constants.setdefault(key, numpy_helper.from_array(array, name)).name
 
-    def weight(self, value: Tensor | np.ndarray) -> str:
+    def weight(self, array: ndarray) -> str:
         """Return a matrix or kernel (outputs, ...), which `int8` rounds to 8 bits."""
-        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
         if not self.int8:
             return self.constant(array)
-        scale = (
-            np.abs(array).max(tuple(range(1, array.ndim))).clip(1e-12) / 127
-        )  # (outputs,)
-        rounded = np.rint(array / scale.reshape(-1, *[1] * (array.ndim - 1)))
-        stored = self.constant(rounded, np.int8), self.constant(scale)
+        rows = array.reshape(len(array), -1).astype(np.float32)
+        scale = np.abs(rows).max(1).clip(1e-12) / 127  # (outputs,)
+        integers = np.rint(rows / scale[:, None]).reshape(array.shape)
+        stored = self.constant(integers, np.int8), self.constant(scale)
         return self("DequantizeLinear", *stored, axis=0)
 
     def integers(self, *values: int) -> str:
@@ -71,22 +67,10 @@ class Graph:
         rows = self("Unsqueeze", lengths, self.integers(1))  # (B, 1)
         return self("Cast", self("Less", self.range(size), rows), to=TensorProto.FLOAT)
 
-    def linear(self, x: str, layer: nn.Linear) -> str:
-        """Apply a linear layer to the last axis."""
-        matrix = self("Transpose", self.weight(layer.weight), perm=[1, 0])
-        return self("Add", self("MatMul", x, matrix), self.constant(layer.bias))
-
-    def layer_norm(self, x: str, layer: nn.LayerNorm) -> str:
-        """Normalize the last axis."""
-        weights = self.constant(layer.weight), self.constant(layer.bias)
-        return self("LayerNormalization", x, *weights, axis=-1, epsilon=layer.eps)
-
-    def conv(self, x: str, layer: nn.Conv2d) -> str:
-        """Apply a convolution to (B, C, T, F)."""
-        options = {"strides": [*layer.stride], "pads": [*layer.padding] * 2}  # type: ignore[misc]
-        return self(
-            "Conv", x, self.weight(layer.weight), self.constant(layer.bias), **options
-        )
+    def linear(self, x: str, weight: ndarray, bias: ndarray) -> str:
+        """Multiply the last axis by a matrix (outputs, inputs), and add a bias (outputs,)."""
+        matrix = self("Transpose", self.weight(weight), perm=[1, 0])
+        return self("Add", self("MatMul", x, matrix), self.constant(bias))
 
     def to_model(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> onnx.ModelProto:
         """Return the checked model. Inputs and outputs map names to shapes; None is dynamic.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.audio import SAMPLE_RATE
-from asr.nn.features import mel_edges
+from asr.nn.mel import mel_edges
 from asr.validation import CountOrZero, Fraction, check_arguments, check_number
 
 MAX_WARPED = 4_800  # Hz; higher frequencies matter little for vowels and fill the spectrum

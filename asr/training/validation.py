@@ -9,8 +9,9 @@ from torch import Tensor
 
 from asr.audio.vad import detect_speech
 from asr.data.dataset import Batch
-from asr.decode import GreedyDecoder, Hypothesis
 from asr.decode.confidence import fit_calibration
+from asr.decode.greedy import GreedyDecoder
+from asr.decode.hypothesis import Hypothesis
 from asr.decode.timing import fit_boundary_offsets
 from asr.evaluation.wer import (
     Score,

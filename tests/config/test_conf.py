@@ -124,15 +124,15 @@ def raise_disk_full(path: str) -> None:
             "x: a.flac: No space left on device",
         ),
         (
-            {"_target_": "asr.decode.BeamDecoder", "beam_size": 0},
+            {"_target_": "asr.decode.beam.BeamDecoder", "beam_size": 0},
             "x: decoder.beam_size must be >= 1, got 0",
         ),
         (
-            {"_target_": "asr.decode.BeamDecoder", "beam_size": "???"},
+            {"_target_": "asr.decode.beam.BeamDecoder", "beam_size": "???"},
             "x: decoder.beam_size has no value; pass decoder.beam_size=...",
         ),
         (
-            {"_target_": "asr.decode.BeamDecoder", "size": 3},
+            {"_target_": "asr.decode.beam.BeamDecoder", "size": 3},
             "x: decoder: BeamDecoder.__init__() got an unexpected keyword argument",
         ),
         ({"beam_size": 3}, "x: decoder has no _target_"),

@@ -9,8 +9,9 @@ from exhaustive import SMALL, TOKENIZER, agrees, by_text, labellings
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asr.decode import BeamDecoder, GreedyDecoder
+from asr.decode.beam import BeamDecoder
 from asr.decode.ctc_path import frames_to_decode
+from asr.decode.greedy import GreedyDecoder
 from asr.errors import ConfigError
 from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer

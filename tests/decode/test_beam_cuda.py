@@ -8,7 +8,9 @@ from exhaustive import SMALL, TOKENIZER, agrees, by_text, labellings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.decode import BeamDecoder, CudaBeamDecoder, GreedyDecoder
+from asr.decode.beam import BeamDecoder
+from asr.decode.beam_cuda import CudaBeamDecoder
+from asr.decode.greedy import GreedyDecoder
 from asr.nn.emissions import Emissions
 from asr.nn.losses import ctc_loss
 from asr.text import Tokenizer

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decode import GreedyDecoder
 from asr.decode.ctc_path import word_log_probs, word_spans
+from asr.decode.greedy import GreedyDecoder
 from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer
 

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decode import BeamDecoder, GreedyDecoder
+from asr.decode.beam import BeamDecoder
 from asr.decode.forced_align import best_path
+from asr.decode.greedy import GreedyDecoder
 from asr.decode.hotwords import WEIGHT, HotwordBooster, read_hotwords
 from asr.decode.phrase_search import PhraseTrie, boost_phrases, find_phrases, phrase_path
 from asr.errors import ConfigError
@@ -197,9 +198,7 @@ def test_boosting_permutes_the_scores_of_a_frame_and_lowers_those_off_the_path(
     frames, weight, seed
 ):
     before = random(frames, seed)
-    (after,) = HotwordBooster({"ab": weight, "b a": weight}, TOKENIZER)(
-        before[None], np.array([frames])
-    )
+    after = HotwordBooster({"ab": weight, "b a": weight}, TOKENIZER)(before)
     assert after.shape == before.shape
     assert np.allclose(after.max(1), before.max(1), atol=1e-5)
     assert (np.sort(after, 1) <= np.sort(before, 1) + 1e-5).all()

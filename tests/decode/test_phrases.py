@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decode import PhraseDecoder
+from asr.decode.phrases import PhraseDecoder
 from asr.errors import ConfigError
 from asr.nn.emissions import Emissions
 from asr.text import Tokenizer

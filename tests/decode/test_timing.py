@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.audio.vad import detect_speech
-from asr.decode import BeamDecoder, GreedyDecoder, PhraseDecoder
+from asr.decode.beam import BeamDecoder
+from asr.decode.greedy import GreedyDecoder
+from asr.decode.phrases import PhraseDecoder
 from asr.decode.timing import WordTimer, fit_boundary_offsets
 from asr.nn.emissions import NO_OFFSET, BoundaryOffsets, Emissions
 from asr.text import Tokenizer

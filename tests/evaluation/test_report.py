@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asr.data.manifest import Utterance
-from asr.decode import Hypothesis, Word
+from asr.decode.hypothesis import Hypothesis, Word
 from asr.evaluation.report import Evaluation, Result
 from asr.evaluation.wer import score_utterance
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decode import Hypothesis, Word
+from asr.decode.hypothesis import Hypothesis, Word
 from asr.evaluation.wer import (
     EditCounts,
     Score,

@@ -13,7 +13,6 @@ from asr.decode.forced_align import align_batch
 from asr.errors import AsrError, AudioError, TextError
 from asr.inference import aligner as module
 from asr.inference.aligner import Aligner
-from asr.inference.longform import compute_batch_emissions
 from asr.inference.timeline import AlignmentRequest, Timeline
 from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
@@ -33,7 +32,7 @@ def word_times(timeline):
 def test_words_and_characters_have_the_times_of_the_alignment(aligner, recording):
     path = recording("a.wav", 1.5)
     (timeline,) = aligner.align([AlignmentRequest("a", path, "He, said!")])
-    emissions = compute_batch_emissions(aligner.model, [audio.load(path)])
+    emissions = aligner.model.compute_emissions([audio.load(path)])
     labels = np.array(aligner.model.tokenizer.encode("he said"))
     (expected,) = align_batch(emissions, [labels])
     starts = [round(c.start / FRAME) for word in timeline.words for c in word.characters]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.decode import Hypothesis, Word
+from asr.decode.hypothesis import Hypothesis, Word
 from asr.inference.formats import TIMELINE_FORMATS, TRANSCRIPT_FORMATS, Ctm, Srt, TextGrid
 from asr.inference.timeline import TimedSpan, TimedWord, Timeline
 

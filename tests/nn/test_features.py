@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr import audio
-from asr.nn.features import LOG_FLOOR, MIN_STD, LogMel
+from asr.nn.features import LogMel
+from asr.nn.mel import LOG_FLOOR, MIN_STD
 from asr.nn.padding import length_to_mask
 
 

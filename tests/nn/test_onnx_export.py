@@ -1,5 +1,6 @@
 """ONNX files: equality with torch, metadata, 8-bit weights."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import torch
 
 from asr import audio
 from asr.errors import ModelError
+from asr.nn.checkpoint import read_checkpoint
 from asr.nn.ctc import CTCModel
-from asr.nn.onnx_export import FORMAT, export_onnx
+from asr.nn.encoder import Encoder
+from asr.nn.features import LogMel
+from asr.nn.onnx_export import DEFAULTS, FORMAT, build_onnx
 from asr.text import Tokenizer
 
 FEATURES = {"class": "LogMel", "normalize": "corpus", "top_db": 60.0}
@@ -28,6 +32,13 @@ def build(features: dict | None = None, encoder: dict | None = None) -> CTCModel
     model.features.cmvn_mean.normal_()
     model.features.cmvn_std.uniform_(0.5, 2)
     return model.eval()
+
+
+def export(model: CTCModel, path: Path, **options: bool) -> None:
+    """Write the model and its ONNX file."""
+    model.save(path.with_suffix(".safetensors"))
+    proto = build_onnx(*read_checkpoint(path.with_suffix(".safetensors")), **options)
+    path.write_bytes(proto.SerializeToString())
 
 
 def run(path: Path, waveforms: np.ndarray, lengths: list[int]) -> list[np.ndarray]:
@@ -71,7 +82,7 @@ def batch(sound) -> tuple[np.ndarray, list[int]]:
 )
 def test_a_file_computes_what_torch_computes(tmp_path, batch, features, encoder):
     model = build(features, encoder)
-    export_onnx(model, tmp_path / "a.onnx")
+    export(model, tmp_path / "a.onnx")
     expected = torch_rows(model, *batch)
     for row, other in zip(run(tmp_path / "a.onnx", *batch), expected, strict=True):
         assert row.shape == other.shape
@@ -80,7 +91,7 @@ def test_a_file_computes_what_torch_computes(tmp_path, batch, features, encoder)
 
 def test_rows_without_frames_and_short_recordings_have_no_frames(tmp_path, batch):
     model = build()
-    export_onnx(model, tmp_path / "a.onnx")
+    export(model, tmp_path / "a.onnx")
     waveforms, _ = batch
     rows = run(tmp_path / "a.onnx", waveforms, [0, 511, 512])
     assert [len(row) for row in rows] == [0, 0, 1]
@@ -92,20 +103,21 @@ def test_rows_without_frames_and_short_recordings_have_no_frames(tmp_path, batch
 def test_metadata_has_what_decoding_needs(tmp_path):
     model = build()
     model.boundary_params.copy_(torch.tensor([0.02, 0.03]))
-    export_onnx(model, tmp_path / "a.onnx")
+    export(model, tmp_path / "a.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
     metadata = json.loads(session.get_modelmeta().custom_metadata_map["asr"])
     assert metadata["format"] == FORMAT
     assert tuple(metadata["tokens"]) == model.tokenizer.tokens
-    assert metadata["seconds_per_frame"] == model.seconds_per_frame == 0.04
+    hop, factor = metadata["hop_length"], metadata["subsampling_factor"]
+    assert hop * factor / metadata["sample_rate"] == model.seconds_per_frame == 0.04
     assert metadata["boundary_offsets"] == pytest.approx([0.02, 0.03])
     assert metadata["sample_rate"] == audio.SAMPLE_RATE
 
 
 def test_8_bit_weights_take_a_quarter_of_the_space_and_change_little(tmp_path, batch):
     model = build(encoder={"hidden_size": 160, "channels": 16})
-    export_onnx(model, tmp_path / "float.onnx")
-    export_onnx(model, tmp_path / "int8.onnx", int8=True)
+    export(model, tmp_path / "float.onnx")
+    export(model, tmp_path / "int8.onnx", int8=True)
     sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("float", "int8")]
     assert sizes[1] < 0.35 * sizes[0]
     rows = (run(tmp_path / f"{name}.onnx", *batch) for name in ("float", "int8"))
@@ -115,17 +127,22 @@ def test_8_bit_weights_take_a_quarter_of_the_space_and_change_little(tmp_path, b
 
 def test_the_same_model_gives_the_same_file(tmp_path):
     model = build()
-    for name in ("a", "b"):
-        export_onnx(model, tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    for name in ("a.onnx", "b.onnx"):
+        export(model, tmp_path / name)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
-def test_other_classes_of_encoders_are_refused_and_nothing_is_written(tmp_path):
-    class Other(torch.nn.Module):
-        pass
+def test_settings_that_a_model_file_omits_have_the_defaults_of_the_classes():
+    for part, cls in (("features", LogMel), ("encoder", Encoder)):
+        parameters = inspect.signature(cls).parameters
+        own = {k: v for k, v in DEFAULTS[part].items() if k != "class"}
+        assert own == {name: parameters[name].default for name in own}
+        assert DEFAULTS[part]["class"] == cls.__name__
 
-    model = build()
-    model.encoder = Other()
-    with pytest.raises(ModelError, match="encoder Encoder, not Other"):
-        export_onnx(model, tmp_path / "a.onnx")
-    assert not list(tmp_path.iterdir())
+
+def test_other_classes_of_encoders_are_refused(tmp_path):
+    build().save(tmp_path / "a.safetensors")
+    header, weights = read_checkpoint(tmp_path / "a.safetensors")
+    header["encoder"]["class"] = "Conformer"
+    with pytest.raises(ModelError, match="encoder class Encoder, not Conformer"):
+        build_onnx(header, weights)

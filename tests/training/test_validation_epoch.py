@@ -8,7 +8,7 @@ import torch
 from asr.data.dataset import SpeechDataset
 from asr.data.filter import keep_all
 from asr.data.manifest import Utterance
-from asr.decode import Hypothesis, Word
+from asr.decode.hypothesis import Hypothesis, Word
 from asr.text import Tokenizer
 from asr.training.validation import Validation
 

@@ -1,0 +1,75 @@
+"""The network that transcription runs: torch or ONNX Runtime."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, Protocol
+
+from numpy import ndarray
+
+from asr.errors import ConfigError
+from asr.nn.emissions import Emissions
+from asr.text import Tokenizer
+
+Engine = Literal["auto", "torch", "onnx"]
+PACKAGES = ("onnxruntime", "onnx")
+SUFFIX = ".onnx"  # of a file that `asr.export` wrote
+
+
+class AcousticModel(Protocol):
+    """A network from waveforms to emissions, such as `CTCModel` or `OnnxModel`.
+
+    Attributes:
+        frame_samples: Samples that one feature frame reads.
+        seconds_per_frame: Seconds between two frames of the emissions.
+    """
+
+    tokenizer: Tokenizer
+
+    @property
+    def frame_samples(self) -> int: ...  # noqa: D102
+    @property
+    def seconds_per_frame(self) -> float: ...  # noqa: D102
+
+    def num_frames(self, samples: int) -> int:
+        """Return the number of frames of the emissions for a number of samples."""
+
+    def compute_emissions(self, waveforms: Sequence[ndarray]) -> Emissions:
+        """Return the emissions (B, U, V) of waveforms (S,) at 16 kHz, computed as one batch."""
+
+
+def load_model(
+    path: str | Path, *, device: str = "cpu", engine: Engine = "auto"
+) -> AcousticModel:
+    """Load a trained model, or a file that `asr.export` wrote.
+
+    Args:
+        path: The file.
+        device: Device of torch.
+        engine: "torch", "onnx" for ONNX Runtime, which is about twice as fast on a CPU, or "auto"
+            for ONNX Runtime on a CPU if it is installed and supports the model.
+
+    Raises:
+        ModelError: If the file is not a model.
+        ConfigError: If the device is not available or the engine is not installed.
+    """
+    is_exported = Path(path).suffix == SUFFIX
+    installed = all(map(find_spec, PACKAGES))
+    if engine == "torch" and is_exported:
+        raise ConfigError(f"{path}: engine=torch needs the model.safetensors of a training")
+    if engine == "onnx" and device != "cpu":
+        raise ConfigError(f"engine=onnx runs on the CPU, not on device={device}")
+    if (
+        is_exported
+        or engine == "onnx"
+        or (engine == "auto" and device == "cpu" and installed)
+    ):
+        if not installed:
+            raise ConfigError("ONNX Runtime is not installed; pip install 'asr[onnx]'")
+        from asr.inference.onnx_model import OnnxModel, supports
+
+        if is_exported or engine == "onnx" or supports(path):
+            return OnnxModel(path)
+    from asr.nn.ctc import CTCModel
+
+    return CTCModel.load(path, device=device)

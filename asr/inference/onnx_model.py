@@ -1,0 +1,92 @@
+"""Run a model with ONNX Runtime. This module does not import torch."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy import ndarray
+
+from asr.audio import SAMPLE_RATE
+from asr.errors import ModelError
+from asr.nn.checkpoint import read_checkpoint
+from asr.nn.emissions import BoundaryOffsets, Calibration, Emissions
+from asr.nn.onnx_export import DEFAULTS, FORMAT, build_onnx
+from asr.text import Tokenizer
+
+
+class OnnxModel:
+    """A trained model, or a file that `asr.export` wrote, in ONNX Runtime on the CPU.
+
+    The number of threads is OMP_NUM_THREADS, or that of the cores.
+
+    Raises:
+        ModelError: If the file is not a model or has another version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        content: str | bytes = str(path)
+        if path.suffix != ".onnx":
+            content = build_onnx(*read_checkpoint(path)).SerializeToString()
+        elif not path.is_file():
+            raise ModelError(f"{path}: no such model. asr.export writes one.")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+        # a thread that spins needs a core even if another process has work for it
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = ["CPUExecutionProvider"]
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=providers
+            )
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            self._read(json.loads(metadata.get("asr", "{}")))
+        except Exception as error:  # of many classes of ONNX Runtime
+            reason = str(error).strip().partition("\n")[0]
+            raise ModelError(f"{path}: not a file of asr.export ({reason})") from None
+
+    def _read(self, header: dict[str, Any]) -> None:
+        """Read the metadata.
+
+        Raises:
+            ValueError: If they have another format.
+        """
+        if header.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}; export the model again")
+        self.tokenizer = Tokenizer(tuple(header["tokens"]))
+        self.frame_samples: int = header["n_fft"]
+        self._hop: int = header["hop_length"]
+        self._factor: int = header["subsampling_factor"]
+        self.seconds_per_frame = self._hop * self._factor / SAMPLE_RATE
+        self._calibration = Calibration(*header["calibration"])
+        self._boundary_offsets = BoundaryOffsets(*header["boundary_offsets"])
+
+    def num_frames(self, samples: int) -> int:
+        """Return the number of frames of the emissions for a number of samples."""
+        frames = max(0, (samples - self.frame_samples) // self._hop + 1)
+        return -(-frames // self._factor)
+
+    def compute_emissions(self, waveforms: Sequence[ndarray]) -> Emissions:
+        """Return the emissions (B, U, V) of waveforms (S,) at 16 kHz, computed as one batch."""
+        lengths = np.array([len(waveform) for waveform in waveforms], dtype=np.int64)
+        samples = np.zeros((len(waveforms), max(lengths, default=0)), dtype=np.float32)
+        for row, waveform in zip(samples, waveforms, strict=True):
+            row[: len(waveform)] = waveform
+        inputs = {"samples": samples, "lengths": lengths}
+        log_probs, frames = self._session.run(None, inputs)
+        fitted = self._calibration, self._boundary_offsets
+        return Emissions(log_probs, frames, self.seconds_per_frame, *fitted)
+
+
+def supports(path: str | Path) -> bool:
+    """Return whether a model file has the features and the encoder that ONNX files can have.
+
+    Raises:
+        ModelError: If the file is not a model.
+    """
+    header, _ = read_checkpoint(Path(path))
+    return all(header[part]["class"] == DEFAULTS[part]["class"] for part in DEFAULTS)
