@@ -149,8 +149,8 @@ class _LogMel:
         if self.settings["normalize"] == "none":
             return x
         if self.settings["normalize"] == "corpus":
-            mean, std = (self.weights[f"features.cmvn_{name}"] for name in ("mean", "std"))
-            x = g("Div", g("Sub", x, g.constant(mean)), g.constant(std))
+            x = g("Sub", x, g.constant(self.weights["features.cmvn_mean"]))
+            x = g("Div", x, g.constant(self.weights["features.cmvn_std"]))
             return g("Mul", x, mask)
         axis, one = g.integers(1), g.integers(1)
         x = g("Mul", g("Sub", x, g("Slice", x, g.integers(0), one, axis)), mask)

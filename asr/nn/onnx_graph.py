@@ -31,7 +31,7 @@ class Graph:
 
     def constant(self, value: Any, dtype: type = np.float32) -> str:
         """Return a constant tensor. Equal constants are stored once."""
-        array = np.asarray(value, dtype=dtype, order="C")
+        array: ndarray = np.asarray(value, dtype=dtype, order="C")
         key = repr((array.dtype, array.shape)).encode() + array.tobytes()
         name = f"constant_{len(self.constants)}"
         return self.constants.setdefault(key, numpy_helper.from_array(array, name)).name
@@ -78,16 +78,19 @@ class Graph:
         A shape of one axis is of integers, any other of floats.
         """
         types = {1: TensorProto.INT64}
-        values = [
-            [
+
+        def describe(tensors: dict[str, Any]) -> list[onnx.ValueInfoProto]:
+            return [
                 helper.make_tensor_value_info(
                     name, types.get(len(shape), TensorProto.FLOAT), shape
                 )
                 for name, shape in tensors.items()
             ]
-            for tensors in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self.nodes, "asr", *values, [*self.constants.values()])
+
+        constants = list(self.constants.values())
+        graph = helper.make_graph(
+            self.nodes, "asr", describe(inputs), describe(outputs), constants
+        )
         opset = helper.make_opsetid("", OPSET)
         options = {"opset_imports": [opset], "ir_version": IR_VERSION}
         model = helper.make_model(graph, producer_name="asr", **options)
