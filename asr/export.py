@@ -12,8 +12,6 @@ from pathlib import Path
 
 from asr.config.inputs import run_with_files
 from asr.errors import AsrError, ConfigError
-from asr.files import atomic_write
-from asr.nn.checkpoint import read_checkpoint
 
 
 def export(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
@@ -23,6 +21,8 @@ def export(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]
         ConfigError: If a setting is wrong or there is no model.
     """
     from asr.config.app import compose
+    from asr.files import atomic_write
+    from asr.nn.checkpoint import read_checkpoint
 
     cfg = compose("export", overrides)
     if not files:

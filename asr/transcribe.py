@@ -8,7 +8,8 @@ transcribed, and the exit code is 2.
   format=json       words with start and end in seconds and confidence instead of text
   channel=1         first channel instead of the mix of all; each: every channel by itself
   device=cuda       device to run on (cpu)
-  engine=onnx       ONNX Runtime, without torch; or torch (auto: ONNX Runtime on a CPU if installed)
+  engine=onnx       ONNX Runtime, the default (auto) on a CPU if it is installed
+        =torch      PyTorch
 """
 
 from collections.abc import Iterator, Sequence

@@ -177,7 +177,7 @@ def test_import_asr_imports_nothing_heavy_and_has_no_side_effects():
     assert loaded_packages(code, "torch", "numpy", "hydra") == {"True"}
 
 
-@pytest.mark.parametrize("entry_point", ["transcribe", "align"])
+@pytest.mark.parametrize("entry_point", ["transcribe", "align", "export"])
 def test_help_imports_nothing_heavy(entry_point):
     code = f"import asr.{entry_point}, sys, contextlib\nsys.argv = ['', '-h']\n"
     code += f"with contextlib.suppress(SystemExit): asr.{entry_point}.main()"
@@ -185,10 +185,16 @@ def test_help_imports_nothing_heavy(entry_point):
     assert not loaded_packages(code, *heavy) & set(heavy)
 
 
-def test_transcription_imports_only_what_it_needs(build, recording, tmp_path):
+@pytest.mark.parametrize(
+    ("engine", "package"), [("torch", "torch"), ("onnx", "onnxruntime")]
+)
+def test_transcription_imports_only_what_it_needs(
+    build, recording, tmp_path, engine, package
+):
     build().save(tmp_path / "model.safetensors")
     files = [str(recording("a.wav", 0.3))]
     overrides = [f"checkpoint={tmp_path}/model.safetensors", "format=json"]
+    overrides.append(f"engine={engine}")
     unneeded = (
         "lightning",
         "pytorch_lightning",
@@ -202,9 +208,10 @@ def test_transcription_imports_only_what_it_needs(build, recording, tmp_path):
     code = (
         f"from asr import transcribe; list(transcribe.transcribe({files!r}, {overrides!r}))"
     )
-    words = loaded_packages(code, "torch", "hydra", *unneeded)
-    assert {"torch", "hydra", '{"file":'} <= words
+    words = loaded_packages(code, "torch", "onnxruntime", "hydra", *unneeded)
+    assert {"hydra", '{"file":'} <= words
     assert not words & set(unneeded)
+    assert words & {"torch", "onnxruntime"} == {package}
 
 
 def test_a_model_loads_and_transcribes_without_hydra_and_lightning(
