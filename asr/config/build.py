@@ -46,10 +46,6 @@ def instantiate(group: str, settings: Any, **others: Any) -> Any:
         if isinstance(find_user_error(error), AsrError):
             raise
         cause = error.__cause__ or error
-        texts = [k for k, v in settings.items() if isinstance(v, str) and k != "_target_"]
-        if "'str'" in str(cause) and len(texts) == 1:  # torch compares it with a number
-            wrong = f"{group}.{texts[0]} must be a number, got {settings[texts[0]]!r}"
-            raise ConfigError(wrong) from error
         argument = str(cause).split(" ")[0].rstrip(":")  # if our constructor raised it
         separator = "." if argument in settings else ": "
         raise ConfigError(f"{group}{separator}{cause}") from error

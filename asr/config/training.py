@@ -45,6 +45,8 @@ def check_objects(cfg: DictConfig) -> None:
     with torch.device("meta"):  # without memory for the weights
         model = create_model(cfg, Tokenizer.english())
     module = build_module(cfg, model)
+    for name in ("lr", "weight_decay"):  # torch's message would not name the setting
+        convert(f"optimizer.{name}", cfg.optimizer.get(name), float | None)
     module.create_optimizer([torch.zeros(1, requires_grad=True)], steps=10)
     if cfg.init is not None:
         CTCModel.load(cfg.init)
