@@ -285,7 +285,7 @@ def test_out_of_memory_prints_one_line_with_the_batch_and_the_setting(
         ),
         (["data.train=[7]"], "data.train must be text, got 7"),
         (["data.min_seconds=[]"], "data.min_seconds must be a number, got []"),
-        (["optimizer.lr=fast"], "optimizer.lr must be a number, got 'fast'"),
+        (["optimizer.lr=fast"], "optimizer.lr must be a number or null, got 'fast'"),
         (
             ["tokenizer=bpe", "tokenizer.size=many"],
             "tokenizer.size must be >= 28, got 'many'",
