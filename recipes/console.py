@@ -15,7 +15,7 @@ T = TypeVar("T")
 console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def track(items: Iterable[T], description: str, total: int) -> Iterable[T]:
+def track(items: Iterable[T], description: str, total: int | None) -> Iterable[T]:
     """Yield the items and show a progress bar on a terminal."""
     return progress.track(
         items,

@@ -12,7 +12,7 @@ from asr.audio import ROUNDING, list_files
 from asr.config.app import run_recipe
 from asr.data.manifest import is_file
 from asr.text import normalize
-from asr.validation import check_number
+from asr.validation import check_integer, check_number
 from recipes.errors import RecipeError, convert_errors
 from recipes.prepare import Recording, prepare, read_headers, skip_unusable
 from recipes.scan import MEDIA, FileFinder, normalize_name, skip_reason
@@ -30,6 +30,7 @@ def folder(
     table: Path | None = None,
     root: Path = Path("data"),
     name: str = "folder",
+    channel: int | None = None,
     validation: float = 0.1,
     test: float = 0.1,
     encoding: str | None = None,
@@ -45,11 +46,13 @@ def folder(
             Folders inside it are speakers. With table=, the folder of the table's relative paths.
         table: CSV, TSV, or JSON-lines file with columns for the audio (path, file, audio, ...)
             and the text (text, sentence, transcript, ...). Columns for the speaker (speaker,
-            client_id), split, start or offset, and end or duration (in seconds or h:mm:ss) are
-            optional. LJSpeech's id|text|normalized text needs no header. Paths are relative
-            to the table.
+            client_id), split, start or offset, end or duration (in seconds or h:mm:ss), and channel
+            (from 1) are optional. LJSpeech's id|text|normalized text needs no header. Paths are
+            relative to the table.
         root: Folder of all corpora.
         name: Name of the corpus.
+        channel: Channel of all recordings, from 1, unless the table has a column for it. It
+            defaults to the mean of all channels.
         validation: Share of the recordings for validation, from 0 to 1.
         test: Share of the recordings for test, from 0 to 1.
         encoding: Encoding of table or texts, such as cp1252. UTF-8 and UTF-16 are detected.
@@ -58,8 +61,13 @@ def folder(
         RecipeError: If a setting or the table is invalid, or no recording is usable.
     """
     encoding = encoding or ""
-    _check_settings(name, validation, test, encoding)
+    _check_settings(name, validation, test, encoding, channel)
     recordings = _read_recordings(audio, table, encoding)
+    if channel is not None:
+        recordings = [
+            replace(recording, channel=channel) if recording.channel == "mix" else recording
+            for recording in recordings
+        ]
     headers = read_headers(recordings)
     recordings = skip_unusable(recordings, headers)  # before the choice of splits
     splits = use_split_column(recordings)
@@ -69,11 +77,14 @@ def folder(
     return prepare(name, lambda: splits, headers, root=root, again=True)
 
 
-def _check_settings(name: str, validation: float, test: float, encoding: str) -> None:
+def _check_settings(
+    name: str, validation: float, test: float, encoding: str, channel: int | None
+) -> None:
     with convert_errors(ValueError):
         check_number("validation", validation, ge=0)
         check_number("test", test, ge=0)
         check_number("validation + test", validation + test, lt=1)
+        check_integer("channel", 1 if channel is None else channel, ge=1)
     if not NAME.fullmatch(name):
         raise RecipeError(
             f"name must consist of letters, digits, '.', '-', and '_', got {name!r}."
@@ -171,6 +182,7 @@ def _recordings_of_table(
             duration=duration,
             skip_reason=reason,
             split=_split_name(row),
+            channel=row.channel() or "mix",
         )
 
 
@@ -185,7 +197,7 @@ def _skip_conflicts(recordings: Sequence[Recording]) -> list[Recording]:
     """Leave out rows that repeat another one, and rows that share audio but have other texts."""
     usable = [recording for recording in recordings if not recording.skip_reason]
     reasons: dict[int, str] = {}
-    groups = group_by(usable, lambda recording: str(recording.audio))
+    groups = group_by(usable, lambda recording: f"{recording.audio}:{recording.channel}")
     for group in (group for group in groups.values() if len(group) > 1):
         distinct: dict[tuple[float, float | None, str], Recording] = {}
         for recording in group:

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from asr.config.app import run_recipe
-from asr.validation import check_number
+from asr.validation import check_integer, check_number
 from recipes.errors import RecipeError, convert_errors
 from recipes.prepare import Recording, prepare
-from recipes.splits import split_randomly
+from recipes.splits import fill_splits
 
 SPLITS = ("train", "validation", "test")
 
@@ -20,6 +20,7 @@ def kaldi(
     test: Path | None = None,
     root: Path = Path("data"),
     name: str = "kaldi",
+    channel: int | None = None,
     validation_share: float = 0.05,
 ) -> Path:
     """Write manifests for Kaldi data directories to ROOT/manifests/NAME.
@@ -34,6 +35,8 @@ def kaldi(
         test: Data directory of the test set.
         root: Folder of all corpora.
         name: Name of the corpus.
+        channel: Channel of all recordings, from 1. It defaults to the mean of all channels. A fifth
+            column of segments, which counts from 0 as in Kaldi, takes precedence.
         validation_share: Share of the training set for validation if there is no directory for
             it, by speaker if there are enough.
 
@@ -42,21 +45,25 @@ def kaldi(
     """
     with convert_errors(ValueError):
         check_number("validation_share", validation_share, ge=0, lt=1)
+        check_integer("channel", 1 if channel is None else channel, ge=1)
     folders = dict(zip(SPLITS, (train, validation, test), strict=True))
     splits = {
-        split: read_data_directory(folder)
+        split: read_data_directory(folder, channel)
         for split, folder in folders.items()
         if folder is not None
     }
     if not splits:
         raise RecipeError("Pass train=FOLDER, validation=FOLDER, or test=FOLDER.")
-    if "train" in splits and "validation" not in splits and validation_share:
-        splits |= split_randomly(splits["train"], validation_share, 0.0)
+    splits = fill_splits(splits, validation_share=validation_share)
     return prepare(name, lambda: splits, root=root, again=True)
 
 
-def read_data_directory(folder: Path) -> list[Recording]:
+def read_data_directory(folder: Path, channel: int | None = None) -> list[Recording]:
     """Return the utterances of a Kaldi data directory.
+
+    Args:
+        folder: Data directory.
+        channel: Channel of recordings for which segments names none, from 1.
 
     Raises:
         RecipeError: If a file is missing or invalid.
@@ -70,22 +77,20 @@ def read_data_directory(folder: Path) -> list[Recording]:
     segments = read_table(folder / "segments", optional=True)
     recordings = []
     for key in segments or paths:
-        recording, offset, duration = key, 0.0, None
+        recording, offset, duration, number = key, 0.0, None, None
         if segments:
-            recording, offset, duration = _parse_segment(folder, key, segments[key])
+            recording, offset, duration, number = _parse_segment(folder, key, segments[key])
         if recording not in paths:
             raise RecipeError(f"{folder / 'segments'}: {recording} is not in wav.scp.")
-        reason = "" if key in texts else "no transcript"
-        speaker = speakers.get(key, "")
         recordings.append(
             Recording(
                 paths[recording],
                 texts.get(key, ""),
-                speaker,
+                speakers.get(key, ""),
                 offset,
                 duration,
-                False,
-                reason,
+                skip_reason="" if key in texts else "no transcript",
+                channel=number or channel or "mix",
             )
         )
     return recordings
@@ -129,16 +134,25 @@ def _find_audio(folder: Path, key: str, value: str) -> Path:
     return path if path.is_file() or path.is_absolute() else folder / path
 
 
-def _parse_segment(folder: Path, key: str, value: str) -> tuple[str, float, float | None]:
-    """Return the recording, offset, and duration of a line of segments; an end of -1 is open."""
+def _parse_segment(
+    folder: Path, key: str, value: str
+) -> tuple[str, float, float | None, int | None]:
+    """Return the recording, offset, duration, and channel of a line of segments.
+
+    The duration is None if the end is -1. The channel counts from 1 and is None if it is missing.
+    """
     problem = f"{folder / 'segments'}: {key}"
-    fix = "A line has an utterance, a recording, and start and end in seconds."
+    fix = "A line has an utterance, a recording, start and end in seconds, and may have a channel."
     with convert_errors(ValueError, problem=problem, fix=fix):
-        recording, start, end = value.split()
-        offset = check_number("start", float(start), ge=0)
-        if float(end) == -1:
-            return recording, offset, None
-        return recording, offset, check_number("end", float(end), gt=offset) - offset
+        recording, start, end, *channels = value.split()
+        if len(channels) > 1:
+            raise ValueError(f"{len(channels) + 4} fields")
+        offset, duration, channel = check_number("start", float(start), ge=0), None, None
+        if float(end) != -1:
+            duration = check_number("end", float(end), gt=offset) - offset
+        if channels:
+            channel = check_integer("channel", int(channels[0]), ge=0) + 1
+        return recording, offset, duration, channel
 
 
 if __name__ == "__main__":

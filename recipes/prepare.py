@@ -14,7 +14,7 @@ from typing import TypeVar
 from rich import box
 from rich.table import Column, Table
 
-from asr.audio import ROUNDING, AudioInfo, info
+from asr.audio import ROUNDING, AudioInfo, Channel, info
 from asr.data.manifest import Utterance, write_manifest
 from asr.errors import AudioError
 from asr.text import normalize
@@ -43,6 +43,7 @@ class Recording:
         silent: Whether an empty transcript is correct.
         skip_reason: Reason to leave the recording out, or "". Details may follow a colon.
         split: Split that the corpus assigns it to, or "" if it has none.
+        channel: Number of the recording's channel from 1, or "mix" for the mean of all.
     """
 
     audio: Path
@@ -53,6 +54,7 @@ class Recording:
     silent: bool = False
     skip_reason: str = ""
     split: str = ""
+    channel: Channel = "mix"
 
 
 Splits = dict[str, list[Recording]]  # recordings by split
@@ -267,6 +269,9 @@ def _utterance(recording: Recording, headers: Headers) -> Utterance | str:
     header = headers[recording.audio]
     if isinstance(header, str):
         return header
+    channel = recording.channel
+    if channel != "mix" and channel > header.channels:
+        return f"no such channel: {channel} of {header.channels}"
     text = normalize(recording.text)
     if not (text or recording.silent):
         return "empty transcript" + (f": {recording.text!r}" if recording.text else "")
@@ -277,7 +282,7 @@ def _utterance(recording: Recording, headers: Headers) -> Utterance | str:
         span = f"{offset:.2f} s to {offset + duration:.2f} s of {header.duration:.2f} s"
         return f"outside of the recording: {span}"
     duration = min(duration, available)
-    return Utterance(recording.audio, duration, text, offset, recording.speaker)
+    return Utterance(recording.audio, duration, text, offset, recording.speaker, channel)
 
 
 def _read_header(path: Path) -> AudioInfo | str:

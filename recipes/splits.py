@@ -44,6 +44,20 @@ def split_randomly(
     return {split: chosen for split, chosen in splits.items() if chosen}
 
 
+def fill_splits(
+    splits: Splits, *, validation_share: float, test_share: float = 0.0
+) -> Splits:
+    """Return the splits, with a validation and a test set from train if they are missing.
+
+    A share of 0 adds none. See `split_randomly`.
+    """
+    if "train" not in splits:
+        return splits
+    shares = {"validation": validation_share, "test": test_share}
+    missing = {split: 0.0 if split in splits else share for split, share in shares.items()}
+    return splits | split_randomly(splits["train"], **missing)
+
+
 def use_split_column(recordings: Sequence[Recording]) -> Splits:
     """Return the splits that a table assigns, or none. A row without a split is in train.
 

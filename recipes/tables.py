@@ -28,6 +28,7 @@ COLUMNS = {
     "start": ("offset", "start", "start_time", "start_seconds", "begin"),
     "end": ("end", "end_time", "end_seconds", "stop"),
     "duration": ("duration", "duration_seconds"),
+    "channel": ("channel",),
 }
 IGNORED = {"wav_filesize"}  # columns that the audio makes superfluous
 DELIMITERS = "\t|,;"
@@ -78,6 +79,18 @@ class Row:
             problem = f"duration {duration:g} is not end - start = {length:g}"
             raise RecipeError(f"{self.place}: {problem}. Remove one of these columns.")
         return start, length
+
+    def channel(self) -> int | None:
+        """Return the number of the channel from 1, or None if the row has none.
+
+        Raises:
+            RecipeError: If it is something else.
+        """
+        text = self.fields["channel"].strip().removesuffix(".0")  # pandas writes 1.0
+        if text and not re.fullmatch("[1-9][0-9]?", text):
+            problem = f"{self.place}, column channel: must be a number from 1, got {text!r}"
+            raise RecipeError(f"{problem}. Rename the column if it has another meaning.")
+        return int(text) if text else None
 
     def _seconds(self, key: str) -> float | None:
         text = self.fields[key].strip()

@@ -84,7 +84,7 @@ def _cut(
         if not wanted or wanted.intersection(normalize(utterance.text).split())
     ]
     requests = (
-        AlignmentRequest(u.name, u.audio, u.text, offset=u.offset, duration=u.duration)
+        AlignmentRequest(u.name, u.audio, u.text, u.offset, u.duration, u.channel)
         for u in utterances
     )
     timelines = track(Aligner.load(checkpoint).align(requests), "aligning", len(utterances))

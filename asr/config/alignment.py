@@ -50,7 +50,14 @@ def collect_requests(
         if files or text is not None:
             raise ConfigError("manifest=FILE has recordings and texts; omit the others")
         return [
-            AlignmentRequest(u.name, u.audio, u.text, u.offset, u.duration, channel)
+            AlignmentRequest(
+                u.name,
+                u.audio,
+                u.text,
+                u.offset,
+                u.duration,
+                u.channel if channel == "mix" else channel,
+            )
             for u in read_manifest(manifest)
         ], []
     if not files:

@@ -48,7 +48,9 @@ def cache_audio(utterances: Sequence[Utterance], folder: Path) -> list[Utterance
         if isinstance(utterance.audio, ByteRange)
     }
     return [
-        replace(utterance, audio=cached[i], offset=0.0) if i in cached else utterance
+        replace(utterance, audio=cached[i], offset=0.0, channel="mix")
+        if i in cached
+        else utterance
         for i, utterance in enumerate(utterances)
     ]
 

@@ -114,6 +114,7 @@ class SpeechDataset(Dataset[Batch]):
                     source,
                     offset=utterance.offset,
                     duration=utterance.duration,
+                    channel=utterance.channel,
                     name=str(utterance.audio),
                 )
             except AudioError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asr.audio import Channel
 from asr.audio.remote import ByteRange, is_url, read_ranges
 from asr.errors import ManifestError
 from asr.files import atomic_write
@@ -29,6 +30,7 @@ class Utterance:
         text: Transcript.
         offset: Start within the recording in seconds.
         speaker: Name of the speaker, empty if unknown.
+        channel: Number of the recording's channel from 1, or "mix" for the mean of all.
     """
 
     audio: Path | ByteRange
@@ -36,23 +38,22 @@ class Utterance:
     text: str
     offset: float = 0.0
     speaker: str = ""
+    channel: Channel = "mix"
 
     @property
     def name(self) -> str:
-        """Name in messages and reports: the recording, and the segment if it has an offset."""
-        return (
-            f"{self.audio}@{self.offset:g}+{self.duration:g}"
-            if self.offset
-            else str(self.audio)
-        )
+        """Name in messages and reports: the recording, its channel, and the segment."""
+        channel = "" if self.channel == "mix" else f":{self.channel}"
+        segment = f"@{self.offset:g}+{self.duration:g}" if self.offset else ""
+        return f"{self.audio}{channel}{segment}"
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
     """Return the utterances of a manifest, a file or a URL.
 
     Each line has the keys `audio_filepath` (relative to the manifest's folder), `duration`
-    (seconds), and `text`, and optionally `offset` (seconds) and `speaker`. A clip inside a shard
-    also has `member`, `first_byte`, and `bytes`. Other keys are ignored.
+    (seconds), and `text`, and optionally `offset` (seconds), `speaker`, and `channel` (from 1). A
+    clip inside a shard also has `member`, `first_byte`, and `bytes`. Other keys are ignored.
 
     Raises:
         ManifestError: If the manifest cannot be read, is empty, or has an invalid line.
@@ -112,6 +113,8 @@ def _entry(utterance: Utterance, folder: Path) -> dict[str, object]:
         entry["offset"] = round(utterance.offset, 4)
     if utterance.speaker:
         entry["speaker"] = utterance.speaker
+    if utterance.channel != "mix":
+        entry["channel"] = utterance.channel
     return entry
 
 
@@ -196,13 +199,14 @@ def _utterance(entry: Any, folder: str | Path) -> Utterance:
     for key in ("audio_filepath", "text"):
         if not isinstance(entry[key], str):
             raise ValueError(f"{key} must be a string, got {entry[key]!r}")
-    speaker = entry.get("speaker")
+    speaker, channel = entry.get("speaker"), entry.get("channel")
     return Utterance(
         audio=_audio(entry, folder),
         duration=_seconds("duration", entry["duration"], gt=0),
         text=entry["text"],
         offset=_seconds("offset", entry.get("offset") or 0, ge=0),
         speaker="" if speaker is None else str(speaker),
+        channel="mix" if channel is None else check_integer("channel", channel, ge=1),
     )
 
 

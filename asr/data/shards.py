@@ -69,7 +69,8 @@ def write_shards(
                     index = len(stored) + len(failures)
                     key = f"{index:08d}-{UNSAFE.sub('_', utterance.audio.stem)[:60]}"
                     source = ByteRange(str(path), *_add_clip(tar, key, utterance, *clip))
-                    stored.append(replace(utterance, audio=source, offset=0.0))
+                    clip_alone = replace(utterance, offset=0.0, channel="mix")
+                    stored.append(replace(clip_alone, audio=source))
     for path in takewhile(Path.exists, paths):  # from an earlier call
         path.unlink()
     return stored, failures
@@ -132,14 +133,20 @@ def _split(utterances: Sequence[Utterance], seconds: float) -> Iterator[list[Utt
 def _encode(utterance: Utterance, form: Form) -> tuple[bytes, str] | AudioError:
     """Return the bytes of a clip and the suffix of its name."""
     source = utterance.audio
+    is_whole = not utterance.offset and utterance.channel == "mix"
     try:
-        if form == "flac" and isinstance(source, Path) and not utterance.offset:
+        if form == "flac" and isinstance(source, Path) and is_whole:
             suffix = source.suffix.lower()
             longest = utterance.duration + ROUNDING
             is_audio = suffix in EXTENSIONS - VIDEO_EXTENSIONS
             if is_audio and audio.info(source).duration <= longest:
                 return source.read_bytes(), suffix
-        waveform = audio.load(source, offset=utterance.offset, duration=utterance.duration)
+        waveform = audio.load(
+            source,
+            offset=utterance.offset,
+            duration=utterance.duration,
+            channel=utterance.channel,
+        )
     except AudioError as error:
         return error
     samples = np.round(waveform * 32768.0).clip(-32768, 32767)  # libsndfile's full scale

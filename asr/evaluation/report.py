@@ -44,6 +44,7 @@ class Result:
             "offset": utterance.offset,
             "duration": utterance.duration,
             "speaker": utterance.speaker,
+            "channel": utterance.channel,
             "reference": scored.reference,
             "hypothesis": scored.hypothesis,
             "errors": words.errors,
