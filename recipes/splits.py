@@ -51,10 +51,10 @@ def fill_splits(
 
     A share of 0 adds none. See `split_randomly`.
     """
-    if "train" not in splits:
-        return splits
     shares = {"validation": validation_share, "test": test_share}
     missing = {split: 0.0 if split in splits else share for split, share in shares.items()}
+    if "train" not in splits or not any(missing.values()):
+        return splits
     return splits | split_randomly(splits["train"], **missing)
 
 

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -279,3 +281,35 @@ def test_segments_of_few_recordings_are_split_by_time_and_none_is_lost(
     if min(count, files) <= held_out < count:
         assert ("validation" in splits) == (validation > 0)
         assert ("test" in splits) == (test > 0)
+
+
+def test_each_channel_of_a_call_may_have_a_row(tmp_path, manifest):
+    own = tmp_path / "own"
+    own.mkdir()
+    soundfile.write(own / "call.wav", np.full((32_000, 2), 0.1), 16_000)
+    rows = "call.wav,Hello,ann,1\ncall.wav,Good morning,bob,2\ncall.wav,Bye,eve,3\n"
+    text = f"audio,text,speaker,channel\n{rows}"
+    prepare_table(tmp_path, own, text)
+    utterances = manifest(tmp_path, "folder", "train")
+    found = sorted((u.channel, u.text, u.speaker) for u in utterances)
+    assert found == [(1, "hello", "ann"), (2, "good morning", "bob")]
+    left_out = (tmp_path / "manifests" / "folder" / "left_out.txt").read_text()
+    assert left_out.endswith("\tno such channel: 3 of 2\n")
+
+
+def test_a_channel_can_be_chosen_for_all_rows_without_one(tmp_path, manifest):
+    own = tmp_path / "own"
+    own.mkdir()
+    soundfile.write(own / "call.wav", np.full((32_000, 2), 0.1), 16_000)
+    text = "audio,text,channel,start,end\ncall.wav,Hello,,0,1\ncall.wav,Bye,1.0,1,2\n"
+    prepare_table(tmp_path, own, text, channel=2)
+    utterances = manifest(tmp_path, "folder", "train")
+    assert {u.text: u.channel for u in utterances} == {"hello": 2, "bye": 1}
+
+
+def test_a_column_channel_that_is_no_number_is_refused(tmp_path, own):
+    message = "line 2, column channel: must be a number from 1, got 'left'. Rename"
+    with pytest.raises(RecipeError, match=message):
+        prepare_table(tmp_path, own, "audio,text,channel\na.wav,yes,left\n")
+    with pytest.raises(RecipeError, match="channel must be >= 1, got 0"):
+        prepare_table(tmp_path, own, "audio,text\na.wav,yes\n", channel=0)

@@ -1,6 +1,8 @@
 """Kaldi data directories in the forms that its recipes write."""
 
+import numpy as np
 import pytest
+import soundfile
 
 from recipes.errors import RecipeError
 from recipes.kaldi import kaldi, read_table
@@ -54,6 +56,23 @@ def test_segments_have_offsets_and_durations(tmp_path, write, tone, manifest):
     assert "no transcript" in (folder / "left_out.txt").read_text()
 
 
+def test_segments_may_choose_a_channel_counted_from_zero(tmp_path, write, manifest):
+    soundfile.write(tmp_path / "call.wav", np.full((32_000, 2), 0.1), 16_000)
+    test = write(
+        "test",
+        wav_scp=f"call {tmp_path / 'call.wav'}\n",
+        segments="a call 0 1 1\nb call 0 1\nc call 0 1 2\n",
+        text="a yes\nb no\nc no\n",
+    )
+    folder = kaldi(test=test, root=tmp_path)
+    channels = [u.channel for u in manifest(tmp_path, "kaldi", "test")]
+    assert channels == [2, "mix"]
+    assert "no such channel: 3 of 2" in (folder / "left_out.txt").read_text()
+    kaldi(test=test, root=tmp_path, channel=1)
+    channels = [u.channel for u in manifest(tmp_path, "kaldi", "test")]
+    assert channels == [2, 1]
+
+
 def test_validation_is_taken_from_train_by_speaker_unless_it_is_given(
     tmp_path, write, tone, manifest
 ):
@@ -86,6 +105,8 @@ def test_validation_is_taken_from_train_by_speaker_unless_it_is_given(
         ({"wav_scp": "a a.wav\n", "segments": "x b 0 1\n"}, "b is not in wav.scp"),
         ({"wav_scp": "a a.wav\n", "segments": "x a 1 0\n"}, "end must be > 1"),
         ({"wav_scp": "a a.wav\n", "segments": "x a 1\n"}, "start and end in seconds"),
+        ({"wav_scp": "a a.wav\n", "segments": "x a 0 1 A\n"}, "and may have a channel"),
+        ({"wav_scp": "a a.wav\n", "segments": "x a 0 1 0 0\n"}, "6 fields"),
         ({}, r"wav\.scp cannot be read: No such file"),
     ],
 )
