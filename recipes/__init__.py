@@ -9,6 +9,8 @@ python -m recipes.commonvoice archive=FILE  # Mozilla Common Voice, one language
 python -m recipes.ljspeech                  # LJ Speech: audiobooks by one speaker
 python -m recipes.vctk                      # VCTK: speakers with various accents
 python -m recipes.kaldi train=FOLDER        # Kaldi data directories
+python -m recipes.lhotse cuts=FILE          # manifests of lhotse
+python -m recipes.hf dataset=NAME           # Hugging Face data sets
 python -m recipes.synthetic hours=2         # sentences synthesized with eSpeak NG
 python -m recipes.folder audio=FOLDER       # your own recordings
 

@@ -30,10 +30,7 @@ SPLIT_NAMES = {
 }
 COLUMNS = {
     "audio": ("audio",),
-    "text": (
-        *("text", "sentence", "transcription", "transcript", "normalized_text"),
-        *("raw_transcription", "raw_text"),
-    ),
+    "text": ("text", "sentence", "transcription", "transcript", "normalized_text"),
     "speaker": ("speaker_id", "client_id", "speaker"),
 }
 
@@ -71,13 +68,14 @@ def hf(
     resumes. Needs pip install 'asr[hf]'.
 
     Args:
-        dataset: Name such as google/fleurs, a folder, or a Parquet file.
+        dataset: Name such as openslr/librispeech_asr, a folder, or a Parquet file.
         config: Configuration of the data set, often the language.
         train: Splits of the data set for training. It defaults to train.
         validation: Splits for validation. It defaults to validation, valid, val, or dev.
         test: Splits for test. It defaults to test.
         audio: Column of the audio. It defaults to the first one with audio.
-        text: Column of the transcripts. It defaults to text, sentence, transcription, or similar.
+        text: Column of the transcripts. It defaults to text, sentence, transcription, transcript,
+            or normalized_text.
         speaker: Column of the speakers. It defaults to speaker_id, client_id, or speaker.
         root: Folder of all corpora.
         name: Name of the corpus.

@@ -7,17 +7,19 @@ import soundfile
 from entry import caller
 from training_runs import run
 
+from asr.audio import resample
 from asr.data.manifest import read_manifest
 from asr.evaluate import main as evaluate
 from asr.transcribe import main as transcribe
 from recipes.commonvoice import commonvoice
 
 HEADER = "client_id\tpath\tsentence_id\tsentence\tup_votes\tdown_votes\tlocale"
+RATE = 32_000  # Hz
 SIZES = {"train": 12, "dev": 3, "test": 3}
 
 
 def write_release(folder, utterances):
-    """Write tables and MP3 clips at 32 kHz, as a release has them."""
+    """Write tables and MP3 clips, as a release has them."""
     (folder / "clips").mkdir(parents=True)
     utterances = iter(utterances)
     for part, size in SIZES.items():
@@ -25,7 +27,7 @@ def write_release(folder, utterances):
         for number in range(size):
             utterance, clip = next(utterances), f"common_voice_en_{part}{number}.mp3"
             samples, rate = soundfile.read(utterance.audio)
-            soundfile.write(folder / "clips" / clip, samples, 2 * rate)
+            soundfile.write(folder / "clips" / clip, resample(samples, rate, RATE), RATE)
             sentence = f"{utterance.text.capitalize()}."
             lines.append(f"{part}\t{clip}\t{number}\t{sentence}\t2\t0\ten")
         (folder / f"{part}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
