@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asr.audio import ROUNDING, list_files
+from asr.audio import ROUNDING, Channel, list_files
 from asr.config.app import run_recipe
 from asr.data.manifest import is_file
 from asr.text import normalize
@@ -51,8 +51,7 @@ def folder(
             relative to the table.
         root: Folder of all corpora.
         name: Name of the corpus.
-        channel: Channel of all recordings, from 1, unless the table has a column for it. It
-            defaults to the mean of all channels.
+        channel: Channel from 1 unless the table names one. It defaults to the mean of all.
         validation: Share of the recordings for validation, from 0 to 1.
         test: Share of the recordings for test, from 0 to 1.
         encoding: Encoding of table or texts, such as cp1252. UTF-8 and UTF-16 are detected.
@@ -62,12 +61,7 @@ def folder(
     """
     encoding = encoding or ""
     _check_settings(name, validation, test, encoding, channel)
-    recordings = _read_recordings(audio, table, encoding)
-    if channel is not None:
-        recordings = [
-            replace(recording, channel=channel) if recording.channel == "mix" else recording
-            for recording in recordings
-        ]
+    recordings = _read_recordings(audio, table, encoding, channel or "mix")
     headers = read_headers(recordings)
     recordings = skip_unusable(recordings, headers)  # before the choice of splits
     splits = use_split_column(recordings)
@@ -98,7 +92,7 @@ def _check_settings(
 
 
 def _read_recordings(
-    audio: Path | None, table: Path | None, encoding: str
+    audio: Path | None, table: Path | None, encoding: str, channel: Channel
 ) -> list[Recording]:
     if audio is not None and not audio.is_dir():
         raise RecipeError(f"audio={audio}: no such folder.")
@@ -112,7 +106,10 @@ def _read_recordings(
         raise RecipeError("Pass audio=FOLDER, table=FILE, or both.")
     if not recordings:
         raise RecipeError(f"{table or audio}: no recordings.")
-    return recordings
+    return [
+        replace(recording, channel=channel) if recording.channel == "mix" else recording
+        for recording in recordings
+    ]
 
 
 def _recordings_of_folder(folder: Path, encoding: str) -> Iterator[Recording]:

@@ -16,11 +16,10 @@ from asr.config.app import run_recipe
 from asr.data.manifest import is_file
 from asr.data.shards import UNSAFE
 from asr.files import atomic_write
-from asr.validation import check_number
 from recipes.console import console, track
 from recipes.errors import RecipeError, convert_errors
 from recipes.prepare import Recording, Splits, prepare
-from recipes.splits import fill_splits
+from recipes.splits import check_shares, fill_splits
 
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(?<!\.parquet)")
 SPLIT_NAMES = {
@@ -58,61 +57,56 @@ def hf(
     name: str = "hf",
     validation_share: float = 0.05,
     test_share: float = 0.05,
-    again: bool = False,
 ) -> Path:
     """Write manifests for a Hugging Face data set to ROOT/manifests/NAME.
 
     The data set is a name on the Hub, which is downloaded, or a folder: one that save_to_disk
     wrote, an AudioFolder, or Parquet files. Audio becomes files in ROOT/NAME, each one exactly as
-    the data set stores it. Files of a local data set stay where they are. An interrupted run
-    resumes. Needs pip install 'asr[hf]'.
+    the data set stores it. Files of a local data set are not copied. An interrupted run resumes.
+    Each run writes the manifests again. Needs pip install 'asr[hf]'.
 
     Args:
         dataset: Name such as openslr/librispeech_asr, a folder, or a Parquet file.
         config: Configuration of the data set, often the language.
-        train: Splits of the data set for training. It defaults to train.
+        train: Its splits for training, such as [train.100,train.360]. It defaults to train.
         validation: Splits for validation. It defaults to validation, valid, val, or dev.
         test: Splits for test. It defaults to test.
         audio: Column of the audio. It defaults to the first one with audio.
-        text: Column of the transcripts. It defaults to text, sentence, transcription, transcript,
-            or normalized_text.
+        text: Column of the transcripts. It defaults to text, sentence, transcription, and others.
         speaker: Column of the speakers. It defaults to speaker_id, client_id, or speaker.
         root: Folder of all corpora.
         name: Name of the corpus.
-        validation_share: Share of the training set for validation if there is no such split, by
-            speaker if there are enough.
-        test_share: Share of the training set for test if there is no such split.
-        again: Write the manifests again even if the options have not changed.
+        validation_share: Share of train for validation if there is no such split, by speaker.
+        test_share: The same for test.
 
     Raises:
         RecipeError: If the data set cannot be loaded, or has no such split or column.
     """
-    if not dataset:
-        raise RecipeError("Pass dataset=NAME of the Hugging Face Hub, or dataset=FOLDER.")
-    with convert_errors(ValueError):
-        check_number("validation_share", validation_share, ge=0)
-        check_number("test_share", test_share, ge=0)
-        check_number("validation_share + test_share", validation_share + test_share, lt=1)
-    columns = Columns(audio or "", text or "", speaker or "")
+    check_shares(validation_share, test_share)
     wanted = {"train": train, "validation": validation, "test": test}
-    shares = {"validation_share": validation_share, "test_share": test_share}
+    columns = Columns(audio or "", text or "", speaker or "")
+    splits = _read_splits(dataset or "", config, wanted, columns, root / name)
+    splits = fill_splits(splits, validation_share=validation_share, test_share=test_share)
+    return prepare(name, lambda: splits, root=root, again=True)
 
-    def splits() -> Splits:
-        tables = _load(dataset, config)
-        chosen = {
-            split: [
-                recording
-                for part in parts
-                for recording in _recordings(
-                    dataset, tables[part], columns, root / name / part
-                )
-            ]
-            for split, parts in _choose_splits(list(tables), wanted).items()
-        }
-        return fill_splits(chosen, **shares)
 
-    options = {"dataset": dataset, "config": config, **wanted, **vars(columns), **shares}
-    return prepare(name, splits, root=root, again=again, **options)
+def _read_splits(
+    dataset: str,
+    config: str | None,
+    wanted: Mapping[str, Sequence[str]],
+    columns: Columns,
+    folder: Path,
+) -> Splits:
+    """Return the recordings of each split, with their audio in a folder."""
+    tables = _load(dataset, config)
+    return {
+        split: [
+            recording
+            for part in parts
+            for recording in _recordings(dataset, tables[part], columns, folder / part)
+        ]
+        for split, parts in _choose_splits(list(tables), wanted).items()
+    }
 
 
 def _load(dataset: str, config: str | None) -> dict[str, Any]:
@@ -121,6 +115,8 @@ def _load(dataset: str, config: str | None) -> dict[str, Any]:
     Raises:
         RecipeError: If the data set or the package is missing.
     """
+    if not dataset:
+        raise RecipeError("Pass dataset=NAME of the Hugging Face Hub, or dataset=FOLDER.")
     with convert_errors(ImportError, fix="Run pip install 'asr[hf]'."):
         import datasets
     if not console.is_terminal:
@@ -235,10 +231,10 @@ def _rows(dataset: str, table: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _store(audio: Mapping[str, Any], folder: Path, *, is_local: bool) -> Path | None:
-    """Return the file of a recording, or None if there is none.
+    """Return the file of a recording, or None without audio.
 
     Bytes are written unchanged, to a name that depends on them, unless this file exists. Files of a
-    data set on this machine stay where they are.
+    data set on this machine are not copied.
     """
     data, name = audio.get("bytes"), audio.get("path") or ""
     source = Path(name)

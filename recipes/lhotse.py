@@ -9,10 +9,10 @@ from typing import Any
 from asr.audio import ROUNDING, Channel
 from asr.config.app import run_recipe
 from asr.data.manifest import parse_json
-from asr.validation import check_integer, check_number
+from asr.validation import check_integer
 from recipes.errors import RecipeError, convert_errors
 from recipes.prepare import Recording, prepare
-from recipes.splits import fill_splits
+from recipes.splits import check_shares, fill_splits
 
 Entry = Mapping[str, Any]
 
@@ -41,23 +41,18 @@ def lhotse(
 
     Args:
         cuts: Manifest of a corpus without splits, which are chosen by speaker if there are enough.
-        train: Manifest of the training set. The others belong to their splits.
-        validation: Manifest of the validation set.
-        test: Manifest of the test set.
+        train: Manifest of the training set. validation and test belong to their splits.
         root: Folder of all corpora.
         name: Name of the corpus.
-        channel: Channel of supervisions that cover several channels, from 1. Without it, they are
-            left out.
+        channel: Channel, from 1, of supervisions that cover several. They are left out without it.
         validation_share: Share of the training set for validation if there is no manifest for it.
         test_share: Share of `cuts` for test.
 
     Raises:
         RecipeError: If no manifest is given, or one of them cannot be read.
     """
+    check_shares(validation_share, test_share)
     with convert_errors(ValueError):
-        check_number("validation_share", validation_share, ge=0)
-        check_number("test_share", test_share, ge=0)
-        check_number("validation_share + test_share", validation_share + test_share, lt=1)
         check_integer("channel", 1 if channel is None else channel, ge=1)
     named = {"train": train or cuts, "validation": validation, "test": test}
     files = {split: path for split, path in named.items() if path is not None}

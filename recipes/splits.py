@@ -6,7 +6,9 @@ from dataclasses import replace
 from os.path import commonpath
 from pathlib import Path
 
+from asr.validation import check_number
 from recipes.console import console
+from recipes.errors import convert_errors
 from recipes.prepare import Recording, Splits, sort_by_hash
 
 GAP = 5.0  # seconds between splits of the same recording
@@ -42,6 +44,18 @@ def split_randomly(
         splits = _split_groups(groups, validation * len(usable), test * len(usable))
     splits["train"] += [recording for recording in recordings if recording.skip_reason]
     return {split: chosen for split, chosen in splits.items() if chosen}
+
+
+def check_shares(validation_share: float, test_share: float) -> None:
+    """Check the shares of validation and test.
+
+    Raises:
+        RecipeError: If one is negative, or they leave nothing for training.
+    """
+    with convert_errors(ValueError):
+        check_number("validation_share", validation_share, ge=0)
+        check_number("test_share", test_share, ge=0)
+        check_number("validation_share + test_share", validation_share + test_share, lt=1)
 
 
 def fill_splits(
