@@ -2,7 +2,9 @@
 
 import gzip
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +69,10 @@ def lhotse(
 def _recordings(path: Path, channel: int | None) -> Iterator[Recording]:
     """Yield the supervisions of a manifest, and its cuts without one."""
     entries = _read_entries(path)
-    if entries and "recording_id" in entries[0]:
-        entries = list(_join_supervisions(path, entries))
+    first = next(entries, None)
+    entries = chain([first] if first else [], entries)
+    if first and "recording_id" in first:
+        entries = _join_supervisions(path, entries)
     for number, cut in enumerate(entries, 1):
         fix = "Pass a CutSet or a SupervisionSet that lhotse wrote."
         problem = f"{path}, entry {number}: missing or invalid value"
@@ -76,8 +80,8 @@ def _recordings(path: Path, channel: int | None) -> Iterator[Recording]:
             yield from _cut_recordings(path, cut, channel)
 
 
-def _read_entries(path: Path) -> list[Entry]:
-    """Return the objects of a file in JSON lines.
+def _read_entries(path: Path) -> Iterator[Entry]:
+    """Yield the objects of a file in JSON lines.
 
     Raises:
         RecipeError: If the file cannot be read.
@@ -85,20 +89,17 @@ def _read_entries(path: Path) -> list[Entry]:
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         fix = "Convert it with lhotse copy"
         raise RecipeError(f"{path} must end with .jsonl or .jsonl.gz. {fix}.")
-    with convert_errors(OSError, EOFError, ValueError, problem=f"{path} cannot be read"):
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        lines = content.decode().split("\n")
-    entries: list[Entry] = []
-    for number, line in enumerate(lines, 1):
-        with convert_errors(ValueError, problem=f"{path}, line {number}"):
-            entry = parse_json(line) if line.strip() else {}
-            if not isinstance(entry, dict):
-                raise ValueError("not an object")
-        if entry:
-            entries.append(entry)
-    return entries
+    problem = f"{path} cannot be read"
+    with convert_errors(OSError, EOFError, UnicodeDecodeError, zlib.error, problem=problem):
+        mode: dict[str, Any] = {"mode": "rt", "encoding": "utf-8", "newline": "\n"}
+        with gzip.open(path, **mode) if path.suffix == ".gz" else path.open(**mode) as file:
+            for number, line in enumerate(file, 1):
+                with convert_errors(ValueError, problem=f"{path}, line {number}"):
+                    entry = parse_json(line) if line.strip() else {}
+                    if not isinstance(entry, dict):
+                        raise ValueError("not an object")
+                if entry:
+                    yield entry
 
 
 def _join_supervisions(path: Path, supervisions: Iterable[Entry]) -> Iterator[Entry]:
@@ -111,19 +112,20 @@ def _join_supervisions(path: Path, supervisions: Iterable[Entry]) -> Iterator[En
     if other == path or not other.is_file():
         fix = "Name them X_supervisions_Y and X_recordings_Y, or pass a CutSet"
         raise RecipeError(f"{path}: no RecordingSet beside this SupervisionSet. {fix}.")
-    recordings = {recording["id"]: recording for recording in _read_entries(other)}
-    for supervision in supervisions:
-        recording = recordings.get(supervision["recording_id"])
-        if recording is None:
-            raise RecipeError(f"{other}: no recording {supervision['recording_id']}.")
-        yield {
-            "id": supervision["id"],
-            "type": "MultiCut",
-            "start": 0.0,
-            "duration": recording["duration"],
-            "recording": recording,
-            "supervisions": [supervision],
-        }
+    with convert_errors(KeyError, TypeError, problem=f"{path}: missing or invalid value"):
+        recordings = {recording["id"]: recording for recording in _read_entries(other)}
+        for supervision in supervisions:
+            recording = recordings.get(supervision["recording_id"])
+            if recording is None:
+                raise RecipeError(f"{other}: no recording {supervision['recording_id']}.")
+            yield {
+                "id": supervision["id"],
+                "type": "MultiCut",
+                "start": 0.0,
+                "duration": recording["duration"],
+                "recording": recording,
+                "supervisions": [supervision],
+            }
 
 
 def _cut_recordings(path: Path, cut: Entry, channel: int | None) -> Iterator[Recording]:

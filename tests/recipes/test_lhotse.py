@@ -176,6 +176,9 @@ def test_supervisions_are_joined_with_the_recordings_beside_them(tmp_path, mono,
     write(path, supervision("s1", 0.5, 1.0) | {"recording_id": "b"})
     with pytest.raises(RecipeError, match=r"x_recordings_dev\.jsonl: no recording b"):
         lhotse(validation=path, root=tmp_path)
+    write(path, supervision("s1", 0.5, 1.0), {"id": "s2"})
+    with pytest.raises(RecipeError, match="missing or invalid value: 'recording_id'"):
+        lhotse(validation=path, root=tmp_path)
 
 
 def test_one_cut_set_is_split_by_speaker(tmp_path, mono, manifest):

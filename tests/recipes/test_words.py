@@ -26,7 +26,7 @@ def model(build, tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     build().save(path)
 
-    def emit(model, source, *, offset, duration):
+    def emit(model, source, *, offset, duration, channel):
         tokenizer = model.tokenizer
         log_probs = torch.full((1, 50, len(tokenizer) + 1), -9.0)
         log_probs[..., 0] = -0.5
