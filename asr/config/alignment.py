@@ -49,17 +49,7 @@ def collect_requests(
     if manifest is not None:
         if files or text is not None:
             raise ConfigError("manifest=FILE has recordings and texts; omit the others")
-        return [
-            AlignmentRequest(
-                u.name,
-                u.audio,
-                u.text,
-                u.offset,
-                u.duration,
-                u.channel if channel == "mix" else channel,
-            )
-            for u in read_manifest(manifest)
-        ], []
+        return _manifest_requests(manifest, channel), []
     if not files:
         raise ConfigError("no recording; pass files, folders, -, or manifest=FILE")
     if text is None and STDIN in files:
@@ -76,6 +66,21 @@ def collect_requests(
         except AsrError as error:
             errors.append(error)
     return requests, errors
+
+
+def _manifest_requests(manifest: str, channel: Channel) -> list[AlignmentRequest]:
+    """Return a request for each utterance. "mix" keeps the channels of the manifest."""
+    return [
+        AlignmentRequest(
+            u.name,
+            u.audio,
+            u.text,
+            u.offset,
+            u.duration,
+            u.channel if channel == "mix" else channel,
+        )
+        for u in read_manifest(manifest)
+    ]
 
 
 def _parse_text(value: str) -> str:

@@ -46,6 +46,7 @@ class Corpus:
                     utterance.audio,
                     offset=utterance.offset,
                     duration=utterance.duration,
+                    channel=utterance.channel,
                 )
             except AudioError as error:
                 if self.on_error == "raise":

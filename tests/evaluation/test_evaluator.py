@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import soundfile
 
 from asr import audio
 from asr.data.manifest import Utterance
@@ -53,6 +54,24 @@ def test_a_long_utterance_is_computed_in_windows_as_in_transcription(
     assert result.utterance == long
     emissions = longform.compute_emissions(model, long.audio, offset=0.25, duration=7.5)
     assert result.hypothesis == Transcriber(model).decode(emissions)[0]
+
+
+@pytest.mark.usefixtures("short_windows")
+def test_a_long_utterance_is_read_from_its_channel(model, sound, tmp_path):
+    path = tmp_path / "stereo.wav"
+    soundfile.write(
+        path, np.stack([sound(4.0, seed=1), sound(4.0, seed=2)], axis=1), 16_000
+    )
+    log_probs = {
+        channel: next(
+            load([Utterance(path, 4.0, "a", channel=channel)]).compute_emissions(model)
+        )
+        for channel in (1, 2)
+    }
+    for channel, (_, emissions) in log_probs.items():
+        expected = longform.compute_emissions(model, path, channel=channel)
+        assert np.array_equal(emissions.log_probs, expected.log_probs)
+    assert not np.array_equal(log_probs[1][1].log_probs, log_probs[2][1].log_probs)
 
 
 def test_each_utterance_is_scored_once_and_short_ones_are_computed_in_the_same_batches(
