@@ -10,9 +10,8 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from asr.audio.containers import HEAD_SIZE, sniff
-
 from asr.audio import EXTENSIONS
+from asr.audio.containers import HEAD_SIZE, sniff
 from asr.config.app import run_recipe
 from asr.data.manifest import is_file
 from asr.data.shards import UNSAFE
