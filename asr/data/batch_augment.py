@@ -87,19 +87,18 @@ class Pauses:
     A batch is changed with some probability. Its clips then become as long as the longest of them
     plus up to `seconds`, a quarter of that on average. So pauses replace padding. The room of a
     clip is divided among a few places: before it, after it, and inside, at the quietest samples of
-    random stretches.
+    random stretches. Each clip also starts up to 40 ms later, so that no position relative to the
+    encoder's frames is special.
 
     A third of the clips get digital silence. The others get noise at a level drawn from `level_db`,
     in dB relative to the mean power of the clip.
     """
 
     SILENT = 1 / 3  # share of the clips with digital silence
-    EDGE = 0.3  # probability of a pause before a clip, and of one after it
+    SHIFT = 640  # bound of the samples before every clip: encoder frames are 40 ms apart
+    EDGE = 0.3  # probability of a longer pause before a clip, and of one after it
     INSIDE = (1, 2)  # bounds of the number of pauses inside a clip
-    STRETCH = (
-        0.1,
-        1.0,
-    )  # bounds in seconds of the random stretch whose quietest sample is chosen
+    STRETCH = (0.1, 1.0)  # bounds of the seconds in which a quiet sample is searched
 
     def __init__(
         self,
@@ -125,7 +124,9 @@ class Pauses:
         places = self._draw_places(waveform, rng)
         shares = rng.exponential(size=len(places))
         room = limit - len(waveform)
-        sizes = (shares * room / max(shares.sum(), 1e-9)).astype(int)
+        shift = min(room, int(rng.integers(self.SHIFT)))
+        sizes = (shares * (room - shift) / shares.sum()).astype(int)
+        places, sizes = [0, *places], np.append(shift, sizes)
         noise = self._draw_noise(sizes.sum(), mean_power(waveform), rng)
         pieces = np.split(waveform, places)
         pauses = [*np.split(noise, sizes.cumsum()[:-1]), noise[:0]]
