@@ -1,4 +1,4 @@
-"""Check the arguments of constructors.
+"""Check the arguments of constructors, and whether optional packages are installed.
 
 Each check returns the value or raises ValueError. `check_arguments` applies those of annotations.
 """
@@ -6,6 +6,7 @@ Each check returns the value or raises ValueError. `check_arguments` applies tho
 import math
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from importlib.util import find_spec
 from numbers import Integral, Real
 from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
@@ -114,3 +115,9 @@ def check_arguments(function: Callable[Arguments, Result]) -> Callable[Arguments
         return function(*args, **kwargs)
 
     return checked
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a package is installed. A folder of this name does not count."""
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None

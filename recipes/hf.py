@@ -10,6 +10,8 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import fsspec
+
 from asr.audio import EXTENSIONS
 from asr.audio.containers import HEAD_SIZE, sniff
 from asr.config.app import run_recipe
@@ -192,14 +194,14 @@ def _recordings(
     is_local = Path(dataset).expanduser().exists()
     total = getattr(table, "num_rows", None)
     for number, row in enumerate(track(_rows(dataset, rows), folder.name, total)):
-        path = _store(row[columns.audio] or {}, folder, is_local=is_local)
+        file = _store(row[columns.audio] or {}, folder, is_local=is_local)
         fields = {name: _to_text(row[name], features[name]) for name in names[1:]}
         reason = "" if fields[columns.text].strip() else "no transcript"
         yield Recording(
-            path or folder / str(number),
+            file or folder / str(number),
             fields[columns.text],
             fields.get(columns.speaker, ""),
-            skip_reason=reason if path else "no audio",
+            skip_reason=reason if file else "no audio",
         )
 
 
@@ -237,7 +239,11 @@ def _store(audio: Mapping[str, Any], folder: Path, *, is_local: bool) -> Path | 
     data set on this machine are not copied.
     """
     data, name = audio.get("bytes"), audio.get("path") or ""
-    source = Path(name)
+    member, _, archive = name.partition("::")  # zip://a.wav::/folder/train.zip
+    source = Path(member)
+    if data is None and archive:
+        with fsspec.open(name) as file:
+            data = file.read()
     if data is None and not is_file(source):
         return None
     if data is None and is_local:

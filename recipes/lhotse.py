@@ -145,7 +145,8 @@ def _cut_recordings(path: Path, cut: Entry, channel: int | None) -> Iterator[Rec
         if not is_inside:
             reason = f"extends beyond its cut: {supervision['id']}"
         elif number is None:
-            reason = f"several channels, pass channel=: {supervision['id']}"
+            fix = "none is the chosen one" if channel else "pass channel="
+            reason = f"several channels, {fix}: {supervision['id']}"
         elif not text:
             reason = f"no transcript: {supervision['id']}"
         yield Recording(
@@ -191,7 +192,7 @@ def _find_channel(
         numbers = [number for number in numbers if number == chosen - 1]
     for source in recording["sources"]:
         if len(numbers) == 1 and numbers[0] in source["channels"]:
-            position = sorted(source["channels"]).index(numbers[0]) + 1
+            position = source["channels"].index(numbers[0]) + 1
             return source["source"], position if len(source["channels"]) > 1 else "mix"
     return recording["sources"][0]["source"], None
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -70,16 +71,12 @@ def collect_requests(
 
 def _manifest_requests(manifest: str, channel: Channel) -> list[AlignmentRequest]:
     """Return a request for each utterance. "mix" keeps the channels of the manifest."""
+    utterances = read_manifest(manifest)
+    if channel != "mix":
+        utterances = [replace(utterance, channel=channel) for utterance in utterances]
     return [
-        AlignmentRequest(
-            u.name,
-            u.audio,
-            u.text,
-            u.offset,
-            u.duration,
-            u.channel if channel == "mix" else channel,
-        )
-        for u in read_manifest(manifest)
+        AlignmentRequest(u.name, u.audio, u.text, u.offset, u.duration, u.channel)
+        for u in utterances
     ]
 
 

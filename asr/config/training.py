@@ -1,7 +1,6 @@
 """Build the model, the data, and the trainer of a training run from its configuration."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from asr.training.precision import resolve_precision, training_device
 from asr.training.run_folder import check_architecture
 from asr.training.tracking import TRACKERS, raised_by_tracker, start_tracker
 from asr.training.validation import ScoreName
-from asr.validation import Count
+from asr.validation import Count, is_installed
 
 
 def check_objects(cfg: DictConfig) -> None:
@@ -248,7 +247,7 @@ def _check_trackers(cfg: DictConfig) -> None:
         ConfigError: If one is missing.
     """
     for name in TRACKERS:
-        if cfg.logger.get(name) is not None and find_spec(name) is None:
+        if cfg.logger.get(name) is not None and not is_installed(name):
             raise ConfigError(
                 f"logger.{name} requires a package. Run pip install 'asr[{name}]'"
             )

@@ -1,7 +1,6 @@
 """The network that transcription runs: torch or ONNX Runtime."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -10,6 +9,7 @@ from numpy import ndarray
 from asr.errors import ConfigError
 from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
+from asr.validation import is_installed
 
 Engine = Literal["auto", "torch", "onnx"]
 PACKAGES = ("onnxruntime", "onnx")
@@ -54,7 +54,7 @@ def load_model(
         ConfigError: If the device is not available or the engine is not installed.
     """
     is_exported = Path(path).suffix == SUFFIX
-    installed = all(map(find_spec, PACKAGES))
+    installed = all(map(is_installed, PACKAGES))
     if engine == "torch" and is_exported:
         raise ConfigError(f"{path}: engine=torch needs the model.safetensors of a training")
     if engine == "onnx" and device != "cpu":

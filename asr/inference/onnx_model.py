@@ -29,16 +29,14 @@ class OnnxModel:
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
-        content: str | bytes = str(path)
-        if path.suffix != ".onnx":
-            content = build_onnx(*read_checkpoint(path)).SerializeToString()
-        elif not path.is_file():
-            raise ModelError(f"{path}: no such model. asr.export writes one.")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+        # OpenMP allows a list with a number for each level of nested parallelism
+        threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
         # a thread that spins needs a core even if another process has work for it
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = ["CPUExecutionProvider"]
+        content = _read_content(path)
         try:
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=providers
@@ -82,6 +80,23 @@ class OnnxModel:
         return Emissions(log_probs, frames, self.seconds_per_frame, *fitted)
 
 
+def _read_content(path: Path) -> str | bytes:
+    """Return the path of an exported file, or the content of one for a trained model.
+
+    Raises:
+        ModelError: If there is no such file, or a trained model cannot be exported.
+    """
+    if path.suffix == ".onnx":
+        if not path.is_file():
+            raise ModelError(f"{path}: no such model. asr.export writes one.")
+        return str(path)
+    header, weights = read_checkpoint(path)
+    try:
+        return build_onnx(header, weights).SerializeToString()
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
 def supports(path: str | Path) -> bool:
     """Return whether a model file has the features and the encoder that ONNX files can have.
 
@@ -89,4 +104,7 @@ def supports(path: str | Path) -> bool:
         ModelError: If the file is not a model.
     """
     header, _ = read_checkpoint(Path(path))
-    return all(header[part]["class"] == DEFAULTS[part]["class"] for part in DEFAULTS)
+    return all(
+        header.get(part, {}).get("class") == known["class"]
+        for part, known in DEFAULTS.items()
+    )

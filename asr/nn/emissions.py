@@ -76,11 +76,13 @@ class Emissions:
         return [row[:length] for row, length in zip(arrays, lengths, strict=True)]
 
     def cpu(self) -> "Emissions":
-        """Return the emissions as arrays."""
+        """Return the emissions as arrays, without those after intermediate layers."""
         if isinstance(self.log_probs, ndarray):
             return self
-        arrays = (each.detach().cpu().numpy() for each in (self.log_probs, self.lengths))
-        return replace(self, **dict(zip(("log_probs", "lengths"), arrays, strict=True)))
+        log_probs, lengths = (
+            x.detach().cpu().numpy() for x in (self.log_probs, self.lengths)
+        )
+        return replace(self, log_probs=log_probs, lengths=lengths, intermediate=())
 
     def row(self, i: int) -> Any:
         """Return the valid log-probabilities (U, V) of one utterance."""

@@ -4,11 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from asr.audio import SAMPLE_RATE
-from asr.nn.mel import LOG_FLOOR, MIN_STD, mel_filterbank
+from asr.nn.mel import LOG_FLOOR, MIN_STD, NORMALIZATIONS, mel_filterbank
 from asr.nn.padding import Padded, length_to_mask, mask_padding, num_frames
 from asr.validation import Count, check_arguments, check_number
-
-NORMALIZATIONS = ("utterance", "corpus", "none")
 
 
 class LogMel(nn.Module):

@@ -5,6 +5,7 @@ import numpy as np
 from asr.audio import SAMPLE_RATE
 
 LOG_FLOOR = 1e-8  # added to mel energies; silence becomes -18.4, below any microphone noise
+NORMALIZATIONS = ("utterance", "corpus", "none")
 MIN_STD = 0.5  # keeps bands without speech (above 4 kHz on telephones) from being amplified
 
 

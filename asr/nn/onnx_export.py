@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 from asr.audio import SAMPLE_RATE
 from asr.errors import ModelError
 from asr.nn.checkpoint import Header, Weights
-from asr.nn.mel import LOG_FLOOR, MIN_STD, mel_filterbank
+from asr.nn.mel import LOG_FLOOR, MIN_STD, NORMALIZATIONS, mel_filterbank
 from asr.nn.onnx_graph import Graph
 
 FORMAT = "asr-onnx-1"
@@ -40,7 +40,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "normalize": "utterance",
         "top_db": None,
     },
-    "encoder": {"class": "Encoder", "num_layers": 3, "cell": "gru", "intermediate": ()},
+    "encoder": {
+        "class": "Encoder",
+        "channels": 32,
+        "hidden_size": 256,
+        "num_layers": 3,
+        "cell": "gru",
+        "dropout": 0.1,
+        "intermediate": (),
+    },
 }
 
 
@@ -54,14 +62,18 @@ def build_onnx(header: Header, weights: Weights, *, int8: bool = False) -> onnx.
             computation stays in float32.
 
     Raises:
-        ModelError: If the model has features or an encoder of other classes.
+        ModelError: If the model has features or an encoder of other classes, or the weights do not
+            belong to the settings.
     """
-    settings = {part: {**DEFAULTS[part], **header[part]} for part in DEFAULTS}
-    for part, default in DEFAULTS.items():
-        if (name := settings[part]["class"]) != default["class"]:
-            known = default["class"]
-            raise ModelError(f"ONNX supports the {part} class {known}, not {name}")
-    features, encoder = settings["features"], settings["encoder"]
+    features, encoder = (_read_settings(header, part) for part in ("features", "encoder"))
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    expected = _weight_shapes(features, encoder, num_tokens=1 + len(header["tokens"]))
+    if different := shapes.items() ^ expected.items():
+        name = min(different)[0]
+        raise ModelError(
+            f"{name} is {shapes.get(name, 'missing')}, but its settings need "
+            f"{expected.get(name, 'none')}"
+        )
     g = Graph(int8=int8)
     mel = _LogMel(g, features, weights)
     x, lengths = _encode(g, encoder, weights, *mel("samples", "lengths"))
@@ -83,6 +95,57 @@ def build_onnx(header: Header, weights: Weights, *, int8: bool = False) -> onnx.
     }
     helper.set_model_props(proto, {"asr": json.dumps(metadata, ensure_ascii=False)})
     return proto
+
+
+def _read_settings(header: Header, part: str) -> dict[str, Any]:
+    """Return the settings of a part of the model, with defaults.
+
+    Raises:
+        ModelError: If the part is missing, or is of another class or version.
+    """
+    settings, known = header.get(part, {}), DEFAULTS[part]
+    if (name := settings.get("class")) != known["class"]:
+        raise ModelError(f"ONNX supports the {part} class {known['class']}, not {name}")
+    unknown = sorted(settings.keys() - known.keys())
+    settings = {**known, **settings}
+    if settings.get("cell", "gru") not in GATES:
+        unknown.append(f"cell={settings['cell']}")
+    if settings.get("normalize", "none") not in NORMALIZATIONS:
+        unknown.append(f"normalize={settings['normalize']}")
+    if unknown:
+        raise ModelError(f"its {part} have settings of another version: {unknown[0]}")
+    return settings
+
+
+def _weight_shapes(
+    features: Mapping[str, Any], encoder: Mapping[str, Any], num_tokens: int
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all weights of a model."""
+    n_mels, channels = features["n_mels"], encoder["channels"]
+    hidden = encoder["hidden_size"]
+    dim, rows = 2 * hidden, len(GATES[encoder["cell"]]) * hidden
+    shapes: dict[str, tuple[int, ...]] = {
+        "features.cmvn_mean": (n_mels,),
+        "features.cmvn_std": (n_mels,),
+        "encoder.subsampling.first.weight": (channels, 1, 3, 3),
+        "encoder.subsampling.second.weight": (channels, channels, 3, 3),
+        "encoder.subsampling.project.weight": (dim, channels * -(-n_mels // 4)),
+        "encoder.final_norm.weight": (dim,),
+        "head.weight": (num_tokens, dim),
+    }
+    if encoder["intermediate"]:
+        shapes["feedback.weight"] = (dim, num_tokens)
+    for i in range(encoder["num_layers"]):
+        shapes[f"encoder.norms.{i}.weight"] = (dim,)
+    biases = {f"{k.removesuffix('weight')}bias": v[:1] for k, v in shapes.items()}
+    shapes |= {k: v for k, v in biases.items() if not k.startswith("features.")}
+    for i in range(encoder["num_layers"]):
+        for end in ("l0", "l0_reverse"):
+            layer = f"encoder.layers.{i}.rnn"
+            shapes[f"{layer}.weight_ih_{end}"] = (rows, dim)
+            shapes[f"{layer}.weight_hh_{end}"] = (rows, hidden)
+            shapes[f"{layer}.bias_ih_{end}"] = shapes[f"{layer}.bias_hh_{end}"] = (rows,)
+    return {**shapes, "calibration_params": (3,), "boundary_params": (2,)}
 
 
 class _LogMel:

@@ -1,11 +1,13 @@
 """Runs in experiment trackers, which are the loggers of Weights & Biases and MLflow."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
+
+from asr.errors import StorageError
 
 # Package, which is also the name in the group `logger`: setting with the id of a tracked run
 TRACKERS = {"wandb": "id", "mlflow": "run_id"}
@@ -21,17 +23,47 @@ def start_tracker(tracker: Logger, config: dict[str, Any], *, is_resumed: bool) 
 
 @contextmanager
 def track(trainer: Trainer, trackers: Sequence[Logger]) -> Iterator[None]:
-    """Add trackers to the loggers of a trainer, and end their runs when the context ends."""
+    """Add trackers to the loggers of a trainer, and end their runs when the context ends.
+
+    Raises:
+        StorageError: If a tracker fails after the training. The model is saved by then.
+    """
     trainer.loggers = [*trainer.loggers, *trackers]
     failed = True
     try:
         yield
         failed = False
+    except Exception as error:
+        _convert(error)
+        raise
     finally:
-        for tracker in trackers:
-            tracker.finalize("failed" if failed else "success")
-            if isinstance(tracker, WandbLogger):  # or the next run of a sweep continues it
-                tracker.experiment.finish(exit_code=int(failed))
+        with ExitStack() as stack:  # ends all of them, even if one fails
+            for tracker in trackers:
+                stack.callback(_end, tracker, failed)
+
+
+def _end(tracker: Logger, failed: bool) -> None:
+    """End the tracked run of a logger.
+
+    Raises:
+        StorageError: If the tracker fails and no earlier error will be reported.
+    """
+    try:
+        tracker.finalize("failed" if failed else "success")
+        if isinstance(tracker, WandbLogger):  # or the next run of a sweep continues it
+            tracker.experiment.finish(exit_code=int(failed))
+    except Exception as error:
+        if failed and raised_by_tracker(error):
+            return
+        _convert(error)
+        raise
+
+
+def _convert(error: Exception) -> None:
+    """Raise a StorageError if the package of a tracker raised the error."""
+    if raised_by_tracker(error):
+        message = f"{error}. The tracked run is incomplete, but the run folder is not."
+        raise StorageError(message) from error
 
 
 def log_summary(trackers: Sequence[Logger], summary: Mapping[str, Any]) -> None:

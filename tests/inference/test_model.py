@@ -83,7 +83,7 @@ def test_auto_is_onnx_on_a_cpu_and_torch_without_the_package(
 ) -> None:
     assert isinstance(load_model(checkpoint), OnnxModel)
     assert isinstance(load_model(checkpoint, engine="torch"), CTCModel)
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "is_installed", lambda name: False)
     assert isinstance(load_model(checkpoint), CTCModel)
     with pytest.raises(ConfigError, match=r"pip install 'asr\[onnx\]'"):
         load_model(checkpoint, engine="onnx")
@@ -92,8 +92,25 @@ def test_auto_is_onnx_on_a_cpu_and_torch_without_the_package(
 def test_auto_is_torch_for_a_model_that_onnx_cannot_express(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_model, "supports", lambda path: False)
+    monkeypatch.setitem(onnx_model.DEFAULTS["encoder"], "class", "Other")
     assert isinstance(load_model(checkpoint), CTCModel)
+
+
+@pytest.mark.parametrize("threads", ["", "2", "4,2", "x"])
+def test_every_value_of_openmp_is_accepted(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, threads: str
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert OnnxModel(exported).num_frames(16_000)
+
+
+def test_a_folder_with_the_name_of_a_package_is_not_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no_such_package").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not module.is_installed("no_such_package")
+    assert module.is_installed("numpy")
 
 
 def test_wrong_files_and_devices_are_refused_in_one_line(

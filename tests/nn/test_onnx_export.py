@@ -146,3 +146,33 @@ def test_other_classes_of_encoders_are_refused(tmp_path):
     header["encoder"]["class"] = "Conformer"
     with pytest.raises(ModelError, match="encoder class Encoder, not Conformer"):
         build_onnx(header, weights)
+
+
+@pytest.mark.parametrize(
+    ("part", "settings"),
+    [
+        ("features", {"power": 2}),
+        ("features", {"normalize": "video"}),
+        ("encoder", {"cell": "lstm"}),
+        ("encoder", {"cell": "mgu"}),
+        ("encoder", {"num_layers": 2}),
+        ("encoder", {"num_layers": 5}),
+        ("encoder", {"intermediate": [1]}),
+    ],
+)
+def test_settings_that_do_not_belong_to_the_weights_are_refused(tmp_path, part, settings):
+    build().save(tmp_path / "a.safetensors")
+    header, weights = read_checkpoint(tmp_path / "a.safetensors")
+    build_onnx(header, weights)
+    with pytest.raises(ModelError):
+        build_onnx({**header, part: {**header[part], **settings}}, weights)
+
+
+def test_missing_weights_and_tokens_are_refused(tmp_path):
+    build().save(tmp_path / "a.safetensors")
+    header, weights = read_checkpoint(tmp_path / "a.safetensors")
+    with pytest.raises(ModelError, match=r"head\.bias"):
+        build_onnx({**header, "tokens": header["tokens"][:-1]}, weights)
+    del weights["head.bias"]
+    with pytest.raises(ModelError, match=r"head\.bias is missing"):
+        build_onnx(header, weights)

@@ -1,5 +1,6 @@
 """Hugging Face data sets: by name with a stand-in for the package, and real ones on disk."""
 
+import shutil
 import sys
 from types import ModuleType
 
@@ -233,6 +234,19 @@ def test_an_audio_folder_stays_where_it_is(datasets, tmp_path, tone, manifest):
     assert (first.text, first.speaker) == ("hello", "1")
     assert second.audio.resolve() == own / "more" / "b.flac"
     assert not (tmp_path / "hf").exists()
+
+
+def test_recordings_in_an_archive_become_files_of_the_corpus(
+    datasets, tmp_path, tone, manifest
+):
+    tone(tmp_path / "clips" / "a.wav")
+    (tmp_path / "clips" / "metadata.csv").write_text("file_name,text\na.wav,Hello\n")
+    (tmp_path / "own").mkdir()
+    shutil.make_archive(str(tmp_path / "own" / "train"), "zip", tmp_path / "clips")
+    hf(dataset=str(tmp_path / "own"), root=tmp_path, validation_share=0, test_share=0)
+    (utterance,) = manifest(tmp_path, "hf", "train")
+    assert utterance.text == "hello"
+    assert utterance.audio.resolve().is_relative_to(tmp_path / "hf")
 
 
 def test_labels_of_classes_are_transcripts(datasets, real, tmp_path, manifest):

@@ -126,6 +126,15 @@ def test_channels_count_from_one_in_the_manifest_if_there_are_several(stereo, pr
     assert left_out == []
 
 
+def test_the_channels_of_a_file_are_in_the_order_that_its_source_lists(stereo, prepare):
+    stereo["sources"][0]["channels"] = [1, 0]
+    cuts = [
+        cut(stereo, supervision(f"s{c}", 2 * c, 2, channel=c), channel=c) for c in (0, 1)
+    ]
+    utterances, _ = prepare(*cuts)
+    assert [(u.offset, u.channel) for u in utterances] == [(0.0, 2), (2.0, 1)]
+
+
 def test_a_channel_in_a_file_of_its_own_needs_no_number(tmp_path, tone, prepare):
     files = [tone(tmp_path / f"{name}.wav", 4.0) for name in "ab"]
     entry = recording_entry("a", files[0], channels=2)

@@ -48,12 +48,15 @@ class StandIn(Logger):
         self.config = params
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        if self.fail_at == "metrics":
+        is_summary = any(name.startswith("summary/") for name in metrics)
+        if self.fail_at == "metrics" or (self.fail_at == "summary" and is_summary):
             raise WandbError("the server does not answer")
         self.metrics |= metrics
 
     def finalize(self, status: str) -> None:
         self.status = status
+        if self.fail_at == "end":
+            raise WandbError("the server does not answer")
 
 
 STAND_IN = ["logger=wandb", f"logger.wandb._target_={__name__}.StandIn"]
@@ -61,7 +64,7 @@ STAND_IN = ["logger=wandb", f"logger.wandb._target_={__name__}.StandIn"]
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
-    monkeypatch.setattr(training, "find_spec", lambda name: name)
+    monkeypatch.setattr(training, "is_installed", lambda name: True)
     monkeypatch.setattr(StandIn, "runs", [])
     return StandIn
 
@@ -125,6 +128,32 @@ def test_a_tracker_that_fails_during_training_gives_one_line_with_the_way_to_res
     assert (
         "logger: the server does not answer. Continue from the last" in finished.complaint
     )
+    assert [tracker.status for tracker in stand_in.runs] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "message", "file"),
+    [
+        ("summary", "does not answer. The tracked run is incomplete", "model.safetensors"),
+        ("end", "does not answer. Continue from the last", "checkpoints/last.ckpt"),
+    ],
+)
+def test_a_tracker_that_fails_after_training_gives_one_line_and_nothing_is_lost(
+    corpus: Path,
+    tmp_path: Path,
+    stand_in: type[StandIn],
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    message: str,
+    file: str,
+) -> None:
+    monkeypatch.setattr(stand_in, "fail_at", stage)
+    settings = [*SMALL, *STAND_IN, "data.limit=8", "callbacks.plots=null"]
+    finished = call(main, *settings, f"data.root={corpus}", f"dir={tmp_path}")
+    assert finished.code == 2
+    assert message in finished.complaint
+    assert (tmp_path / file).is_file()
     assert [tracker.status for tracker in stand_in.runs] == ["failed"]
 
 
