@@ -99,7 +99,7 @@ def test_another_channel_than_the_manifest_can_be_aligned(call, tmp_path):
     write_manifest(tmp_path / "m.jsonl", call)
     requests, _ = collect_requests([], None, str(tmp_path / "m.jsonl"), channel=2)
     assert {request.channel for request in requests} == {2}
-    assert all(request.name.endswith(":2") for request in requests)
+    assert all(":2" in request.name for request in requests)
 
 
 def test_each_channel_is_aligned_with_its_own_text(call, channels, tmp_path, build):
