@@ -141,13 +141,16 @@ def find_second_flac(file: BinaryIO, *, search_all: bool = False) -> int:
     at the end of the file. So a second recording of the same length is not found.
     """
     file.seek(0)
+    first = skip_tags(file.read(HEAD_SIZE), 0)
+    file.seek(first)
     head = file.read(42)
     if not _FLAC_START.match(head) or len(head) < 42:
-        return 0  # an ID3 tag, or cut within the header
+        return 0  # cut within the header
     (block_size,) = struct.unpack_from(">H", head, 8)
     longest_frame = int.from_bytes(head[15:18], "big")
     total = int.from_bytes(head[21:26], "big") & (1 << 36) - 1
-    start = max(4, file.seek(0, io.SEEK_END) - max(_FLAC_TAIL, 2 * longest_frame))
+    tail_size = max(_FLAC_TAIL, 2 * longest_frame)
+    start = max(first + 4, file.seek(0, io.SEEK_END) - tail_size)
     file.seek(start)
     tail = file.read()
     is_complete = re.search(_last_flac_frame(total, max(1, block_size)), tail, re.DOTALL)
@@ -158,7 +161,7 @@ def find_second_flac(file: BinaryIO, *, search_all: bool = False) -> int:
         if isinstance(file, io.BytesIO)
         else mmap(file.fileno(), 0, access=ACCESS_READ)
     )
-    second = _FLAC_START.search(data, 4)
+    second = _FLAC_START.search(data, first + 4)
     return second.start() if second else 0
 
 
@@ -175,13 +178,21 @@ def _last_flac_frame(total: int, block_size: int) -> bytes:
 
 
 def _find_second(kind: str, head: bytes, file: BinaryIO, end: int) -> int:
-    """Return the byte at which a second recording begins after the first and zeros, or 0."""
-    file.seek(end)
-    following = file.read(HEAD_SIZE)
-    second = following.lstrip(b"\0")
-    if second[:4] != head[:4] or sniff(second) != kind:
-        return 0
-    return end + len(following) - len(second)
+    """Return the byte at which a second recording begins after the first, or 0.
+
+    Zeros are skipped, and also the chunks after the samples of a WAV file.
+    """
+    order = ">" if head[:4] == b"RIFX" else "<"
+    while True:
+        file.seek(end)
+        following = file.read(HEAD_SIZE)
+        second = following.lstrip(b"\0")
+        end += len(following) - len(second)
+        if second[:4] == head[:4] and sniff(second) == kind:
+            return end
+        if kind != "wav" or not re.match(rb"[ -~]{4}.{4}", second, re.DOTALL):
+            return 0
+        end += 8 + int(struct.unpack_from(f"{order}4xI", second)[0])
 
 
 def _walk(kind: str, head: bytes, file: BinaryIO, size: int) -> tuple[int, int]:

@@ -1,10 +1,11 @@
 """Read m4a, webm, wma, amr, and whatever else FFmpeg decodes, with PyAV."""
 
+import io
 import struct
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class FFmpegReader(Reader):
                 )
             except (av.FFmpegError, ValueError, EOFError) as error:
                 reason = getattr(error, "strerror", "") or str(error)
-                if self._form == "mov":
+                if self._form == "mov" and not _has_index(file):
                     reason = "no index: the recorder was stopped before it wrote it"
                 raise AudioError(reason) from None
             with closing(container):
@@ -149,6 +150,20 @@ class FFmpegReader(Reader):
                         samples = samples[: max(0, self._limit - position)]
                     position += len(samples)
                     yield samples
+
+
+def _has_index(file: BinaryIO) -> bool:
+    """Return whether an mp4 file has the box "moov", without which it cannot be decoded."""
+    position, size = 0, file.seek(0, io.SEEK_END)
+    while position < size:
+        file.seek(position)
+        length, name, long_length = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        if name == b"moov":
+            return True
+        if length == 0:  # the last box, up to the end
+            return False
+        position += max(8, long_length if length == 1 else length)
+    return False
 
 
 @cache

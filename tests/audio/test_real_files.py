@@ -221,6 +221,27 @@ def test_a_movie_whose_recorder_was_stopped_has_no_index(sound, size):
             function(stopped)
 
 
+@pytest.mark.parametrize("name", ["m4a", "mp4"])
+def test_a_movie_with_a_damaged_index_is_not_one_without_an_index(sound, name):
+    data = bytearray(ENCODINGS[name].encode(mono(sound(0.5)), 16_000))
+    table = data.index(b"stts") + 8
+    data[table : table + 3] = b"\xff" * 3  # the number of entries
+    for function in (audio.info, audio.load):
+        with pytest.raises(AudioError, match="not a recording that can be read") as caught:
+            function(bytes(data))
+        assert "no index" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0, 8])
+def test_the_name_of_the_index_among_the_samples_is_no_index(tmp_path, size):
+    path = tmp_path / "stopped.mp4"
+    path.write_bytes(
+        struct.pack(">I8sII", 16, b"ftypisom", 0, size) + b"mdat" + b"\0" * 8 + b"moov"
+    )
+    with pytest.raises(AudioError, match="no index: the recorder was stopped"):
+        audio.load(path)
+
+
 def test_joined_recordings_of_different_rates_are_refused(sound):
     for name in ("wav", "mp3", "opus", "m4a"):
         encode = ENCODINGS[name].encode
@@ -251,10 +272,47 @@ def test_joined_flac_of_any_other_length_is_found_without_decoding(sound, second
     assert np.abs(part - expected).max() < 1e-4
 
 
-def test_joined_flac_of_equal_length_is_refused_when_its_end_is_read(sound):
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
+def test_joined_flac_after_tags_is_found(tmp_path, sound, seconds):
+    tag = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
+    first, second = (
+        ENCODINGS["flac"].encode(mono(sound(s)), 16_000) for s in (2.0, seconds)
+    )
+    path = tmp_path / "a.flac"
+    for between in (b"", tag):
+        path.write_bytes(tag + first + between + second)
+        assert audio.info(path).duration == 2.0 + seconds
+        expected = np.concatenate([audio.load(first), audio.load(second)])
+        assert np.array_equal(audio.load(path), expected)
+    assert np.array_equal(audio.load(tag + first), audio.load(first))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("odd", [b"", b"\x55"])  # with a byte of padding
+def test_joined_wav_is_found_after_chunks_that_follow_the_samples(sound, order, odd):
+    endian = {"<": "LITTLE", ">": "BIG"}[order]
+    file = io.BytesIO()
+    soundfile.write(file, sound(0.5), 16_000, "PCM_16", endian, "WAV")
+    plain = file.getvalue()
+    chunks = b"".join(
+        name + struct.pack(f"{order}I", len(data)) + data + b"\0" * (len(data) % 2)
+        for name, data in ((b"LIST", b"INFOabcd" + odd), (b"_PMX", b"x" * 70_000))
+    )
+    first = bytearray(plain + chunks)
+    struct.pack_into(f"{order}I", first, 4, len(first) - 8)
+    joined = bytes(first) + plain
+    assert audio.info(joined).duration == 1.0
+    assert np.array_equal(audio.load(joined), np.tile(audio.load(plain), 2))
+    assert np.array_equal(audio.load(bytes(first)), audio.load(plain))
+
+
+@pytest.mark.parametrize(
+    "tag", [b"", b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)], ids=["plain", "tagged"]
+)
+def test_joined_flac_of_equal_length_is_refused_when_its_end_is_read(sound, tag):
     data = ENCODINGS["flac"].encode(mono(sound(15.0)), 16_000)
     with pytest.raises(AudioError, match="a second recording begins at byte"):
-        audio.load(data + data)
+        audio.load(tag + data + data)
 
 
 def test_one_channel_of_several_can_be_loaded(sound):
