@@ -18,7 +18,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         AsrError: If the settings or the data do not allow a training.
     """
-    import torch  # here, because numpy and torch must start after `run` sets their variables
+    # here, because numpy and torch must start after `run` sets their variables
+    from asr.config.checks import check_objects, plain
+
+    check_objects(cfg)
     from lightning import seed_everything
     from lightning.pytorch.utilities import rank_zero_only
 
@@ -33,12 +36,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     silence_lightning()
     folder, is_main = Path(cfg.dir), rank_zero_only.rank == 0
     trainer = build.build_trainer(cfg)
-    build.check_objects(cfg)
     checkpoint = find_checkpoint(folder, resume=cfg.resume)
     if checkpoint is not None:
-        check_optimizer(folder, build.plain(cfg.optimizer))
+        check_optimizer(folder, plain(cfg.optimizer))
     seed_everything(cfg.seed, workers=True, verbose=False)
-    torch.set_float32_matmul_precision("high")
     model, data = build.build_model_and_data(cfg, checkpoint)
     module = build.build_module(cfg, model)
     module.start_time = start_time
@@ -52,7 +53,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
             results = fit(trainer, module, data, checkpoint, folder)
             if not is_main:
                 return {}
-            summary = summarize(trainer, module, data, results, build.plain(cfg))
+            summary = summarize(trainer, module, data, results, plain(cfg))
             save_results(folder, module, summary)
             log_summary(trackers, summary)
             return summary

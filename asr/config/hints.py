@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
@@ -53,8 +54,11 @@ def _explain_key(key: str, cfg: DictConfig) -> str:
     group, _, name = key.rpartition(".")
     if key in keys:
         return f"{key}: the chosen option of {group} has no such setting or is null; see --cfg job"
+    is_typo = get_close_matches(
+        key, keys, cutoff=0.9
+    )  # the class may take seconds to import
     target = OmegaConf.select(cfg, f"{group}._target_")
-    if target and name in inspect.signature(get_object(target)).parameters:
+    if target and not is_typo and name in inspect.signature(get_object(target)).parameters:
         return f"no setting {key!r} yet; +{key}=... adds it"
     return f"no setting {key!r} (--cfg job shows all){did_you_mean(key, keys)}"
 

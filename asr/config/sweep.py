@@ -87,7 +87,7 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Remove the failures of an earlier sweep, and prepare the corpus for parallel runs."""
         from asr.config.build import ensure_corpus
-        from asr.config.training import check_objects
+        from asr.config.checks import check_objects
 
         for path in Path(config.dir).glob(FAILURE.format("*")):
             path.unlink()

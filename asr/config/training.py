@@ -14,6 +14,7 @@ from asr.config.build import (
     instantiate,
     read_split,
 )
+from asr.config.checks import create_model, plain
 from asr.config.values import convert
 from asr.data.cache import cache_audio
 from asr.data.filter import filter_utterances, keep_all
@@ -29,26 +30,6 @@ from asr.training.run_folder import check_architecture
 from asr.training.tracking import TRACKERS, raised_by_tracker, start_tracker
 from asr.training.validation import ScoreName
 from asr.validation import Count, is_installed
-
-
-def check_objects(cfg: DictConfig) -> None:
-    """Build every object once without data, so that a wrong setting costs a second.
-
-    Raises:
-        ConfigError: If a class rejects its settings.
-        ModelError: If `init` is not a model.
-    """
-    instantiate("tokenizer", cfg.tokenizer)
-    build_augmentation(cfg.augment)
-    build_batch_augments(cfg.augment, separator=())
-    with torch.device("meta"):  # without memory for the weights
-        model = create_model(cfg, Tokenizer.english())
-    module = build_module(cfg, model)
-    for name in ("lr", "weight_decay"):  # torch's message would not name the setting
-        convert(f"optimizer.{name}", cfg.optimizer.get(name), float | None)
-    module.create_optimizer([torch.zeros(1, requires_grad=True)], steps=10)
-    if cfg.init is not None:
-        CTCModel.load(cfg.init)
 
 
 def build_model_and_data(
@@ -97,19 +78,6 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
         except ModelError as error:
             raise ModelError(f"init={cfg.init}: {error}. Copy its model settings") from None
     return model
-
-
-def create_model(cfg: DictConfig, tokenizer: Tokenizer) -> CTCModel:
-    """Return an untrained model.
-
-    Raises:
-        ConfigError: If a class rejects its settings.
-    """
-    features, encoder = plain(cfg.features), plain(cfg.model)
-    try:
-        return CTCModel(features=features, encoder=encoder, tokenizer=tokenizer)
-    except ValueError as error:  # names the argument, features or encoder
-        raise ConfigError(str(error).replace("encoder.", "model.", 1)) from error
 
 
 def build_data(
@@ -170,12 +138,15 @@ def build_module(cfg: DictConfig, model: CTCModel) -> CTCModule:
 def build_trainer(cfg: DictConfig) -> Any:
     """Build the Lightning Trainer with its callbacks and loggers, except experiment trackers.
 
+    GPUs may round float32 factors to TF32.
+
     Raises:
         ConfigError: If a setting is invalid or training does not support it.
     """
     for name in ("max_epochs", "accumulate_grad_batches"):
         convert(f"trainer.{name}", cfg.trainer.get(name), Count | None)
     _check_trackers(cfg)
+    torch.set_float32_matmul_precision("high")
     device = training_device(cfg.trainer.accelerator)
     trainer = instantiate(
         "trainer",
@@ -222,11 +193,6 @@ def build_trackers(cfg: DictConfig) -> list[Any]:
         OmegaConf.update(cfg, path, started, force_add=True)
         trackers.append(tracker)
     return trackers
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration as a dictionary, with references resolved."""
-    return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
 
 def _instantiate_all(cfg: DictConfig, group: str, key: str, hint: Any) -> list[Any]:

@@ -1,7 +1,8 @@
 """The training and validation steps of a CTC model."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from asr.audio import SAMPLE_RATE
 from asr.data.dataset import Batch
-from asr.errors import ConfigError, TrainingError
+from asr.errors import TrainingError
 from asr.evaluation.wer import Score
 from asr.nn.ctc import CTCModel
 from asr.nn.spec_augment import SpecAugment
 from asr.training.distributed import gather_objects, sum_over_processes, world_size
 from asr.training.lightning_workarounds import optimizer_overrides, validate_last_epoch
 from asr.training.objective import count_blanks, make_views, training_loss
+from asr.training.schedule import create_optimizer
 from asr.training.validation import Validation
 from asr.validation import check_number
 
@@ -75,26 +77,11 @@ class CTCModule(LightningModule):
         settings = optimizer_overrides(self.trainer, self.make_optimizer)
         steps = int(self.trainer.estimated_stepping_batches)
         parameters = self.model.parameters()
-        optimizer, scheduler = self.create_optimizer(parameters, steps=steps, **settings)
+        make_optimizer = partial(self.make_optimizer, **settings)
+        optimizer, scheduler = create_optimizer(
+            make_optimizer, self.make_scheduler, parameters, steps=steps
+        )
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
-
-    def create_optimizer(
-        self, parameters: Iterable[Tensor], *, steps: int, **settings: Any
-    ) -> tuple[Optimizer, LRScheduler]:
-        """Return an optimizer of parameters and its schedule over `steps`.
-
-        Raises:
-            ConfigError: If one of them rejects its settings.
-        """
-        try:
-            group = "optimizer"
-            optimizer = self.make_optimizer(parameters, **settings)
-            group = "scheduler"
-            return optimizer, self.make_scheduler(optimizer, steps=steps)
-        except (TypeError, ValueError) as error:
-            fix = f". Remove a setting with ~{group}.KEY"
-            hint = fix if isinstance(error, TypeError) else ""
-            raise ConfigError(f"{group}: {error}{hint}") from error
 
     def on_train_epoch_start(self) -> None:
         """Start to measure the speed of an epoch."""

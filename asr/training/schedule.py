@@ -1,10 +1,13 @@
 """Learning rate schedules. Each returns factors of the optimizer's learning rate."""
 
 import math
+from collections.abc import Callable, Iterable
 
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from asr.errors import ConfigError
 from asr.validation import check_number
 
 
@@ -74,3 +77,27 @@ def noam(optimizer: Optimizer, *, steps: int, warmup_steps: int = 1000) -> Lambd
 def _cosine(first: float, last: float, share: float) -> float:
     """Interpolate between two values along half a cosine; the last value persists beyond 1."""
     return last + (first - last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
+
+
+def create_optimizer(
+    make_optimizer: Callable[..., Optimizer],
+    make_scheduler: Callable[..., LRScheduler],
+    parameters: Iterable[Tensor],
+    *,
+    steps: int,
+) -> tuple[Optimizer, LRScheduler]:
+    """Return an optimizer of parameters and its schedule over `steps`.
+
+    Raises:
+        ConfigError: If one of them rejects its settings.
+    """
+    try:
+        group = "optimizer"
+        optimizer = make_optimizer(parameters)
+        group = "scheduler"
+        return optimizer, make_scheduler(optimizer, steps=steps)
+    except (TypeError, ValueError) as error:
+        hint = (
+            f". Remove a setting with ~{group}.KEY" if isinstance(error, TypeError) else ""
+        )
+        raise ConfigError(f"{group}: {error}{hint}") from error

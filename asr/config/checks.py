@@ -1,0 +1,51 @@
+"""Check the settings of a training. This module does not import Lightning, which takes seconds."""
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from asr.config.build import build_augmentation, build_batch_augments, instantiate
+from asr.config.values import convert
+from asr.errors import ConfigError
+from asr.nn.ctc import CTCModel
+from asr.text import Tokenizer
+from asr.training.schedule import create_optimizer
+
+
+def check_objects(cfg: DictConfig) -> None:
+    """Build the objects of a training without data, except those of Lightning.
+
+    Raises:
+        ConfigError: If a class rejects its settings.
+        ModelError: If `init` is not a model.
+    """
+    instantiate("tokenizer", cfg.tokenizer)
+    build_augmentation(cfg.augment)
+    build_batch_augments(cfg.augment, separator=())
+    instantiate("augment.spec", cfg.augment.spec)
+    create_model(cfg, Tokenizer.english())
+    for name in ("lr", "weight_decay"):  # torch's message would not name the setting
+        convert(f"optimizer.{name}", cfg.optimizer.get(name), float | None)
+    optimizer, scheduler = (instantiate(k, cfg[k]) for k in ("optimizer", "scheduler"))
+    create_optimizer(optimizer, scheduler, [torch.zeros(1, requires_grad=True)], steps=10)
+    if cfg.init is not None:
+        CTCModel.load(cfg.init)
+
+
+def create_model(cfg: DictConfig, tokenizer: Tokenizer) -> CTCModel:
+    """Return an untrained model.
+
+    Raises:
+        ConfigError: If a class rejects its settings.
+    """
+    features, encoder = plain(cfg.features), plain(cfg.model)
+    try:
+        return CTCModel(features=features, encoder=encoder, tokenizer=tokenizer)
+    except ValueError as error:  # names the argument, features or encoder
+        raise ConfigError(str(error).replace("encoder.", "model.", 1)) from error
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return a configuration as a dictionary, with references resolved."""
+    return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
