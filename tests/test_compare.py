@@ -230,20 +230,83 @@ def test_runs_in_parallel_processes_are_compared_and_a_failed_one_has_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
 
 
+def test_runs_of_different_names_are_compared_in_the_folder_of_the_sweep(
+    corpus: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ["model.num_layers=1", "model.channels=4", "logger=csv", "callbacks.plots=null"]
+    data = [f"data.root={corpus}", "data.workers=0", "data.limit=4", "trainer.max_epochs=1"]
+    swept = ["name=a,b", "model.hidden_size=8,-1"]
+    finished = call(train.main, "hparams=grid", *swept, *small, *data)
+    folder = Path("outputs/synthetic-sweep")
+    assert finished.code == 2
+    assert {(row["run"], row["name"]) for row in rows(folder)} == {("0", "a"), ("2", "b")}
+    assert {path.name for path in folder.glob("failed_*")} == {
+        "failed_1.txt",
+        "failed_3.txt",
+    }
+    assert [path.name for path in Path("outputs").iterdir()] == ["synthetic-sweep"]
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_parallel_runs_of_different_names_report_to_the_folder_of_the_sweep(
+    launcher: str, tmp_path: Path
+) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher")
+    command = [sys.executable, "-m", "asr.train", f"hydra/launcher={launcher}"]
+    finished = subprocess.run(
+        [*command, "hparams=grid", "name=a,b", "model.hidden_size=-1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=TIMEOUT,
+    )
+    folder = tmp_path / "outputs" / "synthetic-sweep"
+    assert finished.returncode == 2
+    assert {path.name for path in folder.glob("failed_*")} == {
+        "failed_0.txt",
+        "failed_1.txt",
+    }
+    assert [path.name for path in folder.parent.iterdir()] == ["synthetic-sweep"]
+
+
+def test_the_command_line_of_a_run_has_its_folder_whatever_its_characters_are(
+    tmp_path: Path, call: Call
+) -> None:
+    folder = tmp_path / "café, it's lr=1"
+    quoted = str(folder).replace("'", "\\'")
+    swept = ["hparams=grid", "seed=1,2", "model.hidden_size=-1"]
+    assert call(train.main, *swept, f"dir='{quoted}'").code == 2
+    assert {path.name for path in folder.glob("failed_*")} == {
+        "failed_0.txt",
+        "failed_1.txt",
+    }
+    assert compose("train", sys.argv[1:]).dir == f"{folder}/1"
+
+
 def test_the_corpus_of_parallel_runs_is_prepared_before_they_start(tmp_path: Path) -> None:
     data = [f"data.root={tmp_path / 'data'}", "+data.recipe.hours=0.01"]
 
-    def start(*settings: str, launcher: str, swept: str = "seed=1,2") -> None:
+    def start(
+        *settings: str, launcher: str, swept: str = "seed=1,2", **params: str
+    ) -> None:
         cfg = compose("train", [*data, f"dir={tmp_path / 'sweep'}", *settings])
         launch = {"_target_": f"plugin.{launcher}Launcher"}
-        hydra = {"launcher": launch, "overrides": {"task": [*settings, swept]}}
+        hydra = {
+            "launcher": launch,
+            "overrides": {"hydra": [], "task": [*settings, swept]},
+            "sweeper": {"params": params},
+        }
         sweep.Sweep().on_multirun_start(OmegaConf.create({**cfg, "hydra": hydra}))
 
     start(launcher="Basic")
     start("optimizer.lr=-1", launcher="Joblib")  # each run reports the setting
     start(launcher="Joblib", swept="data=an4,librispeech")
+    start(launcher="Joblib", swept="+data.recipe.seed=1,2")
+    start(launcher="Joblib", experiment="an4")
     assert not (tmp_path / "data").exists()
-    start(launcher="Joblib")
+    start(launcher="Joblib", swept="data.batch_seconds=20,40")
     assert (tmp_path / "data" / "manifests" / "synthetic" / "train.jsonl").is_file()
 
 

@@ -1,5 +1,6 @@
 """Build objects from the groups of a configuration."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,9 +81,21 @@ def build_batch_augments(
 
 
 def ensure_corpus(data: DictConfig) -> None:
-    """Run the recipe of a corpus if it has one and its manifests do not exist yet."""
-    if data.recipe is not None and not Path(data.manifests).is_dir():
+    """Run the recipe of a corpus if it has one that has not finished yet."""
+    if data.recipe is not None and not _is_prepared(Path(data.manifests)):
         instantiate("data.recipe", data.recipe)
+
+
+def _is_prepared(folder: Path) -> bool:
+    """Return whether all manifests of a corpus exist, see `recipes.prepare`."""
+    try:
+        record = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:  # manifests of another origin
+        return any(folder.glob("*.jsonl"))
+    except ValueError:  # interrupted
+        return False
+    manifests = [folder / f"{split}.jsonl" for split in record["splits"]]
+    return record["options"] is not None and all(path.exists() for path in manifests)
 
 
 def read_split(data: DictConfig, split: str) -> "list[Utterance]":

@@ -13,15 +13,24 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from asr.config.reporting import BAD_INPUT, one_line
 from asr.errors import AsrError, WorkerError
 
 LAUNCHERS = {"joblib", "submitit"}  # packages of the launchers that start processes or jobs
 FAILURE = "failed_{}.txt"  # in the folder of the sweep: why the run with this number failed
+CORPUS_KEYS = {
+    "data",
+    "experiment",
+    "data.name",
+    "data.root",
+    "data.manifests",
+    "data.recipe",
+}
 
 
 def is_sweep() -> bool:
@@ -35,14 +44,17 @@ def set_up_run(cfg: DictConfig, arguments: Collection[str]) -> None:
     Processes that the run starts repeat `sys.argv`, so it must describe this run alone.
 
     Args:
-        cfg: Configuration of the run; `dir` becomes a subfolder with the number of the run.
+        cfg: Configuration of the run; `dir` becomes a subfolder of the sweep's folder with the
+            number of the run.
         arguments: Command line of the sweep, which is not printed.
     """
     config = HydraConfig.get()
     number, task = config.job.num, config.overrides.task
-    cfg.dir = f"{cfg.dir}/{number}"
+    # runs may have other values of `dir`, which may contain the name of the corpus
+    folder = config.sweep.dir if "sweep" in config.callbacks else cfg.dir
+    cfg.dir = f"{folder}/{number}"
     overrides = [o for o in (*config.overrides.hydra, *task) if not o.startswith("dir=")]
-    sys.argv[1:] = [*overrides, f"dir={cfg.dir}", "hydra.mode=RUN"]
+    sys.argv[1:] = [*overrides, _quote("dir", cfg.dir), "hydra.mode=RUN"]
     own = " ".join(override for override in task if override not in arguments)
     print(f"run {number}: {own}", flush=True)
 
@@ -85,14 +97,19 @@ class Sweep(Callback):
     """Callback that prepares the folder and the corpus of a sweep and compares its runs."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Remove the failures of an earlier sweep, and prepare the corpus for parallel runs."""
+        """Give all runs the same folder, and prepare the corpus for parallel runs.
+
+        Failures of an earlier sweep are removed from the folder.
+        """
         from asr.config.build import ensure_corpus
         from asr.config.checks import check_objects
 
+        # launchers compose each run from these overrides, also in other processes
+        config.hydra.overrides.hydra.append(_quote("hydra.sweep.dir", config.dir))
         for path in Path(config.dir).glob(FAILURE.format("*")):
             path.unlink()
         is_parallel = not config.hydra.launcher._target_.endswith(".BasicLauncher")
-        if is_parallel and not _varies_data(config):
+        if is_parallel and not _varies_corpus(config):
             with suppress(AsrError):  # each run reports it
                 check_objects(config)
                 ensure_corpus(config.data)
@@ -116,8 +133,15 @@ class Sweep(Callback):
             sys.exit(BAD_INPUT)
 
 
-def _varies_data(config: DictConfig) -> bool:
-    """Return whether the runs of a sweep may have different corpora."""
+def _varies_corpus(config: DictConfig) -> bool:
+    """Return whether the runs of a sweep may have another corpus than its configuration."""
     overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     swept = [str(o.key_or_group) for o in overrides if o.is_sweep_override()]
-    return any(key.partition(".")[0] in ("data", "experiment") for key in swept)
+    swept += OmegaConf.select(config, "hydra.sweeper.params") or []
+    keys = {".".join(key.lstrip("+").split(".")[:2]) for key in swept}
+    return not keys.isdisjoint(CORPUS_KEYS)
+
+
+def _quote(key: str, text: str) -> str:
+    """Return an override that Hydra reads as this text, whatever its characters are."""
+    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
