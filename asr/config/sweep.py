@@ -69,6 +69,7 @@ def record_failure(cfg: DictConfig, name: str, error: BaseException) -> None:
     """
     run = Path(cfg.dir)
     path = run.with_name(FAILURE.format(run.name))
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{name}: {one_line(error)}\n", encoding="utf-8")
 
 
