@@ -16,6 +16,7 @@ from asr.decode.forced_align import Alignment, align_batch
 from asr.decode.timing import WordTimer
 from asr.errors import AsrError, AudioError, TextError
 from asr.inference import longform
+from asr.inference.model import AcousticModel
 from asr.inference.timeline import AlignmentRequest, TimedSpan, TimedWord, Timeline
 from asr.nn.ctc import CTCModel
 from asr.text import BLANK, split_written_words
@@ -50,8 +51,8 @@ class Aligner:
     score is at least `min_score`.
     """
 
-    def __init__(self, model: CTCModel, *, min_score: float = 0.15) -> None:
-        self.model = model.eval()
+    def __init__(self, model: AcousticModel, *, min_score: float = 0.15) -> None:
+        self.model = model
         self.min_score = min_score
 
     @classmethod

@@ -35,6 +35,8 @@ class OnnxModel:
         options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
         # a thread that spins needs a core even if another process has work for it
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # converts 8-bit weights to float32 once, while loading, instead of in each run
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         providers = ["CPUExecutionProvider"]
         content = _read_content(path)
         try:
