@@ -25,6 +25,10 @@ class ModelError(AsrError):
     """A file is not a trained model, or the model does not fit its intended use."""
 
 
+class UnsupportedModelError(ModelError):
+    """A model has parts that an engine cannot run."""
+
+
 class TrainingError(AsrError):
     """Training cannot continue because memory ran out or no data can be read."""
 

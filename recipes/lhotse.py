@@ -129,7 +129,7 @@ def _join_supervisions(path: Path, supervisions: Iterable[Entry]) -> Iterator[En
 
 
 def _cut_recordings(path: Path, cut: Entry, channel: int | None) -> Iterator[Recording]:
-    """Yield an utterance for each supervision of a cut, or the cut with the reason for none."""
+    """Yield the utterances of a cut, or the cut with the reason to leave it out."""
     reason = _skip_reason(cut)
     if reason:
         yield Recording(path, "", skip_reason=f"{reason}: {cut['id']}")

@@ -206,7 +206,12 @@ def _read_info(header: FrameHeader, frame: bytes) -> tuple[int, int, int] | None
     if frame[start : start + 4] not in (b"Xing", b"Info"):
         return None
     flags, declared = struct.unpack_from(">II", frame, start + 4)
-    sizes = ((1, 4), (2, 4), (4, 100), (8, 4))  # of the fields before the encoder's
+    sizes = (
+        (1, 4),
+        (2, 4),
+        (4, 100),
+        (8, 4),
+    )  # flag and bytes of each field before the encoder's
     lame = start + 8 + sum(size for bit, size in sizes if flags & bit)
     declared = declared if flags & 1 else 0
     if frame[lame : lame + 4] not in (b"LAME", b"Lavf", b"Lavc") or len(frame) < lame + 24:

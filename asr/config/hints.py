@@ -54,9 +54,8 @@ def _explain_key(key: str, cfg: DictConfig) -> str:
     group, _, name = key.rpartition(".")
     if key in keys:
         return f"{key}: the chosen option of {group} has no such setting or is null; see --cfg job"
-    is_typo = get_close_matches(
-        key, keys, cutoff=0.9
-    )  # the class may take seconds to import
+    # A typo is recognized without the class, which may take seconds to import.
+    is_typo = get_close_matches(key, keys, cutoff=0.9)
     target = OmegaConf.select(cfg, f"{group}._target_")
     if target and not is_typo and name in inspect.signature(get_object(target)).parameters:
         return f"no setting {key!r} yet; +{key}=... adds it"

@@ -13,7 +13,7 @@ from asr.errors import DecodingError
 from asr.processes import MAX_WORKERS, START_METHOD, can_start_workers, ignore_interrupts
 
 CHUNKS = 16  # chunks of rows for each process, to balance rows of unequal cost
-_function: Callable[..., Any]  # of a worker, set once because it may hold a language model
+_function: Callable[..., Any]  # set once per worker, because it may hold a language model
 
 
 class Parallel:

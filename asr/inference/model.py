@@ -6,14 +6,14 @@ from typing import Literal, Protocol
 
 from numpy import ndarray
 
-from asr.errors import ConfigError
+from asr.errors import ConfigError, UnsupportedModelError
 from asr.nn.emissions import Emissions
 from asr.text import Tokenizer
 from asr.validation import is_installed
 
 Engine = Literal["auto", "torch", "onnx"]
 PACKAGES = ("onnxruntime", "onnx")
-SUFFIX = ".onnx"  # of a file that `asr.export` wrote
+SUFFIX = ".onnx"  # `asr.export` writes such files
 
 
 class AcousticModel(Protocol):
@@ -57,19 +57,19 @@ def load_model(
     installed = all(map(is_installed, PACKAGES))
     if engine == "torch" and is_exported:
         raise ConfigError(f"{path}: engine=torch needs the model.safetensors of a training")
-    if engine == "onnx" and device != "cpu":
-        raise ConfigError(f"engine=onnx runs on the CPU, not on device={device}")
-    if (
-        is_exported
-        or engine == "onnx"
-        or (engine == "auto" and device == "cpu" and installed)
-    ):
-        if not installed:
-            raise ConfigError("ONNX Runtime is not installed; pip install 'asr[onnx]'")
-        from asr.inference.onnx_model import OnnxModel, supports
+    needs_onnx = is_exported or engine == "onnx"
+    if needs_onnx and device != "cpu":
+        raise ConfigError(f"{path}: ONNX Runtime runs on the CPU, not on device={device}")
+    if needs_onnx and not installed:
+        raise ConfigError("ONNX Runtime is not installed; pip install 'asr[onnx]'")
+    if needs_onnx or (engine == "auto" and device == "cpu" and installed):
+        from asr.inference.onnx_model import OnnxModel
 
-        if is_exported or engine == "onnx" or supports(path):
+        try:
             return OnnxModel(path)
+        except UnsupportedModelError:
+            if needs_onnx:
+                raise
     from asr.nn.ctc import CTCModel
 
     return CTCModel.load(path, device=device)

@@ -14,7 +14,7 @@ from asr.audio import SAMPLE_RATE
 from asr.errors import ModelError
 from asr.nn.checkpoint import read_checkpoint
 from asr.nn.emissions import BoundaryOffsets, Calibration, Emissions
-from asr.nn.onnx_export import DEFAULTS, FORMAT, build_onnx
+from asr.nn.onnx_export import FORMAT, build_onnx
 from asr.text import Tokenizer
 
 
@@ -96,17 +96,4 @@ def _read_content(path: Path) -> str | bytes:
     try:
         return build_onnx(header, weights).SerializeToString()
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
-
-
-def supports(path: str | Path) -> bool:
-    """Return whether a model file has the features and the encoder that ONNX files can have.
-
-    Raises:
-        ModelError: If the file is not a model.
-    """
-    header, _ = read_checkpoint(Path(path))
-    return all(
-        header.get(part, {}).get("class") == known["class"]
-        for part, known in DEFAULTS.items()
-    )
+        raise type(error)(f"{path}: {error}") from None

@@ -19,7 +19,7 @@ from numpy import ndarray
 from onnx import TensorProto, helper
 
 from asr.audio import SAMPLE_RATE
-from asr.errors import ModelError
+from asr.errors import ModelError, UnsupportedModelError
 from asr.nn.checkpoint import Header, Weights
 from asr.nn.mel import LOG_FLOOR, MIN_STD, NORMALIZATIONS, mel_filterbank
 from asr.nn.onnx_graph import Graph
@@ -101,11 +101,14 @@ def _read_settings(header: Header, part: str) -> dict[str, Any]:
     """Return the settings of a part of the model, with defaults.
 
     Raises:
-        ModelError: If the part is missing, or is of another class or version.
+        UnsupportedModelError: If the part is missing or of another class.
+        ModelError: If it has settings of another version.
     """
     settings, known = header.get(part, {}), DEFAULTS[part]
     if (name := settings.get("class")) != known["class"]:
-        raise ModelError(f"ONNX supports the {part} class {known['class']}, not {name}")
+        raise UnsupportedModelError(
+            f"ONNX supports the {part} class {known['class']}, not {name}"
+        )
     unknown = sorted(settings.keys() - known.keys())
     settings = {**known, **settings}
     if settings.get("cell", "gru") not in GATES:

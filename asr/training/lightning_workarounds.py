@@ -24,7 +24,7 @@ IRRELEVANT_WARNINGS = (
     "You're resuming from a checkpoint that ended before the epoch ended",  # the sampler resumes
     ".*LeafSpec",  # Lightning uses a deprecated class of torch
     "The AccumulateGrad node's stream does not match",  # DDP on a GPU keeps nodes of the graph
-    "Grad strides do not match bucket view",  # of the first convolution, which has one channel
+    "Grad strides do not match bucket view",  # the first convolution has one input channel
     ".*could not find the monitored key",  # not every epoch is validated
     ".*does not have many workers",
     ".*number of training batches",  # short runs are legal

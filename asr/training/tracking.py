@@ -34,7 +34,7 @@ def track(trainer: Trainer, trackers: Sequence[Logger]) -> Iterator[None]:
         yield
         failed = False
     except Exception as error:
-        _convert(error)
+        _raise_storage_error(error)
         raise
     finally:
         with ExitStack() as stack:  # ends all of them, even if one fails
@@ -55,11 +55,11 @@ def _end(tracker: Logger, failed: bool) -> None:
     except Exception as error:
         if failed and raised_by_tracker(error):
             return
-        _convert(error)
+        _raise_storage_error(error)
         raise
 
 
-def _convert(error: Exception) -> None:
+def _raise_storage_error(error: Exception) -> None:
     """Raise a StorageError if the package of a tracker raised the error."""
     if raised_by_tracker(error):
         message = f"{error}. The tracked run is incomplete, but the run folder is not."

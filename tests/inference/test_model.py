@@ -14,14 +14,13 @@ from asr import audio
 from asr.data.manifest import read_manifest
 from asr.errors import ConfigError, ModelError
 from asr.inference import model as module
-from asr.inference import onnx_model
 from asr.inference.longform import compute_emissions
 from asr.inference.model import load_model
 from asr.inference.onnx_model import OnnxModel
 from asr.inference.transcriber import Transcriber
 from asr.nn.checkpoint import read_checkpoint
 from asr.nn.ctc import CTCModel
-from asr.nn.onnx_export import build_onnx
+from asr.nn.onnx_export import DEFAULTS, build_onnx
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +91,10 @@ def test_auto_is_onnx_on_a_cpu_and_torch_without_the_package(
 def test_auto_is_torch_for_a_model_that_onnx_cannot_express(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(onnx_model.DEFAULTS["encoder"], "class", "Other")
+    monkeypatch.setitem(DEFAULTS["encoder"], "class", "Other")
     assert isinstance(load_model(checkpoint), CTCModel)
+    with pytest.raises(ModelError, match="ONNX supports the encoder class Other"):
+        load_model(checkpoint, engine="onnx")
 
 
 @pytest.mark.parametrize("threads", ["", "2", "4,2", "x"])
@@ -130,6 +131,8 @@ def test_wrong_files_and_devices_are_refused_in_one_line(
         load_model(exported, engine="torch")
     with pytest.raises(ConfigError, match="device=cuda"):
         load_model(checkpoint, engine="onnx", device="cuda")
+    with pytest.raises(ConfigError, match="device=cuda"):
+        load_model(exported, device="cuda")
 
 
 def test_8_bit_weights_give_nearly_the_same_words(
