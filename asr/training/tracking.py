@@ -67,7 +67,7 @@ def _raise_storage_error(error: Exception) -> None:
 
 
 def log_summary(trackers: Sequence[Logger], summary: Mapping[str, Any]) -> None:
-    """Log the numbers of a summary, such as the final WER, to the tracked runs."""
+    """Send the numbers of a summary, such as the final WER, to the tracked runs."""
     numbers = {}
     for key, value in summary.items():
         items = value if key in ("hours", "left_out") else {"": value}
