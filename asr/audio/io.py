@@ -133,6 +133,11 @@ class Recording:
         rate = self._reader.sample_rate
         return AudioInfo(self._reader.frames / rate, rate, self._reader.channels)
 
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self._reader.channels
+
     def load(
         self,
         *,
@@ -148,20 +153,38 @@ class Recording:
         Raises:
             AudioError: If the part is not available or contains NaN or infinite samples.
         """
-        rate = self._reader.sample_rate
-        samples = self._read(offset, duration)  # (S, channels)
-        with self._named():
-            waveform = select_channel(samples, channel, self._warn)
-        valid = np.abs(waveform) < MAX_SAMPLE  # False for NaN
-        if not valid.all():
-            first = valid.argmin()
-            kind = "implausible" if np.isfinite(waveform[first]) else "NaN or infinite"
-            reason = f"{kind} sample at {offset + first / rate:.2f} s. Export it again."
-            raise AudioError(f"{self.name}: {reason}")
-        return resample(waveform, rate, sample_rate)
+        first, count = self._find_range(offset, duration)
+        waveform = self._load(first, count, channel, to_end=duration is None)
+        return resample(waveform, self._reader.sample_rate, sample_rate)
 
-    def _read(self, offset: float, duration: float | None) -> np.ndarray:
-        """Return samples (S, channels) at the rate of the file."""
+    def blocks(
+        self,
+        seconds: float,
+        *,
+        offset: float = 0.0,
+        duration: float | None = None,
+        channel: Channel = "mix",
+    ) -> Iterator[np.ndarray]:
+        """Yield the waveform (S,) of `load` at 16 kHz in consecutive blocks of some seconds.
+
+        Raises:
+            AudioError: If the part is not available or contains NaN or infinite samples.
+        """
+        rate = self._reader.sample_rate
+        first, count = self._find_range(offset, duration)
+        size = max(1, round(seconds * rate))
+        stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1)
+        for begin in range(first, first + count, size):
+            remaining = first + count - begin
+            is_last = remaining <= size
+            to_end = is_last and duration is None
+            waveform = self._load(begin, min(size, remaining), channel, to_end=to_end)
+            if rate != SAMPLE_RATE:
+                waveform = stream.resample_chunk(waveform, last=is_last)
+            yield waveform
+
+    def _find_range(self, offset: float, duration: float | None) -> tuple[int, int]:
+        """Return the first sample and the number of samples of a part."""
         reader = self._reader
         rate = reader.sample_rate
         first = round(max(0.0, offset) * rate)
@@ -171,17 +194,38 @@ class Recording:
             part = f"{first / rate:.2f} s to {(first + wanted) / rate:.2f} s"
             end = f"it ends at {reader.frames / rate:.2f} s"
             raise AudioError(f"{self.name}: cannot load {part}, because {end}")
-        wanted = min(wanted, available)
+        return first, min(wanted, available)
+
+    def _load(
+        self, first: int, count: int, channel: Channel, *, to_end: bool
+    ) -> np.ndarray:
+        """Return samples of a channel (S,) at the rate of the file."""
+        samples = self._read(first, count, to_end)  # (S, channels)
+        with self._named():
+            waveform = select_channel(samples, channel, self._warn)
+        valid = np.abs(waveform) < MAX_SAMPLE  # False for NaN
+        if not valid.all():
+            position = valid.argmin()
+            kind = "implausible" if np.isfinite(waveform[position]) else "NaN or infinite"
+            second = (first + position) / self._reader.sample_rate
+            reason = f"{kind} sample at {second:.2f} s. Export it again."
+            raise AudioError(f"{self.name}: {reason}")
+        return waveform
+
+    def _read(self, first: int, wanted: int, to_end: bool) -> np.ndarray:
+        """Return samples (S, channels) at the rate of the file."""
+        reader = self._reader
+        rate = reader.sample_rate
         tolerance = 0 if reader.is_exact else round(CLOCK_ERROR * rate)
         with self._named():
-            samples = reader.read(first, wanted + (tolerance if duration is None else 0))
+            samples = reader.read(first, wanted + (tolerance if to_end else 0))
         is_short = len(samples) < wanted - tolerance
         if is_short or reader.damage:
             seconds = (first + len(samples)) / rate
             self._report(reader.damage or f"cut off at {seconds:.2f} s")
             if first == len(samples) == 0:
                 raise AudioError(f"{self.name}: no part can be decoded. Get another copy.")
-        if is_short and (duration is not None or not len(samples)):
+        if is_short and (not to_end or not len(samples)):
             # The other windows of a long recording keep their times.
             samples = np.pad(samples, ((0, wanted - len(samples)), (0, 0)))
         return samples

@@ -58,6 +58,8 @@ class CudaBeamDecoder:
         rows = emissions.rows()
         frames = [frames_to_decode(row, self.skip_blank) for row in rows]
         log_probs = torch.as_tensor(emissions.log_probs).detach().float()
+        if torch.cuda.is_available():
+            log_probs = log_probs.cuda()
         log_probs = _select_frames(log_probs, frames)
         beams = search(log_probs, self.beam_size)
         results = []

@@ -34,6 +34,8 @@ class PhraseDecoder:
         none_penalty: Nats. The default, infinity, always returns a phrase that fits.
     """
 
+    needs_whole_recording = True  # a pause inside a phrase does not divide it
+
     def __init__(
         self, *, phrases: Sequence[str] | str | Path, none_penalty: float = math.inf
     ) -> None:

@@ -51,7 +51,9 @@ def wrap(texts: Sequence[str]) -> list[str]:
 def _divide(words: list[Word]) -> Iterator[list[Word]]:
     """Yield parts of words that are short enough for a segment."""
     fits = words[-1].end - words[0].start <= MAX_SECONDS
-    if len(words) == 1 or (fits and max(map(len, wrap([w.text for w in words]))) <= LINE_WIDTH):
+    if len(words) == 1 or (
+        fits and max(map(len, wrap([w.text for w in words]))) <= LINE_WIDTH
+    ):
         yield words
         return
     start, end = words[0].start, words[-1].end

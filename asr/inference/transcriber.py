@@ -1,23 +1,73 @@
-"""Transcribe recordings with a trained model and a decoder."""
+"""Transcribe recordings of any length with a trained model and a decoder."""
 
-from collections.abc import Iterator
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from asr.audio import Channel, Recording, Source
+import numpy as np
+
+from asr.audio import SAMPLE_RATE, Channel
+from asr.audio.speech import Piece, split_at_pauses
 from asr.decode.greedy import GreedyDecoder
 from asr.decode.hypothesis import Decoder, Hypothesis
-from asr.inference.longform import compute_emissions
+from asr.errors import AudioError
+from asr.inference.batcher import Batcher
 from asr.inference.model import AcousticModel, Engine, load_model
+from asr.inference.segments import Segment, split_segments
+from asr.inference.sources import Audio, AudioSource, open_audio
+from asr.inference.transcript import Skipped, Transcript, merge_alternatives
+from asr.inference.windows import Window, Windower
 from asr.nn.emissions import Emissions
+
+BLOCK = 30.0  # seconds to read at once
+READERS = 2  # threads that read recordings
+AHEAD = 128  # recordings that are read before the first of them is decoded
+DECODED_REGIONS = 16  # regions to decode in one call
+MAX_LIVE_SECONDS = 15.0  # live speech without a pause is divided after this time
+
+
+class _Region(NamedTuple):
+    """A region of speech in samples, and its windows with their future emissions."""
+
+    start: int
+    end: int
+    windows: list[tuple["Future[Emissions]", slice]]
+
+
+class _Reading(NamedTuple):
+    """A recording that has been read, while the network may still be running."""
+
+    regions: list[_Region]
+    samples: int
+    channel: Channel
 
 
 class Transcriber:
-    """A model in evaluation mode and a decoder, greedy by default."""
+    """A model in evaluation mode and a decoder, greedy by default.
 
-    def __init__(self, model: AcousticModel, decoder: Decoder | None = None) -> None:
+    All methods may be called from several threads at once. Their audio shares the batches of the
+    network.
+    """
+
+    def __init__(
+        self, model: AcousticModel, decoder: Decoder | None = None, *, vad: bool = True
+    ) -> None:
+        """Create a transcriber.
+
+        Args:
+            model: The network.
+            decoder: Decoder of its emissions.
+            vad: Whether to divide recordings at pauses and to skip silence.
+        """
         self.model = model
         self.decoder = decoder or GreedyDecoder()
+        self.batcher = Batcher(model)
+        self._vad = vad and not getattr(self.decoder, "needs_whole_recording", False)
+        self._decoding = threading.Lock()  # decoders keep state
 
     @classmethod
     def load(
@@ -36,31 +86,169 @@ class Transcriber:
         """
         return cls(load_model(path, device=device, engine=engine), decoder)
 
-    def transcribe(self, source: Source, *, channel: Channel = "mix") -> Hypothesis:
-        """Return the words of a recording of any length, a path or the content of a file.
+    def transcribe(
+        self, audio: Audio, *, sample_rate: int | None = None, channel: Channel = "mix"
+    ) -> Transcript:
+        """Return the transcript of audio of any length.
 
         A recording that is cut off is transcribed up to that point, with a warning.
+
+        Args:
+            audio: A path, the content of a file, a binary file object, or samples: an array or a
+                tensor (S,) or (channels, S) in -1..1, or of integers.
+            sample_rate: Rate of samples in Hz, required for them and only for them.
+            channel: "mix" for the mean of all channels, or the number of a channel from 1.
 
         Raises:
             AudioError: If the recording cannot be read or has no such channel.
         """
-        with Recording(source, on_truncated="warn") as recording:
-            return self._transcribe(recording, channel)
+        with open_audio(audio, sample_rate) as source:
+            reading = self._read(source, channel)
+        return self._finish(reading)
 
-    def transcribe_channels(self, source: Source) -> Iterator[Hypothesis]:
-        """Yield the words of each channel of a recording.
+    def transcribe_channels(
+        self, audio: Audio, *, sample_rate: int | None = None
+    ) -> tuple[Transcript, ...]:
+        """Return the transcript of each channel.
 
         Raises:
             AudioError: If the recording cannot be read.
         """
-        with Recording(source, on_truncated="warn") as recording:
-            for channel in range(1, recording.info.channels + 1):
-                yield replace(self._transcribe(recording, channel), channel=channel)
+        with open_audio(audio, sample_rate) as source:
+            channels = range(1, source.channels + 1)
+            readings = [self._read(source, channel) for channel in channels]
+        return tuple(map(self._finish, readings))
 
-    def _transcribe(self, recording: Recording, channel: Channel) -> Hypothesis:
-        emissions = compute_emissions(self.model, recording, channel=channel)
-        return self.decode(emissions)[0]
+    def transcribe_many(
+        self, audios: Iterable[Audio], *, channel: Channel = "mix"
+    ) -> Iterator[Transcript | AudioError]:
+        """Yield the transcripts of many recordings in order.
+
+        Recordings are read while the network runs, and short ones share its batches. A recording
+        that cannot be read yields its error.
+        """
+
+        def read(audio: Audio) -> _Reading | AudioError:
+            try:
+                with open_audio(audio) as source:
+                    return self._read(source, channel)
+            except AudioError as error:
+                return error
+
+        def finish(reading: _Reading | AudioError) -> Transcript | AudioError:
+            return reading if isinstance(reading, AudioError) else self._finish(reading)
+
+        readings: deque[Future[_Reading | AudioError]] = deque()
+        executor = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        try:
+            for audio in audios:
+                readings.append(executor.submit(read, audio))
+                if len(readings) >= AHEAD:
+                    yield finish(readings.popleft().result())
+            while readings:
+                yield finish(readings.popleft().result())
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[Segment]:
+        """Yield the segments of live audio, blocks (S,) at 16 kHz, when pauses close them."""
+        pieces = split_at_pauses(blocks, max_seconds=MAX_LIVE_SECONDS)
+        for region in self._submit(pieces):
+            (hypothesis,) = self._decode([region])
+            yield from split_segments(hypothesis.words)
 
     def decode(self, emissions: Emissions) -> list[Hypothesis]:
         """Return the hypothesis of each utterance from emissions (B, U, V)."""
-        return self.decoder(emissions, self.model.tokenizer)
+        with self._decoding:
+            return self.decoder(emissions, self.model.tokenizer)
+
+    def _read(self, source: AudioSource, channel: Channel) -> _Reading:
+        """Read a channel and submit its windows to the network."""
+        samples = 0
+
+        def count(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+            nonlocal samples
+            for block in blocks:
+                samples += len(block)
+                yield block
+
+        blocks = count(source.blocks(BLOCK, channel=channel))
+        regions = list(
+            self._submit(split_at_pauses(blocks) if self._vad else _join(blocks))
+        )
+        return _Reading(regions, samples, channel)
+
+    def _submit(self, pieces: Iterable[Piece]) -> Iterator[_Region]:
+        """Yield the regions of pieces, whose windows have been submitted to the network."""
+        windower = Windower(self.model)
+        submitted: list[tuple[Future[Emissions], slice]] = []
+
+        def submit(window: Window) -> None:
+            submitted.append((self.batcher.submit(window.samples), window.frames))
+
+        start = None
+        for piece in pieces:
+            start = piece.start if start is None else start
+            for window in windower.push(piece.samples):
+                submit(window)
+            if piece.is_last:
+                submit(windower.finish())
+                yield _Region(start, piece.start + len(piece.samples), submitted)
+                start, submitted = None, []
+
+    def _finish(self, reading: _Reading) -> Transcript:
+        """Wait for the network, decode, and return the transcript."""
+        regions = reading.regions
+        hypotheses = []
+        for first in range(0, len(regions), DECODED_REGIONS):
+            hypotheses += self._decode(regions[first : first + DECODED_REGIONS])
+        words = [word for hypothesis in hypotheses for word in hypothesis.words]
+        return Transcript(
+            text=" ".join(filter(None, (hypothesis.text for hypothesis in hypotheses))),
+            duration=reading.samples / SAMPLE_RATE,
+            score=sum(hypothesis.score for hypothesis in hypotheses),
+            segments=tuple(split_segments(words)),
+            alternatives=merge_alternatives(hypotheses),
+            skipped=tuple(_skipped(regions, reading.samples)),
+            channel=None if reading.channel == "mix" else reading.channel,
+        )
+
+    def _decode(self, regions: Sequence[_Region]) -> list[Hypothesis]:
+        """Return the hypothesis of each region, with times in the recording."""
+        rows = []
+        for region in regions:
+            windows = [(future.result(), frames) for future, frames in region.windows]
+            parts = [emissions.log_probs[0, frames] for emissions, frames in windows]
+            rows.append(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        hypotheses = self.decode(windows[0][0].with_rows(rows))
+        return [
+            _shift(hypothesis, region.start / SAMPLE_RATE)
+            for hypothesis, region in zip(hypotheses, regions, strict=True)
+        ]
+
+
+def _join(blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
+    """Yield blocks as the pieces of one region."""
+    position = 0
+    for block in blocks:
+        yield Piece(position, block, is_last=False)
+        position += len(block)
+    yield Piece(position, np.zeros(0, np.float32), is_last=True)
+
+
+def _skipped(regions: Iterable[_Region], samples: int) -> Iterator[Skipped]:
+    """Yield the silence between regions."""
+    end = 0
+    bounds = [(region.start, region.end) for region in regions]
+    for start, next_end in [*bounds, (samples, samples)]:
+        if start > end:
+            yield Skipped(end / SAMPLE_RATE, start / SAMPLE_RATE, "silence")
+        end = next_end
+
+
+def _shift(hypothesis: Hypothesis, offset: float) -> Hypothesis:
+    """Add an offset in seconds to the times of the words."""
+    words = [
+        w._replace(start=w.start + offset, end=w.end + offset) for w in hypothesis.words
+    ]
+    return replace(hypothesis, words=tuple(words))

@@ -1,10 +1,11 @@
 """The result of transcription."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
-from asr.decode.hypothesis import Word
+from asr.decode.hypothesis import Hypothesis, Word
 from asr.inference.segments import Segment
 
 
@@ -48,3 +49,21 @@ class Transcript:
     def confidence(self) -> float:
         """Mean confidence of the words, 0 if there are none."""
         return sum(word.confidence for word in self.words) / max(1, len(self.words))
+
+
+def merge_alternatives(parts: Sequence[Hypothesis]) -> tuple[tuple[str, float], ...]:
+    """Return the next best texts of consecutive parts with their scores, best first.
+
+    There are as many as the parts have at most. Scores of parts add up.
+    """
+    size = max((len(part.alternatives) for part in parts), default=0) + 1
+    best = [("", 0.0)]
+    for part in parts:
+        choices = [(h.text, h.score) for h in (part, *part.alternatives)]
+        joined = [
+            (f"{before} {text}".strip(), score + added)
+            for before, score in best
+            for text, added in choices
+        ]
+        best = sorted(joined, key=lambda entry: -entry[1])[:size]
+    return tuple(best[1:])

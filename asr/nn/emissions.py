@@ -4,9 +4,11 @@ This module does not import torch.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy import ndarray
 
 if TYPE_CHECKING:
@@ -82,6 +84,22 @@ class Emissions:
         log_probs, lengths = (
             x.detach().cpu().numpy() for x in (self.log_probs, self.lengths)
         )
+        return replace(self, log_probs=log_probs, lengths=lengths, intermediate=())
+
+    def split(self) -> "list[Emissions]":
+        """Return the emissions (1, U, V) of each utterance as arrays without padding."""
+        return [self.with_rows([row.copy()]) for row in self.rows()]
+
+    def with_rows(self, rows: Sequence[ndarray]) -> "Emissions":
+        """Return other log-probabilities, rows (U, V), as one batch, padded with 0."""
+        lengths = np.array([len(row) for row in rows])
+        if len(rows) == 1:
+            log_probs = rows[0][None]
+        else:
+            shape = len(rows), max(lengths, default=0), self.log_probs.shape[-1]
+            log_probs = np.zeros(shape, np.float32)
+            for padded, row in zip(log_probs, rows, strict=True):
+                padded[: len(row)] = row
         return replace(self, log_probs=log_probs, lengths=lengths, intermediate=())
 
     def row(self, i: int) -> Any:

@@ -1,0 +1,102 @@
+"""Run a network on batches of the waveforms that several threads submit."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from asr.audio import SAMPLE_RATE
+from asr.inference.model import AcousticModel
+from asr.nn.emissions import Emissions
+
+BATCH_SECONDS = 120.0  # of audio in a batch, padding included
+MAX_WAITING_SECONDS = 480.0  # of audio; submitting more blocks
+
+
+class _Request(NamedTuple):
+    samples: np.ndarray
+    future: "Future[Emissions]"
+
+
+class Batcher:
+    """One thread that runs a model on whatever waveforms are waiting.
+
+    A waveform never waits for others: while the network runs, requests collect for the next batch.
+    A batch has the oldest request and those of the most similar lengths.
+    """
+
+    def __init__(
+        self,
+        model: AcousticModel,
+        *,
+        batch_seconds: float = BATCH_SECONDS,
+        on_batch: Callable[[int, float], None] | None = None,
+    ) -> None:
+        """Create the batcher.
+
+        Args:
+            model: The network.
+            batch_seconds: Largest amount of audio in a batch, padding included.
+            on_batch: Receives the number of waveforms and the seconds of audio of each batch.
+        """
+        self._model = model
+        self._batch_samples = batch_seconds * SAMPLE_RATE
+        self._on_batch = on_batch
+        self._changed = threading.Condition()
+        self._requests: list[_Request] = []
+        self._waiting = 0  # samples
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+
+    def submit(self, samples: np.ndarray) -> "Future[Emissions]":
+        """Return the future emissions (1, U, V) of a waveform (S,) at 16 kHz.
+
+        This blocks while too much audio is waiting, so that reading does not run far ahead.
+        """
+        request = _Request(samples, Future())
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._waiting < MAX_WAITING_SECONDS * SAMPLE_RATE
+            )
+            self._requests.append(request)
+            self._waiting += len(samples)
+        self._executor.submit(self._run)
+        return request.future
+
+    def _run(self) -> None:
+        """Compute the next batch, unless an earlier call has taken the request."""
+        batch = self._take()
+        if not batch:
+            return
+        try:
+            emissions = self._model.compute_emissions([r.samples for r in batch])
+            results = emissions.split()
+        except BaseException as error:  # the thread that waits for the future raises it
+            for request in batch:
+                request.future.set_exception(error)
+            return
+        if self._on_batch:
+            self._on_batch(len(batch), sum(len(r.samples) for r in batch) / SAMPLE_RATE)
+        for request, result in zip(batch, results, strict=True):
+            request.future.set_result(result)
+
+    def _take(self) -> Sequence[_Request]:
+        """Remove the requests of the next batch from the queue."""
+        with self._changed:
+            if not self._requests:
+                return []
+            oldest = self._requests[0]
+            length = len(oldest.samples)
+            similar = sorted(self._requests[1:], key=lambda r: abs(len(r.samples) - length))
+            batch, longest = [oldest], length
+            for request in similar:
+                longest = max(longest, len(request.samples))
+                if longest * (len(batch) + 1) > self._batch_samples:
+                    break
+                batch.append(request)
+            taken = set(map(id, batch))
+            self._requests = [r for r in self._requests if id(r) not in taken]
+            self._waiting -= sum(len(r.samples) for r in batch)
+            self._changed.notify_all()
+            return batch

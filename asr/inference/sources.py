@@ -1,0 +1,97 @@
+"""Open what can be transcribed: files, bytes, file objects, arrays, and tensors."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+
+from asr.audio import SAMPLE_RATE, Channel, Recording, Source, resample
+from asr.audio.channels import select_channel
+from asr.errors import AudioError
+
+Audio = Source | BinaryIO | np.ndarray | Any  # Any: a tensor, whose class is not imported
+
+
+class AudioSource(Protocol):
+    """Audio of some channels that is read in blocks."""
+
+    @property
+    def channels(self) -> int: ...  # noqa: D102
+
+    def blocks(self, seconds: float, *, channel: Channel = "mix") -> Iterator[np.ndarray]:
+        """Yield the waveform (S,) at 16 kHz in consecutive blocks."""
+
+
+def open_audio(audio: Audio, sample_rate: int | None = None) -> "Recording | Waveform":
+    """Open audio for a `with` statement.
+
+    Args:
+        audio: A path, the content of a file, a binary file object, or samples: an array or a tensor
+            (S,) or (channels, S) in -1..1, or of integers.
+        sample_rate: Rate of samples in Hz, required for them and only for them.
+
+    Raises:
+        AudioError: If a recording cannot be opened.
+        ValueError: If samples have no rate or an unsupported shape.
+        TypeError: If this is none of these.
+    """
+    if isinstance(audio, Source):
+        return Recording(audio, on_truncated="warn")
+    if hasattr(audio, "read"):
+        content = audio.read()
+        if not isinstance(content, bytes):
+            raise TypeError('a file object must be binary: open(path, "rb")')
+        return Recording(content, name=getattr(audio, "name", None), on_truncated="warn")
+    if hasattr(audio, "detach"):
+        audio = audio.detach().cpu().numpy()
+    if not isinstance(audio, np.ndarray):
+        wanted = "a path, bytes, a binary file, an array, or a tensor"
+        raise TypeError(f"audio must be {wanted}, got {type(audio).__name__}")
+    if sample_rate is None:
+        raise ValueError("pass sample_rate with an array or a tensor")
+    return Waveform(audio, sample_rate)
+
+
+class Waveform:
+    """Samples (S,) or (channels, S) as audio."""
+
+    name = "waveform"
+
+    def __init__(self, samples: np.ndarray, sample_rate: int) -> None:
+        """Convert samples to float32 in -1..1.
+
+        Raises:
+            ValueError: If the shape is not that of channels.
+        """
+        if samples.ndim not in (1, 2) or len(samples) > samples.shape[-1]:
+            raise ValueError(f"samples must be (S,) or (channels, S), got {samples.shape}")
+        if samples.dtype.kind in "iu":
+            scale = np.iinfo(samples.dtype)
+            middle = (int(scale.max) + int(scale.min) + 1) // 2  # not 0 if unsigned
+            samples = (samples.astype(np.float32) - middle) / (int(scale.max) - middle + 1)
+        self._samples = np.atleast_2d(samples).astype(np.float32, copy=False)
+        self._sample_rate = sample_rate
+
+    def __enter__(self) -> "Waveform":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self._samples)
+
+    def blocks(self, seconds: float, *, channel: Channel = "mix") -> Iterator[np.ndarray]:
+        """Yield the waveform (S,) at 16 kHz in consecutive blocks.
+
+        Raises:
+            AudioError: If there is no such channel, or if samples are NaN or infinite.
+        """
+        waveform = select_channel(self._samples.T, channel, lambda _: None)
+        if not np.isfinite(waveform).all():
+            raise AudioError("waveform: NaN or infinite sample")
+        waveform = resample(waveform, self._sample_rate, SAMPLE_RATE)
+        size = round(seconds * SAMPLE_RATE)
+        for begin in range(0, len(waveform), size):
+            yield waveform[begin : begin + size]
