@@ -61,6 +61,7 @@ class _Splitter:
         self._region_levels: list[
             float
         ] = []  # of the open region, means of `CUT_HOPS` hops
+        self._quietest: list[float] = []  # the same of its first half, sorted
         self._recent: deque[float] = deque(maxlen=CUT_HOPS)
         self._speech_level = SILENCE
         self._samples = np.zeros(0, np.float32)  # that are not yielded or dropped
@@ -151,11 +152,13 @@ class _Splitter:
         self._region_levels.append(sum(self._recent) / len(self._recent))
         half = self._max_hops // 2
         excess = len(self._region_levels) - half
-        if excess < 0 or excess % CUT_HOPS:
+        if excess < 0:
             return False
-        quantile = min(1.0, excess / (half - CUT_HOPS)) ** 2
-        quiet = float(np.quantile(self._region_levels[:half], quantile))
-        return quantile == 1 or self._region_levels[-1] <= quiet
+        if excess == 0:
+            self._quietest = sorted(self._region_levels)
+        progress = min(1.0, excess / (half - CUT_HOPS))
+        threshold = self._quietest[round(progress**8 * (half - 1))]
+        return progress == 1 or self._region_levels[-1] <= threshold
 
     def _limit(self) -> int:
         """Return the position up to which the samples surely belong to the open region."""

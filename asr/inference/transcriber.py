@@ -43,7 +43,6 @@ class _Reading(NamedTuple):
 
     regions: list[_Region]
     samples: int
-    channel: Channel
 
 
 class Transcriber:
@@ -117,7 +116,11 @@ class Transcriber:
         with open_audio(audio, sample_rate) as source:
             channels = range(1, source.channels + 1)
             readings = [self._read(source, channel) for channel in channels]
-        return tuple(map(self._finish, readings))
+        transcripts = map(self._finish, readings)
+        return tuple(
+            replace(transcript, channel=channel)
+            for channel, transcript in zip(channels, transcripts, strict=True)
+        )
 
     def transcribe_many(
         self, audios: Iterable[Audio], *, channel: Channel = "mix"
@@ -176,7 +179,7 @@ class Transcriber:
         regions = list(
             self._submit(split_at_pauses(blocks) if self._vad else _join(blocks))
         )
-        return _Reading(regions, samples, channel)
+        return _Reading(regions, samples)
 
     def _submit(self, pieces: Iterable[Piece]) -> Iterator[_Region]:
         """Yield the regions of pieces, whose windows have been submitted to the network."""
@@ -210,7 +213,6 @@ class Transcriber:
             segments=tuple(split_segments(words)),
             alternatives=merge_alternatives(hypotheses),
             skipped=tuple(_skipped(regions, reading.samples)),
-            channel=None if reading.channel == "mix" else reading.channel,
         )
 
     def _decode(self, regions: Sequence[_Region]) -> list[Hypothesis]:

@@ -29,7 +29,7 @@ class Transcript:
         segments: Segments with their words, at most 7 s and two lines each.
         alternatives: The next best texts with their scores, if the decoder finds several.
         skipped: Parts that were not transcribed, in order.
-        channel: Number of the recording's channel from 1, None for a mix of all channels.
+        channel: Number of the channel from 1 if each is transcribed, otherwise None.
     """
 
     text: str

@@ -1,10 +1,15 @@
 """The transcriber: recordings and batches to hypotheses."""
 
+import io
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import asr
+from asr import audio
 from asr.decode.hypothesis import Hypothesis
 from asr.errors import AudioError, ModelError
 from asr.inference.transcriber import Transcriber
@@ -49,7 +54,7 @@ def test_an_unreadable_recording_raises_an_audio_error(tmp_path, transcriber):
 
 
 def test_a_batch_gives_the_hypotheses_of_its_recordings(utterances, transcriber):
-    waveforms = [asr.audio.load(utterance.audio) for utterance in utterances]
+    waveforms = [audio.load(utterance.audio) for utterance in utterances]
     emissions = transcriber.model.compute_emissions(waveforms)
     hypotheses = transcriber.decode(emissions)
     for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
@@ -70,3 +75,158 @@ def test_the_model_is_in_evaluation_mode(build, recording):
     transcriber, path = Transcriber(model), recording("a.wav", 0.5)
     assert transcriber.transcribe(path) == transcriber.transcribe(path)
     assert not model.training
+
+
+def test_samples_and_file_objects_give_the_transcript_of_their_file(recording, transcriber):
+    path = recording("a.wav", 0.7, rate=8_000)
+    expected = transcriber.transcribe(path)
+    samples, rate = soundfile.read(path, dtype="float32")
+    integers, _ = soundfile.read(path, dtype="int16")
+    for source in (samples, samples[None], integers, torch.tensor(samples), samples * 1.0):
+        assert transcriber.transcribe(source, sample_rate=rate) == expected
+    with path.open("rb") as file:
+        assert transcriber.transcribe(file) == expected
+    stereo = np.stack([np.zeros_like(samples), samples])
+    assert transcriber.transcribe(stereo, sample_rate=rate, channel=2) == expected
+    assert [
+        t.channel for t in transcriber.transcribe_channels(stereo, sample_rate=rate)
+    ] == [1, 2]
+
+
+def test_audio_of_a_wrong_type_is_refused(transcriber):
+    with pytest.raises(TypeError, match="got list"):
+        transcriber.transcribe([0.1, 0.2], sample_rate=16_000)
+    with pytest.raises(TypeError, match="must be binary"):
+        transcriber.transcribe(io.StringIO("text"))
+    with pytest.raises(ValueError, match="pass sample_rate"):
+        transcriber.transcribe(np.zeros(16_000))
+    for shape in ((16_000, 2), (1, 1, 16_000)):
+        with pytest.raises(ValueError, match=r"samples must be \(S,\)"):
+            transcriber.transcribe(np.zeros(shape), sample_rate=16_000)
+    with pytest.raises(AudioError, match="NaN"):
+        transcriber.transcribe(np.full(16_000, np.nan), sample_rate=16_000)
+    with pytest.raises(AudioError, match="no channel 2"):
+        transcriber.transcribe(np.zeros(16_000), sample_rate=16_000, channel=2)
+
+
+def test_many_recordings_are_transcribed_in_order_and_unreadable_ones_give_errors(
+    recording, transcriber, tmp_path
+):
+    paths = [recording(f"{i}.wav", 0.4 + 0.3 * (i % 5), seed=i) for i in range(12)]
+    paths.insert(4, tmp_path / "none.wav")
+    results = list(transcriber.transcribe_many(iter(paths)))
+    assert isinstance(results.pop(4), AudioError)
+    del paths[4]
+    for path, result in zip(paths, results, strict=True):
+        alone = transcriber.transcribe(path)
+        assert (result.text, result.duration) == (alone.text, alone.duration)
+        assert result.score == pytest.approx(alone.score, abs=1e-3)
+
+
+def test_many_recordings_share_batches(recording, transcriber):
+    sizes = []
+    transcriber.batcher._on_batch = lambda count, _: sizes.append(count)
+    list(transcriber.transcribe_many([recording("a.wav", 0.5)] * 60))
+    assert sum(sizes) == 60
+    assert max(sizes) > 1
+
+
+def test_stopping_early_leaves_the_transcriber_usable(recording, transcriber):
+    path = recording("a.wav", 0.5)
+    results = transcriber.transcribe_many([path] * 300)
+    first = next(results)
+    results.close()
+    assert transcriber.transcribe(path).text == first.text
+
+
+def test_threads_get_the_transcripts_of_their_own_recordings(recording, transcriber):
+    paths = [recording(f"{i}.wav", 0.3 + 0.2 * i, seed=i) for i in range(8)] * 3
+    expected = [transcriber.transcribe(path) for path in paths]
+    with ThreadPoolExecutor(8) as executor:
+        results = list(executor.map(transcriber.transcribe, paths))
+    for result, alone in zip(results, expected, strict=True):
+        assert (result.text, result.duration) == (alone.text, alone.duration)
+
+
+def test_silence_is_skipped_and_listed(sound, build):
+    clip, pause = sound(2.0), np.zeros(64_000, np.float32)
+    waveform = np.concatenate([clip, pause, clip])
+    model = build()
+    transcript = Transcriber(model).transcribe(waveform, sample_rate=16_000)
+    (skipped,) = transcript.skipped
+    assert skipped.reason == "silence"
+    assert 2.2 < skipped.start < 2.5
+    assert 5.5 < skipped.end < 5.8
+    assert all(
+        w.end <= skipped.start + 0.01 or w.start >= skipped.end for w in transcript.words
+    )
+    assert transcript.duration == 8.0
+    whole = Transcriber(model, vad=False).transcribe(waveform, sample_rate=16_000)
+    assert whole.skipped == ()
+    assert whole.duration == 8.0
+
+
+def test_a_decoder_that_needs_whole_recordings_gets_them(sound, build):
+    calls = []
+
+    def decode(emissions, tokenizer):
+        calls.append(emissions.lengths.tolist())
+        return [Hypothesis("", 0.0)]
+
+    decode.needs_whole_recording = True
+    waveform = np.concatenate([sound(2.0), np.zeros(64_000, np.float32), sound(2.0)])
+    model = build()
+    Transcriber(model, decode).transcribe(waveform, sample_rate=16_000)
+    assert calls == [[model.num_frames(len(waveform))]]
+
+
+def test_live_audio_gives_each_segment_when_a_pause_closes_it(sound, transcriber):
+    clips = [
+        np.concatenate([sound(2.0, seed=i), np.zeros(32_000, np.float32)]) for i in (0, 1)
+    ]
+    waveform = np.concatenate(clips)
+    read = []
+
+    def blocks():
+        for begin in range(0, len(waveform), 1600):
+            read.append(begin / 16_000)
+            yield waveform[begin : begin + 1600]
+
+    segments = transcriber.stream(blocks())
+    first = next(segments)
+    assert first.start < 2.5
+    assert read[-1] < 3.5
+    rest = list(segments)
+    assert all(a.end <= b.start for a, b in zip([first, *rest], rest, strict=False))
+    assert rest[-1].start > 3.5
+
+
+def test_alternatives_of_regions_are_combined(sound, build):
+    def decode(emissions, tokenizer):
+        others = (Hypothesis("b", -3.0), Hypothesis("c", -9.0))
+        return [Hypothesis("a", -1.0, alternatives=others)] * len(emissions.lengths)
+
+    waveform = np.concatenate([sound(2.0), np.zeros(64_000, np.float32), sound(2.0)])
+    transcript = Transcriber(build(), decode).transcribe(waveform, sample_rate=16_000)
+    assert (transcript.text, transcript.score) == ("a a", -2.0)
+    assert transcript.alternatives == (("a b", -4.0), ("b a", -4.0))
+
+
+def test_blocks_of_a_recording_join_to_the_whole(recording):
+    for name, rate in (
+        ("a.wav", 16_000),
+        ("b.flac", 44_100),
+        ("c.wav", 8_000),
+        ("d.ogg", 48_000),
+    ):
+        path = recording(name, 1.7, rate=rate)
+        with audio.Recording(path) as opened:
+            blocks = list(opened.blocks(0.31))
+        whole = audio.load(path)
+        assert len(blocks) > 4
+        np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-4)
+        with audio.Recording(path) as opened:
+            part = np.concatenate(list(opened.blocks(0.4, offset=0.3, duration=1.1)))
+        np.testing.assert_allclose(
+            part, audio.load(path, offset=0.3, duration=1.1), atol=1e-4
+        )
