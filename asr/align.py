@@ -14,7 +14,7 @@ cannot contain its text is reported on standard error, the others are aligned, a
         =json       one line per recording, with words and characters
   unit=characters   one line of ctm per character, or per word piece of a tokenizer=bpe model
   channel=1         first channel instead of the mix of all
-  out=FOLDER        one file per recording, in the same folder structure
+  output=FOLDER     one file per recording, in the same folder structure
   min_score=0.15    score (0 to 1) below which words and texts do not match
   device=cuda       device to run on (cpu)
 """

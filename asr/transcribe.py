@@ -1,12 +1,18 @@
 """Transcribe recordings.
 
-Prints the words of each recording on one line, in order. A folder stands for all recordings in it
-and - for standard input. An unreadable recording is reported on standard error, the others are
-transcribed, and the exit code is 2.
+Prints the words of each recording on one line, after its name if there are several. A folder stands
+for all recordings in it and - for standard input. An unreadable recording is reported on standard
+error, the others are transcribed, and the exit code is 2.
 
   checkpoint=PATH   trained model (outputs/synthetic/model.safetensors)
-  format=json       words with start and end in seconds and confidence instead of text
+  format=json       text (the default), json, jsonl, srt, vtt, tsv, ctm, textgrid, or several:
+        =[srt,json] needs output=FOLDER
+  output=FOLDER     one file per recording and format, in the same folder structure; recordings
+                    that have their files are skipped
+  overwrite=true    transcribe them too, and replace their files
   channel=1         first channel instead of the mix of all; each: every channel by itself
+  vad=false         do not skip silence
+  progress=false    no progress bar (auto: on a terminal, unless there is one short recording)
   device=cuda       device to run on (cpu)
   engine=onnx       ONNX Runtime, the default (auto) on a CPU if it is installed
         =torch      PyTorch
@@ -14,12 +20,12 @@ transcribed, and the exit code is 2.
 
 from collections.abc import Iterator, Sequence
 
-from asr.config.inputs import expand_folders, paused_gc, read_source, run_with_files
-from asr.errors import AudioError, ConfigError
+from asr.config.inputs import find_inputs, paused_gc, run_with_files
+from asr.errors import AsrError, ConfigError
 
 
-def transcribe(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AudioError]:
-    """Print the transcript of each recording, and yield the errors of unreadable ones.
+def transcribe(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
+    """Print or write the transcript of each recording, and yield the errors of the others.
 
     Raises:
         ConfigError: If a setting is wrong or there are no files.
@@ -29,32 +35,17 @@ def transcribe(files: Sequence[str], overrides: Sequence[str]) -> Iterator[Audio
         raise ConfigError("no recording; pass files, folders, or - for standard input")
     with paused_gc():
         from asr.config.app import compose
-        from asr.config.build import instantiate
         from asr.config.environment import set_threads
 
         cfg = compose("transcribe", overrides)
         set_threads(cfg)
 
-        from asr.inference.formats import TRANSCRIPT_FORMATS
-        from asr.inference.model import load_model
-        from asr.inference.transcriber import Transcriber
+        from asr.config.transcription import open_output, transcribe_inputs
 
-        decoder = instantiate("decoder", cfg.decoder)
-        model = load_model(cfg.checkpoint, device=cfg.device, engine=cfg.engine)
-        transcriber = Transcriber(model, decoder)
-    writer = TRANSCRIPT_FORMATS[cfg.format]()
-    for path in expand_folders(files):
-        try:
-            source = read_source(path)
-            if cfg.channel == "each":
-                hypotheses = [*transcriber.transcribe_channels(source)]
-            else:
-                hypotheses = [transcriber.transcribe(source, channel=cfg.channel)]
-        except AudioError as error:
-            yield error
-        else:
-            lines = [writer.render(str(path), hypothesis) for hypothesis in hypotheses]
-            print("".join(lines), end="", flush=True)
+        inputs, errors = find_inputs(files)
+        output = open_output(cfg, inputs)
+    yield from [*errors, *output.errors]
+    yield from transcribe_inputs(cfg, output)
 
 
 def main() -> None:

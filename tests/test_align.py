@@ -91,7 +91,7 @@ def test_a_folder_gives_a_folder_of_files_with_the_same_structure(
         ("ctm", "ctm"),
     ):
         out = tmp_path / form
-        finished = call(main, folder, f"format={form}", f"out={out}", *checkpoint)
+        finished = call(main, folder, f"format={form}", f"output={out}", *checkpoint)
         assert (finished.code, finished.err) == (0, "")
         names = [f"0.{suffix}", f"1.{suffix}", f"3.{suffix}", f"more/2.{suffix}"]
         assert (
@@ -126,7 +126,9 @@ def test_each_utterance_of_a_manifest_is_aligned(
     assert [entry["text"] for entry in entries] == [one.text, other.text, other.text]
     assert [entry["start"] for entry in entries] == [0.0, 0.0, 0.1]
     assert entries[2]["words"][0]["start"] >= 0.1
-    call(main, f"manifest={tmp_path / 'm.jsonl'}", f"out={tmp_path / 'out'}", *checkpoint)
+    call(
+        main, f"manifest={tmp_path / 'm.jsonl'}", f"output={tmp_path / 'out'}", *checkpoint
+    )
     assert sum(path.suffix == ".ctm" for path in (tmp_path / "out").rglob("*@0.1.ctm")) == 1
 
 
@@ -189,8 +191,8 @@ def test_each_channel_can_be_aligned_with_its_own_text(
         alone = call(main, tmp_path / "call_.wav", text, *checkpoint).out
         finished = call(main, path, text, f"channel={number}", *checkpoint)
         assert finished.out == alone.replace("call_ 1", f"call {number}")
-        out = f"out={tmp_path / 'out'}"
-        call(main, path, text, f"channel={number}", "format=srt", out, *checkpoint)
+        output = f"output={tmp_path / 'out'}"
+        call(main, path, text, f"channel={number}", "format=srt", output, *checkpoint)
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "call.1.srt",
         "call.2.srt",
@@ -247,7 +249,7 @@ def test_a_text_that_cannot_be_aligned_gives_one_line_and_exit_code_2(
     [
         (
             ["a.wav", "text=a", "format=xml"],
-            "format must be one of ctm, textgrid, srt, json, got",
+            "format must be one of ctm, textgrid, srt, vtt, tsv, json, got",
         ),
         (["a.wav", "text=a", "unit=phones"], "unit must be one of words, characters, got"),
         (
@@ -262,11 +264,14 @@ def test_a_text_that_cannot_be_aligned_gives_one_line_and_exit_code_2(
         (["a.wav", "text=a", "formt=json"], "did you mean format?"),
         (["a.wav", "text=a", "--json"], "no such option"),
         (["a.wav", "text=a", "checkpoint=nowhere"], "no such model"),
-        (["a.wav", "b.wav", "text=a", "format=srt"], "pass out=FOLDER"),
-        (["a.wav", "a.flac", "text=a", "out=x"], "is the output of both a.wav and a.flac"),
+        (["a.wav", "b.wav", "text=a", "format=srt"], "pass output=FOLDER"),
         (
-            ["a.wav", "text=a", "out=2026_11_26"],
-            "out must be text or null, got 20261126; quote text twice",
+            ["a.wav", "a.flac", "text=a", "output=x"],
+            "is the output of both a.wav and a.flac",
+        ),
+        (
+            ["a.wav", "text=a", "output=2026_11_26"],
+            "output must be text or null, got 20261126; quote text twice",
         ),
         (["manifest=7"], "manifest must be text or null, got 7"),
         (
@@ -297,7 +302,7 @@ def test_an_output_folder_that_cannot_be_created_is_reported_before_the_model_lo
 ) -> None:
     (tmp_path / "file").touch()
     finished = call(
-        main, folder / "0.flac", f"out={tmp_path / 'file'}", "checkpoint=nowhere"
+        main, folder / "0.flac", f"output={tmp_path / 'file'}", "checkpoint=nowhere"
     )
     assert finished.code == 2
     assert "file: File exists" in finished.complaint

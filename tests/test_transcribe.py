@@ -1,17 +1,24 @@
 """Command line of transcription."""
 
+import errno
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from entry import Call, caller
+from jsonschema import Draft202012Validator
 
+import asr
+from asr.config import outputs
 from asr.data.manifest import read_manifest
 from asr.transcribe import main
 
@@ -34,11 +41,13 @@ def checkpoint(trained: Path) -> str:
     return f"checkpoint={trained / 'model.safetensors'}"
 
 
-def test_each_recording_gives_one_line_in_order(
+def test_each_recording_gives_one_line_with_its_name_in_order(
     speech: list[Path], checkpoint: str, call: Call
 ) -> None:
     lines = [call(main, path, checkpoint).out for path in speech]
-    assert call(main, *speech, checkpoint).out == "".join(lines)
+    assert all(line.count("\n") == 1 and "\t" not in line for line in lines)
+    named = [f"{path}\t{line}" for path, line in zip(speech, lines, strict=True)]
+    assert call(main, *speech, checkpoint).out == "".join(named)
 
 
 def test_json_has_words_with_times_and_confidence(
@@ -81,8 +90,12 @@ def test_an_unreadable_file_is_reported_and_the_others_are_transcribed(
     text.write_text("hello")
     finished = call(main, speech[0], text, speech[1], checkpoint)
     assert finished.code == 2
-    assert len(finished.out.splitlines()) == 2
     assert "text.wav: not a recording that can be read" in finished.complaint
+    rows = [line.split("\t") for line in finished.out.splitlines()]
+    assert [row[0] for row in rows] == [str(speech[0]), str(text), str(speech[1])]
+    assert [len(row) for row in rows] == [2, 3, 2]
+    assert rows[1][1] == ""
+    assert rows[1][2].startswith("error: not a recording that can be read")
 
 
 def _wav(path: Path, samples: np.ndarray, subtype: str = "PCM_16") -> Path:
@@ -149,9 +162,169 @@ def test_each_channel_is_transcribed_by_itself(
         entries = call(main, path, checkpoint, "channel=each", "format=json").out
         entry = json.loads(entries.splitlines()[number - 1])
         assert (entry["channel"], entry["text"]) == (number, expected.strip())
+        subtitles = call(main, path, checkpoint, "channel=each", "format=srt").out
+        assert f"\n[{number}] " in subtitles
     finished = call(main, path, checkpoint, "channel=3")
     assert finished.code == 2
     assert "call.wav: no channel 3. Channels: 2." in finished.complaint
+
+
+FORMATS = "format=[txt,json,jsonl,srt,vtt,tsv,ctm,textgrid]"
+
+
+def test_a_folder_gives_files_of_several_formats_and_the_rest_is_done_later(
+    corpus: Path, speech: list[Path], checkpoint: str, call: Call, tmp_path: Path
+) -> None:
+    folder, out = corpus / "synthetic" / "test", tmp_path / "out"
+    recordings = sorted(path.relative_to(folder) for path in folder.rglob("*.flac"))
+    output = f"output={out}"
+    finished = call(main, folder, checkpoint, output, FORMATS)
+    assert (finished.code, finished.out) == (0, "")
+    summary = r"4 recordings, 0:00:\d\d of audio in 0:\d\d:\d\d \(RTF \d+\.\d{3}\)"
+    assert re.fullmatch(summary, finished.complaint)
+    suffixes = (".TextGrid", ".ctm", ".json", ".jsonl", ".srt", ".tsv", ".txt", ".vtt")
+    expected = {
+        out / path.with_suffix(suffix) for path in recordings for suffix in suffixes
+    }
+    assert {path for path in out.rglob("*") if path.is_file()} == expected
+
+    one = out / recordings[0]
+    printed = {
+        name: call(main, folder / recordings[0], checkpoint, f"format={name}").out
+        for name in ("text", "json", "srt", "vtt", "tsv", "textgrid")
+    }
+    assert one.with_suffix(".txt").read_text() == printed["text"]
+    assert one.with_suffix(".jsonl").read_text() == printed["json"]
+    assert json.loads(one.with_suffix(".json").read_text()) == json.loads(printed["json"])
+    for name in ("srt", "vtt", "tsv"):
+        assert one.with_suffix(f".{name}").read_text() == printed[name]
+    assert one.with_suffix(".TextGrid").read_text() == printed["textgrid"]
+
+    one.with_suffix(".srt").unlink()
+    again = call(main, folder, checkpoint, output, FORMATS)
+    assert again.complaint.startswith("1 recording, ")
+    assert again.complaint.endswith(", 3 already there")
+    assert one.with_suffix(".srt").read_text() == printed["srt"]
+    done = call(main, folder, "checkpoint=nowhere", output, FORMATS)
+    assert (done.code, done.complaint) == (0, "0 recordings, 4 already there")
+
+
+def test_the_published_schema_describes_the_json(
+    speech: list[Path], checkpoint: str, call: Call
+) -> None:
+    path = Path(__file__).parents[1] / "docs" / "reference" / "transcript.schema.json"
+    validator = Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+    lines = call(main, *speech, checkpoint, "format=json", "channel=each").out.splitlines()
+    assert len(lines) == len(speech)
+    for line in lines:
+        validator.validate(json.loads(line))
+    model = asr.load(checkpoint.removeprefix("checkpoint="))
+    validator.validate(model.transcribe(speech[0]).to_dict())
+
+
+def test_vad_false_skips_nothing(
+    checkpoint: str, call: Call, tmp_path: Path, speech: list[Path]
+) -> None:
+    samples = soundfile.read(speech[0])[0]
+    long = np.concatenate([samples, np.zeros(80_000), samples])
+    path = _wav(tmp_path / "a.wav", long)
+    skipped = {
+        vad: json.loads(call(main, path, checkpoint, "format=json", f"vad={vad}").out)[
+            "skipped"
+        ]
+        for vad in ("true", "false")
+    }
+    assert [part["reason"] for part in skipped["true"]].count("silence") >= 1
+    assert skipped["false"] == []
+
+
+def test_a_failed_recording_is_not_done_and_is_tried_again(
+    speech: list[Path], checkpoint: str, call: Call, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_text("hello")
+    output = f"output={tmp_path / 'out'}"
+    finished = call(main, bad, speech[0], checkpoint, output)
+    assert finished.code == 2
+    error, summary = finished.err.splitlines()
+    assert "bad.wav: not a recording that can be read" in error
+    assert summary.startswith("1 recording, ") and summary.endswith(", 1 failed")
+    bad.write_bytes(speech[1].read_bytes())
+    finished = call(main, bad, speech[0], checkpoint, output)
+    assert finished.code == 0
+    assert finished.complaint.endswith(", 1 already there")
+    assert (tmp_path / "out" / "bad.txt").is_file()
+
+
+@pytest.mark.parametrize("channel", ["mix", "each"])
+def test_ctrl_c_keeps_completed_files_and_the_next_call_continues(
+    speech: list[Path],
+    checkpoint: str,
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    channel: str,
+) -> None:
+    out = tmp_path / "out"
+    arguments = (main, *speech, checkpoint, f"output={out}", f"channel={channel}")
+    write_file = outputs.write_file
+
+    def interrupt(path: Path, text: str) -> None:
+        write_file(path, text)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs, "write_file", interrupt)
+    finished = call(*arguments)
+    assert finished.code == 130
+    assert finished.complaint == (
+        "asr.transcribe: interrupted; run the command again to continue"
+    )
+    assert [path.stem for path in out.iterdir()] == [speech[0].stem]
+    monkeypatch.undo()
+    assert call(*arguments).complaint.endswith(", 1 already there")
+    assert sorted(path.stem for path in out.iterdir()) == sorted(p.stem for p in speech)
+
+
+def test_a_full_disk_gives_one_line_and_keeps_completed_files(
+    speech: list[Path],
+    checkpoint: str,
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_text = Path.write_text
+
+    def write(path: Path, *arguments: Any, **options: Any) -> int:
+        if speech[1].stem in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_text(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", write)
+    out = tmp_path / "out"
+    finished = call(main, *speech, checkpoint, f"output={out}")
+    assert finished.code == 2
+    assert f"{out / speech[1].stem}.txt: No space left on device" in finished.complaint
+    assert [path.name for path in out.iterdir()] == [f"{speech[0].stem}.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_reported_before_the_model_loads(
+    speech: list[Path], call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "more"):
+        finished = call(main, speech[0], f"output={folder}", "checkpoint=nowhere")
+        assert finished.code == 2
+        assert str(folder) in finished.complaint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of Windows fail otherwise")
+def test_a_closed_pipe_ends_quietly(speech: list[Path], checkpoint: str) -> None:
+    command = [sys.executable, "-m", "asr.transcribe", *map(str, speech), checkpoint]
+    reader, writer = os.pipe()
+    os.close(reader)
+    finished = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (finished.returncode, finished.stderr) == (0, b"")
 
 
 def test_three_samples_give_no_words_and_no_error(
@@ -164,11 +337,20 @@ def test_three_samples_give_no_words_and_no_error(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.wav", "format=xml"], "format must be one of text, json, got 'xml'"),
+        (["a.wav", "format=xml"], "format must be one of text, txt, json, jsonl, srt"),
         (
             ["a.wav", "channel=left"],
             "channel must be mix, each, or an integer >= 1, got 'left'",
         ),
+        (["a.wav", "format=[srt,xml]"], "got 'xml'"),
+        (["a.wav", "format=[]"], "format has no value"),
+        (["a.wav", "format=[srt,vtt]"], "format=[srt,vtt] needs output=FOLDER"),
+        (["a.wav", "b.wav", "format=srt"], "format=srt holds one recording; pass output="),
+        (["a.wav", "b.wav", "format=TextGrid"], "holds one recording; pass output=FOLDER"),
+        (["x/a.wav", "y/a.mp3", "output=z"], "z/a.txt is the output of both x/a.wav and"),
+        (["a.wav", "output=2026"], "output must be text or null, got 2026"),
+        (["a.wav", "progress=7"], "progress must be one of auto, true, false, got 7"),
+        (["a.wav", "overwrite=yes please"], "overwrite must be true or false"),
         (["a.wav", "formt=json"], "did you mean format?"),
         (["a.wav", "--json"], "no such option"),
         (["a.wav", "decoder.hotwords=[2024]"], "decoder.hotwords must be text, got 2024"),
@@ -183,8 +365,13 @@ def test_three_samples_give_no_words_and_no_error(
     ],
 )
 def test_wrong_arguments_give_one_line_and_exit_code_2(
-    call: Call, arguments: list[str], message: str
+    call: Call,
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     finished = call(main, *arguments)
     assert finished.code == 2
     assert message in finished.complaint

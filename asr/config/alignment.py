@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 
 from asr.audio import Channel
 from asr.config.app import compose
-from asr.config.inputs import STDIN, expand_folders, read_source
+from asr.config.inputs import STDIN, find_inputs
+from asr.config.outputs import channel_suffix, make_formats, plan_files, write_file
 from asr.data.manifest import read_manifest
 from asr.errors import AsrError, AudioError, ConfigError, TextError
-from asr.inference.formats import TIMELINE_FORMATS, Ctm
+from asr.inference.formats import Ctm
 from asr.inference.timeline import AlignmentRequest, Timeline
 
 TEXT = "text="  # not parsed by Hydra, whose grammar rejects the punctuation of sentences
@@ -56,16 +57,17 @@ def collect_requests(
     if text is None and STDIN in files:
         raise ConfigError("standard input has no text beside it; pass text=...")
     words = None if text is None else _parse_text(text)
+    inputs, empty = find_inputs(files)
     requests: list[AlignmentRequest] = []
-    errors: list[AsrError] = []
-    for path in expand_folders(files):
+    errors: list[AsrError] = [*empty]
+    for item in inputs:
         try:
-            source = read_source(path)
-            own_words = _read_text_beside(path) if words is None else words
-            request = AlignmentRequest(str(path), source, own_words, channel=channel)
-            requests.append(request)
+            own_words = _read_text_beside(Path(item.name)) if words is None else words
         except AsrError as error:
             errors.append(error)
+        else:
+            request = AlignmentRequest(item.name, item.source, own_words, channel=channel)
+            requests.append(request)
     return requests, errors
 
 
@@ -119,29 +121,32 @@ class AlignmentWriter:
     """
 
     def __init__(self, cfg: DictConfig, requests: Sequence[AlignmentRequest]) -> None:
-        self._format = TIMELINE_FORMATS[cfg.format]()
-        if cfg.unit == "characters" and cfg.format == "srt":
-            raise ConfigError("unit must be words for format=srt")
-        if cfg.unit == "characters" and cfg.format == "ctm":
-            self._format = Ctm(characters=True)
-        if len(requests) > 1 and cfg.out is None and not self._format.joinable:
-            raise ConfigError(f"format={cfg.format} holds one recording; pass out=FOLDER")
+        if cfg.unit == "characters" and cfg.format in ("srt", "vtt", "tsv"):
+            raise ConfigError(f"unit must be words for format={cfg.format}")
+        (self._format,) = make_formats(
+            [cfg.format], to_files=cfg.output is not None, joined=len(requests) > 1
+        )
+        if isinstance(self._format, Ctm):
+            self._format.unit = cfg.unit
         labels = _label_requests(requests)
         self._names = [r.name for r in requests] if cfg.format == "json" else labels
         self._paths: list[Path] = []
-        if cfg.out is not None:
-            self._paths = _plan_files(Path(cfg.out), requests, labels, self._format.suffix)
+        if cfg.output is not None:
+            folder = Path(cfg.output)
+            names = [request.name for request in requests]
+            named = zip(names, _file_labels(requests, labels), strict=True)
+            plan = plan_files(folder, named, [self._format.suffix])
+            self._paths = [path for (path,) in plan]
+            folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, number: int, timeline: Timeline) -> None:
         """Print the timeline of a recording, or write its file and print the path."""
-        text = self._format.render(self._names[number], timeline)
+        text = self._format.render(self._names[number], [timeline])
         if not self._paths:
             print(text, end="", flush=True)
             return
-        path = self._paths[number]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        print(path, flush=True)
+        write_file(self._paths[number], text)
+        print(self._paths[number], flush=True)
 
 
 def _label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
@@ -161,17 +166,10 @@ def _label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
     return [Path(label).with_suffix("").as_posix() for label in labels]
 
 
-def _plan_files(
-    folder: Path, requests: Sequence[AlignmentRequest], labels: list[str], suffix: str
-) -> list[Path]:
-    """Create the output folder and return the file of each recording."""
-    plan: dict[Path, str] = {}
+def _file_labels(
+    requests: Sequence[AlignmentRequest], labels: Sequence[str]
+) -> Iterator[str]:
+    """Yield the label of each request with its segment and channel."""
     for request, label in zip(requests, labels, strict=True):
         offset = f"@{request.offset:g}" if request.offset else ""
-        channel = "" if request.channel == "mix" else f".{request.channel}"
-        path = folder / f"{label}{offset}{channel}{suffix}"
-        if other := plan.get(path):
-            raise ConfigError(f"{path} is the output of both {other} and {request.name}")
-        plan[path] = request.name
-    folder.mkdir(parents=True, exist_ok=True)
-    return list(plan)
+        yield f"{label}{offset}{channel_suffix(request.channel)}"

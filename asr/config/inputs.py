@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from asr.config.app import command_parser
@@ -12,6 +13,21 @@ from asr.config.reporting import BAD_INPUT, report_user_errors
 from asr.errors import AsrError, AudioError, ConfigError
 
 STDIN = "-"
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A recording of the command line.
+
+    Attributes:
+        name: Path as given, for messages and results.
+        label: Path without extension, below the folder of the command line that contains it.
+        source: Path, or content of standard input.
+    """
+
+    name: str
+    label: str
+    source: Path | bytes
 
 
 def run_with_files(
@@ -64,26 +80,27 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return files, overrides
 
 
-def expand_folders(files: Sequence[str]) -> Iterator[Path]:
-    """Yield each file, and each recording in a folder, or the folder itself if it has none."""
+def find_inputs(files: Sequence[str]) -> tuple[list[InputFile], list[AudioError]]:
+    """Return the recordings, and an error for each folder without one.
+
+    A folder stands for all recordings in it and "-" for standard input.
+    """
     from asr.audio import find_recordings
 
+    inputs, errors = [], []
     for path in map(Path, files):
-        recordings = find_recordings(path) if path.is_dir() else []
-        yield from recordings or [path]
-
-
-def read_source(path: Path) -> Path | bytes:
-    """Return a path of `expand_folders`, or the bytes of standard input for "-".
-
-    Raises:
-        AudioError: If the path is a folder, which means that it has no recordings.
-    """
-    if path == Path(STDIN):
-        return sys.stdin.buffer.read()
-    if path.is_dir():
-        raise AudioError(f"{path}: the folder has no recordings")
-    return path
+        if path == Path(STDIN):
+            inputs.append(InputFile(STDIN, "stdin", sys.stdin.buffer.read()))
+            continue
+        is_folder = path.is_dir()
+        recordings = find_recordings(path) if is_folder else [path]
+        if not recordings:
+            errors.append(AudioError(f"{path}: the folder has no recordings"))
+        for recording in recordings:
+            below = recording.relative_to(path if is_folder else path.parent)
+            label = below.with_suffix("").as_posix()
+            inputs.append(InputFile(str(recording), label, recording))
+    return inputs, errors
 
 
 @contextmanager

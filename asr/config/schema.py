@@ -25,6 +25,9 @@ from asr.validation import (
 Seconds = Annotated[float, check_number]
 Seed = Annotated[int, partial(check_integer, ge=0, le=2**32 - 1)]
 Split = Literal["train", "validation", "test"]
+TranscriptFormat = Literal[
+    "text", "txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "textgrid", "TextGrid"
+]
 
 
 def check_count_or_word(name: str, value: Any, *, words: Sequence[str]) -> None:
@@ -118,8 +121,12 @@ class TranscribeSettings(TypedDict):
     cpu: CpuSettings
     decoder: Any
     checkpoint: str
-    format: Literal["text", "json"]
+    format: Sequence[TranscriptFormat]
+    output: str | None
+    overwrite: bool
+    progress: Literal["auto", True, False]
     channel: ChannelChoice
+    vad: bool
     device: str
     engine: Literal["auto", "torch", "onnx"]
 
@@ -131,10 +138,10 @@ class AlignSettings(TypedDict):
     checkpoint: str
     text: str | None
     manifest: str | None
-    format: Literal["ctm", "textgrid", "srt", "json"]
+    format: Literal["ctm", "textgrid", "srt", "vtt", "tsv", "json"]
     unit: Literal["words", "characters"]
     channel: OneChannel
-    out: str | None
+    output: str | None
     min_score: Fraction
     device: str
 

@@ -26,8 +26,9 @@ def convert(name: str, value: Any, hint: Any) -> Any:
     Args:
         name: Name of the setting in the error message.
         value: Value from YAML or the command line.
-        hint: Any, bool, int, float, str, Path, a Literal, a sequence of str, a union of one of
-            these with None, or Annotated with a function of the name and the value that checks it.
+        hint: Any, bool, int, float, str, Path, a Literal, a sequence of one of these, a union of
+            one of these with None, or Annotated with a function of the name and the value that
+            checks it.
 
     Raises:
         ConfigError: If the value has another type or fails the check.
@@ -43,12 +44,12 @@ def convert(name: str, value: Any, hint: Any) -> Any:
         except ValueError as error:
             raise ConfigError(str(error)) from None
     if get_origin(hint) is Sequence:
-        return [
-            convert(name, v, str) for v in (value if isinstance(value, list) else [value])
-        ]
+        values = value if isinstance(value, list) else [value]
+        return [convert(name, item, get_args(hint)[0]) for item in values]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if get_origin(hint) is Literal:
-        accepted, wanted = value in get_args(hint), f"one of {', '.join(get_args(hint))}"
+        words = [str(w).lower() if isinstance(w, bool) else w for w in get_args(hint)]
+        accepted, wanted = value in get_args(hint), f"one of {', '.join(words)}"
     else:
         types, wanted = _TYPES[hint]
         accepted = isinstance(value, types) and (is_number or hint not in (int, float))

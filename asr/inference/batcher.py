@@ -47,22 +47,36 @@ class Batcher:
         self._changed = threading.Condition()
         self._requests: list[_Request] = []
         self._waiting = 0  # samples
+        self._closed = False
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
 
     def submit(self, samples: np.ndarray) -> "Future[Emissions]":
         """Return the future emissions (1, U, V) of a waveform (S,) at 16 kHz.
 
         This blocks while too much audio is waiting, so that reading does not run far ahead.
+
+        Raises:
+            RuntimeError: If the batcher is closed.
         """
         request = _Request(samples, Future())
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._waiting < MAX_WAITING_SECONDS * SAMPLE_RATE
-            )
+            limit = MAX_WAITING_SECONDS * SAMPLE_RATE
+            self._changed.wait_for(lambda: self._waiting < limit or self._closed)
+            if self._closed:
+                raise RuntimeError("the batcher is closed")
             self._requests.append(request)
             self._waiting += len(samples)
         self._executor.submit(self._run)
         return request.future
+
+    def close(self) -> None:
+        """Cancel the waiting requests and refuse others, so that all threads end soon."""
+        with self._changed:
+            self._closed = True
+            for request in self._requests:
+                request.future.cancel()
+            self._requests = []
+            self._changed.notify_all()
 
     def _run(self) -> None:
         """Compute the next batch, unless an earlier call has taken the request."""

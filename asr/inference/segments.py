@@ -24,11 +24,11 @@ class Segment:
     words: tuple[Word, ...]
 
 
-def split_segments(words: Sequence[Word]) -> list[Segment]:
+def split_segments(words: Sequence[Word], label: str = "") -> list[Segment]:
     """Return the segments of words, never divided inside a word.
 
     A segment ends at a pause. One that is longer than 7 s or two lines is divided at its longest
-    gap, preferably near its middle.
+    gap, preferably near its middle. The lines have room for a label before the first word.
     """
     groups: list[list[Word]] = []
     for word in words:
@@ -36,11 +36,12 @@ def split_segments(words: Sequence[Word]) -> list[Segment]:
             groups[-1].append(word)
         else:
             groups.append([word])
-    return [_segment(part) for group in groups for part in _divide(group)]
+    return [_segment(part) for group in groups for part in _divide(group, label)]
 
 
-def wrap(texts: Sequence[str]) -> list[str]:
+def wrap(texts: Sequence[str], label: str = "") -> list[str]:
     """Return one line if it is short enough, or the two lines that are closest in length."""
+    texts = [label + texts[0], *texts[1:]]
     line = " ".join(texts)
     if len(line) <= LINE_WIDTH or len(texts) == 1:
         return [line]
@@ -48,12 +49,11 @@ def wrap(texts: Sequence[str]) -> list[str]:
     return min(splits, key=lambda lines: max(map(len, lines)))
 
 
-def _divide(words: list[Word]) -> Iterator[list[Word]]:
+def _divide(words: list[Word], label: str) -> Iterator[list[Word]]:
     """Yield parts of words that are short enough for a segment."""
+    lines = wrap([word.text for word in words], label)
     fits = words[-1].end - words[0].start <= MAX_SECONDS
-    if len(words) == 1 or (
-        fits and max(map(len, wrap([w.text for w in words]))) <= LINE_WIDTH
-    ):
+    if len(words) == 1 or (fits and max(map(len, lines)) <= LINE_WIDTH):
         yield words
         return
     start, end = words[0].start, words[-1].end
@@ -64,8 +64,8 @@ def _divide(words: list[Word]) -> Iterator[list[Word]]:
         return (gap + 0.05) * position * (1 - position)
 
     split = max(range(1, len(words)), key=merit)
-    yield from _divide(words[:split])
-    yield from _divide(words[split:])
+    yield from _divide(words[:split], label)
+    yield from _divide(words[split:], label)
 
 
 def _segment(words: Sequence[Word]) -> Segment:

@@ -1,12 +1,13 @@
 """The result of transcription."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from asr.decode.hypothesis import Hypothesis, Word
 from asr.inference.segments import Segment
+from asr.inference.subtitles import render_srt, render_vtt
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,44 @@ class Transcript:
         """Mean confidence of the words, 0 if there are none."""
         return sum(word.confidence for word in self.words) / max(1, len(self.words))
 
+    @property
+    def end(self) -> float:
+        """End of the recording in seconds."""
+        return self.duration
+
+    def tiers(self) -> dict[str, Sequence[Word]]:
+        """Return the segments and the words."""
+        segments = [Word(s.text, s.start, s.end, s.confidence) for s in self.segments]
+        return {"segments": segments, "words": self.words}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the transcript as a JSON object. The documentation has its schema."""
+        return {
+            "channel": self.channel,
+            "text": self.text,
+            "duration": round(self.duration, 3),
+            "score": round(self.score, 4),
+            "confidence": round(self.confidence, 3),
+            "segments": [_timed(segment) for segment in self.segments],
+            "words": [_timed(word) for word in self.words],
+            "alternatives": [
+                {"text": text, "score": round(score, 4)}
+                for text, score in self.alternatives
+            ],
+            "skipped": [
+                {**asdict(part), "start": round(part.start, 3), "end": round(part.end, 3)}
+                for part in self.skipped
+            ],
+        }
+
+    def to_srt(self) -> str:
+        """Return the segments as SubRip subtitles."""
+        return render_srt([self])
+
+    def to_vtt(self) -> str:
+        """Return the segments as WebVTT subtitles."""
+        return render_vtt([self])
+
 
 def merge_alternatives(parts: Sequence[Hypothesis]) -> tuple[tuple[str, float], ...]:
     """Return the next best texts of consecutive parts with their scores, best first.
@@ -67,3 +106,9 @@ def merge_alternatives(parts: Sequence[Hypothesis]) -> tuple[tuple[str, float], 
         ]
         best = sorted(joined, key=lambda entry: -entry[1])[:size]
     return tuple(best[1:])
+
+
+def _timed(span: Segment | Word) -> dict[str, Any]:
+    """Return a segment or a word as a JSON object."""
+    times = {"start": round(span.start, 3), "end": round(span.end, 3)}
+    return {"text": span.text, **times, "confidence": round(span.confidence, 3)}

@@ -112,5 +112,5 @@ def test_each_channel_is_aligned_with_its_own_text(call, channels, tmp_path, bui
     assert not isinstance(second, AudioError)
     assert second == replace(alone, channel=2)
     assert second.words != first.words
-    assert Ctm().render("call", second).startswith("call 2 ")
-    assert Ctm().render("mono", alone).startswith("mono 1 ")
+    assert Ctm().render("call", [second]).startswith("call 2 ")
+    assert Ctm().render("mono", [alone]).startswith("mono 1 ")

@@ -75,3 +75,28 @@ def test_batches_are_counted(build, sound):
     batcher = Batcher(build(), on_batch=lambda *batch: counts.append(batch))
     batcher.submit(sound(0.5)).result(600)
     assert counts == [(1, 0.5)]
+
+
+def test_closing_cancels_waiting_waveforms_and_ends_threads_that_submit(
+    model, sound, monkeypatch
+):
+    monkeypatch.setattr(batcher_module, "MAX_WAITING_SECONDS", 1.0)
+    batcher = Batcher(model)
+    refused = []
+
+    def submit_many():
+        try:
+            for _ in range(9):
+                batcher.submit(sound(0.9))
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=submit_many)
+    thread.start()
+    thread.join(0.5)
+    batcher.close()
+    thread.join(600)
+    model.go.set()
+    assert refused == ["the batcher is closed"]
+    with pytest.raises(RuntimeError, match="closed"):
+        batcher.submit(sound(0.1))
