@@ -5,7 +5,7 @@ import sys
 import asr
 
 model, recording = sys.argv[1:]
-hypothesis = asr.load(model).transcribe(recording)
-print(hypothesis.text)
-for word in hypothesis.words:
+transcript = asr.load(model).transcribe(recording)
+print(transcript.text)
+for word in transcript.words:
     print(f"{word.start:7.2f} {word.end:7.2f}  {word.confidence:4.2f}  {word.text}")

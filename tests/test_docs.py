@@ -33,7 +33,7 @@ WITH_FILES = (
 )  # commands that take files and key=value settings
 
 # Programs in shell blocks that are not part of this project.
-PROGRAMS = {"python3", "pip", ".", "tensorboard", "pre-commit", "wandb", "docker"}
+PROGRAMS = {"python3", "pip", ".", "tensorboard", "pre-commit", "wandb", "docker", "ffmpeg"}
 
 # Settings that make a run small. They follow the settings of the documented command.
 TRAIN = [
