@@ -11,6 +11,7 @@ cannot contain its text is reported on standard error, the others are aligned, a
   format=ctm        one line per word: recording, channel, start, duration, word, score
         =textgrid   for Praat: tiers of words, characters, and words that do not match
         =srt        subtitles in the spelling of the text; (?) follows words that do not match
+        =vtt, tsv   the same as WebVTT, or as a table with times in milliseconds
         =json       one line per recording, with words and characters
   unit=characters   one line of ctm per character, or per word piece of a tokenizer=bpe model
   channel=1         first channel instead of the mix of all
