@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from asr.config.app import run
-from asr.config.build import instantiate, load_split
+from asr.config.build import instantiate, load_split, plain
 
 if TYPE_CHECKING:
     from asr.evaluation.report import Evaluation
@@ -25,7 +25,9 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """
     from asr.data.filter import count_tags
     from asr.evaluation.evaluator import evaluate_corpus
+    from asr.evaluation.html import write_report
     from asr.evaluation.plots import plot_reliability, save_figure
+    from asr.evaluation.runs import flatten_settings
     from asr.inference.model import load_model
     from asr.inference.transcriber import Transcriber
 
@@ -35,9 +37,19 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     corpus = load_split(cfg.data, cfg.split, transcriber.model.tokenizer)
     evaluation = evaluate_corpus(transcriber, corpus)
     folder = Path(cfg.dir)
-    evaluation.write(folder)
+    settings = flatten_settings(plain(cfg))
+    evaluation.write(folder, settings)
     evaluation.show(sys.stdout)
     save_figure(plot_reliability(evaluation.reliability), folder / "reliability.png")
+    if cfg.report:
+        write_report(
+            folder / "report.html",
+            evaluation,
+            model,
+            title=f"{cfg.data.name}, {cfg.split}",
+            settings=settings,
+            examples=cfg.examples,
+        )
     for name, reason in evaluation.failures:
         print(f"{name} could not be read: {reason}", file=sys.stderr)
     if evaluation.tags:

@@ -19,7 +19,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         AsrError: If the settings or the data do not allow a training.
     """
     # here, because numpy and torch must start after `run` sets their variables
-    from asr.config.checks import check_objects, plain
+    from asr.config.build import plain
+    from asr.config.checks import check_objects
 
     check_objects(cfg)
     from lightning import seed_everything

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from asr.config.reporting import find_user_error
 from asr.errors import AsrError, ConfigError
@@ -125,3 +125,8 @@ def load_split(data: DictConfig, split: str, tokenizer: "Tokenizer") -> "Corpus"
         workers=data.workers,
         on_error=data.on_error,
     )
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return a configuration as a dictionary, with references resolved."""
+    return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]

@@ -1,11 +1,9 @@
 """Check the settings of a training. This module does not import Lightning, which takes seconds."""
 
-from typing import Any
-
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from asr.config.build import build_augmentation, build_batch_augments, instantiate
+from asr.config.build import build_augmentation, build_batch_augments, instantiate, plain
 from asr.config.values import convert
 from asr.errors import ConfigError
 from asr.nn.ctc import CTCModel
@@ -44,8 +42,3 @@ def create_model(cfg: DictConfig, tokenizer: Tokenizer) -> CTCModel:
         return CTCModel(features=features, encoder=encoder, tokenizer=tokenizer)
     except ValueError as error:  # names the argument, features or encoder
         raise ConfigError(str(error).replace("encoder.", "model.", 1)) from error
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration as a dictionary, with references resolved."""
-    return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]

@@ -153,8 +153,8 @@ class ExportSettings(TypedDict):
     output: str | None
 
 
-class EvaluateSettings(TypedDict):
-    """Settings of `asr.evaluate`."""
+class ScoringSettings(TypedDict):
+    """Settings that `asr.evaluate` and `asr.tune` share."""
 
     cpu: CpuSettings
     data: DataSettings
@@ -166,7 +166,14 @@ class EvaluateSettings(TypedDict):
     dir: str
 
 
-class TuneSettings(EvaluateSettings):
+class EvaluateSettings(ScoringSettings):
+    """Settings of `asr.evaluate`."""
+
+    report: bool
+    examples: CountOrZero
+
+
+class TuneSettings(ScoringSettings):
     """Settings of `asr.tune`."""
 
     lm_weight: Interval
@@ -191,6 +198,8 @@ class CompareSettings(TypedDict):
     """Settings of `asr.compare`."""
 
     dir: str
+    output: str | None
+    examples: CountOrZero
 
 
 SCHEMAS = {

@@ -12,9 +12,10 @@ from asr.config.build import (
     build_augmentation,
     build_batch_augments,
     instantiate,
+    plain,
     read_split,
 )
-from asr.config.checks import create_model, plain
+from asr.config.checks import create_model
 from asr.config.values import convert
 from asr.data.cache import cache_audio
 from asr.data.filter import filter_utterances, keep_all

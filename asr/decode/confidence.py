@@ -104,6 +104,12 @@ class Reliability:
         return cls(mean, accuracy, count[filled])
 
     @property
+    def bins(self) -> list[tuple[float, float, int]]:
+        """Return (mean confidence, accuracy, word count) of each bin."""
+        columns = self.confidence.tolist(), self.accuracy.tolist(), self.count.tolist()
+        return list(zip(*columns, strict=True))
+
+    @property
     def error(self) -> float:
         """Expected calibration error, the mean |confidence - accuracy| (Naeini et al. 2015)."""
         distance = np.abs(self.confidence - self.accuracy)

@@ -4,6 +4,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from asr import audio
+from asr.audio.vad import estimate_snr
 from asr.data.dataset import OnError, SpeechDataset
 from asr.data.filter import keep_all
 from asr.data.loader import Loader
@@ -28,12 +32,15 @@ class Corpus:
         batches: Batches of the other utterances.
         on_error: "skip" adds an unreadable recording to `failures`, "raise" raises its AudioError.
         failures: (utterance, reason) of the recordings that could not be read.
+        snr: Signal-to-noise ratio in dB of each computed utterance, of its first window if it is
+            long. None if it is too short.
     """
 
     long: Sequence[Utterance]
     batches: Loader
     on_error: OnError = "skip"
     failures: list[tuple[str, str]] = field(default_factory=list)
+    snr: dict[Utterance, float | None] = field(default_factory=dict)
 
     def compute_emissions(
         self, model: AcousticModel
@@ -41,6 +48,7 @@ class Corpus:
         """Yield the readable utterances and their emissions (B, U, V), the longest first."""
         for utterance in self.long:
             try:
+                self.snr[utterance] = estimate_snr(load_beginning(utterance))
                 emissions = longform.compute_emissions(
                     model,
                     utterance.audio,
@@ -59,7 +67,25 @@ class Corpus:
             if len(batch):
                 rows = zip(batch.waveforms.numpy(), batch.lengths.tolist(), strict=True)
                 waveforms = [waveform[:length] for waveform, length in rows]
+                self.snr.update(
+                    zip(batch.utterances, map(estimate_snr, waveforms), strict=True)
+                )
                 yield batch.utterances, model.compute_emissions(waveforms)
+
+
+def load_beginning(utterance: Utterance) -> np.ndarray:
+    """Return the waveform (S,) of the first window of an utterance.
+
+    Raises:
+        AudioError: If it cannot be read.
+    """
+    return audio.load(
+        utterance.audio,
+        offset=utterance.offset,
+        duration=min(utterance.duration, longform.WINDOW),
+        channel=utterance.channel,
+        name=utterance.name,
+    )
 
 
 def load_corpus(
@@ -92,7 +118,8 @@ def evaluate_corpus(transcriber: Transcriber, corpus: Corpus) -> Evaluation:
         hypotheses = transcriber.decode(emissions)
         for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
             scored = score_utterance(utterance.text, hypothesis.text)
-            results.append(Result(utterance, hypothesis, scored))
+            snr = corpus.snr.get(utterance)
+            results.append(Result(utterance, hypothesis, scored, snr))
     failures = corpus.failures
     if not results:
         reason = failures[0][1]

@@ -90,8 +90,7 @@ def plot_reliability(reliability: Reliability) -> Figure:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="gray", linewidth=1, label="perfect calibration")
     axes.plot(reliability.confidence, reliability.accuracy, marker="o", label="words")
-    points = zip(reliability.confidence, reliability.accuracy, strict=True)
-    for point, count in zip(points, reliability.count, strict=True):
+    for *point, count in reliability.bins:
         axes.annotate(count, point, xytext=(5, -11), textcoords="offset points", fontsize=8)
     limits = (-0.06, 1.12)  # leave room for the numbers
     axes.set(xlim=limits, ylim=limits, xlabel="confidence", ylabel="share of correct words")

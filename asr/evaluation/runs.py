@@ -73,7 +73,7 @@ def _comparable_settings(config: dict[str, Any]) -> dict[str, Any]:
     """Return the settings except `resume`, loggers, and paths in the run's own folder."""
     folder = Path(config["dir"])
     config = {key: config[key] for key in config if key not in ("resume", "logger")}
-    settings = _flatten(config)
+    settings = flatten_settings(config)
     return {
         name: value
         for name, value in settings.items()
@@ -81,11 +81,12 @@ def _comparable_settings(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_settings(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted name, and lists as JSON."""
     settings: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            settings |= _flatten(value, f"{prefix}{key}.")
+            settings |= flatten_settings(value, f"{prefix}{key}.")
         else:
             settings[prefix + key] = json.dumps(value) if isinstance(value, list) else value
     return settings

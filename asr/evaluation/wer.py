@@ -1,19 +1,15 @@
 """Word and character error rates. jiwer aligns the texts and counts the errors."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import add
 from typing import Self
 
 import jiwer
-import numpy as np
 
 from asr.decode.hypothesis import Hypothesis
 from asr.text import normalize
-
-INTERVAL_LEVEL = 0.95
-INTERVAL_DRAWS = 1_000  # corpora drawn by the bootstrap
 
 
 class _Sum:
@@ -93,32 +89,12 @@ def score_utterance(reference: str, hypothesis: str) -> ScoredUtterance:
     characters = jiwer.process_characters(reference, hypothesis)
     is_exact = int(reference == hypothesis)
     score = Score(_count_edits(words), _count_edits(characters), 1, is_exact)
-    return ScoredUtterance(reference, hypothesis, score, tuple(_pair_words(words)))
+    return ScoredUtterance(reference, hypothesis, score, tuple(_pair(words)))
 
 
 def sum_scores(utterances: Iterable[ScoredUtterance]) -> Score:
     """Return the sum over a corpus. The sum over no utterances is zero."""
     return sum((utterance.score for utterance in utterances), Score())
-
-
-def bootstrap_wer_interval(utterances: Sequence[ScoredUtterance]) -> tuple[float, float]:
-    """Return the bounds of the 95 % confidence interval of the word error rate.
-
-    The bounds are percentiles over corpora that are drawn from the utterances with replacement
-    (Bisani and Ney, ICASSP 2004). The random seed is fixed, so the result is reproducible.
-    """
-    if not utterances:
-        return 0.0, 0.0
-    words = [utterance.score.words for utterance in utterances]
-    counts = np.array([(count.errors, count.length) for count in words])
-    rng = np.random.default_rng(0)
-    rates = []
-    for _ in range(INTERVAL_DRAWS):
-        errors, length = counts[rng.integers(len(counts), size=len(counts))].sum(0)
-        rates.append(errors / max(1, length))
-    bounds = [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2]
-    low, high = np.quantile(rates, bounds).tolist()
-    return low, high
 
 
 def word_correctness(
@@ -141,14 +117,22 @@ def confusions(utterances: Iterable[ScoredUtterance]) -> Counter[tuple[str, str]
     return Counter(pair for pair in pairs if pair[0] != pair[1])
 
 
+def letter_confusions(utterances: Iterable[ScoredUtterance]) -> Counter[tuple[str, str]]:
+    """Count the errors (reference letter, hypothesis letter) as `confusions` does for words."""
+    wrong = [u for u in utterances if u.score.characters.errors]
+    outputs = (jiwer.process_characters(u.reference, u.hypothesis) for u in wrong)
+    pairs = (pair for output in outputs for pair in _pair(output))
+    return Counter(pair for pair in pairs if pair[0] != pair[1])
+
+
 def _count_edits(output: jiwer.WordOutput | jiwer.CharacterOutput) -> EditCounts:
     return EditCounts(
         output.hits, output.substitutions, output.deletions, output.insertions
     )
 
 
-def _pair_words(output: jiwer.WordOutput) -> Iterable[tuple[str, str]]:
-    """Yield aligned pairs (reference word, hypothesis word), with "" for a missing word."""
+def _pair(output: jiwer.WordOutput | jiwer.CharacterOutput) -> Iterator[tuple[str, str]]:
+    """Yield aligned pairs (reference, hypothesis) of words or letters, with "" for none."""
     for chunk in output.alignments[0]:
         reference = output.references[0][chunk.ref_start_idx : chunk.ref_end_idx]
         hypothesis = output.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx]

@@ -2,8 +2,6 @@
 
 import json
 import platform
-import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,7 @@ from asr.nn.ctc import CTCModel
 from asr.training.data import SpeechData
 from asr.training.module import CTCModule
 from asr.training.precision import slow_precision_warning
-
-PACKAGES = ("asr", "torch", "torchaudio", "lightning", "soundfile", "jiwer")
+from asr.versions import read_commit, read_versions
 
 
 def report_start(trainer: Trainer, model: CTCModel, data: SpeechData, folder: Path) -> None:
@@ -43,7 +40,6 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the results of `fit` with the circumstances and the configuration of the run."""
     selections = data.selections.items()
-    versions = {package: version(package) for package in PACKAGES}
     return {
         "val_wer": module.score.wer,
         **results,
@@ -55,8 +51,8 @@ def summarize(
         "skipped": len(module.skipped),
         "parameters": count_parameters(module.model),
         "seed": module.seed,
-        "commit": _commit(),
-        "versions": {"python": platform.python_version()} | versions,
+        "commit": read_commit(),
+        "versions": read_versions(),
         "precision": trainer.precision,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
         f"{trainer.strategy.root_device}",
@@ -87,15 +83,3 @@ def save_results(folder: Path, module: CTCModule, summary: dict[str, Any]) -> No
 def count_parameters(model: CTCModel) -> int:
     """Return the number of parameters of a model."""
     return sum(p.numel() for p in model.parameters())
-
-
-def _commit() -> str | None:
-    """Return the commit of this clone, with a + if files have changed, or None without a clone."""
-    command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
-    try:
-        git = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True
-        )
-    except OSError:  # git is not installed
-        return None
-    return git.stdout.strip() or None
