@@ -1,14 +1,25 @@
-"""Compare training runs: `python -m asr.compare dir=outputs/an4-sweep`.
+"""Compare two systems, or training runs.
 
-Prints a table of the settings that differ and the word error rates, best run first, and writes
-`compare.csv` and a plot. A sweep does this when it ends.
+`python -m asr.compare A B` compares two folders of `asr.evaluate`: the difference of their word
+error rates with its interval, a paired test, speakers, and differing utterances. It writes a page.
+
+  output=PATH       page to write (compare.html in folder B)
+  examples=200      differing utterances in it
+
+`python -m asr.compare dir=outputs/an4-sweep` compares training runs: it prints a table of the
+settings that differ and the word error rates, best run first, and writes `compare.csv` and a plot.
+A sweep does this when it ends.
 """
 
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from asr.config.app import run
+from asr.config.inputs import run_with_files
+from asr.errors import AsrError
 
 
 def compare(cfg: DictConfig) -> None:
@@ -22,8 +33,31 @@ def compare(cfg: DictConfig) -> None:
     compare_runs(Path(cfg.dir))
 
 
+def compare_folders(folders: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
+    """Print and write the comparison of two evaluations, and yield no errors.
+
+    Raises:
+        ConfigError: If there are not two folders with evaluations of the same data.
+    """
+    from asr.config.app import compose
+    from asr.errors import ConfigError
+    from asr.evaluation.systems import compare_systems
+
+    cfg = compose("compare", overrides)
+    if len(folders) != 2:
+        raise ConfigError(f"pass two folders of asr.evaluate, or dir=FOLDER, got {folders}")
+    first, second = map(Path, folders)
+    page = Path(cfg.output) if cfg.output else second / "compare.html"
+    compare_systems(first, second, page, cfg.examples)
+    yield from ()
+
+
 def main() -> None:
     """Run the command line."""
+    if any(
+        not argument.startswith("-") and "=" not in argument for argument in sys.argv[1:]
+    ):
+        run_with_files("asr.compare", str(__doc__), compare_folders)
     run("compare", compare)
 
 

@@ -25,8 +25,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """
     from asr.data.filter import count_tags
     from asr.evaluation.evaluator import evaluate_corpus
-    from asr.evaluation.html import write_report
     from asr.evaluation.plots import plot_reliability, save_figure
+    from asr.evaluation.report_page import write_report
     from asr.evaluation.runs import flatten_settings
     from asr.inference.model import load_model
     from asr.inference.transcriber import Transcriber

@@ -75,8 +75,8 @@ def permutation_test(differences: Sequence[int], speakers: Sequence[str]) -> flo
     for size in _blocks(PERMUTATIONS, len(units)):
         signs = rng.integers(2, size=(size, len(units))) * 2 - 1
         swapped = np.abs(signs @ units)
-        larger += np.count_nonzero(swapped > total)
-        ties += np.count_nonzero(swapped == total)
+        larger += int(np.count_nonzero(swapped > total))
+        ties += int(np.count_nonzero(swapped == total))
     return (larger + ties / 2 + 0.5) / (PERMUTATIONS + 1)  # the observation itself is a tie
 
 

@@ -90,8 +90,10 @@ def plot_reliability(reliability: Reliability) -> Figure:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="gray", linewidth=1, label="perfect calibration")
     axes.plot(reliability.confidence, reliability.accuracy, marker="o", label="words")
-    for *point, count in reliability.bins:
-        axes.annotate(count, point, xytext=(5, -11), textcoords="offset points", fontsize=8)
+    for x, y, count in reliability.bins:
+        axes.annotate(
+            str(count), (x, y), xytext=(5, -11), textcoords="offset points", fontsize=8
+        )
     limits = (-0.06, 1.12)  # leave room for the numbers
     axes.set(xlim=limits, ylim=limits, xlabel="confidence", ylabel="share of correct words")
     axes.set_title(f"expected calibration error {reliability.error:.3f}", **TITLE)
