@@ -99,7 +99,7 @@ def main() -> None:
         shares = [f"{share:.1%}" for share in simulate(design, corpora)]
         naive = ""
         if design.utterances > 1:
-            few = max(1, corpora // 10)
+            few = max(1, corpora // 20)
             naive = ", ".join(f"{x:.1%}" for x in simulate(design, few, by_speaker=False))
         size = (design.speakers, design.speakers * design.utterances, design.words)
         row = (*size, f"{design.true_wer:.1%}", *shares, naive)

@@ -16,7 +16,11 @@ from asr import compare, train
 from asr.config import sweep
 from asr.config.app import compose
 from asr.config.environment import usable_cpus
+from asr.data.manifest import Utterance
+from asr.decode.hypothesis import Hypothesis
 from asr.errors import ConfigError, WorkerError
+from asr.evaluation.report import Evaluation, Result
+from asr.evaluation.wer import score_utterance
 
 
 @pytest.fixture
@@ -106,6 +110,48 @@ def test_wrong_input_gives_one_line(tmp_path: Path, call: Call) -> None:
         f"{tmp_path / '0' / 'summary.json'}: not the summary of a training"
         in finished.complaint
     )
+
+
+def write_evaluation(folder: Path, hypotheses: list[str]) -> Path:
+    results = []
+    for i, (reference, text) in enumerate(
+        zip(("one two", "three"), hypotheses, strict=True)
+    ):
+        scored = score_utterance(reference, text)
+        utterance = Utterance(Path(f"{i}.wav"), 1.0, reference)
+        results.append(Result(utterance, Hypothesis(text, -1.0), scored))
+    Evaluation(results, 1.0).write(folder)
+    return folder
+
+
+def test_two_evaluations_are_compared_in_tables_and_in_a_page(
+    tmp_path: Path, call: Call
+) -> None:
+    a = write_evaluation(tmp_path / "a", ["one too", "three"])
+    b = write_evaluation(tmp_path / "b", ["one two", "three"])
+    finished = call(compare.main, a, b)
+    assert finished.code == 0, finished.err
+    for text in ("33.33%", "0.00%", "one too", "B - A: -33.33 points", "1 better, 0 worse"):
+        assert text in finished.out
+    assert (b / "compare.html").exists()
+    page = tmp_path / "pages" / "a-b.html"
+    assert call(compare.main, a, b, f"output={page}", "examples=0").code == 0
+    assert "<article" not in page.read_text(encoding="utf-8")
+
+
+def test_wrong_folders_and_settings_of_two_evaluations_give_one_line(
+    tmp_path: Path, call: Call
+) -> None:
+    a = write_evaluation(tmp_path / "a", ["one too", "three"])
+    for arguments, message in (
+        ((a,), "pass two folders of asr.evaluate"),
+        ((a, tmp_path / "none"), "none: no evaluation; run asr.evaluate"),
+        ((a, a, "exmples=3"), "did you mean examples?"),
+        ((a, a, "examples=-3"), "examples must be >= 0, got -3"),
+    ):
+        finished = call(compare.main, *arguments)
+        assert finished.code == 2
+        assert message in finished.complaint
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,13 @@ def test_the_report_lists_every_utterance_worst_first_and_agrees_with_jiwer(
     assert f"({low:.2%} to {high:.2%})" in finished.out
     assert f"calibration error {summary['calibration_error']:.3f}" in finished.out
     assert (tmp_path / "report" / "reliability.png").stat().st_size > 0
+    assert all(row["snr"] is not None for row in rows)
+    assert sum(group["words"] for group in summary["snr"].values()) == summary["words"]
+    assert summary["settings"]["split"] == "test"
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert f"{100 * expected.wer:.2f} %" in page
+    wrong = sum(r["reference"] != r["hypothesis"] for r in rows)
+    assert page.count("<audio") == min(50, wrong) > 0
 
 
 def test_the_validation_score_equals_that_of_training(
@@ -77,9 +84,20 @@ def test_an_unreadable_recording_is_reported_and_the_others_are_scored(
     assert "bad.wav" in (tmp_path / "report" / "failed.txt").read_text()
 
 
+def test_the_page_is_optional_and_its_number_of_examples_is_a_setting(
+    settings: list[str], tmp_path: Path, call: Call
+) -> None:
+    assert call(main, *settings, "report=false", "data.limit=3").code == 0
+    page = tmp_path / "report" / "report.html"
+    assert not page.exists()
+    assert call(main, *settings, "examples=2", "data.limit=4").code == 0
+    assert page.read_text(encoding="utf-8").count("<audio") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["examples=-1"], "examples must be >= 0, got -1"),
         (["split=tset"], "split must be one of train, validation, test, got 'tset'"),
         (["checkpoint=nowhere.safetensors"], "no such model"),
         (["checkpont=x"], "did you mean checkpoint?"),

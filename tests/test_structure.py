@@ -12,7 +12,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "asr"
 ROWS = (  # a module imports only from its own folder and from earlier rows; a folder is in one row
-    ("asr.errors", "asr.files", "asr.processes", "asr.validation", "asr.text", "asr.versions"),
+    (
+        "asr.errors",
+        "asr.files",
+        "asr.processes",
+        "asr.validation",
+        "asr.text",
+        "asr.versions",
+    ),
     ("asr.audio",),
     ("asr.nn",),
     ("asr.data",),
