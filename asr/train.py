@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from asr.config.app import run
+from asr.config.build import plain
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -19,7 +20,6 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         AsrError: If the settings or the data do not allow a training.
     """
     # here, because numpy and torch must start after `run` sets their variables
-    from asr.config.build import plain
     from asr.config.checks import check_objects
 
     check_objects(cfg)
