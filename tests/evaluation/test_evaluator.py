@@ -52,6 +52,7 @@ def test_a_long_utterance_is_computed_in_windows_as_in_transcription(
     assert max(sizes) < 1.5 * audio.SAMPLE_RATE
     result = evaluation.results[0]
     assert result.utterance == long
+    assert all(result.snr is not None for result in evaluation.results)
     emissions = longform.compute_emissions(model, long.audio, offset=0.25, duration=7.5)
     assert result.hypothesis == Transcriber(model).decode(emissions)[0]
 
