@@ -71,7 +71,7 @@ class System:
             settings = summary.get("settings", {})
         except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(
-                f"{folder}: no evaluation; run asr.evaluate dir={folder}"
+                f"{folder}: no evaluation; run asr.evaluate with dir={folder}"
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path}: not written by asr.evaluate ({error!r})") from None
