@@ -92,7 +92,9 @@ def test_utterances_of_one_system_are_left_out_and_counted(folders, tmp_path, ca
 
 
 def test_wrong_folders_give_one_line(folders, tmp_path):
-    with pytest.raises(ConfigError, match=r"none: no evaluation; run asr.evaluate with dir="):
+    with pytest.raises(
+        ConfigError, match=r"none: no evaluation; run asr.evaluate with dir="
+    ):
         System.read(tmp_path / "none")
     path = folders[0] / "utterances.jsonl"
     for content in ("{", "[]", '{"text": "a"}'):
