@@ -25,6 +25,7 @@ SPEECH_RANGE = 50.0  # dB below the loudest speech at which nothing is intelligi
 SILENCE = -100.0  # dB relative to full scale, the lowest level
 PRE_EMPHASIS = 0.97  # makes hum and rumble quieter, and consonants louder
 LOW_FACTOR = 8  # means of so many samples have the frequencies of vowels, up to 1 kHz
+MAX_SECONDS = 300.0  # of a region
 CUT_HOPS = 8  # a long region is divided in the middle of a quiet stretch of this length
 
 
@@ -40,7 +41,7 @@ class Piece(NamedTuple):
 
 
 def split_at_pauses(
-    blocks: Iterable[np.ndarray], *, max_seconds: float = 300.0
+    blocks: Iterable[np.ndarray], *, max_seconds: float = MAX_SECONDS
 ) -> Iterator[Piece]:
     """Yield the regions of speech in blocks (S,) of audio at 16 kHz, in pieces.
 

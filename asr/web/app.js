@@ -1,0 +1,295 @@
+/** The page: its state, and what the user does. */
+
+import { Recorder, SAMPLE_RATE, decode, readDuration } from "./audio.js";
+import { OnnxEngine } from "./engine-onnx.js";
+import { KeyError, ServerEngine } from "./engine-server.js";
+import { download } from "./formats.js";
+import { Timeline, formatClock } from "./timeline.js";
+import { Words } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const player = new Audio();
+const timeline = new Timeline($("timeline"), seek);
+const words = new Words($("words"), playWord);
+let engine;
+let ready; // a promise that resolves when the engine is loaded
+let transcript = null;
+let name = "";
+let task = null; // an AbortController while a recording is transcribed
+let recorder = null;
+let playing = null; // the word that plays
+
+start();
+
+async function start() {
+  const config = await (await fetch("config.json")).json();
+  engine = config.engine === "onnx" ? new OnnxEngine(config) : new ServerEngine();
+  $("place").textContent = engine.note;
+  document.documentElement.dataset.engine = config.engine;
+  loadEngine();
+}
+
+/** Load the engine, and show its progress and its errors. */
+async function loadEngine() {
+  $("record").disabled = true;
+  showProgress("Loading the recognizer", 0);
+  ready = engine.load((fraction) => !task && showProgress("Loading the recognizer", fraction));
+  try {
+    await ready;
+    $("record").disabled = false;
+    if (task) return;
+    hideProgress();
+    setState("ready");
+  } catch (error) {
+    showError(error);
+  }
+}
+
+// Input
+
+$("choose").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => {
+  if ($("file").files.length) transcribe($("file").files[0]);
+  $("file").value = "";
+});
+$("record").addEventListener("click", () => (recorder ? stopRecording() : startRecording()));
+$("cancel").addEventListener("click", () => task?.abort());
+$("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  engine.key = $("key").value;
+  $("key-form").hidden = true;
+  clearError();
+  loadEngine();
+});
+
+let depth = 0; // of the elements that the dragged file is over
+for (const [type, change] of [["dragenter", 1], ["dragleave", -1]]) {
+  addEventListener(type, (event) => {
+    depth += change;
+    document.body.classList.toggle("dragging", depth > 0 && event.dataTransfer.types.includes("Files"));
+  });
+}
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  depth = 0;
+  document.body.classList.remove("dragging");
+  const file = event.dataTransfer.files[0];
+  if (file) transcribe(file);
+});
+
+async function startRecording() {
+  await cancelTask();
+  clearError();
+  player.pause();
+  const live = engine.live(words.show);
+  let seconds = 0;
+  try {
+    recorder = await Recorder.start((block) => {
+      live.push(block).catch(showError);
+      timeline.addLive(block);
+      $("clock").textContent = formatClock((seconds += block.length / SAMPLE_RATE));
+    });
+  } catch (error) {
+    live.finish();
+    return showError(error);
+  }
+  recorder.live = live;
+  setState("recording");
+  showRecording("Recording");
+  timeline.startLive();
+  announce("Recording");
+}
+
+async function stopRecording() {
+  const { live } = recorder;
+  const stopped = recorder.stop();
+  recorder = null;
+  setState("ready");
+  const file = await stopped;
+  await transcribe(file, live.finish);
+}
+
+function setState(state) {
+  document.documentElement.dataset.state = state;
+  $("record-label").textContent = state === "recording" ? "Stop" : "Record";
+}
+
+// Transcription
+
+/** Transcribe a file. `finish` returns the transcript of one that was transcribed while recording. */
+async function transcribe(file, finish = null) {
+  await cancelTask();
+  clearError();
+  const own = (task = new AbortController());
+  const isOwn = () => task === own;
+  try {
+    setState("working");
+    const audio = await open(file);
+    if (!isOwn()) return;
+    const onProgress = (progress) => isOwn() && showTranscription(progress);
+    showTranscription({ fraction: 0 });
+    await ready;
+    let result = finish && (await finish());
+    result ??= await engine.transcribe({ file, audio }, { onProgress, signal: own.signal });
+    if (result && isOwn()) showTranscript(result);
+    else if (!result) announce("Canceled.");
+  } catch (error) {
+    if (isOwn()) showError(error);
+  } finally {
+    if (isOwn()) {
+      task = null;
+      hideProgress();
+      setState("ready");
+    }
+  }
+}
+
+/** Stop what is in progress, and drop its words. */
+async function cancelTask() {
+  task?.abort();
+  task = null;
+  if (!recorder) return;
+  const { live } = recorder;
+  await recorder.stop();
+  recorder = null;
+  await live.finish();
+}
+
+/** Show the name of a recording, without words. */
+function showRecording(title) {
+  transcript = null;
+  name = title;
+  $("name").textContent = title;
+  $("summary").textContent = "";
+  words.show([]);
+  $("downloads").hidden = $("none").hidden = true;
+  $("controls").hidden = $("result").hidden = false;
+}
+
+/** Show a new recording, and return its audio if the browser can decode it. */
+async function open(file) {
+  showProgress("Reading the recording");
+  $("result").hidden = true;
+  URL.revokeObjectURL(player.src);
+  player.src = URL.createObjectURL(file);
+  const audio = await decode(file, await readDuration(player));
+  if (!audio && engine.needsDecoding) {
+    throw new Error(`This browser cannot read ${file.name}. Save it as WAV, MP3, or FLAC and try again.`);
+  }
+  showRecording(file.name);
+  $("controls").hidden = Boolean(player.error);
+  timeline.show(audio);
+  showTime();
+  return audio;
+}
+
+function showTranscription({ fraction, uploaded, words: found }) {
+  if (found) words.show(found);
+  if (uploaded < 1) showProgress("Uploading", uploaded);
+  else showProgress("Transcribing", fraction);
+}
+
+function showTranscript(result) {
+  transcript = result;
+  words.show(result.words);
+  const count = result.words.length;
+  const parts = [formatClock(result.duration), `${count} ${count === 1 ? "word" : "words"}`];
+  if (count) parts.push(`${Math.round(100 * result.confidence)} % sure`);
+  $("summary").textContent = parts.join(" · ");
+  $("none").hidden = count > 0;
+  $("downloads").hidden = count === 0;
+  announce(`Done, ${parts[1]}.`);
+}
+
+// Playback
+
+$("play").addEventListener("click", () => {
+  playing = null;
+  if (player.paused) player.play();
+  else player.pause();
+});
+for (const type of ["play", "pause", "ended"]) {
+  player.addEventListener(type, () => {
+    $("play").classList.toggle("playing", !player.paused);
+    $("play").setAttribute("aria-label", player.paused ? "Play" : "Pause");
+    if (!player.paused) follow();
+  });
+}
+player.addEventListener("seeked", showTime);
+
+function playWord(word) {
+  playing = word;
+  player.currentTime = word.start;
+  player.play();
+}
+
+function seek(seconds) {
+  playing = null;
+  player.currentTime = seconds;
+}
+
+/** Update the playhead until playback pauses. */
+function follow() {
+  if (playing && player.currentTime >= playing.end) {
+    player.pause();
+    player.currentTime = playing.start;
+    playing = null;
+  }
+  showTime();
+  if (!player.paused) requestAnimationFrame(follow);
+}
+
+function showTime() {
+  const seconds = player.currentTime;
+  timeline.move(seconds, words.mark(seconds));
+  $("clock").textContent = `${formatClock(seconds)} / ${formatClock(player.duration || 0)}`;
+}
+
+addEventListener("keydown", (event) => {
+  const isControl = event.target.closest?.("button, input, #timeline");
+  if (event.key !== " " || (isControl && isControl.id !== "timeline") || $("result").hidden) return;
+  event.preventDefault();
+  $("play").click();
+});
+
+// Downloads and messages
+
+for (const button of document.querySelectorAll("[data-format]")) {
+  button.addEventListener("click", () => transcript && download(transcript, name, button.dataset.format));
+}
+$("copy").addEventListener("click", async () => {
+  if (!transcript) return;
+  await navigator.clipboard.writeText(transcript.text);
+  announce("The text is copied.");
+  $("copy").textContent = "Copied";
+  setTimeout(() => ($("copy").textContent = "Copy text"), 2000);
+});
+
+function showProgress(label, fraction) {
+  $("progress").hidden = false;
+  $("cancel").hidden = !task;
+  $("progress-label").textContent = fraction ? `${label}, ${Math.round(100 * fraction)} %` : label;
+  if (fraction) $("bar").value = fraction;
+  else $("bar").removeAttribute("value");
+}
+
+function hideProgress() {
+  $("progress").hidden = true;
+}
+
+function showError(error) {
+  hideProgress();
+  $("error").textContent = error.message;
+  $("error").hidden = false;
+  $("key-form").hidden = !(error instanceof KeyError);
+  if (!$("key-form").hidden) $("key").focus();
+}
+
+function clearError() {
+  $("error").hidden = true;
+}
+
+function announce(text) {
+  $("status").textContent = text;
+}
