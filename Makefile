@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := outputs/demo
 
-.PHONY: demo test lint types docs install clean
+.PHONY: demo webdemo test lint types docs install clean
 
 # Create .venv and install the project in it. Runs again when the dependencies change.
 install: $(READY)
@@ -20,6 +20,10 @@ demo: $(READY)
 	$(BIN)/python -m asr.evaluate checkpoint=$(DEMO)/model.safetensors dir=$(DEMO)/test
 	@sample=$$(find data/synthetic/test -name '*.flac' | sort | head -n 1); echo "asr.transcribe $$sample"; \
 		$(BIN)/python -m asr.transcribe $$sample checkpoint=$(DEMO)/model.safetensors
+
+# Write the model of make demo as a page to docs/demo, which make docs then embeds.
+webdemo: $(READY)
+	$(BIN)/python -m asr.export $(DEMO)/model.safetensors target=web output=docs/demo
 
 # Run all tests and require 95 % coverage.
 test: $(READY)

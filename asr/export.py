@@ -1,10 +1,12 @@
-"""Export trained models to ONNX, to run without torch.
+"""Export trained models, to run without torch.
 
 Writes one ONNX file beside each model: samples in, log-probabilities out, features included. Its
 metadata has the tokens.
 
   weights=int8      8 bits for each weight, for a file of a quarter of the size (float32)
-  output=PATH       file to write; for one model
+  target=web        a folder of static files instead: a page that runs the model in the browser
+  runtime=FOLDER    folder with the files of onnxruntime-web, for target=web without a network
+  output=PATH       file or folder to write; for one model
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,23 +30,27 @@ def export(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]
     if not files:
         raise ConfigError("no model; pass the model.safetensors of a training")
     if cfg.output and len(files) > 1:
-        raise ConfigError("output is one file, so pass one model")
+        raise ConfigError("output is for one model, so pass one")
     try:
+        from asr.inference.browser import write_page
         from asr.nn.onnx_export import build_onnx
     except ImportError:
         raise ConfigError("the package onnx is missing; pip install 'asr[onnx]'") from None
     int8 = cfg.weights == "int8"
-    suffix = ".int8.onnx" if int8 else ".onnx"
+    suffix = ".web" if cfg.target == "web" else ".onnx"
     for file in map(Path, files):
-        path = Path(cfg.output) if cfg.output else file.with_suffix(suffix)
+        path = Path(cfg.output or file.with_suffix(f".int8{suffix}" if int8 else suffix))
         try:
             model = build_onnx(*read_checkpoint(file), int8=int8)
         except AsrError as error:
             yield error
             continue
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(model.SerializeToString())
-        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        if cfg.target == "web":
+            write_page(model, path, cfg.runtime and Path(cfg.runtime))
+        else:
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(model.SerializeToString())
+        print(f"{path}: {model.ByteSize() / 1e6:.1f} MB")
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 MkDocs loads this file as a hook (see mkdocs.yml). `on_files` adds the generated pages, so that they
 always match the code. `on_page_content` turns TeX formulas into MathML, which browsers draw without
-scripts. `on_post_page` makes sure that pages load nothing from other hosts.
+scripts. `on_page_markdown` embeds the page of `make webdemo`. `on_post_page` makes sure that pages
+load nothing from other hosts.
 """
 
 import ast
@@ -58,6 +59,13 @@ def on_files(files: Any, config: Any) -> Any:
     for path, text in generate_pages().items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace the place of the demo by the page that `make webdemo` writes, if there is one."""
+    has_demo = (ROOT / "docs/demo/index.html").exists()
+    frame = '<iframe class="demo" src="../demo/index.html" title="Speech to text"></iframe>'
+    return markdown.replace("<!-- demo -->", frame if has_demo else "")
 
 
 def on_page_content(content: str, **_: Any) -> str:

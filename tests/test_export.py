@@ -1,5 +1,6 @@
 """Command line of the export to ONNX."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from entry import Call, caller
 
 from asr.export import main
+from asr.inference.browser import RUNTIME_FILES
 
 
 @pytest.fixture
@@ -50,7 +52,12 @@ def test_output_names_the_file(model: Path, tmp_path: Path, call: Call) -> None:
         (["weights=int4", "{model}"], "weights"),
         (["wieghts=int8", "{model}"], "wieghts"),
         (["weights=int8"], "no model"),
-        (["{model}", "{model}", "output=a.onnx"], "output is one file"),
+        (["{model}", "{model}", "output=a.onnx"], "output is for one model"),
+        (["target=page", "{model}"], "target"),
+        (
+            ["target=web", "runtime={model}.missing", "{model}"],
+            "is in dist/ of the npm package",
+        ),
         (["{model}.missing"], "no such model"),
         (["{text}"], "not a trained model"),
     ],
@@ -71,8 +78,77 @@ def test_a_missing_package_is_named(
     model: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    for name in ("asr.nn.onnx_export", "asr.nn.onnx_graph"):
+    for name in ("asr.inference.browser", "asr.nn.onnx_export", "asr.nn.onnx_graph"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     finished = call(main, model)
     assert finished.code == 2
     assert "pip install 'asr[onnx]'" in finished.complaint
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    """Return a folder with stand-ins for the files of ONNX Runtime."""
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    for name in RUNTIME_FILES:
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def test_the_page_is_a_folder_with_the_model_and_the_runtime(
+    model: Path, runtime: Path, call: Call
+) -> None:
+    finished = call(main, model, "target=web", f"runtime={runtime}")
+    assert (finished.code, finished.err) == (0, "")
+    folder = model.with_suffix(".web")
+    assert finished.out.startswith(f"{folder}: ")
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"index.html", "app.js", "style.css", "README.txt", *RUNTIME_FILES}
+    for name in RUNTIME_FILES:
+        assert (folder / name).read_bytes() == name.encode()
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert config["engine"] == "onnx"
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    metadata = json.loads(session.get_modelmeta().custom_metadata_map["asr"])
+    assert config["model"].items() >= metadata.items()
+    assert config["sizes"]["model.onnx"] == (folder / "model.onnx").stat().st_size
+
+
+def test_the_page_replaces_an_earlier_one_and_keeps_other_files(
+    model: Path, runtime: Path, call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "app.js").write_text("old", encoding="utf-8")
+    (tmp_path / "page" / "notes.txt").write_text("mine", encoding="utf-8")
+    settings = [
+        "target=web",
+        "weights=int8",
+        f"runtime={runtime}",
+        f"output={tmp_path}/page",
+    ]
+    assert call(main, model, *settings).code == 0
+    assert (tmp_path / "page" / "app.js").read_text(encoding="utf-8") != "old"
+    assert (tmp_path / "page" / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_runtime_that_cannot_be_downloaded_has_one_line(
+    model: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finished = call(main, model, "target=web")
+    assert finished.code == 2
+    assert "install Node.js. Or pass runtime=FOLDER" in finished.complaint
+    npm = tmp_path / "npm"
+    npm.write_text(
+        "#!/bin/sh\necho npm error network is down >&2; exit 1\n", encoding="utf-8"
+    )
+    npm.chmod(0o755)
+    finished = call(main, model, "target=web")
+    assert finished.code == 2
+    assert "npm cannot download" in finished.complaint
+    assert "network is down" in finished.complaint
+    npm.write_text("#!/bin/sh\necho damaged > package.tgz\n", encoding="utf-8")
+    finished = call(main, model, "target=web")
+    assert finished.code == 2
+    assert "another checksum" in finished.complaint
+    assert not model.with_suffix(".web").exists()

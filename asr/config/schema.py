@@ -149,8 +149,10 @@ class AlignSettings(TypedDict):
 class ExportSettings(TypedDict):
     """Settings of `asr.export`."""
 
+    target: Literal["onnx", "web"]
     weights: Literal["float32", "int8"]
     output: str | None
+    runtime: str | None
 
 
 class ScoringSettings(TypedDict):
