@@ -2,16 +2,19 @@
 
 import io
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from asr.audio.damage import GUARD, Timed, fill_gaps, find_flac_frames
 from asr.audio.readers import Content, ForwardBuffer, Reader, open_content
 from asr.errors import AudioError
 
+MAX_FLAC_FRAME = 1 << 17  # bytes
+MAX_FAILURES = 100  # damaged parts in a row without a packet between them
 SHORTFALL = 0.1  # seconds by which packets may end before the length in an mp4 header
 
 
@@ -24,7 +27,13 @@ class FFmpegReader(Reader):
     is_exact = False  # containers round times
 
     def __init__(
-        self, source: Content, form: str, *, damage: str = "", is_stream: bool = False
+        self,
+        source: Content,
+        form: str,
+        *,
+        damage: str = "",
+        is_stream: bool = False,
+        skip_damage: bool = False,
     ) -> None:
         """Find the end by reading all packets without decoding them.
 
@@ -33,12 +42,15 @@ class FFmpegReader(Reader):
             form: FFmpeg's name of the container.
             damage: Reason if the file is known to be cut off.
             is_stream: Whether to ignore the length in the header of a WAV file.
+            skip_damage: Whether to read damaged parts as zeros, instead of stopping there.
 
         Raises:
             AudioError: If FFmpeg cannot read the container or it has no audio.
         """
+        super().__init__()
         self._source = source
         self._form = form
+        self._skip_damage = skip_damage
         self._is_stream = is_stream
         self._limit: int | None = None  # samples up to the end of an edit list
         self.damage = damage
@@ -46,7 +58,8 @@ class FFmpegReader(Reader):
             self.sample_rate = int(stream.codec_context.sample_rate or 0)
             self.channels = int(stream.codec_context.channels or 0)
             self.frames = self._count_frames(container, stream) if self.sample_rate else 0
-        self._buffer = ForwardBuffer(self._decode, self.channels, self.sample_rate)
+        decode = self._decode_around_damage if skip_damage else self._decode
+        self._buffer = ForwardBuffer(decode, self.channels, self.sample_rate)
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
@@ -91,10 +104,12 @@ class FFmpegReader(Reader):
         rate, base = self.sample_rate, stream.time_base
         start = end = None
         ticks = skipped = 0
+        is_cut = False
         for packet in self._packets(container, stream):
             if packet.is_corrupt and not self._is_stream:
-                self.damage = self.damage or "cut off"
+                is_cut = True
                 continue
+            is_cut = is_cut and not (self._skip_damage and packet.size)
             ticks += packet.duration or 0
             if packet.pts is not None:
                 start = packet.pts if start is None else start
@@ -103,7 +118,10 @@ class FFmpegReader(Reader):
                 # The duration of the last packet already lacks the padding at the end.
                 data = bytes(packet.get_sidedata("skip_samples"))
                 skipped += struct.unpack_from("<I", data)[0]
-        if base * rate > 1.001 and start is not None and end is not None:
+        if is_cut:
+            self.damage = self.damage or "cut off"
+        has_gap = self._skip_damage and end is not None and end - start > ticks
+        if (has_gap or base * rate > 1.001) and start is not None and end is not None:
             ticks = end - start  # durations rounded to milliseconds add up to a large error
         if stream.codec_context.name in ("wmav1", "wmav2"):
             skipped += 512 if rate <= 16_000 else 1024 if rate <= 22_050 else 2048
@@ -118,38 +136,89 @@ class FFmpegReader(Reader):
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
         av = import_av()
         packets = container.demux(stream)
-        while True:
+        failures = 0
+        while failures < MAX_FAILURES:
             try:
                 packet = next(packets)
             except StopIteration:
                 return
             except (av.FFmpegError, ValueError, EOFError):
-                self.damage = self.damage or "damaged or cut off"
-                return
-            yield packet
+                if not self._skip_damage:
+                    break
+                failures += 1
+                packets = container.demux(stream)
+            else:
+                failures = 0
+                if self._skip_damage and self._form == "flac" and packet.size:
+                    yield from self._find_flac_frames(packet, stream)
+                else:
+                    yield packet
+        self.damage = self.damage or "damaged or cut off"
 
     def _decode(self) -> Generator[np.ndarray]:
         """Yield samples (S, channels) up to the end or to damage."""
-        av = import_av()
-        position = 0
         with self._open() as (container, stream):
-            for packet in self._packets(container, stream):
-                try:
-                    frames = packet.decode()
-                except (av.FFmpegError, ValueError, EOFError):
-                    frames = []
-                    if not packet.is_corrupt:
-                        self.damage = self.damage or "damaged"
-                        return
-                for frame in frames:
-                    if frame.sample_rate != self.sample_rate:
-                        self.damage = "the sample rate changes"
-                        return
-                    samples = to_float(frame, self.channels)
-                    if self._limit is not None:
-                        samples = samples[: max(0, self._limit - position)]
-                    position += len(samples)
-                    yield samples
+            yield from self._cut(samples for _, samples in self._pieces(container, stream))
+
+    def _decode_around_damage(self) -> Generator[np.ndarray]:
+        """Yield samples (S, channels), with zeros for damaged parts."""
+        with self._open() as (container, stream):
+            start = round((stream.start_time or 0) * stream.time_base * self.sample_rate)
+            pieces = self._pieces(container, stream)
+            limits = start, self.frames, self.sample_rate
+            guard = 0.0 if self._form == "flac" else GUARD  # FLAC's frames have checksums
+            filled = fill_gaps(pieces, *limits, self.damaged, guard_seconds=guard)
+            yield from self._cut(filled)
+
+    def _cut(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield samples up to the end of an edit list."""
+        position = 0
+        for samples in pieces:
+            if self._limit is not None:
+                samples = samples[: max(0, self._limit - position)]
+            position += len(samples)
+            yield samples
+
+    def _pieces(self, container: Any, stream: Any) -> Iterator[Timed]:
+        """Yield samples with their times, up to the end or to damage that is not skipped."""
+        for frame in self._frames(container, stream):
+            if frame.sample_rate == self.sample_rate:
+                ticks = frame.pts
+                time = (
+                    None if ticks is None else ticks * stream.time_base * self.sample_rate
+                )
+                yield time if time is None else round(time), to_float(frame, self.channels)
+            elif not self._skip_damage:
+                self.damage = "the sample rate changes"
+                return
+
+    def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
+        """Yield decoded frames, up to the end or to damage that is not skipped."""
+        av = import_av()
+        for packet in self._packets(container, stream):
+            if self._skip_damage and packet.is_corrupt and not self._is_stream:
+                continue
+            try:
+                yield from packet.decode()
+            except (av.FFmpegError, ValueError, EOFError):
+                if not (packet.is_corrupt or self._skip_damage):
+                    self.damage = self.damage or "damaged"
+                    return
+
+    def _find_flac_frames(self, packet: Any, stream: Any) -> Iterator[Any]:
+        """Yield the intact frames in a packet of a FLAC file."""
+        info = stream.codec_context.extradata or bytes(34)
+        block_size, longest = (
+            int.from_bytes(info[:2], "big"),
+            int.from_bytes(info[7:10], "big"),
+        )
+        for time, data in find_flac_frames(
+            bytes(packet), block_size, longest or MAX_FLAC_FRAME
+        ):
+            frame = import_av().Packet(data)
+            frame.stream, frame.time_base = stream, stream.time_base
+            frame.pts, frame.duration = time, block_size
+            yield frame
 
 
 def _has_index(file: BinaryIO) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 
 from asr.audio.channels import Channel, select_channel
+from asr.audio.damage import Span, merge
 from asr.audio.decoders import open_reader
 from asr.audio.remote import ByteRange, read_ranges
 from asr.errors import AudioError
@@ -18,10 +19,11 @@ from asr.errors import AudioError
 SAMPLE_RATE = 16_000  # Hz; the rate of loaded waveforms
 ROUNDING = 0.05  # seconds by which a manifest may overstate a duration
 MAX_SAMPLE = 1e10  # far above 2**31, which some programs take for full scale
+NEIGHBORHOOD = 0.1  # seconds; invalid samples that are closer belong to one damaged part
 CLOCK_ERROR = 0.1  # seconds by which the end in a container may be wrong
 
 Source = str | Path | bytes | ByteRange
-OnTruncated = Literal["error", "warn"]
+OnDamage = Literal["error", "skip"]
 
 _logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class AudioInfo:
 
 
 def info(
-    source: Source, *, name: str | None = None, on_truncated: OnTruncated = "error"
+    source: Source, *, name: str | None = None, on_damage: OnDamage = "error"
 ) -> AudioInfo:
     """Return duration, sample rate, and channels of a recording, without decoding samples.
 
@@ -45,12 +47,12 @@ def info(
     Args:
         source: Path, byte range of a shard, or content of a file.
         name: Name of the recording in messages.
-        on_truncated: Whether a recording that is cut off is an error, or only logs a warning.
+        on_damage: Whether damage is an error, or logs a warning and is left out ("skip").
 
     Raises:
         AudioError: If the recording cannot be opened or its header is invalid.
     """
-    with Recording(source, name=name, on_truncated=on_truncated) as recording:
+    with Recording(source, name=name, on_damage=on_damage) as recording:
         recording.check_end()
         return recording.info
 
@@ -63,7 +65,7 @@ def load(
     sample_rate: int = SAMPLE_RATE,
     channel: Channel = "mix",
     name: str | None = None,
-    on_truncated: OnTruncated = "error",
+    on_damage: OnDamage = "error",
 ) -> np.ndarray:
     """Return a recording or a part of it as a mono float32 waveform (S,) in -1..1.
 
@@ -77,13 +79,14 @@ def load(
         sample_rate: Rate of the returned waveform in Hz.
         channel: "mix" for the mean of all channels, or the number of a channel from 1.
         name: Name of the recording in messages.
-        on_truncated: Whether a recording that is cut off is an error, or only logs a warning.
+        on_damage: Whether damage is an error, or is skipped: samples that are lost in the middle of
+            a recording are zeros, and one that is cut off ends there. A warning is logged.
 
     Raises:
         AudioError: If the recording is missing, empty, cut off, shorter than requested, or in an
             unknown format, or if it contains NaN or infinite samples.
     """
-    with Recording(source, name=name, on_truncated=on_truncated) as recording:
+    with Recording(source, name=name, on_damage=on_damage) as recording:
         return recording.load(
             offset=offset, duration=duration, sample_rate=sample_rate, channel=channel
         )
@@ -97,7 +100,7 @@ class Recording:
         source: Source,
         *,
         name: str | None = None,
-        on_truncated: OnTruncated = "error",
+        on_damage: OnDamage = "error",
     ) -> None:
         """Open a recording. The arguments are those of `load`.
 
@@ -105,17 +108,19 @@ class Recording:
             AudioError: If the recording cannot be opened or its header is invalid.
         """
         self.name = name or ("standard input" if isinstance(source, bytes) else str(source))
-        self._on_truncated = on_truncated
+        self._on_damage = on_damage
         self._warnings: set[str] = set()
+        self._invalid: list[Span] = []  # samples that are NaN or infinite
         if isinstance(source, ByteRange):
             (content,) = read_ranges([source])
             if isinstance(content, AudioError):
                 raise content
             source = content
         with self._named():
-            self._reader = open_reader(Path(source) if isinstance(source, str) else source)
+            source = Path(source) if isinstance(source, str) else source
+            self._reader = open_reader(source, skip_damage=on_damage == "skip")
         try:
-            if on_truncated == "warn" or self._reader.damage:
+            if on_damage == "skip" or self._reader.damage:
                 self.check_end()
         except AudioError:
             self._reader.close()
@@ -126,6 +131,11 @@ class Recording:
 
     def __exit__(self, *_: object) -> None:
         self._reader.close()
+        if damaged := self.damaged:
+            seconds = sum(end - start for start, end in damaged)
+            self._warn(
+                f"damaged: {seconds:.2f} s are left out, from {damaged[0][0]:.2f} s on"
+            )
 
     @property
     def info(self) -> AudioInfo:
@@ -137,6 +147,15 @@ class Recording:
     def channels(self) -> int:
         """Number of channels."""
         return self._reader.channels
+
+    @property
+    def damaged(self) -> list[tuple[float, float]]:
+        """Start and end in seconds of the damaged parts that have been loaded as zeros."""
+        rate, end = self._reader.sample_rate, self._reader.frames
+        spans = merge([*self._reader.damaged, *self._invalid], round(NEIGHBORHOOD * rate))
+        return [
+            (first / rate, min(last, end) / rate) for first, last in spans if first < end
+        ]
 
     def load(
         self,
@@ -205,11 +224,29 @@ class Recording:
             waveform = select_channel(samples, channel, self._warn)
         valid = np.abs(waveform) < MAX_SAMPLE  # False for NaN
         if not valid.all():
-            position = valid.argmin()
-            kind = "implausible" if np.isfinite(waveform[position]) else "NaN or infinite"
-            second = (first + position) / self._reader.sample_rate
-            reason = f"{kind} sample at {second:.2f} s. Export it again."
+            return self._silence(waveform, valid, first)
+        return waveform
+
+    def _silence(self, waveform: np.ndarray, valid: np.ndarray, first: int) -> np.ndarray:
+        """Return a waveform (S,) from sample `first` on with zeros for samples that are not valid.
+
+        Raises:
+            AudioError: If damage is an error, or the recording has no valid sample.
+        """
+        rate, invalid = self._reader.sample_rate, np.flatnonzero(~valid)
+        is_all = len(invalid) >= self._reader.frames
+        if self._on_damage == "error" or is_all:
+            kind = "implausible" if np.isfinite(waveform[invalid[0]]) else "NaN or infinite"
+            reason = (
+                f"{kind} sample at {(first + invalid[0]) / rate:.2f} s. Export it again."
+            )
             raise AudioError(f"{self.name}: {reason}")
+        waveform = waveform.copy()
+        breaks = np.flatnonzero(np.diff(invalid) > NEIGHBORHOOD * rate) + 1
+        for part in np.split(invalid, breaks):
+            start, end = int(part[0]), int(part[-1]) + 1
+            waveform[start:end] = 0
+            self._invalid.append((first + start, first + end))
         return waveform
 
     def _read(self, first: int, wanted: int, to_end: bool) -> np.ndarray:
@@ -242,7 +279,7 @@ class Recording:
 
     def _report(self, damage: str) -> None:
         """Raise an error for a recording that is cut off, or log it once."""
-        if self._on_truncated == "error":
+        if self._on_damage == "error":
             raise AudioError(f"{self.name}: {damage}. Get a complete copy.")
         self._warn(f"{damage}. Only the part before it is used.")
 

@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 
 import numpy as np
@@ -24,8 +24,23 @@ EXACT = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "DPCM", "ALAC", "VORBIS", "O
 class SoundFileReader(Reader):
     """A recording that libsndfile decodes."""
 
-    def __init__(self, source: Content, declared_damage: str = "") -> None:
+    def __init__(
+        self,
+        source: Content,
+        declared_damage: str = "",
+        read_around_damage: Callable[[], Reader] | None = None,
+    ) -> None:
+        """Open a recording.
+
+        Args:
+            source: Path or content of the recording.
+            declared_damage: Reason if the file is known to be cut off.
+            read_around_damage: Opens the reader that replaces this one when it finds damage.
+        """
+        super().__init__()
         self._source = source
+        self._read_around_damage = read_around_damage
+        self._other: Reader | None = None
         self._sound = _open(source)
         self.sample_rate = self._sound.samplerate
         self.channels = self._sound.channels
@@ -39,8 +54,11 @@ class SoundFileReader(Reader):
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
+        if self._other:
+            return self._other.read(first, count)
         if self._buffer:
             return self._buffer.read(first, count)
+        wanted = count
         blocks: list[np.ndarray] = []
         try:
             self._sound.seek(first)
@@ -51,6 +69,8 @@ class SoundFileReader(Reader):
                 if not len(block):
                     break
         except soundfile.LibsndfileError as error:
+            if self._replace():
+                return self.read(first, wanted)
             self.damage = (
                 self.damage or f"damaged or cut off ({error.error_string.rstrip('. ')})"
             )
@@ -73,14 +93,28 @@ class SoundFileReader(Reader):
             if len(self._sound.read(1)):
                 return
         self.damage = "cut off"
+        if self._other or self._replace():
+            assert self._other
+            self.frames = min(self.frames, self._other.frames)
+            return
         self.frames = sum(map(len, self._decode()))
         self._buffer = ForwardBuffer(self._decode, self.channels, self.sample_rate)
 
     def close(self) -> None:
         """Close the file."""
         self._sound.close()
+        if self._other:
+            self._other.close()
         if self._buffer:
             self._buffer.close()
+
+    def _replace(self) -> bool:
+        """Open the reader that continues after damage, and return whether there is one."""
+        if self._read_around_damage:
+            with suppress(AudioError):  # only the header is left
+                self._other = self._read_around_damage()
+                self.damaged = self._other.damaged
+        return self._other is not None
 
     def _decode(self) -> Generator[np.ndarray]:
         """Yield samples (S, channels) up to the end or to damage."""

@@ -23,9 +23,8 @@ DECODER_DELAY = 529  # samples by which every decoder is late
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 CHAIN = 3  # frames in a row that distinguish a stream from other bytes
 DECODERS = {2: "mp2float", 3: "mp3float"}  # by layer
-PREROLL = (
-    32  # frames to decode before a segment: the bit reservoir can span 24 of the smallest
-)
+PREROLL = 32  # frames to decode before a segment: the reservoir can span 24 of the smallest
+RESERVOIR = 511  # bytes before a frame that it may need
 
 # kbit/s for MPEG 1, layers 2 and 3, and MPEG 2
 _V1L2 = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
@@ -99,18 +98,24 @@ class Mp3Reader(Reader):
     """A recording of MPEG audio frames, with or without a header that gives its length.
 
     Attributes:
-        spans: First byte of each frame of audio, and the byte after it.
+        spans: First byte of each frame of audio, and the byte after it. Both are the same for a
+            frame that is lost.
+        gaps: Number of the frame after each damaged part, and the first and last byte of the part.
         declared: Number of frames according to the file, 0 if unknown.
         skip: Samples to drop at the start.
         padding: Samples to drop at the end.
     """
 
     def __init__(self, data: bytes, header: FrameHeader) -> None:
+        super().__init__()
         self._data = data
         self.header = header
         self.sample_rate = header.stream[2]
         self.channels = header.channels
         self.spans: list[tuple[int, int]] = []
+        self.gaps: list[tuple[int, int, int]] = []
+        self._skips_damage = False
+        self._silent: set[int] = set()  # numbers of frames
         self.declared = self.skip = self.padding = 0
 
     def read(self, first: int, count: int) -> np.ndarray:
@@ -128,19 +133,59 @@ class Mp3Reader(Reader):
         for number in range(max(0, begin // size - PREROLL), last):
             start, stop = self.spans[number]
             samples = np.zeros((size, self.channels), np.float32)
+            position = number * size
             try:
-                for frame in decoder.decode(av.Packet(self._data[start:stop])):
-                    if frame.samples == size:
+                for frame in (
+                    decoder.decode(av.Packet(self._data[start:stop])) if stop else ()
+                ):
+                    if frame.samples == size and number not in self._silent:
                         samples = to_float(frame, self.channels)
             except (av.FFmpegError, ValueError):
                 # Frames at a start may need bytes before it.
                 if number >= max(PREROLL, begin // size):
-                    self.damage = "damaged"
-            position = number * size
+                    self._report(position)
             yield samples[max(0, begin - position) : max(0, end - position)]
 
+    def fill_gaps(self) -> None:
+        """Read damaged parts as zeros from now on, and count the frames that they had.
 
-def open_mp3(source: Content) -> list[Mp3Reader]:
+        Their number follows from the number of all frames if the file declares a plausible one,
+        otherwise from the mean size of a frame. The frames around a gap are damaged too: the one
+        before it is incomplete, and those after it may need bytes of the gap.
+        """
+        self._skips_damage = True
+        whole, size = self.spans, self.header.samples
+        lost = sum(stop - start for _, start, stop in self.gaps)
+        expected = lost * len(whole) / max(1, sum(stop - start for start, stop in whole))
+        missing = self.declared - len(whole)
+        if abs(missing - expected) > 0.5 * expected + 2:
+            missing = round(expected)
+        self.spans, done, previous = [], 0, 0
+        for number, start, stop in self.gaps:
+            self.spans += whole[previous:number]
+            first, previous, done = len(self.spans), number, done + stop - start
+            frames = round(missing * done / lost) - (first - number)
+            self.spans += [(0, 0)] * frames
+            needed = [
+                stop - whole[number][0] for _, stop in whole[number : number + PREROLL]
+            ]
+            after = 1 + int(np.searchsorted(needed, RESERVOIR))
+            silent = range(max(0, first - 1), first + frames + after)
+            self._silent.update(silent)
+            end = silent.stop * size - self.skip
+            self.damaged.append((max(0, silent.start * size - self.skip), end))
+        self.spans += whole[previous:]
+
+    def _report(self, position: int) -> None:
+        """Add a frame that cannot be decoded to the damaged ones."""
+        if self._skips_damage:
+            start = max(0, position - self.skip)
+            self.damaged.append((start, start + self.header.samples))
+        else:
+            self.damage = "damaged"
+
+
+def open_mp3(source: Content, *, skip_damage: bool = False) -> list[Mp3Reader]:
     """Return a reader of each recording in a file.
 
     Raises:
@@ -152,19 +197,28 @@ def open_mp3(source: Content) -> list[Mp3Reader]:
     if not readers:
         raise AudioError("no MPEG frames")
     for reader in readers:
+        if skip_damage:
+            reader.fill_gaps()
         samples = len(reader.spans) * reader.header.samples
         reader.frames = max(0, samples - reader.skip - reader.padding)
         reader.channels = max(reader.channels for reader in readers)
         if len(reader.spans) < reader.declared - 1:
             reader.damage = "cut off"
+    if not skip_damage:
+        gaps = [
+            start
+            for r in readers
+            for _, start, stop in r.gaps
+            if data[start:stop].strip(b"\0")
+        ]
+        damage = f"damaged: no MP3 frame at byte {gaps[0]:,}" if gaps else damage
     readers[0].damage = damage or readers[0].damage
     return readers
 
 
 def _scan(data: bytes) -> tuple[list[Mp3Reader], str]:
-    """Return a reader of each recording, and the reason if the file is damaged or cut off."""
+    """Return a reader of each recording, and the reason if the file is cut off."""
     readers: list[Mp3Reader] = []
-    damage = ""
     position = 0
     while position + 4 <= len(data):
         header = parse_header(data[position : position + 4])
@@ -173,10 +227,9 @@ def _scan(data: bytes) -> tuple[list[Mp3Reader], str]:
             position = find_frame(data, skip_tags(data, position))
             header = parse_header(data[position : position + 4]) if position >= 0 else None
             if header is None:
-                return readers, damage  # only other bytes follow
-            gap = data[skipped:position]
-            if readers and gap.strip(b"\0") and not gap.startswith(TAGS):
-                damage = damage or f"damaged: no MP3 frame at byte {skipped:,}"
+                return readers, ""  # only other bytes follow
+            if readers and not data.startswith(TAGS, skipped):
+                readers[-1].gaps.append((len(readers[-1].spans), skipped, position))
             if not readers or header.stream != readers[-1].header.stream:
                 readers.append(Mp3Reader(data, header))
         end = position + header.size
@@ -190,9 +243,7 @@ def _scan(data: bytes) -> tuple[list[Mp3Reader], str]:
             readers = readers or [Mp3Reader(data, header)]
             readers[-1].spans.append((position, end))
         position = end
-    if data[position : position + 1] == b"\xff":
-        damage = damage or "cut off"
-    return readers, damage
+    return readers, "cut off" if data[position : position + 1] == b"\xff" else ""
 
 
 def _read_info(header: FrameHeader, frame: bytes) -> tuple[int, int, int] | None:

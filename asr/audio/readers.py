@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from asr.audio.damage import Span
 from asr.errors import AudioError
 
 BACKWARD_SECONDS = 20.0  # decoded audio to keep; windows of long recordings overlap by 10 s
@@ -29,6 +30,7 @@ class Reader:
         frames: Number of samples in each channel.
         is_exact: Whether this number is exact, or may be wrong by milliseconds.
         damage: Reason if the recording is cut off or damaged, as far as known, otherwise "".
+        damaged: Damaged parts that have been read as zeros.
     """
 
     sample_rate: int
@@ -36,6 +38,9 @@ class Reader:
     frames: int
     is_exact: bool = True
     damage: str = ""
+
+    def __init__(self) -> None:
+        self.damaged: list[Span] = []
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
@@ -113,6 +118,7 @@ class JoinedReader(Reader):
     """Recordings that follow each other in one file."""
 
     def __init__(self, readers: Sequence[Reader]) -> None:
+        super().__init__()
         self._readers = readers
         self.sample_rate = readers[0].sample_rate
         self.channels = readers[0].channels
@@ -145,5 +151,8 @@ class JoinedReader(Reader):
             reader.close()
 
     def _update(self) -> None:
-        self.frames = sum(reader.frames for reader in self._readers)
+        self.frames, self.damaged = 0, []
+        for reader in self._readers:
+            self.damaged += [(a + self.frames, b + self.frames) for a, b in reader.damaged]
+            self.frames += reader.frames
         self.damage = next((reader.damage for reader in self._readers if reader.damage), "")

@@ -1,6 +1,6 @@
 """Open what can be transcribed: files, bytes, file objects, arrays, and tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -17,6 +17,8 @@ class AudioSource(Protocol):
 
     @property
     def channels(self) -> int: ...  # noqa: D102
+    @property
+    def damaged(self) -> Sequence[tuple[float, float]]: ...  # noqa: D102
 
     def blocks(self, seconds: float, *, channel: Channel = "mix") -> Iterator[np.ndarray]:
         """Yield the waveform (S,) at 16 kHz in consecutive blocks."""
@@ -36,12 +38,12 @@ def open_audio(audio: Audio, sample_rate: int | None = None) -> "Recording | Wav
         TypeError: If this is none of these.
     """
     if isinstance(audio, Source):
-        return Recording(audio, on_truncated="warn")
+        return Recording(audio, on_damage="skip")
     if hasattr(audio, "read"):
         content = audio.read()
         if not isinstance(content, bytes):
             raise TypeError('a file object must be binary: open(path, "rb")')
-        return Recording(content, name=getattr(audio, "name", None), on_truncated="warn")
+        return Recording(content, name=getattr(audio, "name", None), on_damage="skip")
     if hasattr(audio, "detach"):
         audio = audio.detach().cpu().numpy()
     if not isinstance(audio, np.ndarray):
@@ -56,6 +58,7 @@ class Waveform:
     """Samples (S,) or (channels, S) as audio."""
 
     name = "waveform"
+    damaged = ()
 
     def __init__(self, samples: np.ndarray, sample_rate: int) -> None:
         """Convert samples to float32 in -1..1.

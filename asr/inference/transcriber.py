@@ -39,10 +39,14 @@ class _Region(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """A recording that has been read, while the network may still be running."""
+    """A recording that has been read, while the network may still be running.
+
+    Damaged parts are given by their start and end in seconds.
+    """
 
     regions: list[_Region]
     samples: int
+    damaged: Sequence[tuple[float, float]]
 
 
 class Transcriber:
@@ -90,7 +94,8 @@ class Transcriber:
     ) -> Transcript:
         """Return the transcript of audio of any length.
 
-        A recording that is cut off is transcribed up to that point, with a warning.
+        A recording that is cut off is transcribed up to that point. Damaged parts in the middle are
+        skipped. Both log a warning.
 
         Args:
             audio: A path, the content of a file, a binary file object, or samples: an array or a
@@ -179,7 +184,7 @@ class Transcriber:
         regions = list(
             self._submit(split_at_pauses(blocks) if self._vad else _join(blocks))
         )
-        return _Reading(regions, samples)
+        return _Reading(regions, samples, source.damaged)
 
     def _submit(self, pieces: Iterable[Piece]) -> Iterator[_Region]:
         """Yield the regions of pieces, whose windows have been submitted to the network."""
@@ -212,7 +217,7 @@ class Transcriber:
             score=sum(hypothesis.score for hypothesis in hypotheses),
             segments=tuple(split_segments(words)),
             alternatives=merge_alternatives(hypotheses),
-            skipped=tuple(_skipped(regions, reading.samples)),
+            skipped=tuple(sorted(_skipped(reading), key=lambda part: part.start)),
         )
 
     def _decode(self, regions: Sequence[_Region]) -> list[Hypothesis]:
@@ -238,14 +243,16 @@ def _join(blocks: Iterable[np.ndarray]) -> Iterator[Piece]:
     yield Piece(position, np.zeros(0, np.float32), is_last=True)
 
 
-def _skipped(regions: Iterable[_Region], samples: int) -> Iterator[Skipped]:
-    """Yield the silence between regions."""
-    end = 0
-    bounds = [(region.start, region.end) for region in regions]
-    for start, next_end in [*bounds, (samples, samples)]:
-        if start > end:
-            yield Skipped(end / SAMPLE_RATE, start / SAMPLE_RATE, "silence")
-        end = next_end
+def _skipped(reading: _Reading) -> Iterator[Skipped]:
+    """Yield the damaged parts, and the silence between regions without them."""
+    yield from (Skipped(start, end, "damaged") for start, end in reading.damaged)
+    occupied = [(r.start / SAMPLE_RATE, r.end / SAMPLE_RATE) for r in reading.regions]
+    duration = reading.samples / SAMPLE_RATE
+    position = 0.0
+    for start, end in sorted([*occupied, *reading.damaged, (duration, duration)]):
+        if start > position:
+            yield Skipped(position, start, "silence")
+        position = max(position, end)
 
 
 def _shift(hypothesis: Hypothesis, offset: float) -> Hypothesis:

@@ -120,7 +120,7 @@ def test_foreign_bytes_between_mp3_frames_are_damage(sound, caplog):
     for function in (audio.info, audio.load):
         with pytest.raises(AudioError, match="damaged: no MP3 frame at byte"):
             function(damaged)
-    assert len(audio.load(damaged, on_truncated="warn")) > 16_000
+    assert len(audio.load(damaged, on_damage="skip")) > 16_000
     assert "damaged" in caplog.text
 
 
@@ -257,7 +257,7 @@ def test_a_joined_recording_that_cannot_be_opened_is_damage(sound, caplog, name)
     for function in (audio.info, audio.load):
         with pytest.raises(AudioError, match=f"recording at byte {len(data):,} is unread"):
             function(cut)
-    assert np.array_equal(audio.load(cut, on_truncated="warn"), audio.load(data))
+    assert np.array_equal(audio.load(cut, on_damage="skip"), audio.load(data))
     assert len(caplog.records) == 1
 
 
@@ -350,7 +350,7 @@ def test_silent_channels_and_different_speakers_are_mixed(sound, caplog, count):
 def test_windows_of_a_recording_that_is_cut_off_have_their_full_length(sound, caplog):
     data = ENCODINGS["flac"].encode(mono(sound(4.0)), 16_000)
     caplog.set_level(logging.WARNING)
-    with audio.Recording(data[: len(data) // 2], on_truncated="warn") as recording:
+    with audio.Recording(data[: len(data) // 2], on_damage="skip") as recording:
         seconds = recording.info.duration
         assert 1.0 < seconds < 2.5
         waveform = recording.load(offset=0.5, duration=0.5)
@@ -365,7 +365,7 @@ def test_a_damaged_part_becomes_silence_when_transcribing(sound, caplog):
     data[middle : middle + 5_000] = bytes(5_000)
     with pytest.raises(AudioError):
         audio.load(bytes(data))
-    with audio.Recording(bytes(data), on_truncated="warn") as recording:
+    with audio.Recording(bytes(data), on_damage="skip") as recording:
         assert len(recording.load(offset=2.5, duration=1.0)) == 16_000
 
 
