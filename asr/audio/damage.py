@@ -1,10 +1,8 @@
 """Find damage in the middle of a recording, and continue after it at the right time."""
 
-import re
 import struct
 import zlib
 from collections.abc import Generator, Iterable, Iterator
-from functools import cache
 from typing import BinaryIO
 
 import numpy as np
@@ -15,11 +13,9 @@ Timed = tuple[
 ]  # time in samples if it is known, samples (S, channels)
 
 TOLERANCE = 0.01  # seconds by which the times in a container may be wrong
-GUARD = 0.1  # seconds
+GUARD = 0.1  # seconds to silence around a gap
 BLOCK = 1 << 16  # zeros to yield at once
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits of each byte
-_FLAC_POLYNOMIAL = 0x18005
-_FLAC_PERIOD = 32_767  # after which the remainders of the powers of x repeat
 
 
 def merge(spans: Iterable[Span], distance: int = 0) -> list[Span]:
@@ -39,8 +35,6 @@ def fill_gaps(
     frames: int,
     sample_rate: int,
     damaged: list[Span],
-    *,
-    guard_seconds: float = GUARD,
 ) -> Generator[np.ndarray]:
     """Yield samples (S, channels) with zeros for those that are missing.
 
@@ -53,15 +47,14 @@ def fill_gaps(
         frames: Number of samples of the recording.
         sample_rate: Rate in Hz.
         damaged: Receives the spans of zeros.
-        guard_seconds: Least duration of the zeros before and after a gap.
     """
-    guard, tolerance = round(guard_seconds * sample_rate), round(TOLERANCE * sample_rate)
+    guard, tolerance = round(GUARD * sample_rate), round(TOLERANCE * sample_rate)
     held = np.zeros((0, 1), np.float32)  # samples that may still be silenced
     position = muted = 0  # samples so far, and samples to silence after a gap
     expected = start
     for time, samples in pieces:
         gap = 0 if time is None else time - expected
-        if gap > (tolerance if position else GUARD * sample_rate):
+        if gap > (tolerance if position else guard):
             if position + gap >= frames:
                 continue  # a wrong time
             damaged.append((max(0, position - len(held)), position + gap + guard))
@@ -79,10 +72,10 @@ def fill_gaps(
             samples = np.concatenate([silent, samples[muted:]])
             muted -= len(silent)
         held = np.concatenate([held, samples]) if len(held) else samples
-        ready = max(0, len(held) - max(guard, len(samples) if guard else 0))
+        ready = max(0, len(held) - max(guard, len(samples)))
         yield held[:ready]
         held = held[ready:]
-    if frames - position > GUARD * sample_rate:
+    if frames - position > guard:
         damaged.append((max(0, position - len(held)), frames))
         held = np.pad(np.zeros_like(held), ((0, frames - position), (0, 0)))
     yield held
@@ -91,64 +84,6 @@ def fill_gaps(
 def _zeros(count: int, channels: int) -> Iterator[np.ndarray]:
     for start in range(0, count, BLOCK):
         yield np.zeros((min(BLOCK, count - start), channels), np.float32)
-
-
-def find_flac_frames(
-    data: bytes, block_size: int, longest: int
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the intact FLAC frames in some data with their times in samples.
-
-    FFmpeg ignores the checksums of frames, and joins frames around damage.
-
-    Args:
-        data: A frame, or several frames with damage between them.
-        block_size: Number of samples in a frame, unless its header has its time.
-        longest: Largest number of bytes in a frame.
-    """
-    starts = [match.start() for match in re.finditer(rb"\xff[\xf8\xf9]", data)]
-    while starts:
-        start = starts.pop(0)
-        for end in (*starts, len(data)):
-            if end - start > longest:
-                break
-            frame = data[start:end]
-            if _has_right_checksum(frame):
-                number = _read_number(frame)
-                yield number if frame[1] & 1 else number * block_size, frame
-                starts = [other for other in starts if other >= end]
-                break
-
-
-def _read_number(frame: bytes) -> int:
-    """Return the number in the header of a FLAC frame, coded like a character of UTF-8."""
-    first = frame[4]
-    following = max(0, 7 - (first ^ 0xFF).bit_length())
-    number = first & 0x7F >> following
-    for byte in frame[5 : 5 + following]:
-        number = number << 6 | byte & 0x3F
-    return number
-
-
-def _has_right_checksum(frame: bytes) -> bool:
-    """Return whether the last bytes of a FLAC frame are the CRC of the others."""
-    bits = np.flatnonzero(
-        np.unpackbits(np.frombuffer(frame[::-1], np.uint8), bitorder="little")
-    )
-    return len(frame) > 8 and not np.bitwise_xor.reduce(
-        _flac_remainders()[bits % _FLAC_PERIOD]
-    )
-
-
-@cache
-def _flac_remainders() -> np.ndarray:
-    """Return the remainders of the powers of x divided by FLAC's polynomial."""
-    remainders = np.ones(_FLAC_PERIOD, np.uint16)
-    value = 1
-    for i in range(1, _FLAC_PERIOD):
-        value <<= 1
-        value ^= _FLAC_POLYNOMIAL if value >> 16 else 0
-        remainders[i] = value
-    return remainders
 
 
 def find_damaged_page(file: BinaryIO) -> int:

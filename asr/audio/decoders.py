@@ -1,13 +1,13 @@
 """Choose the decoder of a recording by its content."""
 
 import io
-from functools import partial
 
 import soundfile
 
 from asr.audio.containers import HEAD_SIZE, inspect, parse_wav, sniff
 from asr.audio.damage import find_damaged_page
 from asr.audio.ffmpeg import FFmpegReader
+from asr.audio.flac import FlacReader
 from asr.audio.libsndfile import SoundFileReader
 from asr.audio.mp3 import open_mp3
 from asr.audio.readers import Content, Reader, join, open_content
@@ -77,8 +77,7 @@ def _open(
     reason = "Format not recognized"
     if kind in LIBSNDFILE_FORMATS:
         try:
-            resume = partial(FFmpegReader, source, kind, skip_damage=True)
-            fallback = SoundFileReader(source, damage, resume if skip_damage else None)
+            fallback = SoundFileReader(source, damage, skip_damage=skip_damage)
         except (soundfile.LibsndfileError, TypeError) as error:
             reason = getattr(error, "error_string", "") or str(error)
         if fallback and fallback.is_exact and (fallback.frames or not is_stream):
@@ -86,6 +85,8 @@ def _open(
     try:
         if kind == "mp3":
             return join(open_mp3(source, skip_damage=skip_damage))
+        if kind == "flac" and skip_damage:
+            return FlacReader(source)
         if kind and kind != "voc":
             options = {"is_stream": is_stream, "skip_damage": skip_damage}
             reader = FFmpegReader(source, kind, damage=damage, **options)

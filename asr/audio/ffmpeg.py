@@ -9,11 +9,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from asr.audio.damage import GUARD, Timed, fill_gaps, find_flac_frames
+from asr.audio.damage import Timed, fill_gaps
 from asr.audio.readers import Content, ForwardBuffer, Reader, open_content
 from asr.errors import AudioError
 
-MAX_FLAC_FRAME = 1 << 17  # bytes
 MAX_FAILURES = 100  # damaged parts in a row without a packet between them
 SHORTFALL = 0.1  # seconds by which packets may end before the length in an mp4 header
 
@@ -149,10 +148,7 @@ class FFmpegReader(Reader):
                 packets = container.demux(stream)
             else:
                 failures = 0
-                if self._skip_damage and self._form == "flac" and packet.size:
-                    yield from self._find_flac_frames(packet, stream)
-                else:
-                    yield packet
+                yield packet
         self.damage = self.damage or "damaged or cut off"
 
     def _decode(self) -> Generator[np.ndarray]:
@@ -166,9 +162,7 @@ class FFmpegReader(Reader):
             start = round((stream.start_time or 0) * stream.time_base * self.sample_rate)
             pieces = self._pieces(container, stream)
             limits = start, self.frames, self.sample_rate
-            guard = 0.0 if self._form == "flac" else GUARD  # FLAC's frames have checksums
-            filled = fill_gaps(pieces, *limits, self.damaged, guard_seconds=guard)
-            yield from self._cut(filled)
+            yield from self._cut(fill_gaps(pieces, *limits, self.damaged))
 
     def _cut(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield samples up to the end of an edit list."""
@@ -204,21 +198,6 @@ class FFmpegReader(Reader):
                 if not (packet.is_corrupt or self._skip_damage):
                     self.damage = self.damage or "damaged"
                     return
-
-    def _find_flac_frames(self, packet: Any, stream: Any) -> Iterator[Any]:
-        """Yield the intact frames in a packet of a FLAC file."""
-        info = stream.codec_context.extradata or bytes(34)
-        block_size, longest = (
-            int.from_bytes(info[:2], "big"),
-            int.from_bytes(info[7:10], "big"),
-        )
-        for time, data in find_flac_frames(
-            bytes(packet), block_size, longest or MAX_FLAC_FRAME
-        ):
-            frame = import_av().Packet(data)
-            frame.stream, frame.time_base = stream, stream.time_base
-            frame.pts, frame.duration = time, block_size
-            yield frame
 
 
 def _has_index(file: BinaryIO) -> bool:

@@ -3,13 +3,14 @@
 import io
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import suppress
 
 import numpy as np
 import soundfile
 
 from asr.audio.containers import find_second_flac
+from asr.audio.flac import FlacReader
 from asr.audio.readers import Content, ForwardBuffer, Reader, open_content
 from asr.errors import AudioError
 
@@ -25,22 +26,18 @@ class SoundFileReader(Reader):
     """A recording that libsndfile decodes."""
 
     def __init__(
-        self,
-        source: Content,
-        declared_damage: str = "",
-        read_around_damage: Callable[[], Reader] | None = None,
+        self, source: Content, declared_damage: str = "", *, skip_damage: bool = False
     ) -> None:
         """Open a recording.
 
         Args:
             source: Path or content of the recording.
             declared_damage: Reason if the file is known to be cut off.
-            read_around_damage: Opens the reader that replaces this one when it finds damage.
+            skip_damage: Whether to read damaged parts as zeros, instead of stopping there.
         """
         super().__init__()
         self._source = source
-        self._read_around_damage = read_around_damage
-        self._other: Reader | None = None
+        self._skip_damage = skip_damage
         self._sound = _open(source)
         self.sample_rate = self._sound.samplerate
         self.channels = self._sound.channels
@@ -54,23 +51,17 @@ class SoundFileReader(Reader):
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels), fewer than `count` at the end or at damage."""
-        if self._other:
-            return self._other.read(first, count)
         if self._buffer:
             return self._buffer.read(first, count)
-        wanted = count
         blocks: list[np.ndarray] = []
         try:
-            self._sound.seek(first)
             while count > 0:
-                block = self._sound.read(min(count, BLOCK), dtype="float32", always_2d=True)
+                block = self._read_block(first, min(count, BLOCK))
                 blocks.append(block)
-                count -= len(block)
+                first, count = first + len(block), count - len(block)
                 if not len(block):
                     break
         except soundfile.LibsndfileError as error:
-            if self._replace():
-                return self.read(first, wanted)
             self.damage = (
                 self.damage or f"damaged or cut off ({error.error_string.rstrip('. ')})"
             )
@@ -84,6 +75,21 @@ class SoundFileReader(Reader):
             return blocks[0]
         return np.concatenate([np.zeros((0, self.channels), np.float32), *blocks])
 
+    def _read_block(self, first: int, count: int) -> np.ndarray:
+        """Return samples (S, channels), with zeros for lost ones in FLAC if damage is skipped."""
+        try:
+            self._sound.seek(first)
+            return self._sound.read(count, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError:
+            if not (self._skip_damage and self._sound.format == "FLAC"):
+                raise
+        self._sound.close()
+        self._sound = _open(self._source)  # after an error, the decoder fails everywhere
+        flac = FlacReader(self._source, self.frames)
+        samples = flac.read(first, count)
+        self.damaged += flac.damaged
+        return samples
+
     def check_end(self) -> None:
         """Set `frames` and `damage` to what can be decoded if the end is missing."""
         if self._sound.format != "FLAC" or self._buffer:
@@ -93,28 +99,18 @@ class SoundFileReader(Reader):
             if len(self._sound.read(1)):
                 return
         self.damage = "cut off"
-        if self._other or self._replace():
-            assert self._other
-            self.frames = min(self.frames, self._other.frames)
-            return
+        if self._skip_damage:
+            with suppress(AudioError):  # only the header is left
+                self.frames = min(self.frames, FlacReader(self._source).frames)
+                return
         self.frames = sum(map(len, self._decode()))
         self._buffer = ForwardBuffer(self._decode, self.channels, self.sample_rate)
 
     def close(self) -> None:
         """Close the file."""
         self._sound.close()
-        if self._other:
-            self._other.close()
         if self._buffer:
             self._buffer.close()
-
-    def _replace(self) -> bool:
-        """Open the reader that continues after damage, and return whether there is one."""
-        if self._read_around_damage:
-            with suppress(AudioError):  # only the header is left
-                self._other = self._read_around_damage()
-                self.damaged = self._other.damaged
-        return self._other is not None
 
     def _decode(self) -> Generator[np.ndarray]:
         """Yield samples (S, channels) up to the end or to damage."""

@@ -1,0 +1,122 @@
+"""Read a FLAC file around damage, frame by frame. Each frame has its position and a checksum."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from asr.audio.ffmpeg import FFmpegReader, import_av
+from asr.audio.readers import Content
+
+MAX_FRAME = 1 << 17  # bytes, if the header of the file does not tell
+MARGIN = 10  # seconds before the first sample at which to start
+_POLYNOMIAL = 0x18005  # of the checksum
+_START = re.compile(rb"\xff[\xf8\xf9]")  # of a frame
+
+
+class FlacReader(FFmpegReader):
+    """A FLAC file with damage. Its lost frames are zeros."""
+
+    def __init__(self, source: Content, frames: int = 0) -> None:
+        """Open a file.
+
+        Args:
+            source: Path or content of the file.
+            frames: Number of samples if it is known. Otherwise, the last intact frame is searched.
+
+        Raises:
+            AudioError: If FFmpeg cannot read the file.
+        """
+        self._known_frames = frames
+        super().__init__(source, "flac", skip_damage=True)
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        """Return samples (S, channels) with zeros for those that are lost."""
+        samples = np.zeros((count, self.channels), np.float32)
+        is_lost = np.ones(count, bool)
+        for start in (first - MARGIN * self.sample_rate, 0):
+            with self._open() as (container, stream):
+                if start > 0:
+                    with suppress(import_av().FFmpegError):
+                        container.seek(start, stream=stream)
+                is_early = False
+                for time, piece in self._pieces(container, stream):
+                    assert time is not None
+                    if time >= first + count:
+                        break
+                    is_early |= time <= first
+                    begin, end = max(first, time), min(first + count, time + len(piece))
+                    if begin < end:
+                        samples[begin - first : end - first] = piece[
+                            begin - time : end - time
+                        ]
+                        is_lost[begin - first : end - first] = False
+            if is_early:
+                break
+        bounds = np.flatnonzero(np.diff(is_lost, prepend=False, append=False)) + first
+        self.damaged += zip(bounds[::2].tolist(), bounds[1::2].tolist(), strict=True)
+        return samples
+
+    def _count_frames(self, container: Any, stream: Any) -> int:
+        return self._known_frames or super()._count_frames(container, stream)
+
+    def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
+        """Yield the intact frames. FFmpeg ignores their checksums and joins those around damage."""
+        info = stream.codec_context.extradata or bytes(34)
+        block_size, longest = (
+            int.from_bytes(info[:2], "big"),
+            int.from_bytes(info[7:10], "big"),
+        )
+        for packet in super()._packets(container, stream):
+            for data in find_frames(bytes(packet), longest or MAX_FRAME):
+                frame = import_av().Packet(data)
+                frame.stream, frame.time_base = stream, stream.time_base
+                number = _read_number(data)
+                frame.pts = number if data[1] & 1 else number * block_size
+                frame.duration = block_size
+                yield frame
+
+
+def find_frames(data: bytes, longest: int) -> Iterator[bytes]:
+    """Yield the intact frames in data that starts with a frame, at most `longest` bytes each."""
+    starts = [match.start() for match in _START.finditer(data)]
+    while starts:
+        start = starts.pop(0)
+        for end in (*starts, len(data)):
+            if end - start > longest:
+                break
+            if _has_right_checksum(data[start:end]):
+                yield data[start:end]
+                starts = [other for other in starts if other >= end]
+                break
+
+
+def _read_number(frame: bytes) -> int:
+    """Return the number in the header of a frame, coded like a character of UTF-8."""
+    first = frame[4]
+    following = max(0, 7 - (first ^ 0xFF).bit_length())
+    number = first & 0x7F >> following
+    for byte in frame[5 : 5 + following]:
+        number = number << 6 | byte & 0x3F
+    return number
+
+
+def _has_right_checksum(frame: bytes) -> bool:
+    """Return whether the last bytes of a frame are the CRC of the others."""
+    bits = np.unpackbits(np.frombuffer(frame, np.uint8)).view(bool)
+    if not 8 < len(frame) <= MAX_FRAME:
+        return False
+    return not np.bitwise_xor.reduce(_remainders()[-len(bits) :][bits])
+
+
+@cache
+def _remainders() -> np.ndarray:
+    """Return the remainders of the powers of x, the highest first, divided by the polynomial."""
+    remainders = [1]
+    while len(remainders) == 1 or remainders[-1] != 1:  # until they repeat
+        value = remainders[-1] << 1
+        remainders.append(value ^ _POLYNOMIAL if value >> 16 else value)
+    return np.resize(np.array(remainders[:-1], np.uint16), 8 * MAX_FRAME)[::-1]
