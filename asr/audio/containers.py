@@ -47,7 +47,7 @@ _AMR_WIDE_SIZES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6)
 _UNIT_HEAD = 27 + 255  # bytes; the longest header of a unit, that of an Ogg page
 _FLAC_START = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # with the header of the first block
 # codes of block sizes in samples; other sizes follow the number of the frame
-_FLAC_SIZES = {
+FLAC_SIZES = {
     192: 1,
     **{576 << i: 2 + i for i in range(4)},
     **{256 << i: 8 + i for i in range(8)},
@@ -169,7 +169,7 @@ def _last_flac_frame(total: int, block_size: int) -> bytes:
     """Return a pattern of the header of the last frame, with its number and its size."""
     number = max(0, total - 1) // block_size
     size = max(1, total - number * block_size)
-    code = _FLAC_SIZES.get(size, 6 if size <= 1 << 8 else 7)
+    code = FLAC_SIZES.get(size, 6 if size <= 1 << 8 else 7)
     # Up to this number, FLAC's variant of UTF-8 is Unicode's.
     coded = chr(min(number, sys.maxunicode)).encode("utf-8", "surrogatepass")
     coded += (size - 1).to_bytes(code - 5, "big") if code in (6, 7) else b""

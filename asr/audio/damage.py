@@ -13,6 +13,7 @@ Timed = tuple[
 ]  # time in samples if it is known, samples (S, channels)
 
 TOLERANCE = 0.01  # seconds by which the times in a container may be wrong
+DELAY = 0.2  # seconds after the start at which a decoder gives its first samples
 GUARD = 0.1  # seconds to silence around a gap
 BLOCK = 1 << 16  # zeros to yield at once
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits of each byte
@@ -54,7 +55,7 @@ def fill_gaps(
     expected = start
     for time, samples in pieces:
         gap = 0 if time is None else time - expected
-        if gap > (tolerance if position else guard):
+        if gap > (tolerance if position else DELAY * sample_rate):
             if position + gap >= frames:
                 continue  # a wrong time
             damaged.append((max(0, position - len(held)), position + gap + guard))

@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from asr.audio.containers import FLAC_SIZES
 from asr.audio.ffmpeg import FFmpegReader, import_av
 from asr.audio.readers import Content
 
 MAX_FRAME = 1 << 17  # bytes, if the header of the file does not tell
 MARGIN = 10  # seconds before the first sample at which to start
 _POLYNOMIAL = 0x18005  # of the checksum
+_SIZES = {code: size for size, code in FLAC_SIZES.items()}
 _START = re.compile(rb"\xff[\xf8\xf9]")  # of a frame
 
 
 class FlacReader(FFmpegReader):
     """A FLAC file with damage. Its lost frames are zeros."""
+
+    is_exact = True
 
     def __init__(self, source: Content, frames: int = 0) -> None:
         """Open a file.
@@ -35,6 +39,7 @@ class FlacReader(FFmpegReader):
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels) with zeros for those that are lost."""
+        count = max(0, min(count, self.frames - first))
         samples = np.zeros((count, self.channels), np.float32)
         is_lost = np.ones(count, bool)
         for start in (first - MARGIN * self.sample_rate, 0):
@@ -74,9 +79,8 @@ class FlacReader(FFmpegReader):
             for data in find_frames(bytes(packet), longest or MAX_FRAME):
                 frame = import_av().Packet(data)
                 frame.stream, frame.time_base = stream, stream.time_base
-                number = _read_number(data)
+                number, frame.duration = _read_header(data)
                 frame.pts = number if data[1] & 1 else number * block_size
-                frame.duration = block_size
                 yield frame
 
 
@@ -94,14 +98,16 @@ def find_frames(data: bytes, longest: int) -> Iterator[bytes]:
                 break
 
 
-def _read_number(frame: bytes) -> int:
-    """Return the number in the header of a frame, coded like a character of UTF-8."""
+def _read_header(frame: bytes) -> tuple[int, int]:
+    """Return the number of a frame, which is coded like a character of UTF-8, and its samples."""
     first = frame[4]
     following = max(0, 7 - (first ^ 0xFF).bit_length())
     number = first & 0x7F >> following
     for byte in frame[5 : 5 + following]:
         number = number << 6 | byte & 0x3F
-    return number
+    code, position = frame[2] >> 4, 5 + following
+    size = int.from_bytes(frame[position : position + max(0, code - 5)], "big") + 1
+    return number, size if code in (6, 7) else _SIZES.get(code, 0)
 
 
 def _has_right_checksum(frame: bytes) -> bool:
