@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator
 import asr
 from asr.config import outputs
 from asr.data.manifest import read_manifest
+from asr.errors import AudioError
 from asr.transcribe import main
 
 
@@ -396,3 +397,96 @@ def test_help_imports_neither_torch_nor_hydra(call: Call) -> None:
     command = [sys.executable, "-c", code, "--help"]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True)
     assert loaded.stdout.splitlines()[-1] == "False"
+
+
+@pytest.fixture
+def emitting(build: Any, tmp_path: Path) -> str:
+    """Return the setting of an untrained model, which emits something for every sound."""
+    build().save(tmp_path / "model.safetensors")
+    return f"checkpoint={tmp_path / 'model.safetensors'}"
+
+
+@pytest.mark.parametrize("encoding", [None, "s16le"])
+def test_a_segment_of_a_pipe_is_printed_before_the_pipe_is_closed(
+    emitting: str, sound: Any, encoding: str | None
+) -> None:
+    samples = np.concatenate([sound(1.5), np.zeros(48_000, np.float32)])
+    pcm = (samples * 32_767).astype("<i2").tobytes()
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16_000, format="WAV", subtype="PCM_16")
+    header = bytearray(file.getvalue()[:44])
+    header[40:44] = b"\xff" * 4
+    command = [sys.executable, "-m", "asr.transcribe", "-", emitting, "format=jsonl"]
+    command += [f"encoding={encoding}"] if encoding else []
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(pcm if encoding else header + pcm)
+        process.stdin.flush()
+        first = json.loads(process.stdout.readline())
+        assert 0 <= first["start"] < first["end"] < 2.0
+        process.stdin.write(pcm)
+        process.stdin.close()
+        rest = [json.loads(line) for line in process.stdout]
+        assert process.wait() == 0
+    assert any(4.0 < segment["start"] < 6.2 for segment in rest)
+    assert " ".join(word["text"] for word in first["words"]) == first["text"]
+
+
+def test_raw_samples_can_be_written_in_any_format(
+    emitting: str, sound: Any, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    samples = np.stack([sound(1.5, 8_000), sound(1.5, 8_000, seed=1)], axis=1)
+    path = tmp_path / "call.wav"
+    soundfile.write(path, samples, 8_000, subtype="ULAW")
+    raw = path.read_bytes()[-samples.size :]
+    settings = ("encoding=mulaw", "sample_rate=8000", "channels=2")
+    for output in (["format=srt"], ["channel=each"], ["format=ctm", "channel=2"]):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
+        finished = call(main, "-", emitting, *settings, *output)
+        assert finished.code == 0
+        expected = call(main, path, emitting, *output).out
+        assert finished.out.replace("stdin ", "call ") == expected != ""
+
+
+def test_a_microphone_is_transcribed_until_it_stops(
+    emitting: str, sound: Any, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asr.inference import live
+
+    def record(device: object) -> Any:
+        assert device == "desk"
+        waveform = np.concatenate([sound(1.5), np.zeros(32_000, np.float32), sound(1.0)])
+        yield from np.array_split(waveform, 45)
+        raise AudioError("microphone desk: no samples. Is it still connected?")
+
+    monkeypatch.setattr("asr.config.live.record", record)
+    finished = call(main, "--record", "microphone=desk", emitting)
+    assert finished.code == 2
+    assert "microphone desk: no samples" in finished.complaint
+    assert len(finished.out.splitlines()) >= 1
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    monkeypatch.setattr("asr.config.live.record", live.record)
+    finished = call(main, "--record", emitting)
+    assert finished.code == 2
+    assert "pip install 'asr[mic]'" in finished.complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--record", "a.wav"], "--record takes no files"),
+        (["--record", "format=srt"], "use format=text or format=jsonl"),
+        (["--record", "output=out"], "neither output="),
+        (["a.wav", "microphone=1"], "microphone= needs --record"),
+        (["-", "sample_rate=8000"], "sample_rate= and channels= need encoding="),
+        (["a.wav", "encoding=s16le"], "encoding= describes raw samples on standard input"),
+        (["-", "encoding=mp3"], "encoding must be one of s16le, f32le, mulaw, alaw"),
+    ],
+)
+def test_wrong_settings_of_live_audio_give_one_line(
+    call: Call, arguments: list[str], message: str
+) -> None:
+    finished = call(main, *arguments)
+    assert finished.code == 2
+    assert message in finished.complaint

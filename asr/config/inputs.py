@@ -13,6 +13,7 @@ from asr.config.reporting import BAD_INPUT, report_user_errors
 from asr.errors import AsrError, AudioError, ConfigError
 
 STDIN = "-"
+RECORD = "--record"  # the microphone
 
 
 @dataclass(frozen=True)
@@ -74,23 +75,30 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     overrides: list[str] = []
     for argument in arguments:
         exists = os.path.exists(argument)  # noqa: PTH110  # pathlib raises for a long sentence
-        if argument.startswith("-") and argument != STDIN and not exists:
+        if argument.startswith("-") and argument not in (STDIN, RECORD) and not exists:
             raise ConfigError(f"{argument}: no such option; see --help")
         (overrides if "=" in argument and not exists else files).append(argument)
     return files, overrides
 
 
-def find_inputs(files: Sequence[str]) -> tuple[list[InputFile], list[AudioError]]:
+def find_inputs(
+    files: Sequence[str], stdin: bytes | None = None
+) -> tuple[list[InputFile], list[AudioError]]:
     """Return the recordings, and an error for each folder without one.
 
     A folder stands for all recordings in it and "-" for standard input.
+
+    Args:
+        files: Files of the command line.
+        stdin: Content of standard input if it has been read.
     """
     from asr.audio import find_recordings
 
     inputs, errors = [], []
     for path in map(Path, files):
         if path == Path(STDIN):
-            inputs.append(InputFile(STDIN, "stdin", sys.stdin.buffer.read()))
+            content = sys.stdin.buffer.read() if stdin is None else stdin
+            inputs.append(InputFile(STDIN, "stdin", content))
             continue
         is_folder = path.is_dir()
         recordings = find_recordings(path) if is_folder else [path]

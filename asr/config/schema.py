@@ -127,6 +127,10 @@ class TranscribeSettings(TypedDict):
     progress: Literal["auto", True, False]
     channel: ChannelChoice
     vad: bool
+    encoding: Literal["s16le", "f32le", "mulaw", "alaw"] | None
+    sample_rate: Count | None
+    channels: Count | None
+    microphone: Any
     device: str
     engine: Literal["auto", "torch", "onnx"]
 

@@ -48,7 +48,7 @@ def transcribe_inputs(cfg: DictConfig, output: Output) -> Iterator[AudioError]:
     inputs = output.pending
     to_files = cfg.output is not None
     show = wants_progress(cfg.progress, inputs, prints=not to_files)
-    transcriber = _load_transcriber(cfg) if inputs else None
+    transcriber = load_transcriber(cfg) if inputs else None
     with TranscriptionProgress(inputs, show=show) as progress:
         if transcriber:
             batcher = Batcher(transcriber.model, on_batch=progress.compute)
@@ -66,7 +66,8 @@ def transcribe_inputs(cfg: DictConfig, output: Output) -> Iterator[AudioError]:
         print(progress.summarize(output.done), file=sys.stderr)
 
 
-def _load_transcriber(cfg: DictConfig) -> Transcriber:
+def load_transcriber(cfg: DictConfig) -> Transcriber:
+    """Return the transcriber of the settings."""
     with paused_gc():
         decoder = instantiate("decoder", cfg.decoder)
         model = load_model(cfg.checkpoint, device=cfg.device, engine=cfg.engine)

@@ -2,7 +2,7 @@
 
 import io
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
@@ -125,7 +125,7 @@ def read_pcm(
 
 
 def record(device: str | int | None = None) -> Iterator[np.ndarray]:
-    """Yield blocks (S,) at 16 kHz from a microphone, without an end.
+    """Open a microphone and return its blocks (S,) at 16 kHz, without an end.
 
     Args:
         device: Number or part of the name of a device, as `python -m sounddevice` lists them. None
@@ -156,14 +156,19 @@ def record(device: str | int | None = None) -> Iterator[np.ndarray]:
         reason = str(error).partition("\n")[0].rstrip(". ")
         fix = "`python -m sounddevice` lists the devices; choose one with microphone="
         raise AudioError(f"{name}: {reason}. {fix}") from None
-    resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1)
-    with microphone:
-        while True:
-            try:
-                block = blocks.get(timeout=MAX_WAIT)
-            except Empty:
-                raise AudioError(f"{name}: no samples. Is it still connected?") from None
-            yield resampler.resample_chunk(block)
+
+    def read() -> Iterator[np.ndarray]:
+        resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1)
+        with microphone:
+            while True:
+                try:
+                    block = blocks.get(timeout=MAX_WAIT)
+                except Empty:
+                    fix = "Is it still connected?"
+                    raise AudioError(f"{name}: no samples. {fix}") from None
+                yield resampler.resample_chunk(block)
+
+    return read()
 
 
 def _import_sounddevice() -> Any:
@@ -182,7 +187,7 @@ def _import_sounddevice() -> Any:
     return sounddevice
 
 
-def until_interrupt(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+def until_interrupt(blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
     """Yield blocks up to Ctrl-C, so that the words before it are still transcribed.
 
     A second Ctrl-C has its usual effect.

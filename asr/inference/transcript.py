@@ -69,8 +69,8 @@ class Transcript:
             "duration": round(self.duration, 3),
             "score": round(self.score, 4),
             "confidence": round(self.confidence, 3),
-            "segments": [_timed(segment) for segment in self.segments],
-            "words": [_timed(word) for word in self.words],
+            "segments": [timed(segment) for segment in self.segments],
+            "words": [timed(word) for word in self.words],
             "alternatives": [
                 {"text": text, "score": round(score, 4)}
                 for text, score in self.alternatives
@@ -108,7 +108,7 @@ def merge_alternatives(parts: Sequence[Hypothesis]) -> tuple[tuple[str, float], 
     return tuple(best[1:])
 
 
-def _timed(span: Segment | Word) -> dict[str, Any]:
+def timed(span: Segment | Word) -> dict[str, Any]:
     """Return a segment or a word as a JSON object."""
     times = {"start": round(span.start, 3), "end": round(span.end, 3)}
     return {"text": span.text, **times, "confidence": round(span.confidence, 3)}

@@ -230,3 +230,21 @@ def test_blocks_of_a_recording_join_to_the_whole(recording):
         np.testing.assert_allclose(
             part, audio.load(path, offset=0.3, duration=1.1), atol=1e-4
         )
+
+
+def test_damaged_parts_are_skipped_and_the_rest_keeps_its_times(recording, transcriber):
+    path = recording("a.flac", 20.0)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 60_000] = bytes(60_000)
+    path.write_bytes(content)
+    transcript = transcriber.transcribe(path)
+    assert transcript.duration == 20.0
+    (damaged,) = [part for part in transcript.skipped if part.reason == "damaged"]
+    assert 8.0 < damaged.start < 10.1 and 10.0 < damaged.end < 16.0
+    assert transcript.skipped == tuple(sorted(transcript.skipped, key=lambda p: p.start))
+    ends = [part.end for part in transcript.skipped]
+    starts = [part.start for part in transcript.skipped]
+    assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+    assert transcript.words[-1].end > 18.0
+    assert transcript.to_dict()["skipped"][0]["reason"] in ("damaged", "silence")
