@@ -14,7 +14,7 @@ Timed = tuple[
 
 TOLERANCE = 0.01  # seconds by which the times in a container may be wrong
 DELAY = 0.2  # seconds after the start at which a decoder gives its first samples
-GUARD = 0.1  # seconds to silence around a gap
+GUARD = 0.1  # seconds to silence around a gap: decoders need time to notice and to recover
 BLOCK = 1 << 16  # zeros to yield at once
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits of each byte
 
@@ -37,10 +37,7 @@ def fill_gaps(
     sample_rate: int,
     damaged: list[Span],
 ) -> Generator[np.ndarray]:
-    """Yield samples (S, channels) with zeros for those that are missing.
-
-    The samples around a gap become zeros too, because decoders need time to notice damage and to
-    recover from it.
+    """Yield samples (S, channels), with zeros for what is missing and for `GUARD` around it.
 
     Args:
         pieces: Decoded samples with their times.
@@ -69,17 +66,18 @@ def fill_gaps(
         position += len(samples)
         expected = len(samples) + (expected if time is None else time)
         if muted:
-            silent = np.zeros_like(samples[:muted])
-            samples = np.concatenate([silent, samples[muted:]])
-            muted -= len(silent)
+            samples = np.concatenate([np.zeros_like(samples[:muted]), samples[muted:]])
+            muted = max(0, muted - len(samples))
         held = np.concatenate([held, samples]) if len(held) else samples
         ready = max(0, len(held) - max(guard, len(samples)))
         yield held[:ready]
         held = held[ready:]
-    if frames - position > guard:
-        damaged.append((max(0, position - len(held)), frames))
-        held = np.pad(np.zeros_like(held), ((0, frames - position), (0, 0)))
-    yield held
+    if position and frames - position > guard:
+        start = position - len(held)
+        damaged.append((start, frames))
+        yield from _zeros(frames - start, held.shape[1])
+    elif position:
+        yield held
 
 
 def _zeros(count: int, channels: int) -> Iterator[np.ndarray]:

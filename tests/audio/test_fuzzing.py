@@ -63,11 +63,17 @@ def check(content: bytes) -> None:
                 assert np.isfinite(result).all()
                 assert len(result) < MAX_SECONDS * audio.SAMPLE_RATE
     try:
-        part = audio.load(content, offset=0.3, duration=0.2, on_damage="skip")
+        with audio.Recording(content, on_damage="skip") as recording:
+            samples = sum(map(len, recording.blocks(0.25)))
+            part = recording.load(offset=0.3, duration=0.2)
+            duration, damaged = recording.info.duration, recording.damaged
     except AudioError as error:
         assert "\n" not in str(error)
     else:
         assert len(part) <= 0.25 * audio.SAMPLE_RATE
+        assert abs(samples / audio.SAMPLE_RATE - duration) < 0.25
+        bounds = [0.0, *(time for part in damaged for time in part), duration]
+        assert bounds == sorted(bounds)
 
 
 @pytest.mark.parametrize("name", FORMATS)
