@@ -31,11 +31,7 @@ def merge(spans: Iterable[Span], distance: int = 0) -> list[Span]:
 
 
 def fill_gaps(
-    pieces: Iterable[Timed],
-    start: int,
-    frames: int,
-    sample_rate: int,
-    damaged: list[Span],
+    pieces: Iterable[Timed], start: int, frames: int, sample_rate: int, damaged: list[Span]
 ) -> Generator[np.ndarray]:
     """Yield samples (S, channels), with zeros for what is missing and for `GUARD` around it.
 
