@@ -433,6 +433,22 @@ def test_a_segment_of_a_pipe_is_printed_before_the_pipe_is_closed(
     assert " ".join(word["text"] for word in first["words"]) == first["text"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is another error there")
+def test_live_audio_ends_quietly_when_its_reader_has_gone(
+    emitting: str, sound: Any
+) -> None:
+    samples = np.concatenate([sound(1.5, 8_000), np.zeros(24_000, np.float32)] * 3)
+    pcm = (samples * 32_767).astype("<i2").tobytes()
+    command = [sys.executable, "-m", "asr.transcribe", "-", emitting, "encoding=s16le"]
+    command += ["sample_rate=8000"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    pipes = {"stdout": writing, "stderr": subprocess.PIPE}
+    finished = subprocess.run(command, input=pcm, check=False, **pipes)
+    os.close(writing)
+    assert (finished.stderr, finished.returncode) == (b"", 0)
+
+
 def test_raw_samples_can_be_written_in_any_format(
     emitting: str, sound: Any, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -23,7 +23,7 @@ from asr.inference.transcript import timed
 
 FORMATS = ("text", "txt", "jsonl")  # that can be printed segment by segment
 
-Blocks = Iterator[np.ndarray]
+Blocks = Generator[np.ndarray]
 
 
 def open_live(cfg: DictConfig, files: Sequence[str]) -> Blocks | bytes | None:

@@ -2,7 +2,7 @@
 
 import io
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
@@ -99,7 +99,7 @@ def read_header(stream: BinaryIO) -> PcmFormat | bytes:
 
 def read_pcm(
     stream: BinaryIO, form: PcmFormat, *, channel: Channel = "mix"
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray]:
     """Yield blocks (S,) at 16 kHz of 0.1 s as soon as their samples have arrived.
 
     Args:
@@ -124,7 +124,7 @@ def read_pcm(
         yield resampler.resample_chunk(waveform, last=is_last)
 
 
-def record(device: str | int | None = None) -> Iterator[np.ndarray]:
+def record(device: str | int | None = None) -> Generator[np.ndarray]:
     """Open a microphone and return its blocks (S,) at 16 kHz, without an end.
 
     Args:
@@ -157,7 +157,7 @@ def record(device: str | int | None = None) -> Iterator[np.ndarray]:
         fix = "`python -m sounddevice` lists the devices; choose one with microphone="
         raise AudioError(f"{name}: {reason}. {fix}") from None
 
-    def read() -> Iterator[np.ndarray]:
+    def read() -> Generator[np.ndarray]:
         resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1)
         with microphone:
             while True:
@@ -187,7 +187,7 @@ def _import_sounddevice() -> Any:
     return sounddevice
 
 
-def until_interrupt(blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
+def until_interrupt(blocks: Generator[np.ndarray]) -> Generator[np.ndarray]:
     """Yield blocks up to Ctrl-C, so that the words before it are still transcribed.
 
     A second Ctrl-C has its usual effect.
@@ -217,3 +217,4 @@ def until_interrupt(blocks: Iterator[np.ndarray]) -> Generator[np.ndarray]:
             yield block
     finally:
         signal.signal(signal.SIGINT, previous)
+        blocks.close()  # frees the resampler, whose library complains at exit otherwise

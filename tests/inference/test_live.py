@@ -196,12 +196,12 @@ def test_missing_packages_give_the_command_that_installs_them(monkeypatch, tmp_p
 def test_blocks_before_an_interrupt_are_used():
     """Ctrl-C between two blocks ends the audio. The block before it is not lost."""
     before = signal.getsignal(signal.SIGINT)
-    blocks = live.until_interrupt(iter([np.zeros(1), np.ones(1), np.ones(1)]))
+    blocks = live.until_interrupt(block for block in (np.zeros(1), np.ones(1)))
     assert next(blocks).tolist() == [0]
     signal.raise_signal(signal.SIGINT)
     assert list(blocks) == []
     assert signal.getsignal(signal.SIGINT) is before
-    assert len(list(live.until_interrupt(iter([np.zeros(1)] * 3)))) == 3
+    assert len(list(live.until_interrupt(np.zeros(1) for _ in range(3)))) == 3
     assert signal.getsignal(signal.SIGINT) is before
 
 
