@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import soundfile
@@ -46,17 +47,19 @@ def an4(
     Raises:
         RecipeError: If the corpus is unavailable or has too few speakers.
     """
-
-    def splits() -> Splits:
-        name = next((name for name in ARCHIVES if (root / name).exists()), ARCHIVES[0])
-        tree = ensure_extracted(url, name, root, "an4", tree="an4")
-        train, test = list(_recordings(tree, "train")), list(_recordings(tree, "test"))
-        # The first letter of a speaker is f or m.
-        speakers = choose_speakers(train, validation_speakers, group=lambda name: name[0])
-        return {**hold_out(train, speakers), "test": test}
-
     options = {"validation_speakers": validation_speakers}
+    splits = partial(read_splits, root, url=url, **options)
     return prepare("an4", splits, root=root, again=again, **options)
+
+
+def read_splits(root: Path, *, validation_speakers: int = 8, url: str = URL) -> Splits:
+    """Return the recordings of train, validation, and test, and download them if necessary."""
+    name = next((name for name in ARCHIVES if (root / name).exists()), ARCHIVES[0])
+    tree = ensure_extracted(url, name, root, "an4", tree="an4")
+    train, test = list(_recordings(tree, "train")), list(_recordings(tree, "test"))
+    # The first letter of a speaker is f or m.
+    speakers = choose_speakers(train, validation_speakers, group=lambda name: name[0])
+    return {**hold_out(train, speakers), "test": test}
 
 
 def _recordings(tree: Path, split: str) -> Iterator[Recording]:
@@ -80,8 +83,8 @@ def _audio(stem: Path) -> Path:
         return sphere
     if raw.exists() and not wav.exists():
         samples, rate = soundfile.read(raw, dtype="int16", **RAW)
-        with atomic_write(wav) as partial:
-            soundfile.write(partial, samples, rate, subtype="PCM_16", format="WAV")
+        with atomic_write(wav) as temporary:
+            soundfile.write(temporary, samples, rate, subtype="PCM_16", format="WAV")
     return wav
 
 

@@ -97,7 +97,7 @@ def _read_recordings(
     if audio is not None and not audio.is_dir():
         raise RecipeError(f"audio={audio}: no such folder.")
     if table is not None:
-        recordings = list(_recordings_of_table(table, audio, encoding))
+        recordings = list(recordings_of_table(table, audio, encoding))
         recordings = _skip_conflicts(recordings)
         recordings += _other_recordings(recordings, audio, table)
     elif audio is not None:
@@ -156,9 +156,10 @@ def _read_transcript(path: Path, encoding: str) -> tuple[str, str]:
         return "", f"transcript not {encoding or 'UTF-8'}: {error}"
 
 
-def _recordings_of_table(
+def recordings_of_table(
     table: Path, folder: Path | None, encoding: str
 ) -> Iterator[Recording]:
+    """Yield the recordings of a table, whose relative paths start from `folder`."""
     folders = [folder] if folder else [table.parent / name for name in AUDIO_FOLDERS]
     find = FileFinder(folders)
     for row in read_table(table, encoding):

@@ -55,20 +55,31 @@ def librispeech(
     Raises:
         RecipeError: If a part or a speaker does not exist, or a part is unavailable.
     """
+    check_parts(parts)
+
+    def splits() -> Splits:
+        return _hold_out(read_parts(root, parts, url), validation_speakers)
+
+    options = {"parts": parts, "validation_speakers": validation_speakers}
+    return prepare("librispeech", splits, root=root, again=again, **options)
+
+
+def check_parts(parts: Sequence[str]) -> None:
+    """Check the names of parts.
+
+    Raises:
+        RecipeError: If there is none, or one is unknown.
+    """
     if not parts or set(parts) - set(PARTS):
         raise RecipeError(
             f"parts must be some of {', '.join(PARTS)}, got [{', '.join(parts)}]."
         )
 
-    def splits() -> Splits:
-        names: set[str] = set()
-        manifests = {
-            part: _mark_duplicates(_recordings(part, root, url), names) for part in parts
-        }
-        return _hold_out(manifests, validation_speakers)
 
-    options = {"parts": parts, "validation_speakers": validation_speakers}
-    return prepare("librispeech", splits, root=root, again=again, **options)
+def read_parts(root: Path, parts: Sequence[str], url: str = URL) -> Splits:
+    """Return the recordings of each part, and download them if necessary."""
+    names: set[str] = set()
+    return {part: _mark_duplicates(_recordings(part, root, url), names) for part in parts}
 
 
 def _hold_out(manifests: Splits, speakers: Sequence[str]) -> Splits:

@@ -128,7 +128,7 @@ def _fetch(name: str, target: Path, root: Path, url: str) -> None:
         atomic_write(target) as partial,
         partial.open("w", encoding="utf-8", newline="\n") as file,
     ):
-        file.writelines(line.lower() for line in _read_lines(archive))
+        file.writelines(line.lower() for line in read_lines(archive))
 
 
 def _read_sentences(paths: Sequence[str], unit: str) -> list[list[str]]:
@@ -136,7 +136,7 @@ def _read_sentences(paths: Sequence[str], unit: str) -> list[list[str]]:
     symbols: Counter[str] = Counter()
     for path in map(Path, paths):
         is_manifest = path.suffix == ".jsonl"
-        lines = (u.text for u in read_manifest(path)) if is_manifest else _read_lines(path)
+        lines = (u.text for u in read_manifest(path)) if is_manifest else read_lines(path)
         for text in map(normalize, lines):
             symbols.update(filter(is_symbol, text))
             sentences += filter(None, [without_symbols(text)])
@@ -147,7 +147,12 @@ def _read_sentences(paths: Sequence[str], unit: str) -> list[list[str]]:
     return [list(sentence.replace(" ", BAR)) for sentence in sentences]
 
 
-def _read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 text, which may be compressed (.gz).
+
+    Raises:
+        RecipeError: If the text cannot be read.
+    """
     open_text = gzip.open if path.suffix == ".gz" else open
     with (
         convert_errors(OSError, ValueError, problem=f"{path}: not a readable UTF-8 text"),

@@ -1,6 +1,7 @@
 """Speech Commands (arXiv 1804.03209): clips of one second with one of 35 words (30 in v0.01)."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -46,24 +47,28 @@ def speechcommands(
     Raises:
         RecipeError: If the corpus is unavailable.
     """
-    name = f"speech_commands_{version}"
-
-    def splits() -> Splits:
-        archive = f"{name}.tar.gz"
-        tree = ensure_extracted(
-            url,
-            archive,
-            root,
-            f"SpeechCommands/{name}",
-            checksum=lambda: torchaudio_checksum("speechcommands", f"{URL}/{archive}"),
-        )
-        clips = _official_splits(tree).items()
-        if words == "commands":
-            return {split: _balance(tree, split, names) for split, names in clips}
-        return {split: [_recording(tree, name) for name in names] for split, names in clips}
-
     options = {"version": version, "words": words}
+    splits = partial(read_splits, root, version=version, words=words, url=url)
     return prepare("speechcommands", splits, root=root, again=again, **options)
+
+
+def read_splits(
+    root: Path, *, version: str = "v0.02", words: str = "all", url: str = URL
+) -> Splits:
+    """Return the recordings of train, validation, and test, and download them if necessary."""
+    name = f"speech_commands_{version}"
+    archive = f"{name}.tar.gz"
+    tree = ensure_extracted(
+        url,
+        archive,
+        root,
+        f"SpeechCommands/{name}",
+        checksum=lambda: torchaudio_checksum("speechcommands", f"{URL}/{archive}"),
+    )
+    clips = _official_splits(tree).items()
+    if words == "commands":
+        return {split: _balance(tree, split, names) for split, names in clips}
+    return {split: [_recording(tree, name) for name in names] for split, names in clips}
 
 
 def _official_splits(tree: Path) -> dict[str, list[str]]:

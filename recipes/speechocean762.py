@@ -1,6 +1,7 @@
 """speechocean762 (OpenSLR 101): 5,000 English sentences by 250 Mandarin speakers, half children."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from asr.config.app import run_recipe
@@ -35,16 +36,18 @@ def speechocean762(
     Raises:
         RecipeError: If the corpus is unavailable or has too few speakers.
     """
-
-    def splits() -> Splits:
-        name = "speechocean762"
-        tree = ensure_extracted(url, f"{name}.tar.gz", root, name, tree=name)
-        train, test = _recordings(tree, "train"), _recordings(tree, "test")
-        speakers = choose_speakers(train, validation_speakers)
-        return {**hold_out(train, speakers), "test": test}
-
     options = {"validation_speakers": validation_speakers}
+    splits = partial(read_splits, root, url=url, **options)
     return prepare("speechocean762", splits, root=root, again=again, **options)
+
+
+def read_splits(root: Path, *, validation_speakers: int = 10, url: str = URL) -> Splits:
+    """Return the recordings of train, validation, and test, and download them if necessary."""
+    name = "speechocean762"
+    tree = ensure_extracted(url, f"{name}.tar.gz", root, name, tree=name)
+    train, test = _recordings(tree, "train"), _recordings(tree, "test")
+    speakers = choose_speakers(train, validation_speakers)
+    return {**hold_out(train, speakers), "test": test}
 
 
 def _recordings(tree: Path, split: str) -> list[Recording]:

@@ -9,33 +9,23 @@ number of workers.
 
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import chain, cycle
 from pathlib import Path
 
-import numpy as np
-import soundfile
-
-from asr import audio
 from asr.config.app import run_recipe
-from asr.errors import AsrError
 from asr.validation import check_integer, check_number
-from recipes import espeak
-from recipes.console import track
-from recipes.errors import RecipeError, convert_errors
+from recipes.errors import convert_errors
 from recipes.prepare import RECORD, Recording, Splits
 from recipes.prepare import prepare as write_manifests
+from recipes.synthesis import Prompt, write_recordings
 
 SHARES = {"train": 1.0, "validation": 0.1, "test": 0.15}  # of the hours
 SECONDS = 2.9  # mean duration of an utterance, to convert hours to a number of sentences
-BATCH = 150  # utterances for each process
 
 ACCENTS = (
     "en-us en en-gb-scotland en-029 en-gb-x-rp en-gb-x-gbclan en-us-nyc en-gb-x-gbcwmd"
@@ -121,27 +111,6 @@ RULES = {
 }
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """An utterance to synthesize.
-
-    Attributes:
-        path: Path of the recording, relative to the corpus.
-        text: Words in lower case.
-        speaker: Voice of eSpeak NG.
-        speed: Words per minute.
-        pitch: Pitch from 0 to 99.
-        seed: Seed of the pauses, the noise, and the levels.
-    """
-
-    path: str
-    text: str
-    speaker: str
-    speed: int
-    pitch: int
-    seed: tuple[int, int]
-
-
 def synthetic(
     *,
     root: Path = Path("data"),
@@ -178,7 +147,7 @@ def synthetic(
             path.unlink(missing_ok=True)
         for split in prompts:
             shutil.rmtree(folder / split, ignore_errors=True)
-        _synthesize(all_prompts, folder, workers or os.cpu_count() or 1)
+        write_recordings(all_prompts, folder, workers)
         return {
             split: [Recording(folder / p.path, p.text, p.speaker) for p in prompts[split]]
             for split in prompts
@@ -245,75 +214,6 @@ def sentence(rng: random.Random, rule: str = "sentence") -> str:
     """Return a random sentence, or an expansion of another rule of the grammar."""
     text = rng.choice(RULES[rule])
     return re.sub(r"\{([^}]+)\}", lambda slot: sentence(rng, slot[1]), text)
-
-
-def write_recording(prompt: Prompt, folder: Path) -> None:
-    """Synthesize an utterance and write it below `folder` as 16-bit FLAC at 16 kHz.
-
-    The recording has pauses of 0.05 to 0.4 s before and after the speech, white or pink noise 15
-    to 35 dB below the speech, and a peak 1 to 15 dB below full scale.
-    """
-    samples, rate = espeak.synthesize(
-        prompt.text, prompt.speaker, speed=prompt.speed, pitch=prompt.pitch
-    )
-    speech = audio.resample(samples.astype(np.float32) / 32768, rate, audio.SAMPLE_RATE)
-    rng = np.random.default_rng(prompt.seed)
-    before, after = (int(s * audio.SAMPLE_RATE) for s in rng.uniform(0.05, 0.4, 2))
-    waveform = np.pad(speech, (before, after))
-    noise = _noise(len(waveform), rng, pink=rng.random() < 0.5)
-    waveform += noise * np.sqrt(np.mean(speech**2)) * 10 ** (-rng.uniform(15, 35) / 20)
-    waveform *= 10 ** (-rng.uniform(1, 15) / 20) / np.abs(waveform).max()
-    path = folder / prompt.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pcm = np.round(waveform * 32767).astype(np.int16)
-    soundfile.write(path, pcm, audio.SAMPLE_RATE, subtype="PCM_16")
-
-
-def _noise(length: int, rng: np.random.Generator, *, pink: bool) -> np.ndarray:
-    """Return white or pink noise (S,) of unit power."""
-    noise = rng.standard_normal(length)
-    if pink:
-        spectrum = np.fft.rfft(noise)
-        spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
-        noise = np.fft.irfft(spectrum, length)
-    return noise / np.sqrt(np.mean(noise**2))
-
-
-def _synthesize(prompts: list[Prompt], folder: Path, workers: int) -> None:
-    batches = [prompts[i : i + BATCH] for i in range(0, len(prompts), BATCH)]
-    pool = ThreadPoolExecutor(workers)
-    try:
-        results = pool.map(lambda batch: _synthesize_batch(batch, folder), batches)
-        list(track(results, "synthesizing", len(batches)))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _synthesize_batch(prompts: list[Prompt], folder: Path) -> None:
-    """Synthesize utterances in a new process, because eSpeak NG keeps its state between texts.
-
-    `multiprocessing` would import the main module of the caller again, with all of training.
-    """
-    job = {"folder": str(folder), "prompts": list(map(asdict, prompts))}
-    process = subprocess.run(
-        [sys.executable, "-c", "from recipes.synthetic import _batch_main; _batch_main()"],
-        input=json.dumps(job),
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    if process.returncode:
-        lines = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
-        raise RecipeError(f"Speech synthesis failed: {lines[-1]}")
-
-
-def _batch_main() -> None:
-    job = json.load(sys.stdin)
-    try:
-        for prompt in job["prompts"]:
-            write_recording(Prompt(**prompt), Path(job["folder"]))
-    except (AsrError, OSError) as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

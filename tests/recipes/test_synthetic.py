@@ -11,7 +11,7 @@ import soundfile
 from asr import audio
 from asr.data.manifest import Utterance, read_manifest
 from asr.text import Tokenizer, normalize
-from recipes import espeak, synthetic
+from recipes import espeak, synthesis, synthetic
 from recipes.errors import RecipeError
 
 HOURS = 0.0056  # 7 utterances for train, 1 for validation, 1 for test
@@ -44,7 +44,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def test_the_number_of_workers_does_not_change_any_byte(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic, "BATCH", 4)
+    monkeypatch.setattr(synthesis, "BATCH", 4)
     for workers in (1, 3):
         synthetic.synthetic(root=tmp_path / str(workers), hours=HOURS, workers=workers)
     one, three = contents(tmp_path / "1"), contents(tmp_path / "3")
@@ -72,7 +72,7 @@ def test_an_interrupted_run_is_repeated(root, tmp_path, monkeypatch):
     synthetic.synthetic(root=tmp_path, hours=HOURS)
     complete = contents(tmp_path)
     monkeypatch.setattr(
-        synthetic,
+        synthesis,
         "_synthesize_batch",
         lambda prompts, folder: (_ for _ in ()).throw(KeyboardInterrupt),
     )
