@@ -1,11 +1,14 @@
 """Augmentations of training waveforms. Validation does not use them."""
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.random import Generator
 from scipy import fft
 
@@ -189,8 +192,34 @@ class NarrowBand(RandomAugment):
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return the waveform (S,) without frequencies above 4 kHz."""
         narrow = audio.resample(waveform, SAMPLE_RATE, self.RATE)
-        restored = audio.resample(narrow, self.RATE, SAMPLE_RATE)
-        return np.pad(restored, (0, max(0, len(waveform) - len(restored))))[: len(waveform)]
+        return _restore(narrow, self.RATE, len(waveform))
+
+
+class Codec(RandomAugment):
+    """Lossy coding: encode and decode as MP3 of 40 kbit/s, mu-law, or GSM 6.10 (telephone)."""
+
+    # Rate in Hz and options of soundfile. At lower rates, MP3 files do not note their delay.
+    CODECS: tuple[tuple[int, dict[str, Any]], ...] = (
+        (16_000, {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.8}),
+        (8_000, {"format": "WAV", "subtype": "ULAW"}),
+        (8_000, {"format": "WAV", "subtype": "GSM610"}),
+    )
+
+    def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
+        """Return the waveform (S,) after a random codec."""
+        rate, options = self.CODECS[rng.integers(len(self.CODECS))]
+        samples = audio.resample(waveform.clip(-1, 1), SAMPLE_RATE, rate)
+        file = io.BytesIO()
+        soundfile.write(file, samples, rate, **options)
+        file.seek(0)
+        decoded, _ = soundfile.read(file, dtype="float32")
+        return _restore(decoded, rate, len(waveform))
+
+
+def _restore(samples: Waveform, rate: int, size: int) -> Waveform:
+    """Return samples of another rate at 16 kHz, cut or padded with zeros to `size`."""
+    restored = audio.resample(samples, rate, SAMPLE_RATE)
+    return np.pad(restored, (0, max(0, size - len(restored))))[:size]
 
 
 def _synthesize_response(rng: Generator) -> Waveform:

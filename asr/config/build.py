@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asr.text import Tokenizer
 
 # in the order in which they are applied
-AUGMENTATIONS = ("speed", "reverb", "equalizer", "noise", "gain", "narrow_band")
+AUGMENTATIONS = ("speed", "reverb", "equalizer", "noise", "gain", "narrow_band", "codec")
 
 
 def instantiate(group: str, settings: Any, **others: Any) -> Any:

@@ -88,6 +88,7 @@ class AugmentSettings(TypedDict):
     noise: Any
     gain: Any
     narrow_band: Any
+    codec: Any
     join: Any
     pauses: Any
     spec: Any

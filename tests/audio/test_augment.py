@@ -5,7 +5,16 @@ import pytest
 import soundfile
 
 from asr import audio
-from asr.audio.augment import Chain, Equalizer, Gain, NarrowBand, Noise, Reverb, Speed
+from asr.audio.augment import (
+    Chain,
+    Codec,
+    Equalizer,
+    Gain,
+    NarrowBand,
+    Noise,
+    Reverb,
+    Speed,
+)
 from asr.errors import AudioError
 
 
@@ -104,7 +113,23 @@ def test_narrow_band_keeps_frequencies_below_4_khz_and_removes_the_rest():
     assert np.median(response[4_200:]) < 0.01
 
 
-@pytest.mark.parametrize("kind", [Noise, Reverb, Equalizer, Gain, NarrowBand])
+@pytest.mark.parametrize("codec", Codec.CODECS)
+def test_codecs_change_the_waveform_slightly_and_keep_its_length_and_timing(
+    codec, monkeypatch
+):
+    time = np.arange(16_001) / 16_000
+    speech = (0.3 * np.sin(2 * np.pi * (200 + 400 * time) * time)).astype(np.float32)
+    monkeypatch.setattr(Codec, "CODECS", (codec,))
+    coded = Codec(probability=1.0)(speech, np.random.default_rng(0))
+    assert coded.shape == speech.shape
+    assert coded.dtype == np.float32
+    correlation = np.correlate(coded, speech[100:-100], "valid")
+    assert correlation.argmax() == 100  # no delay
+    assert 0.9 < correlation.max() / np.square(speech[100:-100]).sum() < 1.1
+    assert not np.array_equal(coded, speech)
+
+
+@pytest.mark.parametrize("kind", [Noise, Reverb, Equalizer, Gain, NarrowBand, Codec])
 def test_each_augmentation_applies_with_its_probability(kind, sound):
     waveform, augment = sound(0.1), kind(probability=0.3)
     changed = sum(
@@ -114,7 +139,7 @@ def test_each_augmentation_applies_with_its_probability(kind, sound):
     assert 250 < changed < 350
 
 
-@pytest.mark.parametrize("kind", [Noise, Reverb, Equalizer, Gain, NarrowBand])
+@pytest.mark.parametrize("kind", [Noise, Reverb, Equalizer, Gain, NarrowBand, Codec])
 @pytest.mark.parametrize("seconds", [0.0001, 0.5])
 def test_silence_stays_silence_at_any_length(kind, seconds):
     silence = np.zeros(round(seconds * 16_000), np.float32)
