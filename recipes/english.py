@@ -189,7 +189,7 @@ def _synthesize(
     folder = root / "english" / "synthetic"
     for path in {*folder.rglob("*.flac")} - {folder / prompt.path for prompt in prompts}:
         path.unlink()  # of other settings
-    write_recordings(prompts, folder, workers)
+    write_recordings(prompts, folder, workers, noise=False)
     return {"synthetic": [_recording(folder, prompt) for prompt in prompts]}
 
 

@@ -19,10 +19,11 @@ from asr.data.filter import count_tags
 from asr.data.manifest import read_manifest
 from asr.files import atomic_write
 from asr.text import BAR, is_symbol, normalize, without_symbols
+from asr.validation import check_integer
 from recipes.console import console, print_table
 from recipes.errors import RecipeError, convert_errors
 from recipes.fetch import DAMAGED, ensure_downloaded
-from recipes.ngram import estimate
+from recipes.ngram import UNKNOWN, estimate
 
 URL = "https://www.openslr.org/resources/11"
 PUBLISHED = {  # OpenSLR gives no checksums. Independent downloads had these.
@@ -40,6 +41,8 @@ def lm(
     order: int = 4,
     prune: Sequence[str] = (),
     unit: Literal["words", "characters"] = "words",
+    vocabulary: int | None = None,
+    compress: bool = False,
     fetch: Literal["3-gram", "3-gram.pruned.1e-7", "4-gram"] | None = None,
     root: Path = Path("data"),
     name: str = "",
@@ -59,6 +62,9 @@ def lm(
         prune: Counts for n-grams of 1, 2, ... words, the last one also for longer n-grams.
             N-grams that occur no more often are left out, except single words.
         unit: Token of the model: words or characters.
+        vocabulary: Number of words, the most frequent ones. It defaults to all words. The other
+            words count as <unk>.
+        compress: Write ROOT/lm/NAME.arpa.gz, a third of the size.
         fetch: LibriSpeech model (14,500 books) to download and convert to lower case.
         root: Folder of all corpora.
         name: Name of the model. By default the name of the first text, or librispeech.FETCH.
@@ -75,8 +81,10 @@ def lm(
         target = root / "lm" / f"{name or f'librispeech.{fetch}'}.arpa"
         _fetch(fetch, target, root, url)
     else:
-        target = root / "lm" / f"{name or Path(text[0]).name.partition('.')[0]}.arpa"
-        _estimate(text, held_out, order, prune, unit, target)
+        suffix = ".arpa.gz" if compress else ".arpa"
+        name = name or Path(text[0]).name.partition(".")[0]
+        target = root / "lm" / f"{name}{suffix}"
+        _estimate(text, held_out, order, prune, unit, vocabulary, target)
     return target
 
 
@@ -86,11 +94,18 @@ def _estimate(
     order: int,
     prune: Sequence[str],
     unit: str,
+    vocabulary: int | None,
     target: Path,
 ) -> None:
+    if vocabulary is not None:
+        with convert_errors(ValueError):
+            check_integer("vocabulary", vocabulary, ge=1)
     with convert_errors(ValueError, problem="prune must be a list of integers"):
         limits = [int(limit) for limit in prune]
     sentences = _read_sentences(text, unit)
+    counts = Counter(word for sentence in sentences for word in sentence)
+    words = {word for word, _ in counts.most_common(vocabulary)}
+    sentences = [[w if w in words else UNKNOWN for w in s] for s in sentences]
     model = estimate(sentences, order=order, prune=limits)
     for fallback in model.fallbacks:
         problem = f"The text is too small for discounts of order {fallback}"
@@ -104,8 +119,8 @@ def _estimate(
         measured = other_model.perplexity(sentences[::HELD_OUT])
     model.write(target)
     if unit == "words":
-        words = sorted({word for sentence in sentences for word in sentence})
-        target.with_suffix(".words").write_text("\n".join([*words, ""]), encoding="utf-8")
+        lexicon = target.with_name(f"{target.name.partition('.arpa')[0]}.words")
+        lexicon.write_text("\n".join([*sorted(words), ""]), encoding="utf-8")
     sizes = [str(len(table.word)) for table in model.tables]
     table = Table(
         title=str(target), title_justify="left", box=box.SIMPLE_HEAD, show_header=False

@@ -11,6 +11,7 @@ distribution, which gives <unk> its probability. Back-off weights receive the pr
 n-grams.
 """
 
+import gzip
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -91,10 +92,11 @@ class NGramModel:
         return math.exp(-log_probs[known].mean()), float((~known).sum()) / words
 
     def write(self, path: Path) -> None:
-        """Write an ARPA file. On failure, an existing file is unchanged."""
+        """Write an ARPA file, or a compressed one (.gz). On failure, an old file is unchanged."""
+        open_text = gzip.open if path.suffix == ".gz" else open
         with (
             atomic_write(path) as partial,
-            partial.open("w", encoding="utf-8", newline="\n") as file,
+            open_text(partial, "wt", encoding="utf-8", newline="\n") as file,
         ):
             file.write("\\data\\\n")
             for order, table in enumerate(self.tables, start=1):

@@ -32,7 +32,8 @@ _UNCLEAR = re.compile(
     r"|\b(?:i\.e|e\.g)\b|\S*[a-z]{2}\.[a-z]\S*|\S*\d\S*|[\[\]{}<>*_#=+/\\|^~]"
 )
 _ACRONYM = re.compile(r"\b[A-Z]{2,}")  # or a Roman numeral, or emphasis
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
+# An initial does not end a sentence.
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\W[A-Z]\.)[\"'”’)]*\s+")
 _TOKENS = frozenset(Tokenizer.english().tokens)
 
 

@@ -1,10 +1,13 @@
 """N-gram language models of words or characters, read by KenLM from ARPA or KenLM binary files."""
 
+import gzip
 import math
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,7 +35,7 @@ class LanguageModel:
     """KenLM over a vocabulary. `entries[i]` has the index i, and other words are <unk>."""
 
     def __init__(self, path: Path, entries: list[str]) -> None:
-        """Read an ARPA file or a KenLM binary file.
+        """Read an ARPA file (perhaps .gz) or a KenLM binary file.
 
         Raises:
             ConfigError: If KenLM cannot read the file.
@@ -102,8 +105,8 @@ def read_vocabulary(path: Path) -> list[str] | None:
         raise ConfigError(
             f"lm: {path}: no such file. Estimate a model with python -m recipes.lm"
         )
-    with path.open("rb") as file:
-        if file.peek().startswith(_BINARY):
+    with _open(path) as file:
+        if file.peek(len(_BINARY)).startswith(_BINARY):
             return None
         lines = filter(None, map(bytes.strip, file))
         header = (b"\\data\\", b"ngram ")
@@ -117,6 +120,20 @@ def read_vocabulary(path: Path) -> list[str] | None:
             word = line.partition(b"\t")[2].partition(b"\t")[0]
             words.append(word.decode("utf-8", "replace"))
     raise ConfigError(f"lm: {path}: truncated in its list of words")
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BufferedReader | gzip.GzipFile]:
+    """Open a file, which may be compressed (.gz).
+
+    Raises:
+        ConfigError: If a compressed file is damaged.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ConfigError(f"lm: {path}: damaged or truncated ({error})") from None
 
 
 @contextmanager

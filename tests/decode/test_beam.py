@@ -1,5 +1,6 @@
 """Beam search against exact scores, with and without a language model and a lexicon."""
 
+import gzip
 import math
 
 import numpy as np
@@ -34,6 +35,7 @@ def arpa(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lm")
     words = estimate(SENTENCES, order=2)
     words.write(folder / "words.arpa")
+    words.write(folder / "words.arpa.gz")
     characters = estimate([list("|".join(s)) for s in SENTENCES], order=3)
     characters.write(folder / "characters.arpa")
     (folder / "lexicon.txt").write_text("\n".join(WORDS))
@@ -134,7 +136,7 @@ def test_a_word_lm_and_the_word_score_rank_the_texts(arpa, case, weight, bonus):
 
 @given(
     st.tuples(st.integers(2, 6), st.integers(0, 10**6)),
-    st.sampled_from([None, "words.arpa"]),
+    st.sampled_from([None, "words.arpa", "words.arpa.gz"]),
 )
 @settings(max_examples=30)
 def test_a_lexicon_allows_only_its_words(arpa, case, lm):
@@ -310,6 +312,8 @@ def files(tmp_path, arpa):
     for name, text in texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     estimate([["AB", "BA"]], order=1).write(tmp_path / "capitals.arpa")
+    (tmp_path / "cut.arpa.gz").write_bytes(gzip.compress(whole.encode())[:-20])
+    (tmp_path / "text.gz").write_text("some text")
     (tmp_path / "binary").write_bytes(
         b"mmap lm http://kheafield.com/code format version 5\n\0"
     )
@@ -330,6 +334,8 @@ def files(tmp_path, arpa):
         ({"lm": "cut.arpa"}, "lm: .*cut.arpa: KenLM cannot read it"),
         ({"lm": "cut early.arpa"}, "lm: .*cut early.arpa: truncated in its list of words"),
         ({"lm": "no.arpa"}, "lm: .*no.arpa: neither an ARPA file nor a KenLM binary"),
+        ({"lm": "cut.arpa.gz"}, "lm: .*cut.arpa.gz: (damaged or truncated|KenLM cannot)"),
+        ({"lm": "text.gz"}, r"lm: .*text.gz: damaged or truncated \(Not a gzipped file"),
         (
             {"lm": "capitals.arpa"},
             "lm: .*capitals.arpa: the model can write none of its words",

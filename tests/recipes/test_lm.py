@@ -52,6 +52,14 @@ def test_a_text_becomes_an_arpa_file_of_normalized_words_a_lexicon_and_a_table(
     assert "perplexity (1 in 20)" in output
 
 
+def test_a_compressed_model_of_the_most_frequent_words(text, tmp_path):
+    path = lm(text=[text], order=2, vocabulary=3, compress=True, root=tmp_path)
+    assert path == tmp_path / "lm" / "some.arpa.gz"
+    path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+    assert unigrams(path.with_suffix("")) == {"<unk>", "<s>", "</s>", "the", "sat", "dog"}
+    assert (tmp_path / "lm" / "some.words").read_text().split() == ["dog", "sat", "the"]
+
+
 def test_compressed_texts_and_manifests_give_the_same_model(text, tmp_path):
     packed, manifest = tmp_path / "packed.txt.gz", tmp_path / "train.jsonl"
     packed.write_bytes(gzip.compress(TEXT.encode()))

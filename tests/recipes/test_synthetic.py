@@ -74,7 +74,7 @@ def test_an_interrupted_run_is_repeated(root, tmp_path, monkeypatch):
     monkeypatch.setattr(
         synthesis,
         "_synthesize_batch",
-        lambda prompts, folder: (_ for _ in ()).throw(KeyboardInterrupt),
+        lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt),
     )
     with pytest.raises(KeyboardInterrupt):
         synthetic.synthetic(root=tmp_path, hours=HOURS, again=True)
