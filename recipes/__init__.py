@@ -11,6 +11,7 @@ python -m recipes.vctk                      # VCTK: speakers with various accent
 python -m recipes.kaldi train=FOLDER        # Kaldi data directories
 python -m recipes.lhotse cuts=FILE          # manifests of lhotse
 python -m recipes.hf dataset=NAME           # Hugging Face data sets
+python -m recipes.english prose=[FILE]      # English of four corpora, tables, and synthesized prose
 python -m recipes.synthetic hours=2         # sentences synthesized with eSpeak NG
 python -m recipes.folder audio=FOLDER       # your own recordings
 
