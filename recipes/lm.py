@@ -62,8 +62,7 @@ def lm(
         prune: Counts for n-grams of 1, 2, ... words, the last one also for longer n-grams.
             N-grams that occur no more often are left out, except single words.
         unit: Token of the model: words or characters.
-        vocabulary: Number of words, the most frequent ones. It defaults to all words. The other
-            words count as <unk>.
+        vocabulary: Number of frequent words to keep. The others count as <unk>.
         compress: Write ROOT/lm/NAME.arpa.gz, a third of the size.
         fetch: LibriSpeech model (14,500 books) to download and convert to lower case.
         root: Folder of all corpora.
@@ -73,19 +72,23 @@ def lm(
     Raises:
         RecipeError: If a setting is invalid, a text has no words, or a file is unavailable.
     """
+    target = root / "lm" / _file_name(text, fetch, name, compress)
+    if fetch:
+        _fetch(fetch, target, root, url)
+    else:
+        _estimate(text, held_out, order, prune, unit, vocabulary, target)
+    return target
+
+
+def _file_name(text: Sequence[str], fetch: str | None, name: str, compress: bool) -> str:
     if bool(text) == bool(fetch):
         raise RecipeError(
             "Pass text=FILE to estimate a model, or fetch=NAME to download one."
         )
     if fetch:
-        target = root / "lm" / f"{name or f'librispeech.{fetch}'}.arpa"
-        _fetch(fetch, target, root, url)
-    else:
-        suffix = ".arpa.gz" if compress else ".arpa"
-        name = name or Path(text[0]).name.partition(".")[0]
-        target = root / "lm" / f"{name}{suffix}"
-        _estimate(text, held_out, order, prune, unit, vocabulary, target)
-    return target
+        return f"{name or f'librispeech.{fetch}'}.arpa"
+    name = name or Path(text[0]).name.partition(".")[0]
+    return f"{name}.arpa.gz" if compress else f"{name}.arpa"
 
 
 def _estimate(

@@ -186,14 +186,17 @@ def test_prose_becomes_sentences_and_speech_and_an_interrupted_run_resumes(
     assert (lm(text=[root / "english" / "prose.txt"], order=2, root=root)).exists()
 
 
-def test_other_settings_replace_the_synthesized_recordings(root, prose, manifest):
+def test_another_book_replaces_the_synthesized_recordings(root, prose, manifest):
     options = {"prose": [prose], "workers": 1, **SPEAKERS}
     english(root=root, synthetic_hours=1e-4, **options)
     (old,) = (root / "english").rglob("*.flac")
-    english(root=root, synthetic_hours=1e-4, seed=1, **options)
+    prose.write_bytes(gzip.compress(b"Nothing is left of the other book."))
+    english(root=root, synthetic_hours=1e-4, again=True, **options)
     (new,) = (root / "english").rglob("*.flac")
     assert new != old
-    assert [u.audio.name for u in manifest(root, "english", "synthetic")] == [new.name]
+    (utterance,) = manifest(root, "english", "synthetic")
+    assert utterance.audio.name == new.name
+    assert utterance.text == "nothing is left of the other book"
     english(root=root, **SPEAKERS)
     assert not (root / "manifests" / "english" / "synthetic.jsonl").exists()
     assert (root / "manifests" / "english" / RECORD).exists()
