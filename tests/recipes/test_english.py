@@ -263,7 +263,7 @@ def test_the_shared_corpora_give_15_hours_by_hundreds_of_speakers(
         "an4": "an4",
         "librispeech": "LibriSpeech",
         "speechocean762": "speechocean762",
-        "speech_commands": "SpeechCommands",
+        "speechcommands": "SpeechCommands",
     }
     for corpus, folder in folders.items():
         (tmp_path / folder).symlink_to(shared(corpus) / folder)
