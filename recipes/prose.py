@@ -17,6 +17,7 @@ SPEED, PITCH = (
     (130, 200),
     (20, 80),
 )  # ranges: words per minute, eSpeak NG's scale of 0 to 99
+SECONDS = 50  # of speech at one word per minute; eSpeak NG is faster than its nominal speed
 PAUSES = 0.45  # mean of the pauses before and after a synthesized sentence in seconds
 # The training voices of the built-in corpus, each with all accents
 VOICES = [
@@ -99,5 +100,5 @@ def plan(sentences: Sequence[str], hours: float, seed: int) -> list[Prompt]:
             digest = hashlib.sha256(repr(prompt).encode()).hexdigest()[:12]
             path = f"{voice.replace('+', '-')}/{len(prompts):06d}-{digest}.flac"
             prompts.append(replace(prompt, path=path))
-            seconds += 60 * words / speed + PAUSES
+            seconds += SECONDS * words / speed + PAUSES
     return prompts
