@@ -3,6 +3,8 @@
 #   docker build -t asr .
 #   docker run --rm --shm-size=2g asr
 #
+# To serve a model, see docs/how-to/serve.md.
+#
 # torch for Linux on x86-64 contains CUDA, so the same image uses a GPU with --gpus all. To start from an image of
 # NVIDIA instead, pass one with apt:
 #
@@ -23,7 +25,7 @@ WORKDIR /home/asr/app
 COPY --chown=asr pyproject.toml README.md LICENSE ./
 RUN python3 -m venv .venv \
     && mkdir asr recipes conf \
-    && .venv/bin/pip install --no-cache-dir --editable .
+    && .venv/bin/pip install --no-cache-dir --editable '.[serve,onnx]'
 
 COPY --chown=asr . .
 RUN .venv/bin/pip install --no-cache-dir --no-deps --editable . \

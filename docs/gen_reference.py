@@ -26,6 +26,7 @@ PACKAGES = (
     "data",
     "decode",
     "inference",
+    "server",
     "evaluation",
     "training",
     "config",

@@ -33,7 +33,8 @@ WITH_FILES = (
 )  # commands that take files and key=value settings
 
 # Programs in shell blocks that are not part of this project.
-PROGRAMS = {"python3", "pip", ".", "tensorboard", "pre-commit", "wandb", "docker", "ffmpeg"}
+PROGRAMS = {"python3", "pip", ".", "tensorboard", "pre-commit", "wandb", "docker"}
+PROGRAMS |= {"curl", "ffmpeg"}
 
 # Settings that make a run small. They follow the settings of the documented command.
 TRAIN = [
@@ -46,8 +47,8 @@ SMALL = {
     "asr.tune": ["data.workers=0", "points=2", "rounds=0", "decoder.workers=1"],
     "asr.preview": ["count=1", "views=1"],
 }
-# Commands that need a network or several devices.
-NOT_RUN = ("trainer=gpu", "trainer=ddp", "recipes.an4", "recipes.librispeech")
+# Commands that need a network or several devices, or that do not end by themselves.
+NOT_RUN = ("trainer=gpu", "trainer=ddp", "recipes.an4", "recipes.librispeech", "asr.serve")
 
 
 def load_generator() -> ModuleType:

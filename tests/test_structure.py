@@ -25,6 +25,7 @@ ROWS = (  # a module imports only from its own folder and from earlier rows; a f
     ("asr.data",),
     ("asr.decode",),
     ("asr.inference",),
+    ("asr.server",),
     ("asr.evaluation",),
     ("asr.training",),
     ("asr.config",),
@@ -37,6 +38,7 @@ ROWS = (  # a module imports only from its own folder and from earlier rows; a f
         "asr.preview",
         "asr.align",
         "asr.export",
+        "asr.serve",
         "asr.compare",
     ),
 )

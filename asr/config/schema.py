@@ -24,6 +24,7 @@ from asr.validation import (
 
 Seconds = Annotated[float, check_number]
 Seed = Annotated[int, partial(check_integer, ge=0, le=2**32 - 1)]
+Port = Annotated[int, partial(check_integer, ge=0, le=65535)]
 Split = Literal["train", "validation", "test"]
 TranscriptFormat = Literal[
     "text", "txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "textgrid", "TextGrid"
@@ -160,6 +161,36 @@ class ExportSettings(TypedDict):
     runtime: str | None
 
 
+class LimitSettings(TypedDict):
+    """Group `limits` of `asr.serve`."""
+
+    upload_mb: Positive
+    disk_mb: Positive
+    audio_seconds: Positive
+    queue: Count
+    workers: Count
+    idle_seconds: Positive
+    upload_seconds: Positive
+    streams: CountOrZero
+    stream_seconds: Positive
+
+
+class ServeSettings(TypedDict):
+    """Settings of `asr.serve`."""
+
+    cpu: CpuSettings
+    decoder: Any
+    checkpoint: str
+    device: str
+    engine: Literal["auto", "torch", "onnx"]
+    vad: bool
+    host: str
+    port: Port
+    name: str
+    cors_origins: Sequence[str]
+    limits: LimitSettings
+
+
 class ScoringSettings(TypedDict):
     """Settings that `asr.evaluate` and `asr.tune` share."""
 
@@ -215,6 +246,7 @@ SCHEMAS = {
     "transcribe": TranscribeSettings,
     "align": AlignSettings,
     "export": ExportSettings,
+    "serve": ServeSettings,
     "tune": TuneSettings,
     "preview": PreviewSettings,
     "compare": CompareSettings,

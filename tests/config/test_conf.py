@@ -86,7 +86,17 @@ def test_every_option_builds_an_object(option: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    ["train", "evaluate", "transcribe", "tune", "preview", "align", "export", "compare"],
+    [
+        "train",
+        "evaluate",
+        "transcribe",
+        "tune",
+        "preview",
+        "align",
+        "export",
+        "compare",
+        "serve",
+    ],
 )
 def test_every_entry_point_composes_without_overrides(entry: str) -> None:
     assert compose(entry, [])
