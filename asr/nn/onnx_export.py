@@ -164,12 +164,8 @@ class _LogMel:
     def __call__(self, samples: str, lengths: str) -> tuple[str, str]:
         """Add features (B, T, F) of samples (B, S), and their frames T (B,)."""
         g, n_fft, top_db = self.g, self.n_fft, self.settings["top_db"]
-        # a recording shorter than a frame gets one frame, which counts as padding
-        missing = g("Max", g("Sub", g.integer(n_fft), g.size(samples, 1)), g.integer(0))
-        missing = g("Unsqueeze", missing, g.integers(0))
-        padded = g("Pad", samples, g("Concat", g.integers(0, 0, 0), missing, axis=0))
         filters = mel_filterbank(self.settings["n_mels"], n_fft)
-        energies = g("MatMul", self._power(padded), g.constant(filters))
+        energies = g("MatMul", self._power(samples), g.constant(filters))
         excess = g("Max", g("Sub", lengths, g.integer(n_fft - self.hop)), g.integer(0))
         frames = g("Div", excess, g.integer(self.hop))  # (B,)
         mask = g("Unsqueeze", g.mask(frames, g.size(energies, 1)), g.integers(2))
@@ -188,26 +184,48 @@ class _LogMel:
         The window is symmetric. Sums of samples at equal distances from its center give the real
         parts, and differences the imaginary parts, so the transform has half the products.
         """
-        g, first = self.g, (self.n_fft - self.window) // 2
+        g, n_fft, hop = self.g, self.n_fft, self.hop
         offsets = np.arange(1, self.window // 2 + 1)  # the first value of the window is 0
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * offsets / self.window)
         hann[2 * offsets == self.window] /= 2  # the center is in both halves
         distances = self.window / 2 - offsets
-        bins = np.arange(self.n_fft // 2 + 1)
-        angles = 2 * np.pi / self.n_fft * np.outer(distances, bins)
-        stop = g("Sub", g.size(samples, 1), g.integer(self.n_fft - 1))
-        starts = g("Unsqueeze", g.range(stop, self.hop), g.integers(1))  # (T, 1)
-        earlier, later = (
-            g("Gather", samples, g("Add", starts, g.integers(*places)), axis=1)
-            for places in (first + offsets, first + self.window - offsets)
-        )  # (B, T, window // 2)
-        real = g(
-            "MatMul", g("Add", later, earlier), g.constant(np.cos(angles) * hann[:, None])
-        )
-        imag = g(
-            "MatMul", g("Sub", later, earlier), g.constant(np.sin(angles) * hann[:, None])
+        angles = 2 * np.pi / n_fft * np.outer(distances, np.arange(n_fft // 2 + 1))
+        # a recording shorter than a frame gets one frame, which counts as padding
+        excess = g("Max", g("Sub", g.size(samples, 1), g.integer(n_fft)), g.integer(0))
+        frames = g("Add", g("Div", excess, g.integer(hop)), g.integer(1))  # T
+        padded = g("Pad", samples, g.integers(0, hop, 0, n_fft + hop))
+        first = hop + (n_fft - self.window) // 2  # of the window in the padded samples
+        rows = -(-len(offsets) // hop)  # hops that half a window touches
+        last = first + self.window - rows * hop
+        earlier = self._halves(padded, frames, first + 1, rows)
+        later = self._halves(padded, frames, last, rows, reverse=True)
+        real, imag = (
+            g("MatMul", g(op, later, earlier), g.constant(function(angles) * hann[:, None]))
+            for op, function in (("Add", np.cos), ("Sub", np.sin))
         )
         return g("Add", g("Mul", real, real), g("Mul", imag, imag))
+
+    def _halves(
+        self, samples: str, frames: str, start: int, rows: int, *, reverse: bool = False
+    ) -> str:
+        """Add half of the window of each frame (B, T, window // 2).
+
+        A half is cut from rows of one hop, since copying rows is faster than copying samples. The
+        rows of the first frame begin at `start`. `reverse` reads them backward.
+        """
+        g, hop = self.g, self.hop
+        size = g("Mul", g("Add", frames, g.integer(rows - 1)), g.integer(hop))
+        stop = g("Unsqueeze", g("Add", size, g.integer(start)), g.integers(0))
+        x = g("Slice", samples, g.integers(start), stop, g.integers(1))
+        x = g("Reshape", x, g.integers(0, -1, hop))  # (B, T + rows - 1, hop)
+        order = range(rows)
+        if reverse:
+            axis, step = g.integers(2), g.integers(-1)
+            x = g("Slice", x, g.integers(-1), g.integers(-hop - 1), axis, step)
+            order = order[::-1]
+        index = g("Add", g("Unsqueeze", g.range(frames), g.integers(1)), g.integers(*order))
+        x = g("Reshape", g("Gather", x, index, axis=1), g.integers(0, 0, rows * hop))
+        return g("Slice", x, g.integers(0), g.integers(self.window // 2), g.integers(2))
 
     def _cmvn(self, x: str, frames: str, mask: str) -> str:
         """Add the normalization of `x` (B, T, F), which is 0 at padding."""

@@ -77,6 +77,8 @@ def batch(sound) -> tuple[np.ndarray, list[int]]:
         ({"normalize": "none", "top_db": None}, {}),
         ({"window_ms": 20.0625, "hop_ms": 12.5, "n_mels": 33}, {}),  # 321 samples: odd
         ({"window_ms": 32.0, "n_fft": 512}, {}),
+        ({"window_ms": 20.0, "hop_ms": 10.0}, {}),  # half a window is one hop
+        ({"window_ms": 20.0, "hop_ms": 37.5}, {}),  # a hop is longer than a frame
     ],
     ids=lambda settings: "-".join(map(str, settings.values())) or "default",
 )
