@@ -171,12 +171,12 @@ class _LogMel:
         mask = g("Unsqueeze", g.mask(frames, g.size(energies, 1)), g.integers(2))
         floor = LOG_FLOOR
         if top_db is not None:
-            levels = g("ReduceMean", g("Mul", energies, mask), g.integers(2))  # (B, T, 1)
+            levels = g("Mul", g("ReduceMean", energies, g.integers(2)), mask)  # (B, T, 1)
             loudest = g("ReduceMax", levels, g.integers(1))  # (B, 1, 1)
             energies = g("Div", energies, g("Max", loudest, g.constant(LOG_FLOOR)))
             floor = 10 ** (-top_db / 10)
         x = g("Log", g("Add", energies, g.constant(floor)))
-        return self._cmvn(g("Mul", x, mask), frames, mask), frames
+        return self._cmvn(x, frames, mask), frames
 
     def _power(self, samples: str) -> str:
         """Add the power spectrum (B, T, n_fft // 2 + 1) of samples (B, S).
@@ -228,10 +228,10 @@ class _LogMel:
         return g("Slice", x, g.integers(0), g.integers(self.window // 2), g.integers(2))
 
     def _cmvn(self, x: str, frames: str, mask: str) -> str:
-        """Add the normalization of `x` (B, T, F), which is 0 at padding."""
+        """Add the normalization of `x` (B, T, F). Padding becomes 0."""
         g = self.g
         if self.settings["normalize"] == "none":
-            return x
+            return g("Mul", x, mask)
         if self.settings["normalize"] == "corpus":
             x = g("Sub", x, g.constant(self.weights["features.cmvn_mean"]))
             x = g("Div", x, g.constant(self.weights["features.cmvn_std"]))
@@ -277,15 +277,21 @@ def _encode(
 def _subsample(g: Graph, w: Weights, x: str, lengths: str) -> tuple[str, str]:
     """Add the convolutions and their projection: (B, T, F) to (B, U, D), and U (B,)."""
     x = g("Unsqueeze", x, g.integers(1))  # (B, 1, T, F)
-    for name in ("encoder.subsampling.first", "encoder.subsampling.second"):
-        kernel, bias = g.weight(w[f"{name}.weight"]), g.constant(w[f"{name}.bias"])
-        x = g("Relu", g("Conv", x, kernel, bias, strides=[2, 2], pads=[1, 1, 1, 1]))
-        lengths = g("Div", g("Add", lengths, g.integer(1)), g.integer(2))
-        mask = g.mask(lengths, g.size(x, 2))
-        x = g("Mul", x, g("Unsqueeze", mask, g.integers(1, 3)))
+    x, lengths = _convolve(g, w, "first", x, lengths)
+    mask = g.mask(lengths, g.size(x, 2))  # the second convolution must not read padding
+    x = g("Mul", x, g("Unsqueeze", mask, g.integers(1, 3)))
+    x, lengths = _convolve(g, w, "second", x, lengths)
     x = g("Transpose", x, perm=[0, 2, 1, 3])  # (B, U, channels, ceil(F / 4))
     x = g("Reshape", x, g.integers(0, 0, -1))
     return _linear(g, w, "encoder.subsampling.project", x), lengths
+
+
+def _convolve(g: Graph, w: Weights, name: str, x: str, lengths: str) -> tuple[str, str]:
+    """Add a convolution with a stride of 2: (B, C, T, F) to (B, C, T / 2, F / 2), rounded up."""
+    name = f"encoder.subsampling.{name}"
+    kernel, bias = g.weight(w[f"{name}.weight"]), g.constant(w[f"{name}.bias"])
+    x = g("Relu", g("Conv", x, kernel, bias, strides=[2, 2], pads=[1, 1, 1, 1]))
+    return x, g("Div", g("Add", lengths, g.integer(1)), g.integer(2))
 
 
 def _bidirectional(
