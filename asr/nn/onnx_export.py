@@ -52,7 +52,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def build_onnx(header: Header, weights: Weights, *, int8: bool = False) -> onnx.ModelProto:
+def build_onnx(
+    header: Header,
+    weights: Weights,
+    *,
+    int8: bool = False,
+    external: dict[str, ndarray] | None = None,
+) -> onnx.ModelProto:
     """Return the ONNX graph of a model from the content of its file.
 
     Args:
@@ -60,6 +66,7 @@ def build_onnx(header: Header, weights: Weights, *, int8: bool = False) -> onnx.
         weights: Weights by name.
         int8: Whether to store matrices in 8 bits, which makes the file a quarter as large. The
             computation stays in float32.
+        external: Receives large constants by name, which are then not stored in the graph.
 
     Raises:
         ModelError: If the model has features or an encoder of other classes, or the weights do not
@@ -74,7 +81,7 @@ def build_onnx(header: Header, weights: Weights, *, int8: bool = False) -> onnx.
             f"{name} is {shapes.get(name, 'missing')}, but its settings need "
             f"{expected.get(name, 'none')}"
         )
-    g = Graph(int8=int8)
+    g = Graph(int8=int8, external=external)
     mel = _LogMel(g, features, weights)
     x, lengths = _encode(g, encoder, weights, *mel("samples", "lengths"))
     g("LogSoftmax", _linear(g, weights, "head", x), axis=-1, name="log_probs")
@@ -299,19 +306,19 @@ def _bidirectional(
 ) -> str:
     """Add a bidirectional layer with torch's parameters: (U, B, D) to (U, B, 2 H)."""
     order = GATES[cell]
-    parameters = []
-    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-        directions = [layer[f"{name}_l0"], layer[f"{name}_l0_reverse"]]
-        gates = [np.split(values, len(order)) for values in directions]
-        parameters.append(np.concatenate([each[i] for each in gates for i in order]))
-    *matrices, input_bias, bias = parameters  # (2 gates H, ...)
-    w, r = (g("Reshape", g.weight(m), g.integers(2, -1, m.shape[1])) for m in matrices)
-    biases = np.concatenate([input_bias.reshape(2, -1), bias.reshape(2, -1)], axis=1)
-    options: dict[str, Any] = {
-        "hidden_size": matrices[1].shape[1],
-        "direction": "bidirectional",
-    }
-    if cell == "gru":
-        options["linear_before_reset"] = 1
-    y = g(cell.upper(), x, w, r, g.constant(biases), lengths, **options)  # (U, 2, B, H)
-    return g("Reshape", g("Transpose", y, perm=[0, 2, 1, 3]), g.integers(0, 0, -1))
+    directions = []
+    for end, direction in (("l0", "forward"), ("l0_reverse", "reverse")):
+        w, r, input_bias, bias = (
+            np.concatenate(
+                [np.split(layer[f"{name}_{end}"], len(order))[i] for i in order]
+            )[None]
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )  # (1, gates H, ...)
+        options: dict[str, Any] = {"hidden_size": r.shape[2], "direction": direction}
+        if cell == "gru":
+            options["linear_before_reset"] = 1
+        biases = g.constant(np.concatenate([input_bias, bias], axis=1))
+        inputs = g.weight(w, axis=1), g.weight(r, axis=1), biases, lengths
+        y = g(cell.upper(), x, *inputs, **options)  # (U, 1, B, H)
+        directions.append(g("Squeeze", y, g.integers(1)))
+    return g("Concat", *directions, axis=2)

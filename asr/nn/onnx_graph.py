@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
 IR_VERSION = 9  # ONNX Runtime 1.16 and later
+SMALL = 256  # numbers in a constant that is always stored in the model
 
 
 class Graph:
@@ -16,10 +17,14 @@ class Graph:
 
     Args:
         int8: Whether `weight` stores integers of 8 bits with a scale per output channel.
+        external: Receives large constants by name, which are then not stored in the model.
     """
 
-    def __init__(self, *, int8: bool = False) -> None:
+    def __init__(
+        self, *, int8: bool = False, external: dict[str, ndarray] | None = None
+    ) -> None:
         self.int8 = int8
+        self.external = external
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[bytes, onnx.TensorProto] = {}
 
@@ -30,21 +35,32 @@ class Graph:
         return name
 
     def constant(self, value: Any, dtype: type = np.float32) -> str:
-        """Return a constant tensor. Equal constants are stored once."""
+        """Return a constant tensor. Equal small constants are stored once."""
         array: ndarray = np.asarray(value, dtype=dtype, order="C")
-        key = repr((array.dtype, array.shape)).encode() + array.tobytes()
         name = f"constant_{len(self.constants)}"
-        return self.constants.setdefault(key, numpy_helper.from_array(array, name)).name
+        key = name.encode()
+        if array.size <= SMALL:
+            key = repr((array.dtype, array.shape)).encode() + array.tobytes()
+        elif self.external is not None:
+            self.external[name] = array
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            tensor = onnx.TensorProto(name=name, dims=array.shape, data_type=kind)
+            tensor.data_location = TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value=name)
+            self.constants[key] = tensor
+        if key not in self.constants:
+            self.constants[key] = numpy_helper.from_array(array, name)
+        return self.constants[key].name
 
-    def weight(self, array: ndarray) -> str:
-        """Return a matrix or kernel (outputs, ...), which `int8` rounds to 8 bits."""
+    def weight(self, array: ndarray, axis: int = 0) -> str:
+        """Return a matrix or kernel with outputs along `axis`, which `int8` rounds to 8 bits."""
         if not self.int8:
             return self.constant(array)
-        rows = array.reshape(len(array), -1).astype(np.float32)
-        scale = np.abs(rows).max(1).clip(1e-12) / 127  # (outputs,)
-        integers = np.rint(rows / scale[:, None]).reshape(array.shape)
-        stored = self.constant(integers, np.int8), self.constant(scale)
-        return self("DequantizeLinear", *stored, axis=0)
+        others = tuple(i for i in range(array.ndim) if i != axis)
+        scale = np.abs(array).max(others, keepdims=True).clip(1e-12) / 127
+        integers = np.rint(array / scale)
+        stored = self.constant(integers, np.int8), self.constant(scale.ravel())
+        return self("DequantizeLinear", *stored, axis=axis)
 
     def integers(self, *values: int) -> str:
         """Return a constant of integers (N,), such as axes or a shape."""
@@ -69,11 +85,11 @@ class Graph:
 
     def linear(self, x: str, weight: ndarray, bias: ndarray) -> str:
         """Multiply the last axis by a matrix (outputs, inputs), and add a bias (outputs,)."""
-        matrix = self("Transpose", self.weight(weight), perm=[1, 0])
-        return self("Add", self("MatMul", x, matrix), self.constant(bias))
+        product = self("MatMul", x, self.weight(weight.T, axis=1))
+        return self("Add", product, self.constant(bias))
 
     def to_model(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> onnx.ModelProto:
-        """Return the checked model. Inputs and outputs map names to shapes; None is dynamic.
+        """Return the model. Inputs and outputs map names to shapes; None is dynamic.
 
         A shape of one axis is of integers, any other of floats.
         """
@@ -94,5 +110,6 @@ class Graph:
         opset = helper.make_opsetid("", OPSET)
         options = {"opset_imports": [opset], "ir_version": IR_VERSION}
         model = helper.make_model(graph, producer_name="asr", **options)
-        onnx.checker.check_model(model, full_check=True)
+        if self.external is None:
+            onnx.checker.check_model(model, full_check=True)
         return model
