@@ -226,6 +226,7 @@ class Whisper:
 
     def __init__(self) -> None:
         module = importlib.import_module("transformers")
+        module.logging.set_verbosity_error()
         torch.manual_seed(0)
         self.features = module.WhisperFeatureExtractor()
         config = module.WhisperConfig()
@@ -253,18 +254,19 @@ def measure_commands(models: dict[str, Path], folder: Path) -> Table:
     for name, model in models.items():
         for engine in ("torch", "onnx"):
             arguments = [str(path), f"checkpoint={model}", f"engine={engine}"]
-            results = [run_command(arguments) for _ in range(3)]
+            results = [run_command(arguments)[:2] for _ in range(3)]
             seconds, megabytes = map(min, zip(*results, strict=True))
             table.add_row(name, engine, f"{seconds:.2f}", f"{megabytes:.0f}")
     return table
 
 
-def run_command(arguments: Sequence[str]) -> tuple[float, float]:
-    """Return the seconds and the peak memory in megabytes of asr.transcribe."""
+def run_command(arguments: Sequence[str]) -> tuple[float, float, str]:
+    """Return the seconds, the peak memory in megabytes, and the output of asr.transcribe."""
     command = [sys.executable, "-c", MEASURED, *arguments]
     began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return time.perf_counter() - began, int(done.stderr.split()[-2]) / 1024
+    seconds = time.perf_counter() - began
+    return seconds, int(done.stderr.split()[-2]) / 1024, done.stdout
 
 
 def measure_files(model: Path, options: argparse.Namespace) -> Table:
@@ -276,7 +278,7 @@ def measure_files(model: Path, options: argparse.Namespace) -> Table:
         samples = 0.1 * rng.standard_normal(round(rng.uniform(1, 4) * SAMPLE_RATE))
         soundfile.write(folder / f"{number:05d}.wav", samples, SAMPLE_RATE)
     checkpoint = f"checkpoint={model}"
-    together, _ = run_command([str(folder), checkpoint])
+    together, *_ = run_command([str(folder), checkpoint])
     paths = sorted(folder.iterdir())[:SINGLE_COMMANDS]
     each = np.mean([run_command([str(path), checkpoint])[0] for path in paths])
     table = Table("files", "one command s", "a command for each s", "ratio")
