@@ -105,13 +105,13 @@ class _Splitter:
         samples = self._samples[begin : begin + count * HOP]
         if not count:
             return np.zeros((0, 2))
-        high = samples - PRE_EMPHASIS * np.append(self._previous, samples[:-1])
+        high = samples - np.float32(PRE_EMPHASIS) * np.append(self._previous, samples[:-1])
         self._previous = samples[-1]
-        low = samples.reshape(-1, LOW_FACTOR).mean(axis=1)
-        bands = [
-            np.square(band.reshape(count, -1), dtype=np.float64).mean(axis=1)
-            for band in (low, high)
-        ]
+        # products of matrices are several times as fast as means of short rows
+        average = np.full(LOW_FACTOR, 1 / LOW_FACTOR, np.float32)
+        low = samples.reshape(-1, LOW_FACTOR) @ average
+        rows = (band.reshape(count, -1) for band in (low, high))
+        bands = [np.einsum("ij,ij->i", row, row) / row.shape[1] for row in rows]
         return np.maximum(SILENCE, 10 * np.log10(np.stack(bands, axis=1) + 1e-12))
 
     def _thresholds(self) -> np.ndarray:
