@@ -77,6 +77,20 @@ def test_numbers_of_frames_are_those_of_torch(
     assert emissions.lengths.tolist() == [model.num_frames(samples)]
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_share_a_batch_and_keep_its_order(
+    checkpoint: Path, sound, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    model = OnnxModel(checkpoint)
+    waveforms = [sound(seconds, seed=i) for i, seconds in enumerate([0.8, 0.01, 1.5, 0.4])]
+    rows = model.compute_emissions(waveforms).rows()
+    for row, waveform in zip(rows, waveforms, strict=True):
+        (alone,) = model.compute_emissions([waveform]).rows()
+        assert len(row) == model.num_frames(len(waveform))
+        np.testing.assert_allclose(row, alone, atol=1e-4)
+
+
 def test_auto_is_onnx_on_a_cpu_and_torch_without_the_package(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
