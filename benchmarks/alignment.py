@@ -82,11 +82,14 @@ def compare_with_torchaudio(model: CTCModel, utterances: list[Utterance]) -> str
 
 
 def join(
-    utterances: list[Utterance], seconds: float, path: Path
+    utterances: list[Utterance],
+    seconds: float,
+    path: Path,
+    pauses: tuple[float, float] = (0.2, 1.5),
 ) -> Iterator[tuple[float, float, str]]:
     """Write alternating silences and utterances until the recording is full.
 
-    Silences last 0.2 to 1.5 s.
+    Silences last from `pauses[0]` to `pauses[1]` seconds.
 
     Yields:
         Start, end, and text of each utterance.
@@ -95,7 +98,7 @@ def join(
     position = 0  # samples
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1) as file:
         for utterance in cycle(utterances):
-            silence = 1e-4 * rng.standard_normal(round(rng.uniform(0.2, 1.5) * SAMPLE_RATE))
+            silence = 1e-4 * rng.standard_normal(round(rng.uniform(*pauses) * SAMPLE_RATE))
             waveform = load(utterance)
             if position + len(silence) + len(waveform) > seconds * SAMPLE_RATE:
                 return

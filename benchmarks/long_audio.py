@@ -1,6 +1,6 @@
 """Transcribe long recordings: python benchmarks/long_audio.py CHECKPOINT MANIFEST.
 
-The recordings join the manifest's utterances with pauses of 0.2 to 1.5 s. The table has the time
+The recordings join the manifest's utterances with pauses. The table has the time
 of `asr.transcribe`, relative to the length of the recording, its peak memory, and the word error
 rate of the recording and of its utterances one by one.
 """
@@ -33,6 +33,9 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--minutes", nargs="+", type=float, default=[10, 30, 60, 180])
+    parser.add_argument(
+        "--pauses", nargs=2, type=float, default=[0.2, 1.5], help="their range in seconds"
+    )
     parser.add_argument("--engine", default="onnx", choices=["torch", "onnx"])
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -65,7 +68,9 @@ def measure(
     """Return the row of a length."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "long.wav"
-        texts = [text for _, _, text in join(utterances, 60 * minutes, recording)]
+        texts = [
+            text for _, _, text in join(utterances, 60 * minutes, recording, options.pauses)
+        ]
         arguments = [f"checkpoint={options.checkpoint}", f"engine={options.engine}"]
         seconds, megabytes, output = run_command([str(recording), *arguments])
     reference = " ".join(texts)

@@ -73,14 +73,7 @@ def build_onnx(
             belong to the settings.
     """
     features, encoder = (_read_settings(header, part) for part in ("features", "encoder"))
-    shapes = {name: weight.shape for name, weight in weights.items()}
-    expected = _weight_shapes(features, encoder, num_tokens=1 + len(header["tokens"]))
-    if different := shapes.items() ^ expected.items():
-        name = min(different)[0]
-        raise ModelError(
-            f"{name} is {shapes.get(name, 'missing')}, but its settings need "
-            f"{expected.get(name, 'none')}"
-        )
+    _check_weights(features, encoder, header, weights)
     g = Graph(int8=int8, external=external)
     mel = _LogMel(g, features, weights)
     x, lengths = _encode(g, encoder, weights, *mel("samples", "lengths"))
@@ -125,6 +118,27 @@ def _read_settings(header: Header, part: str) -> dict[str, Any]:
     if unknown:
         raise ModelError(f"its {part} have settings of another version: {unknown[0]}")
     return settings
+
+
+def _check_weights(
+    features: Mapping[str, Any],
+    encoder: Mapping[str, Any],
+    header: Header,
+    weights: Weights,
+) -> None:
+    """Check that the weights belong to the settings.
+
+    Raises:
+        ModelError: If a weight is missing, unknown, or of another shape.
+    """
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    expected = _weight_shapes(features, encoder, num_tokens=1 + len(header["tokens"]))
+    if different := shapes.items() ^ expected.items():
+        name = min(different)[0]
+        raise ModelError(
+            f"{name} is {shapes.get(name, 'missing')}, but its settings need "
+            f"{expected.get(name, 'none')}"
+        )
 
 
 def _weight_shapes(
