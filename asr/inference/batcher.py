@@ -11,7 +11,7 @@ from asr.audio import SAMPLE_RATE
 from asr.inference.model import AcousticModel
 from asr.nn.emissions import Emissions
 
-BATCH_SECONDS = 120.0  # of audio in a batch, padding included
+BATCH_SECONDS = 150.0  # of audio in a batch, padding included; four windows, an even number
 MAX_WAITING_SECONDS = 480.0  # of audio; submitting more blocks
 
 
