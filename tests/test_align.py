@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import SHARED
 from entry import Call, caller
 
 from asr import audio
@@ -21,6 +20,8 @@ from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.nn.ctc import CTCModel
 from asr.nn.losses import ctc_loss
 from asr.nn.padding import pad_batch
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture
