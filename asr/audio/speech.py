@@ -71,6 +71,7 @@ class _Splitter:
         self._position = 0  # end of the measured hops
         self._quiet_since: int | None = None
         self._is_open = False
+        self._start = 0  # of the open region
         self._end = 0  # of the last region
         self._previous = np.float32(0)  # last sample, for pre-emphasis
 
@@ -78,7 +79,7 @@ class _Splitter:
         self._samples = np.concatenate([self._samples, block])
         levels = self._measure()
         self._levels.extend(levels)
-        quiet = np.all(levels <= self._thresholds(), axis=1)
+        quiet = np.all(levels <= self._thresholds(len(levels)), axis=1)
         for level, is_quiet in zip(
             levels.mean(axis=1).tolist(), quiet.tolist(), strict=True
         ):
@@ -92,7 +93,7 @@ class _Splitter:
         """Yield the rest, with the samples after the last complete hop."""
         if not self._is_open and self._position - self._end < _hops(MIN_PAUSE):
             self._open(self._end)
-        if self._is_open:
+        if self._is_open and (len(self._samples) or self._first > self._start):
             yield Piece(self._first * HOP, self._samples, is_last=True)
 
     def _measure(self) -> np.ndarray:
@@ -114,14 +115,18 @@ class _Splitter:
         bands = [np.einsum("ij,ij->i", row, row) / row.shape[1] for row in rows]
         return np.maximum(SILENCE, 10 * np.log10(np.stack(bands, axis=1) + 1e-12))
 
-    def _thresholds(self) -> np.ndarray:
-        """Return the level of each band (2,) in dB up to which a hop is quiet."""
+    def _thresholds(self, hops: int) -> np.ndarray:
+        """Return the level of each band (2,) in dB up to which each of some new hops is quiet.
+
+        The level of speech falls by `NOISE_RANGE` in the time of the history.
+        """
         if not self._levels:
             return np.full(2, SILENCE)
         quantiles = [NOISE_QUANTILE, SPEECH_QUANTILE]
         floor, speech = np.quantile(np.array(self._levels), quantiles, axis=0)
         if (speech - floor).max() >= MIN_CONTRAST:
-            self._speech_levels = np.maximum(speech, self._speech_levels - NOISE_RANGE)
+            decay = NOISE_RANGE * hops * HOP / SAMPLE_RATE / HISTORY
+            self._speech_levels = np.maximum(speech, self._speech_levels - decay)
         if (self._speech_levels - floor).max() < MIN_CONTRAST:
             return np.full(2, SILENCE)
         return np.maximum(floor + NOISE_RANGE, self._speech_levels - SPEECH_RANGE)
@@ -148,11 +153,14 @@ class _Splitter:
 
     def _open(self, position: int) -> None:
         self._drop(position)
+        self._start = position
         self._is_open = True
         self._region_levels.clear()
 
     def _close(self, position: int) -> Iterator[Piece]:
-        yield from self._take(position, is_last=True)
+        position = max(position, self._first)
+        if position > self._start:
+            yield from self._take(position, is_last=True)
         self._is_open = False
         self._end = position
 

@@ -81,15 +81,11 @@ def _transcribe(
 ) -> Iterator[Sequence[Transcript] | AudioError]:
     """Yield the transcripts of each recording, one for each channel, or its error."""
     sources = [item.source for item in inputs]
-    if channel != "each":
-        for result in transcriber.transcribe_many(sources, channel=channel):
-            yield result if isinstance(result, AudioError) else [result]
+    if channel == "each":
+        yield from transcriber.transcribe_many_channels(sources)
         return
-    for source in sources:
-        try:
-            yield transcriber.transcribe_channels(source)
-        except AudioError as error:
-            yield error
+    for result in transcriber.transcribe_many(sources, channel=channel):
+        yield result if isinstance(result, AudioError) else [result]
 
 
 def _write_results(

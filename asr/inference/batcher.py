@@ -84,14 +84,15 @@ class Batcher:
         if not batch:
             return
         try:
+            if self._on_batch:
+                seconds = sum(len(r.samples) for r in batch) / SAMPLE_RATE
+                self._on_batch(len(batch), seconds)
             emissions = self._model.compute_emissions([r.samples for r in batch])
             results = emissions.split()
         except BaseException as error:  # the thread that waits for the future raises it
             for request in batch:
                 request.future.set_exception(error)
             return
-        if self._on_batch:
-            self._on_batch(len(batch), sum(len(r.samples) for r in batch) / SAMPLE_RATE)
         for request, result in zip(batch, results, strict=True):
             request.future.set_result(result)
 

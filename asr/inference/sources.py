@@ -7,6 +7,7 @@ import numpy as np
 
 from asr.audio import SAMPLE_RATE, Channel, Recording, Source, resample
 from asr.audio.channels import select_channel
+from asr.audio.io import MAX_SAMPLE
 from asr.errors import AudioError
 
 Audio = Source | BinaryIO | np.ndarray | Any  # Any: a tensor, whose class is not imported
@@ -24,6 +25,11 @@ class AudioSource(Protocol):
         """Yield the waveform (S,) at 16 kHz in consecutive blocks."""
 
 
+def is_waveform(audio: Audio) -> bool:
+    """Return whether audio is samples, which have no rate of their own."""
+    return isinstance(audio, np.ndarray) or hasattr(audio, "detach")
+
+
 def open_audio(audio: Audio, sample_rate: int | None = None) -> "Recording | Waveform":
     """Open audio for a `with` statement.
 
@@ -34,9 +40,12 @@ def open_audio(audio: Audio, sample_rate: int | None = None) -> "Recording | Wav
 
     Raises:
         AudioError: If a recording cannot be opened.
-        ValueError: If samples have no rate or an unsupported shape.
-        TypeError: If this is none of these.
+        ValueError: If samples have no rate or an unsupported shape, or if a file is given one.
+        TypeError: If this is none of these, or if samples are not numbers.
     """
+    is_file = isinstance(audio, Source) or hasattr(audio, "read")
+    if is_file and sample_rate is not None:
+        raise ValueError("sample_rate is for samples; a recording has its own rate")
     if isinstance(audio, Source):
         return Recording(audio, on_damage="skip")
     if hasattr(audio, "read"):
@@ -45,7 +54,8 @@ def open_audio(audio: Audio, sample_rate: int | None = None) -> "Recording | Wav
             raise TypeError('a file object must be binary: open(path, "rb")')
         return Recording(content, name=getattr(audio, "name", None), on_damage="skip")
     if hasattr(audio, "detach"):
-        audio = audio.detach().cpu().numpy()
+        audio = audio.detach().cpu()
+        audio = (audio.float() if audio.is_floating_point() else audio).numpy()
     if not isinstance(audio, np.ndarray):
         wanted = "a path, bytes, a binary file, an array, or a tensor"
         raise TypeError(f"audio must be {wanted}, got {type(audio).__name__}")
@@ -65,6 +75,7 @@ class Waveform:
 
         Raises:
             ValueError: If the shape is not that of channels.
+            TypeError: If they are not numbers.
         """
         if samples.ndim not in (1, 2) or len(samples) > samples.shape[-1]:
             raise ValueError(f"samples must be (S,) or (channels, S), got {samples.shape}")
@@ -72,6 +83,8 @@ class Waveform:
             scale = np.iinfo(samples.dtype)
             middle = (int(scale.max) + int(scale.min) + 1) // 2  # not 0 if unsigned
             samples = (samples.astype(np.float32) - middle) / (int(scale.max) - middle + 1)
+        elif samples.dtype.kind != "f":
+            raise TypeError(f"samples must be floats or integers, got {samples.dtype}")
         self._samples = np.atleast_2d(samples).astype(np.float32, copy=False)
         self._sample_rate = sample_rate
 
@@ -89,11 +102,11 @@ class Waveform:
         """Yield the waveform (S,) at 16 kHz in consecutive blocks.
 
         Raises:
-            AudioError: If there is no such channel, or if samples are NaN or infinite.
+            AudioError: If there is no such channel, or if a sample is not plausible.
         """
         waveform = select_channel(self._samples.T, channel, lambda _: None)
-        if not np.isfinite(waveform).all():
-            raise AudioError("waveform: NaN or infinite sample")
+        if not (np.abs(waveform) < MAX_SAMPLE).all():  # False for NaN
+            raise AudioError("waveform: NaN, infinite, or implausible sample")
         waveform = resample(waveform, self._sample_rate, SAMPLE_RATE)
         size = round(seconds * SAMPLE_RATE)
         for begin in range(0, len(waveform), size):

@@ -1,9 +1,8 @@
 """Transcribe recordings of any length with a trained model and a decoder."""
 
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,15 +16,15 @@ from asr.decode.hypothesis import Decoder, Hypothesis
 from asr.errors import AudioError
 from asr.inference.batcher import Batcher
 from asr.inference.model import AcousticModel, Engine, load_model
+from asr.inference.read_ahead import read_ahead
 from asr.inference.segments import Segment, split_segments
-from asr.inference.sources import Audio, AudioSource, open_audio
+from asr.inference.sources import Audio, AudioSource, is_waveform, open_audio
 from asr.inference.transcript import Skipped, Transcript, merge_alternatives
 from asr.inference.windows import Window, Windower
 from asr.nn.emissions import Emissions
 
 BLOCK = 30.0  # seconds to read at once
-READERS = 2  # threads that read recordings
-AHEAD = 128  # recordings that are read before the first of them is decoded
+AHEAD_SECONDS = 3600.0  # of audio that are read before they are decoded
 DECODED_REGIONS = 16  # regions to decode in one call
 MAX_LIVE_SECONDS = 15.0  # live speech without a pause is divided after this time
 
@@ -119,49 +118,45 @@ class Transcriber:
             AudioError: If the recording cannot be read.
         """
         with open_audio(audio, sample_rate) as source:
-            channels = range(1, source.channels + 1)
-            readings = [self._read(source, channel) for channel in channels]
-        transcripts = map(self._finish, readings)
-        return tuple(
-            replace(transcript, channel=channel)
-            for channel, transcript in zip(channels, transcripts, strict=True)
-        )
+            reading = self._read_channels(source)
+        return self._finish_channels(reading)
 
     def transcribe_many(
-        self, audios: Iterable[Audio], *, channel: Channel = "mix"
+        self,
+        audios: Iterable[Audio],
+        *,
+        sample_rate: int | None = None,
+        channel: Channel = "mix",
     ) -> Iterator[Transcript | AudioError]:
         """Yield the transcripts of many recordings in order.
 
         Recordings are read while the network runs, and short ones share its batches. A recording
-        that cannot be read yields its error.
+        that cannot be read yields its error. Arrays and tensors all have the rate `sample_rate`.
         """
 
-        def read(audio: Audio) -> _Reading | AudioError:
-            try:
-                with open_audio(audio) as source:
-                    return self._read(source, channel)
-            except AudioError as error:
-                return error
+        def read(source: AudioSource) -> list[_Reading]:
+            return [self._read(source, channel)]
 
-        def finish(reading: _Reading | AudioError) -> Transcript | AudioError:
-            return reading if isinstance(reading, AudioError) else self._finish(reading)
+        for result in self._transcribe_many(audios, read, sample_rate):
+            yield result if isinstance(result, AudioError) else self._finish(result[0])
 
-        readings: deque[Future[_Reading | AudioError]] = deque()
-        executor = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-        try:
-            for audio in audios:
-                readings.append(executor.submit(read, audio))
-                if len(readings) >= AHEAD:
-                    yield finish(readings.popleft().result())
-            while readings:
-                yield finish(readings.popleft().result())
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+    def transcribe_many_channels(
+        self, audios: Iterable[Audio], *, sample_rate: int | None = None
+    ) -> Iterator[tuple[Transcript, ...] | AudioError]:
+        """Yield the transcripts of each channel of many recordings, as `transcribe_many` does."""
+        for result in self._transcribe_many(audios, self._read_channels, sample_rate):
+            if isinstance(result, AudioError):
+                yield result
+            else:
+                yield self._finish_channels(result)
 
     def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[Segment]:
-        """Yield the segments of live audio, blocks (S,) at 16 kHz, when pauses close them."""
+        """Yield the segments of live audio, blocks (S,) at 16 kHz, when pauses close them.
+
+        Without voice activity detection, all segments follow at the end.
+        """
         pieces = split_at_pauses(blocks, max_seconds=MAX_LIVE_SECONDS)
-        for region in self._submit(pieces):
+        for region in self._submit(pieces if self._vad else _join(blocks)):
             (hypothesis,) = self._decode([region])
             yield from split_segments(hypothesis.words)
 
@@ -169,6 +164,37 @@ class Transcriber:
         """Return the hypothesis of each utterance from emissions (B, U, V)."""
         with self._decoding:
             return self.decoder(emissions, self.model.tokenizer)
+
+    def _transcribe_many(
+        self,
+        audios: Iterable[Audio],
+        read: Callable[[AudioSource], list[_Reading]],
+        sample_rate: int | None,
+    ) -> Iterator[list[_Reading] | AudioError]:
+        """Yield what `read` returns for each recording, or its error."""
+
+        def open_and_read(audio: Audio) -> list[_Reading] | AudioError:
+            rate = sample_rate if is_waveform(audio) else None
+            try:
+                with open_audio(audio, rate) as source:
+                    return read(source)
+            except AudioError as error:
+                return error
+
+        def seconds(result: list[_Reading] | AudioError) -> float:
+            readings = [] if isinstance(result, AudioError) else result
+            return sum(reading.samples for reading in readings) / SAMPLE_RATE
+
+        return read_ahead(open_and_read, audios, size=seconds, max_size=AHEAD_SECONDS)
+
+    def _read_channels(self, source: AudioSource) -> list[_Reading]:
+        """Read each channel and submit its windows to the network."""
+        return [self._read(source, channel) for channel in range(1, source.channels + 1)]
+
+    def _finish_channels(self, readings: Iterable[_Reading]) -> tuple[Transcript, ...]:
+        """Return the transcript of each channel."""
+        transcripts = enumerate(map(self._finish, readings), 1)
+        return tuple(replace(transcript, channel=i) for i, transcript in transcripts)
 
     def _read(self, source: AudioSource, channel: Channel) -> _Reading:
         """Read a channel and submit its windows to the network."""

@@ -11,6 +11,7 @@ export class Splitter {
   #position = 0; // end of the measured hops
   #quietSince = null;
   #isOpen = false;
+  #start = 0; // of the open region
   #end = 0; // of the last region
   #previous = 0; // last sample, for pre-emphasis
   #quietest = null; // the levels of the first half of the region, sorted
@@ -29,7 +30,7 @@ export class Splitter {
     this.#samples = concat(this.#samples, block);
     const levels = this.#measure();
     this.#levels = this.#levels.concat(levels).slice(-history);
-    const thresholds = this.#thresholds();
+    const thresholds = this.#thresholds(levels.length);
     for (const [low, high] of levels) {
       yield* this.#advance((low + high) / 2, low <= thresholds[0] && high <= thresholds[1]);
     }
@@ -41,7 +42,8 @@ export class Splitter {
   *finish() {
     const { hop, min_pause: minPause } = this.settings;
     if (!this.#isOpen && this.#position - this.#end < minPause) this.#open(this.#end);
-    if (this.#isOpen) yield { start: this.#first * hop, samples: this.#samples, isLast: true };
+    const isEmpty = !this.#samples.length && this.#first === this.#start;
+    if (this.#isOpen && !isEmpty) yield { start: this.#first * hop, samples: this.#samples, isLast: true };
   }
 
   /** Return the levels of the new complete hops. */
@@ -66,15 +68,16 @@ export class Splitter {
     return levels;
   }
 
-  /** Return the level of each band up to which a hop is quiet. */
-  #thresholds() {
+  /** Return the level of each band up to which each of some new hops is quiet. */
+  #thresholds(hops) {
     const { silence, noise_quantile: low, speech_quantile: high, noise_range: range } = this.settings;
-    const { min_contrast: contrast, speech_range: depth } = this.settings;
+    const { min_contrast: contrast, speech_range: depth, history } = this.settings;
+    const decay = (range * hops) / history;
     const bands = [0, 1].map((band) => quantiles(this.#levels.map((levels) => levels[band]), [low, high]));
     const isClear = (speech) => Math.max(...bands.map(([floor], band) => speech[band] - floor)) >= contrast;
     const loud = bands.map(([, speech]) => speech);
     if (!this.#levels.length) return [silence, silence];
-    if (isClear(loud)) this.#speechLevels = loud.map((speech, band) => Math.max(speech, this.#speechLevels[band] - range));
+    if (isClear(loud)) this.#speechLevels = loud.map((speech, band) => Math.max(speech, this.#speechLevels[band] - decay));
     if (!isClear(this.#speechLevels)) return [silence, silence];
     return bands.map(([floor], band) => Math.max(floor + range, this.#speechLevels[band] - depth));
   }
@@ -99,12 +102,14 @@ export class Splitter {
 
   #open(position) {
     this.#drop(position);
+    this.#start = position;
     this.#isOpen = true;
     this.#regionLevels = [];
   }
 
   *#close(position) {
-    yield* this.#take(position, true);
+    position = Math.max(position, this.#first);
+    if (position > this.#start) yield* this.#take(position, true);
     this.#isOpen = false;
     this.#end = position;
   }

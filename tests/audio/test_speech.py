@@ -31,6 +31,7 @@ def regions_of(waveform, seconds=30.0, **options):
             regions.append((start, end))
             start = None
     assert start is None
+    assert all(end > start for start, end in regions)
     return regions
 
 
@@ -80,8 +81,9 @@ def test_steady_noise_without_contrast_counts_as_speech():
     assert regions_of(waveform) == [(0, len(waveform))]
 
 
-def test_no_audio_has_no_regions_but_an_empty_one():
-    assert list(split_at_pauses([])) in ([], [(0, pytest.approx([]), True)])
+def test_no_audio_has_no_regions():
+    assert list(split_at_pauses([])) == []
+    assert list(split_at_pauses([np.zeros(0, np.float32)])) == []
 
 
 @pytest.mark.parametrize("block", [30.0, 0.1])

@@ -100,3 +100,9 @@ def test_closing_cancels_waiting_waveforms_and_ends_threads_that_submit(
     assert refused == ["the batcher is closed"]
     with pytest.raises(RuntimeError, match="closed"):
         batcher.submit(sound(0.1))
+
+
+def test_an_error_while_counting_reaches_those_who_wait(build, sound):
+    batcher = Batcher(build(), on_batch=lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        batcher.submit(sound(0.5)).result(600)

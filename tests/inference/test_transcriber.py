@@ -82,7 +82,8 @@ def test_samples_and_file_objects_give_the_transcript_of_their_file(recording, t
     expected = transcriber.transcribe(path)
     samples, rate = soundfile.read(path, dtype="float32")
     integers, _ = soundfile.read(path, dtype="int16")
-    for source in (samples, samples[None], integers, torch.tensor(samples), samples * 1.0):
+    tensor = torch.tensor(samples, requires_grad=True)
+    for source in (samples, samples[None], integers, tensor, samples.astype(float)):
         assert transcriber.transcribe(source, sample_rate=rate) == expected
     with path.open("rb") as file:
         assert transcriber.transcribe(file) == expected
@@ -105,6 +106,12 @@ def test_audio_of_a_wrong_type_is_refused(transcriber):
             transcriber.transcribe(np.zeros(shape), sample_rate=16_000)
     with pytest.raises(AudioError, match="NaN"):
         transcriber.transcribe(np.full(16_000, np.nan), sample_rate=16_000)
+    with pytest.raises(AudioError, match="implausible"):
+        transcriber.transcribe(np.full(16_000, 1e29), sample_rate=16_000)
+    with pytest.raises(TypeError, match="got complex"):
+        transcriber.transcribe(np.ones(16_000, complex), sample_rate=16_000)
+    with pytest.raises(ValueError, match="own rate"):
+        transcriber.transcribe("a.wav", sample_rate=16_000)
     with pytest.raises(AudioError, match="no channel 2"):
         transcriber.transcribe(np.zeros(16_000), sample_rate=16_000, channel=2)
 
@@ -248,3 +255,26 @@ def test_damaged_parts_are_skipped_and_the_rest_keeps_its_times(recording, trans
     assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
     assert transcript.words[-1].end > 18.0
     assert transcript.to_dict()["skipped"][0]["reason"] in ("damaged", "silence")
+
+
+def test_many_arrays_and_channels_are_transcribed(sound, transcriber):
+    stereo = np.stack([sound(0.7), sound(0.7, seed=1)])
+    (result,) = transcriber.transcribe_many([stereo], sample_rate=16_000, channel=2)
+    assert result.text == transcriber.transcribe(stereo, sample_rate=16_000, channel=2).text
+    results = list(
+        transcriber.transcribe_many_channels([stereo, stereo], sample_rate=16_000)
+    )
+    expected = [t.text for t in transcriber.transcribe_channels(stereo, sample_rate=16_000)]
+    for result in results:
+        assert [(t.channel, t.text) for t in result] == list(enumerate(expected, 1))
+    (error,) = transcriber.transcribe_many_channels(["none.wav"])
+    assert isinstance(error, AudioError)
+
+
+def test_live_audio_without_voice_activity_detection_is_one_region(sound, build):
+    waveform = np.concatenate([sound(2.0), np.zeros(64_000, np.float32), sound(2.0)])
+    model = build()
+    blocks = [waveform[begin : begin + 1600] for begin in range(0, len(waveform), 1600)]
+    segments = list(Transcriber(model, vad=False).stream(blocks))
+    whole = Transcriber(model, vad=False).transcribe(waveform, sample_rate=16_000)
+    assert tuple(segments) == whole.segments
