@@ -42,25 +42,15 @@ def fill_gaps(
         sample_rate: Rate in Hz.
         damaged: Receives the spans of zeros.
     """
-    guard, tolerance = round(GUARD * sample_rate), round(TOLERANCE * sample_rate)
+    guard = round(GUARD * sample_rate)
     held = np.zeros((0, 1), np.float32)  # samples that may still be silenced
     position = muted = 0  # samples so far, and samples to silence after a gap
-    expected = start
-    for time, samples in pieces:
-        gap = 0 if time is None else time - expected
-        if gap > (tolerance if position else DELAY * sample_rate):
-            if position + gap >= frames:
-                continue  # a wrong time
+    for gap, samples in _find_gaps(pieces, start, frames, sample_rate):
+        if gap:
             damaged.append((max(0, position - len(held)), position + gap + guard))
-            yield from _zeros(len(held) + gap, samples.shape[1])
+            yield from zeros(len(held) + gap, samples.shape[1])
             held, muted = samples[:0], guard
-            position += gap
-        elif position and -sample_rate < gap < -tolerance:
-            # a damaged packet gave more samples than it had
-            samples = samples[-gap:]
-            time = None
-        position += len(samples)
-        expected = len(samples) + (expected if time is None else time)
+        position += gap + len(samples)
         if muted:
             samples = np.concatenate([np.zeros_like(samples[:muted]), samples[muted:]])
             muted = max(0, muted - len(samples))
@@ -71,12 +61,38 @@ def fill_gaps(
     if position and frames - position > guard:
         start = position - len(held)
         damaged.append((start, frames))
-        yield from _zeros(frames - start, held.shape[1])
+        yield from zeros(frames - start, held.shape[1])
     elif position:
         yield held
 
 
-def _zeros(count: int, channels: int) -> Iterator[np.ndarray]:
+def _find_gaps(
+    pieces: Iterable[Timed], start: int, frames: int, sample_rate: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number of samples that are missing before each piece, and the piece."""
+    tolerance = round(TOLERANCE * sample_rate)
+    position, expected = 0, start
+    jumped = None  # time after a piece with an implausible time
+    for time, samples in pieces:
+        gap = 0 if time is None else time - expected
+        is_late = gap > tolerance and position + gap >= frames
+        if time is not None and (is_late or gap <= -sample_rate):
+            # One time is wrong, or the clock has jumped if the time before agrees.
+            has_jumped = jumped is not None and abs(time - jumped) <= tolerance
+            gap, jumped = 0, time + len(samples)
+            time = time if has_jumped else None
+        if position and gap < -tolerance:
+            # a damaged packet gave more samples than it had
+            samples = samples[-gap:]
+            time = None
+        missing = gap if gap > (tolerance if position else DELAY * sample_rate) else 0
+        position += missing + len(samples)
+        expected = len(samples) + (expected if time is None else time)
+        yield missing, samples
+
+
+def zeros(count: int, channels: int) -> Iterator[np.ndarray]:
+    """Yield zeros (S, channels) in blocks, `count` in all."""
     for start in range(0, count, BLOCK):
         yield np.zeros((min(BLOCK, count - start), channels), np.float32)
 

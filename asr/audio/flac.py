@@ -1,19 +1,18 @@
 """Read a FLAC file around damage, frame by frame. Each frame has its position and a checksum."""
 
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from asr.audio.containers import FLAC_SIZES
+from asr.audio.damage import zeros
 from asr.audio.ffmpeg import FFmpegReader, import_av
 from asr.audio.readers import Content
 
 MAX_FRAME = 1 << 17  # bytes, if the header of the file does not tell
-MARGIN = 10  # seconds before the first sample at which to start
 _POLYNOMIAL = 0x18005  # of the checksum
 _SIZES = {code: size for size, code in FLAC_SIZES.items()}
 _START = re.compile(rb"\xff[\xf8\xf9]")  # of a frame
@@ -37,33 +36,23 @@ class FlacReader(FFmpegReader):
         self._known_frames = frames
         super().__init__(source, "flac", skip_damage=True)
 
-    def read(self, first: int, count: int) -> np.ndarray:
-        """Return samples (S, channels) with zeros for those that are lost."""
-        count = max(0, min(count, self.frames - first))
-        samples = np.zeros((count, self.channels), np.float32)
-        is_lost = np.ones(count, bool)
-        for start in (first - MARGIN * self.sample_rate, 0):
-            with self._open() as (container, stream):
-                if start > 0:
-                    with suppress(import_av().FFmpegError):
-                        container.seek(start, stream=stream)
-                is_early = False
-                for time, piece in self._pieces(container, stream):
-                    assert time is not None
-                    if time >= first + count:
-                        break
-                    is_early |= time <= first
-                    begin, end = max(first, time), min(first + count, time + len(piece))
-                    if begin < end:
-                        samples[begin - first : end - first] = piece[
-                            begin - time : end - time
-                        ]
-                        is_lost[begin - first : end - first] = False
-            if is_early:
-                break
-        bounds = np.flatnonzero(np.diff(is_lost, prepend=False, append=False)) + first
-        self.damaged += zip(bounds[::2].tolist(), bounds[1::2].tolist(), strict=True)
-        return samples
+    def _decode_around_damage(self) -> Generator[np.ndarray]:
+        """Yield samples (S, channels), with zeros for those that are lost."""
+        position = 0
+        with self._open() as (container, stream):
+            for time, piece in self._pieces(container, stream):
+                if time is None or not position <= time < self.frames:
+                    continue  # of a second recording
+                yield from self._fill(position, time)
+                yield piece
+                position = time + len(piece)
+        yield from self._fill(position, self.frames)
+
+    def _fill(self, start: int, end: int) -> Iterator[np.ndarray]:
+        """Yield zeros for lost samples."""
+        if start < end:
+            self.damaged.append((start, end))
+            yield from zeros(end - start, self.channels)
 
     def _count_frames(self, container: Any, stream: Any) -> int:
         return self._known_frames or super()._count_frames(container, stream)

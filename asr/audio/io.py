@@ -107,10 +107,16 @@ class Recording:
         Raises:
             AudioError: If the recording cannot be opened or its header is invalid.
         """
-        self.name = name or ("standard input" if isinstance(source, bytes) else str(source))
+        is_content = isinstance(source, bytes)
+        self.name = name or (
+            getattr(source, "name", "recording") if is_content else str(source)
+        )
         self._on_damage = on_damage
         self._warnings: set[str] = set()
-        self._invalid: list[Span] = []  # samples that are NaN or infinite
+        self._zeroed: list[
+            Span
+        ] = []  # invalid and missing samples, which have become zeros
+        self._others: list[Span] = []  # those of the channels that were read before
         if isinstance(source, ByteRange):
             (content,) = read_ranges([source])
             if isinstance(content, AudioError):
@@ -131,6 +137,7 @@ class Recording:
 
     def __exit__(self, *_: object) -> None:
         self._reader.close()
+        self._zeroed += self._others
         if damaged := self.damaged:
             seconds = sum(end - start for start, end in damaged)
             self._warn(
@@ -150,9 +157,12 @@ class Recording:
 
     @property
     def damaged(self) -> list[tuple[float, float]]:
-        """Start and end in seconds of the damaged parts that have been loaded as zeros."""
+        """Start and end in seconds of the damaged parts that have been loaded as zeros.
+
+        Samples of `blocks` that are NaN or infinite are those of the last channel.
+        """
         rate, end = self._reader.sample_rate, self._reader.frames
-        spans = merge([*self._reader.damaged, *self._invalid], round(NEIGHBORHOOD * rate))
+        spans = merge([*self._reader.damaged, *self._zeroed], round(NEIGHBORHOOD * rate))
         return [
             (first / rate, min(last, end) / rate) for first, last in spans if first < end
         ]
@@ -193,6 +203,8 @@ class Recording:
         first, count = self._find_range(offset, duration)
         size = max(1, round(seconds * rate))
         stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1)
+        self._others += self._zeroed
+        self._zeroed = []
         for begin in range(first, first + count, size):
             remaining = first + count - begin
             is_last = remaining <= size
@@ -246,7 +258,7 @@ class Recording:
         for part in np.split(invalid, breaks):
             start, end = int(part[0]), int(part[-1]) + 1
             waveform[start:end] = 0
-            self._invalid.append((first + start, first + end))
+            self._zeroed.append((first + start, first + end))
         return waveform
 
     def _read(self, first: int, wanted: int, to_end: bool) -> np.ndarray:
@@ -264,6 +276,7 @@ class Recording:
                 raise AudioError(f"{self.name}: no part can be decoded. Get another copy.")
         if is_short and (not to_end or not len(samples)):
             # The other windows of a long recording keep their times.
+            self._zeroed.append((first + len(samples), first + wanted))
             samples = np.pad(samples, ((0, wanted - len(samples)), (0, 0)))
         return samples
 
@@ -273,7 +286,8 @@ class Recording:
         Raises:
             AudioError: If the recording is cut off, unless this is only a warning.
         """
-        self._reader.check_end()
+        with self._named():
+            self._reader.check_end()
         if self._reader.damage:
             self._report(self._reader.damage)
 
@@ -295,10 +309,14 @@ class Recording:
             yield
         except AudioError as error:
             raise AudioError(f"{self.name}: {error}") from None
-        except (OSError, ValueError) as error:  # ValueError: the name has a null character
-            reason = (getattr(error, "strerror", None) or str(error)).rstrip(". ").lower()
+        except OSError as error:
+            reason = (error.strerror or str(error)).rstrip(". ").lower()
             fix = "Check the path and its permissions."
             raise AudioError(f"{self.name}: {reason}. {fix}") from None
+        except Exception as error:  # one damaged file does not stop a run of many
+            _logger.debug("%s", self.name, exc_info=True)
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise AudioError(f"{self.name}: cannot be decoded ({reason})") from None
 
 
 def resample(waveform: np.ndarray, source_rate: float, target_rate: float) -> np.ndarray:

@@ -45,7 +45,7 @@ class SoundFileReader(Reader):
         is_known = 0 <= self.frames < UNKNOWN
         self.is_exact = self._sound.subtype.startswith(EXACT) and is_known
         self.damage = declared_damage
-        self._buffer: ForwardBuffer | None = None
+        self._buffer: ForwardBuffer | FlacReader | None = None
         if not self._sound.seekable() or self._sound.subtype in INEXACT_SEEK:
             self._buffer = ForwardBuffer(self._decode, self.channels, self.sample_rate)
 
@@ -65,7 +65,12 @@ class SoundFileReader(Reader):
             self.damage = (
                 self.damage or f"damaged or cut off ({error.error_string.rstrip('. ')})"
             )
-        if self._sound.format == "FLAC" and self._sound.tell() >= self.frames:
+        has_failed = self._buffer is not None
+        if (
+            not has_failed
+            and self._sound.format == "FLAC"
+            and self._sound.tell() >= self.frames
+        ):
             with open_content(self._source) as file:
                 position = find_second_flac(file, search_all=True)
             if position:
@@ -77,18 +82,18 @@ class SoundFileReader(Reader):
 
     def _read_block(self, first: int, count: int) -> np.ndarray:
         """Return samples (S, channels), with zeros for lost ones in FLAC if damage is skipped."""
+        if self._buffer:
+            return self._buffer.read(first, count)
         try:
             self._sound.seek(first)
             return self._sound.read(count, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError:
             if not (self._skip_damage and self._sound.format == "FLAC"):
                 raise
-        self._sound.close()
-        self._sound = _open(self._source)  # after an error, the decoder fails everywhere
-        flac = FlacReader(self._source, self.frames)
-        samples = flac.read(first, count)
-        self.damaged += flac.damaged
-        return samples
+        # After an error, the decoder fails everywhere, and a new one needs long to seek.
+        self._buffer = FlacReader(self._source, self.frames)
+        self.damaged = self._buffer.damaged
+        return self._buffer.read(first, count)
 
     def check_end(self) -> None:
         """Set `frames` and `damage` to what can be decoded if the end is missing."""

@@ -146,19 +146,27 @@ class Mp3Reader(Reader):
                     self._report(position)
             yield samples[max(0, begin - position) : max(0, end - position)]
 
-    def fill_gaps(self) -> None:
+    def fill_gaps(self, *, is_cut: bool = False) -> None:
         """Read damaged parts as zeros from now on, and count the frames that they had.
 
         Their number follows from the number of all frames if the file declares a plausible one,
-        otherwise from the mean size of a frame. The frames around a gap are damaged too: the one
-        before it is incomplete, and those after it may need bytes of the gap.
+        otherwise from the mean size of a frame. If bytes are missing, there are fewer than these
+        frames need. Then the declared number is used if only one gap can lack the frames. The
+        frames around a gap are damaged too: the one before it is incomplete, and those after it
+        may need bytes of the gap.
+
+        Args:
+            is_cut: Whether frames can also be missing at the end.
         """
         self._skips_damage = True
         whole, size = self.spans, self.header.samples
         lost = sum(stop - start for _, start, stop in self.gaps)
         expected = lost * len(whole) / max(1, sum(stop - start for start, stop in whole))
         missing = self.declared - len(whole)
-        if abs(missing - expected) > 0.5 * expected + 2:
+        is_only_gap = (
+            len(self.gaps) == 1 and not is_cut and expected < missing <= len(whole)
+        )
+        if abs(missing - expected) > 0.5 * expected + 2 and not is_only_gap:
             missing = round(expected)
         self.spans, done, previous = [], 0, 0
         for number, start, stop in self.gaps:
@@ -196,9 +204,11 @@ def open_mp3(source: Content, *, skip_damage: bool = False) -> list[Mp3Reader]:
     readers = [reader for reader in readers if reader.spans]
     if not readers:
         raise AudioError("no MPEG frames")
+    end = readers[-1].spans[-1][1]
+    is_cut = end < len(data) and not data.startswith(TAGS, end)
     for reader in readers:
         if skip_damage:
-            reader.fill_gaps()
+            reader.fill_gaps(is_cut=is_cut and reader is readers[-1])
         samples = len(reader.spans) * reader.header.samples
         reader.frames = max(0, samples - reader.skip - reader.padding)
         reader.channels = max(reader.channels for reader in readers)
@@ -228,7 +238,7 @@ def _scan(data: bytes) -> tuple[list[Mp3Reader], str]:
             header = parse_header(data[position : position + 4]) if position >= 0 else None
             if header is None:
                 return readers, ""  # only other bytes follow
-            if readers and not data.startswith(TAGS, skipped):
+            if position > skipped and readers and not data.startswith(TAGS, skipped):
                 readers[-1].gaps.append((len(readers[-1].spans), skipped, position))
             if not readers or header.stream != readers[-1].header.stream:
                 readers.append(Mp3Reader(data, header))

@@ -16,6 +16,12 @@ STDIN = "-"
 RECORD = "--record"  # the microphone
 
 
+class StandardInput(bytes):
+    """Content of standard input, with its name for messages."""
+
+    name = "standard input"
+
+
 @dataclass(frozen=True)
 class InputFile:
     """A recording of the command line.
@@ -98,7 +104,7 @@ def find_inputs(
     for path in map(Path, files):
         if path == Path(STDIN):
             content = sys.stdin.buffer.read() if stdin is None else stdin
-            inputs.append(InputFile(STDIN, "stdin", content))
+            inputs.append(InputFile(STDIN, "stdin", StandardInput(content)))
             continue
         is_folder = path.is_dir()
         recordings = find_recordings(path) if is_folder else [path]

@@ -101,7 +101,7 @@ def index_shard(path: str | Path) -> tuple[list[Utterance], list[Failure]]:
                 elif suffix == "txt":
                     metadata.setdefault(key, {"text": body.decode("utf-8-sig")})
             except (AudioError, ValueError) as error:
-                reason = str(error).removeprefix("standard input: ")
+                reason = str(error).removeprefix("recording: ")
                 failures.append((str(source), reason))
     except (tarfile.ReadError, EOFError) as error:
         reason = f"damaged or cut off ({error}); the rest of it is lost"

@@ -150,7 +150,7 @@ class Service:
                 yield source
             except AudioError as error:
                 reason = str(error).removeprefix(f"{source!s}: ")
-                reason = reason.removeprefix("standard input: ")
+                reason = reason.removeprefix("recording: ")
                 raise ApiError(400, f"file: {reason}", "invalid_audio") from None
         self.metrics.audio.inc(seconds)
         elapsed = time.monotonic() - upload.received

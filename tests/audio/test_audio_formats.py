@@ -150,7 +150,7 @@ def test_a_recording_that_is_cut_off_is_an_error_or_a_warning(
         assert not ENCODINGS[name].recovers or share < 0.5
         return
     assert len(caplog.records) == 1
-    assert "standard input: " in caplog.text and "cut off" in caplog.text
+    assert "recording: " in caplog.text and "cut off" in caplog.text
     assert len(part) < len(whole)
     assert len(part) > 0.4 * len(whole) or share < 0.5 or not ENCODINGS[name].recovers
     n = len(part) - native // 10  # the last block may lack bytes

@@ -11,7 +11,7 @@ import soundfile
 from audio_encodings import ENCODINGS
 
 from asr import audio
-from asr.audio import damage, flac
+from asr.audio import damage, flac, readers
 from asr.errors import AudioError
 
 RATE = 16_000
@@ -218,6 +218,79 @@ def test_the_number_of_lost_mp3_frames_follows_from_the_header_or_the_bytes(enco
             assert abs(audio.info(content, on_damage="skip").duration - SECONDS) < 0.15
 
 
+def test_bytes_missing_from_an_mp3_are_counted_by_its_header(encoded):
+    """One gap and an intact end show how many frames the gap lacks."""
+    data = encoded("mp3")
+    half, tenth = len(data) // 2, len(data) // 10
+    content = data[:half] + data[half + tenth + 7 :]
+    whole = audio.load(data)
+    waveform, ((start, end),) = read(content)
+    assert len(waveform) == len(whole)
+    assert end - start == pytest.approx(0.1 * SECONDS, abs=0.5)
+    last = slice(-4 * RATE, -RATE)
+    assert np.corrcoef(waveform[last], whole[last])[0, 1] > 0.99
+    cut = audio.info(content[: -len(data) // 5], on_damage="skip").duration
+    assert cut == pytest.approx(0.7 * SECONDS, abs=0.5)
+
+
+def test_joined_mp3_of_different_rates_are_refused(sound):
+    first, second = (
+        ENCODINGS["mp3-cbr"].encode(sound(1.0, rate)[:, None], rate)
+        for rate in (44_100, 22_050)
+    )
+    for mode in ("error", "skip"):
+        with pytest.raises(AudioError, match="joined recordings of different sample rates"):
+            audio.info(first + second, on_damage=mode)
+
+
+def test_flac_opens_one_decoder_for_all_blocks_after_damage(encoded, monkeypatch):
+    content = replace_bytes(encoded("flac"), len(encoded("flac")) // 4, 100_000)
+    opened = []
+    original = flac.FlacReader.__init__
+
+    def count(self, *arguments):
+        opened.append(arguments)
+        original(self, *arguments)
+
+    monkeypatch.setattr(flac.FlacReader, "__init__", count)
+    with audio.Recording(content, on_damage="skip") as recording:
+        blocks = list(recording.blocks(1.0))
+        damaged = recording.damaged
+    assert len(opened) == 1 and len(damaged) == 1
+    whole = audio.load(encoded("flac"))
+    mask = ~inside(damaged, len(whole))
+    assert mask.sum() > 0.5 * len(whole)
+    assert np.array_equal(np.concatenate(blocks)[mask], whole[mask])
+
+
+def test_damage_of_one_channel_is_not_that_of_another(tmp_path, sound, caplog):
+    samples = np.stack([sound(2.0), sound(2.0, seed=1)], axis=1)
+    samples[RATE : RATE + 1600, 0] = np.nan
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    with audio.Recording(tmp_path / "a.wav", on_damage="skip") as recording:
+        for channel, expected in ((1, [(1.0, 1.1)]), (2, []), (1, [(1.0, 1.1)]), (2, [])):
+            list(recording.blocks(0.5, channel=channel))
+            assert recording.damaged == expected
+    assert "damaged: 0.10 s are left out, from 1.00 s on" in caplog.text
+
+
+def test_blocks_after_the_end_of_a_reader_are_damaged(sound, caplog):
+    class Short(readers.Reader):
+        sample_rate, channels, frames = RATE, 1, 4 * RATE
+
+        def read(self, first, count):
+            return sound(4.0)[:, None][first : min(first + count, round(1.5 * RATE))]
+
+    content = ENCODINGS["flac"].encode(sound(4.0)[:, None], RATE)
+    with audio.Recording(content, on_damage="skip") as recording:
+        recording._reader.close()
+        recording._reader = Short()
+        waveform = np.concatenate(list(recording.blocks(1.0)))
+        assert recording.damaged == [(1.5, 4.0)]
+    assert len(waveform) == 4 * RATE
+    assert not waveform[round(1.5 * RATE) :].any()
+
+
 def test_a_missing_start_has_the_time_of_the_first_sample(sound):
     """Zeros at the start are damage only if the container says that something is missing."""
     pieces = [(1000, np.ones((500, 1), np.float32))]
@@ -235,8 +308,21 @@ def test_a_wrong_time_adds_no_silence(wrong):
     pieces = [(0, one), (1000, one), (wrong, one), (3000, one)]
     damaged = []
     filled = np.concatenate([*damage.fill_gaps(pieces, 0, 4000, 1000, damaged)])
-    assert len(filled) <= 5000
-    assert filled[:800].all()
+    assert len(filled) == 4000 and filled.all()
+    assert damaged == []
+
+
+@pytest.mark.parametrize("jump", [10**6, -(10**6)])
+def test_a_clock_that_jumps_loses_nothing(jump):
+    """The gaps after the jump are still filled."""
+    one = np.ones((100, 1), np.float32)
+    times = [*range(0, 4000, 100), *range(5000, 7000, 100)]
+    pieces = [(time if time < 2000 else time + jump, one) for time in times]
+    damaged = []
+    filled = np.concatenate([*damage.fill_gaps(pieces, 0, 7000, 1000, damaged)])
+    assert damaged == [(3900, 5100)]  # the gap, and 0.1 s around it
+    assert len(filled) == 7000
+    assert filled[:3900].all() and filled[5100:].all() and not filled[3900:5100].any()
 
 
 def test_spans_that_overlap_or_touch_are_merged():

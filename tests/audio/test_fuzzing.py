@@ -56,7 +56,7 @@ def check(content: bytes) -> None:
                 result = function(content, on_damage=mode)
             except AudioError as error:
                 message = str(error)
-                assert message.startswith("standard input: ") and "\n" not in message
+                assert message.startswith("recording: ") and "\n" not in message
                 continue
             if function is audio.load:
                 assert result.dtype == np.float32 and result.ndim == 1

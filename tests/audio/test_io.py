@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 from asr import audio
+from asr.audio.libsndfile import SoundFileReader
+from asr.config.inputs import find_inputs
 from asr.errors import AudioError
 
 FORMATS = [  # extension, subtype, largest error of a sample (None: lossy, compare by correlation)
@@ -166,6 +168,25 @@ def test_a_missing_file_is_an_error(tmp_path):
         audio.info(tmp_path / "none.wav")
 
 
+@pytest.mark.parametrize("function", ["read", "check_end"])
+def test_a_bug_in_a_reader_is_an_error_of_its_file(recording, monkeypatch, function):
+    def fail(*_):
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(SoundFileReader, function, fail)
+    path = recording("a.wav", 0.1)
+    with pytest.raises(AudioError) as caught:
+        audio.load(path, on_damage="skip")
+    reason = "cannot be decoded (ZeroDivisionError: division by zero)"
+    assert str(caught.value) == f"{path}: {reason}"
+
+
+def test_only_the_command_line_names_standard_input():
+    (item,), _ = find_inputs(["-"], b"text")
+    fails(item.source, "not a recording", name="standard input")
+    fails(b"text", "not a recording", name="recording")
+
+
 def test_a_folder_and_an_impossible_name_are_errors(tmp_path):
     fails(tmp_path, "is a directory")
     fails(tmp_path / "a\0.wav", "embedded null")
@@ -174,7 +195,7 @@ def test_a_folder_and_an_impossible_name_are_errors(tmp_path):
 def test_an_empty_file_is_an_error(tmp_path):
     (tmp_path / "a.wav").touch()
     fails(tmp_path / "a.wav", "empty file")
-    fails(b"", "empty file", name="standard input")
+    fails(b"", "empty file", name="recording")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +205,7 @@ def test_an_empty_file_is_an_error(tmp_path):
 def test_other_content_is_an_error_despite_the_extension(tmp_path, content):
     (tmp_path / "a.wav").write_bytes(content)
     fails(tmp_path / "a.wav", "not a recording that can be read", "WAV or FLAC")
-    fails(content, "not a recording that can be read", name="standard input")
+    fails(content, "not a recording that can be read", name="recording")
 
 
 def test_a_recording_without_samples_is_an_error(tmp_path):

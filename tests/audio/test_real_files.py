@@ -322,7 +322,7 @@ def test_one_channel_of_several_can_be_loaded(sound):
         assert np.array_equal(audio.load(content, channel=channel + 1), samples[:, channel])
     assert np.abs(audio.load(content, channel="mix") - samples.mean(axis=1)).max() < 1e-6
     for channel in (0, 4, -1):
-        message = f"standard input: no channel {channel}. Channels: 3."
+        message = f"recording: no channel {channel}. Channels: 3."
         with pytest.raises(AudioError, match=message):
             audio.load(content, channel=channel)
 

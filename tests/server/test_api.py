@@ -176,7 +176,7 @@ def test_what_is_not_a_recording_is_refused_with_the_reason(
             file=("a.wav", content), model="whisper-1", stream=stream
         )
     assert error.value.code == "invalid_audio"
-    assert "/tmp" not in error.value.message and "standard input" not in error.value.message
+    assert "/tmp" not in error.value.message and "recording: " not in error.value.message
 
 
 def test_a_large_file_that_is_not_a_recording_is_refused_without_its_path(
