@@ -107,15 +107,11 @@ class Recording:
         Raises:
             AudioError: If the recording cannot be opened or its header is invalid.
         """
-        is_content = isinstance(source, bytes)
-        self.name = name or (
-            getattr(source, "name", "recording") if is_content else str(source)
-        )
+        default = "recording" if isinstance(source, bytes) else str(source)
+        self.name = name or getattr(source, "label", default)
         self._on_damage = on_damage
         self._warnings: set[str] = set()
-        self._zeroed: list[
-            Span
-        ] = []  # invalid and missing samples, which have become zeros
+        self._zeroed: list[Span] = []  # invalid and missing samples that are now zeros
         self._others: list[Span] = []  # those of the channels that were read before
         if isinstance(source, ByteRange):
             (content,) = read_ranges([source])

@@ -65,12 +65,8 @@ class SoundFileReader(Reader):
             self.damage = (
                 self.damage or f"damaged or cut off ({error.error_string.rstrip('. ')})"
             )
-        has_failed = self._buffer is not None
-        if (
-            not has_failed
-            and self._sound.format == "FLAC"
-            and self._sound.tell() >= self.frames
-        ):
+        is_flac = self._sound.format == "FLAC" and not self._buffer
+        if is_flac and self._sound.tell() >= self.frames:
             with open_content(self._source) as file:
                 position = find_second_flac(file, search_all=True)
             if position:

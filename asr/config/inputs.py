@@ -19,7 +19,7 @@ RECORD = "--record"  # the microphone
 class StandardInput(bytes):
     """Content of standard input, with its name for messages."""
 
-    name = "standard input"
+    label = "standard input"
 
 
 @dataclass(frozen=True)
