@@ -54,7 +54,10 @@ def align(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
         if not timeline.fits:
             reason = f"the text does not match the audio (score {timeline.score:.2f})"
             print(f"asr.align: {requests[number].name}: {reason}", file=sys.stderr)
-        writer.write(number, timeline)
+        try:
+            writer.write(number, timeline)
+        except AsrError as error:
+            yield error
 
 
 def main() -> None:

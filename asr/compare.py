@@ -18,7 +18,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from asr.config.app import run
-from asr.config.inputs import run_with_files
+from asr.config.inputs import run_with_files, split_arguments
 from asr.errors import AsrError
 
 
@@ -54,9 +54,8 @@ def compare_folders(folders: Sequence[str], overrides: Sequence[str]) -> Iterato
 
 def main() -> None:
     """Run the command line."""
-    if any(
-        not argument.startswith("-") and "=" not in argument for argument in sys.argv[1:]
-    ):
+    folders, _ = split_arguments([a for a in sys.argv[1:] if not a.startswith("-")])
+    if folders:
         run_with_files("asr.compare", str(__doc__), compare_folders)
     run("compare", compare)
 

@@ -19,16 +19,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
     may write the same path at once.
 
     Raises:
-        OSError: If writing fails. The error names `path` if it named no file.
+        OSError: If writing fails. The error names `path`, not the temporary file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+    temporary = path.with_name(f"{uuid4().hex}.partial")  # a longer name may be too long
     try:
         yield temporary
         _replace(temporary, path)
     except OSError as error:
         if error.errno is not None:  # an OSError without errno would lose its message
-            error.filename = error.filename or str(path)
+            is_own = error.filename in (None, str(temporary))
+            error.filename = str(path) if is_own else error.filename
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -139,6 +139,14 @@ def test_two_evaluations_are_compared_in_tables_and_in_a_page(
     assert "<article" not in page.read_text(encoding="utf-8")
 
 
+def test_folders_with_an_equals_sign_are_compared(tmp_path: Path, call: Call) -> None:
+    texts = ["one too", "three"]
+    folders = [write_evaluation(tmp_path / f"lr={lr}", texts) for lr in (0.1, 0.2)]
+    finished = call(compare.main, *folders)
+    assert (finished.code, finished.err) == (0, "")
+    assert (folders[1] / "compare.html").is_file()
+
+
 def test_wrong_folders_and_settings_of_two_evaluations_give_one_line(
     tmp_path: Path, call: Call
 ) -> None:

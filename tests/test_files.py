@@ -28,6 +28,20 @@ def test_the_file_changes_only_when_writing_succeeds(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_name_of_the_largest_length_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'a' * 251}.txt"
+    with atomic_write(path) as partial:
+        partial.write_text("long")
+    assert path.read_text() == "long"
+
+
+def test_errors_name_the_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path / "a.txt") as partial:
+        partial.write_text("text")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
 def test_two_writers_at_once_leave_the_file_of_one_of_them(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     with atomic_write(path) as first, atomic_write(path) as second:

@@ -296,7 +296,7 @@ def test_a_full_disk_gives_one_line_and_keeps_completed_files(
     write_text = Path.write_text
 
     def write(path: Path, *arguments: Any, **options: Any) -> int:
-        if speech[1].stem in path.name:
+        if list(out.glob("*.txt")):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write_text(path, *arguments, **options)
 
@@ -306,6 +306,72 @@ def test_a_full_disk_gives_one_line_and_keeps_completed_files(
     assert finished.code == 2
     assert f"{out / speech[1].stem}.txt: No space left on device" in finished.complaint
     assert [path.name for path in out.iterdir()] == [f"{speech[0].stem}.txt"]
+
+
+def test_a_file_that_cannot_be_written_is_reported_and_the_others_are_written(
+    speech: list[Path], checkpoint: str, call: Call, tmp_path: Path
+) -> None:
+    long = tmp_path / f"{'a' * 251}.wav"
+    long.write_bytes(speech[0].read_bytes())
+    out = tmp_path / "out"
+    blocked = out / f"{speech[1].stem}.TextGrid"
+    blocked.mkdir(parents=True)
+    files = (long, speech[1], speech[2])
+    finished = call(main, *files, checkpoint, f"output={out}", "format=textgrid")
+    assert finished.code == 2
+    first, second, summary = finished.err.splitlines()
+    assert f"{long.stem}.TextGrid: cannot be written: " in first
+    assert f"{blocked}: cannot be written: " in second
+    assert summary.startswith("1 recording, ") and summary.endswith(", 2 failed")
+    assert (out / f"{speech[2].stem}.TextGrid").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file name has no line break there")
+def test_a_line_break_in_a_name_does_not_break_the_line_of_an_error(
+    checkpoint: str, call: Call
+) -> None:
+    assert "a b.wav: no such file" in call(main, "a\nb.wav", checkpoint).complaint
+
+
+@pytest.mark.parametrize(
+    ("stream", "arguments"),
+    [
+        ("stdin", ["-"]),
+        ("stdin", ["-", "encoding=s16le"]),
+        ("stdin", ["-", "output=out"]),
+        ("stdout", ["a.wav"]),
+        ("stdout", ["a.wav", "output=out", "progress=true"]),
+    ],
+)
+def test_a_closed_standard_stream_gives_one_line(
+    monkeypatch: pytest.MonkeyPatch, stream: str, arguments: list[str]
+) -> None:
+    errors = io.StringIO()
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "argv", ["asr", *arguments])
+        closed.setattr(sys, "stderr", errors)
+        closed.setattr(sys, stream, None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 2
+    name = {"stdin": "input", "stdout": "output"}[stream]
+    assert errors.getvalue().startswith(f"asr.transcribe: standard {name} is closed; ")
+    assert errors.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("encoding", [[], ["encoding=s16le"]])
+@pytest.mark.parametrize("output", [[], ["format=srt"]])
+def test_empty_standard_input_gives_one_line(
+    checkpoint: str,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    encoding: list[str],
+    output: list[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO()))
+    finished = call(main, "-", checkpoint, *encoding, *output)
+    assert (finished.code, finished.out) == (2, "")
+    assert "asr.transcribe: " in finished.complaint
 
 
 def test_a_folder_that_cannot_be_written_is_reported_before_the_model_loads(

@@ -11,7 +11,13 @@ from omegaconf import DictConfig
 from asr.audio import Channel
 from asr.config.app import compose
 from asr.config.inputs import STDIN, find_inputs
-from asr.config.outputs import channel_suffix, make_formats, plan_files, write_file
+from asr.config.outputs import (
+    channel_suffix,
+    check_ctm_names,
+    make_formats,
+    plan_files,
+    write_file,
+)
 from asr.data.manifest import read_manifest
 from asr.errors import AsrError, AudioError, ConfigError, TextError
 from asr.inference.formats import Ctm
@@ -131,6 +137,11 @@ class AlignmentWriter:
         labels = _label_requests(requests)
         self._names = [r.name for r in requests] if cfg.format == "json" else labels
         self._paths: list[Path] = []
+        if cfg.output is None and cfg.format == "ctm":
+            sources = [
+                STDIN if isinstance(r.source, bytes) else str(r.source) for r in requests
+            ]
+            check_ctm_names(zip(sources, labels, strict=True))
         if cfg.output is not None:
             folder = Path(cfg.output)
             names = [request.name for request in requests]

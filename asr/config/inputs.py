@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from asr.config.app import command_parser
-from asr.config.reporting import BAD_INPUT, report_user_errors
+from asr.config.reporting import BAD_INPUT, one_line, report_user_errors
 from asr.errors import AsrError, AudioError, ConfigError
 
 STDIN = "-"
@@ -63,8 +64,10 @@ def run_with_files(
 
     def call() -> None:
         code = 0
+        if sys.stdout is None:
+            raise ConfigError("standard output is closed; redirect it to a file or a pipe")
         for error in function(*split_arguments(arguments)):
-            print(f"{command}: {error}", file=sys.stderr)
+            print(f"{command}: {one_line(error)}", file=sys.stderr)
             code = BAD_INPUT
         sys.exit(code)
 
@@ -97,13 +100,16 @@ def find_inputs(
     Args:
         files: Files of the command line.
         stdin: Content of standard input if it has been read.
+
+    Raises:
+        ConfigError: If standard input is needed and closed.
     """
     from asr.audio import find_recordings
 
     inputs, errors = [], []
     for path in map(Path, files):
         if path == Path(STDIN):
-            content = sys.stdin.buffer.read() if stdin is None else stdin
+            content = open_stdin().read() if stdin is None else stdin
             inputs.append(InputFile(STDIN, "stdin", StandardInput(content)))
             continue
         is_folder = path.is_dir()
@@ -115,6 +121,17 @@ def find_inputs(
             label = below.with_suffix("").as_posix()
             inputs.append(InputFile(str(recording), label, recording))
     return inputs, errors
+
+
+def open_stdin() -> BinaryIO:
+    """Return standard input in binary mode.
+
+    Raises:
+        ConfigError: If it is closed.
+    """
+    if sys.stdin is None:
+        raise ConfigError("standard input is closed; pipe a recording to -")
+    return sys.stdin.buffer
 
 
 @contextmanager

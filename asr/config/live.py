@@ -1,14 +1,13 @@
 """Live audio of `asr.transcribe`: a microphone with --record, or a pipe with "-"."""
 
 import json
-import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 import numpy as np
 from omegaconf import DictConfig
 
-from asr.config.inputs import RECORD, STDIN
+from asr.config.inputs import RECORD, STDIN, open_stdin
 from asr.config.transcription import load_transcriber
 from asr.errors import AudioError, ConfigError
 from asr.inference.live import (
@@ -49,11 +48,11 @@ def open_live(cfg: DictConfig, files: Sequence[str]) -> Blocks | bytes | None:
         raise ConfigError("microphone= needs --record")
     form = _find_format(cfg, files)
     if files != [STDIN] or not can_print:
-        return form.to_wav(sys.stdin.buffer.read()) if form else None
-    source = form or read_header(sys.stdin.buffer)
+        return form.to_wav(open_stdin().read()) if form else None
+    source = form or read_header(open_stdin())
     if isinstance(source, bytes):
         return source
-    return read_pcm(sys.stdin.buffer, source, channel=cfg.channel)
+    return read_pcm(open_stdin(), source, channel=cfg.channel)
 
 
 def _find_format(cfg: DictConfig, files: Sequence[str]) -> PcmFormat | None:

@@ -1,7 +1,9 @@
 """Output of `asr.transcribe` and `asr.align`: standard output, or a folder of files."""
 
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from errno import EACCES, EDQUOT, ENOSPC, EROFS
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -9,7 +11,9 @@ from asr.audio import Channel
 from asr.config.inputs import InputFile
 from asr.errors import AsrError, AudioError, ConfigError
 from asr.files import atomic_write
-from asr.inference.formats import FORMATS, Ctm, Format, Result, Text
+from asr.inference.formats import FORMATS, Ctm, Format, Result, Text, one_line, one_word
+
+_FULL_OR_READ_ONLY = (ENOSPC, EDQUOT, EROFS, EACCES)  # no other file can be written either
 
 
 class Output(Protocol):
@@ -26,7 +30,12 @@ class Output(Protocol):
     errors: list[AsrError]
 
     def write(self, item: InputFile, results: Sequence[Result]) -> None:
-        """Write the results of a recording, one for each channel."""
+        """Write the results of a recording, one for each channel.
+
+        Raises:
+            ConfigError: If they cannot be written, but those of other recordings may be.
+            OSError: If nothing can be written.
+        """
 
     def fail(self, item: InputFile, error: AudioError) -> None:
         """Record that a recording cannot be transcribed."""
@@ -43,8 +52,8 @@ class StandardOutput:
         """Check the formats.
 
         Raises:
-            ConfigError: If there are several formats, or several recordings for a format that
-                holds one.
+            ConfigError: If there are several formats, several recordings for a format that holds
+                one, or two recordings with one name in CTM.
         """
         self.pending, self.done, self.errors = list(inputs), 0, list[AsrError]()
         is_joined = len(inputs) > 1
@@ -53,6 +62,9 @@ class StandardOutput:
             raise ConfigError(f"format=[{','.join(formats)}] needs output=FOLDER")
         if isinstance(self._format, Text):
             self._format.named = is_joined
+        if isinstance(self._format, Ctm):
+            self.pending = list(dict.fromkeys(inputs))
+            check_ctm_names((item.name, item.label) for item in self.pending)
 
     def write(self, item: InputFile, results: Sequence[Result]) -> None:
         """Print the results of a recording."""
@@ -62,7 +74,7 @@ class StandardOutput:
         """Print the line of a recording that cannot be transcribed."""
         if isinstance(self._format, Text) and self._format.named:
             reason = str(error).removeprefix(f"{item.name}: ")
-            print(f"{item.name}\t\terror: {reason}", flush=True)
+            print(f"{one_line(item.name)}\t\terror: {one_line(reason)}", flush=True)
 
 
 class OutputFolder:
@@ -96,7 +108,7 @@ class OutputFolder:
         plan = plan_files(folder, labels, [format_.suffix for format_ in made])
         _check_writable(folder)
         for item, paths in zip(inputs, plan, strict=True):
-            existing = [path for path in paths if path.is_file() and not overwrite]
+            existing = [path for path in paths if _is_file(path) and not overwrite]
             if old := [path for path in existing if _is_older(path, item.source)]:
                 outdated += old
             elif len(existing) == len(paths):
@@ -111,7 +123,8 @@ class OutputFolder:
         """Write the files of a recording.
 
         Raises:
-            OSError: If a file cannot be written.
+            ConfigError: If a file cannot be written.
+            OSError: If no file can be written.
         """
         for format_, path in self._missing[item]:
             write_file(path, _render(format_, item, results))
@@ -167,6 +180,23 @@ def plan_files(
     return [[folder / f"{label}{suffix}" for suffix in suffixes] for label in plan]
 
 
+def check_ctm_names(recordings: Iterable[tuple[str, str]]) -> None:
+    """Check that joined CTM has a name of its own for each recording.
+
+    Args:
+        recordings: Path and label of each recording. One path may come several times.
+
+    Raises:
+        ConfigError: If two recordings have the same name, perhaps only without their spaces.
+    """
+    paths: dict[str, str] = {}
+    for path, label in recordings:
+        name = one_word(label)
+        if paths.setdefault(name, path) != path:
+            both = f"{name} is the name of both {paths[name]} and {path} in CTM"
+            raise ConfigError(f"{both}; rename one or transcribe them separately")
+
+
 def channel_suffix(channel: Channel | Literal["each"]) -> str:
     """Return ".2" for the file of channel 2, and nothing for all channels."""
     return f".{channel}" if isinstance(channel, int) else ""
@@ -175,15 +205,28 @@ def channel_suffix(channel: Channel | Literal["each"]) -> str:
 def write_file(path: Path, text: str) -> None:
     """Write a text file atomically, with all missing folders.
 
+    File names that are not UTF-8 are written with escapes.
+
     Raises:
-        OSError: If the file cannot be written.
+        ConfigError: If the file cannot be written, for example because its name is too long.
+        OSError: If no file can be written because the disk is full or read-only.
     """
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    try:
+        with atomic_write(path) as temporary:
+            escapes = "backslashreplace"
+            temporary.write_text(text, encoding="utf-8", errors=escapes, newline="\n")
+    except OSError as error:
+        if error.errno in _FULL_OR_READ_ONLY:
+            raise
+        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def _render(format_: Format, item: InputFile, results: Sequence[Result]) -> str:
     return format_.render(item.label if isinstance(format_, Ctm) else item.name, results)
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113  # pathlib raises for a long name
 
 
 def _is_older(path: Path, source: Path | bytes) -> bool:

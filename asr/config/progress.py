@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from asr import audio
 from asr.config.inputs import InputFile
 from asr.errors import AudioError
+from asr.inference.windows import CONTEXT, WINDOW
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -30,11 +31,22 @@ class TranscriptionProgress:
         seconds: Length of the transcribed recordings.
     """
 
-    def __init__(self, inputs: Sequence[InputFile], *, show: bool) -> None:
+    def __init__(
+        self, inputs: Sequence[InputFile], *, show: bool, each_channel: bool = False
+    ) -> None:
+        """Start the clock.
+
+        Args:
+            inputs: The recordings.
+            show: Whether to show a bar.
+            each_channel: Whether each channel of a recording is computed by itself.
+        """
         self.recordings, self.failed, self.seconds = 0, 0, 0.0
         self._start = time.monotonic()
         self._inputs = inputs
         self._computed, self._total = 0.0, math.inf  # seconds
+        self._each_channel = each_channel
+        self._channels = math.inf if each_channel else 1.0  # mean, unknown at first
         self._bar = _make_bar() if show else None
 
     def __enter__(self) -> "TranscriptionProgress":
@@ -54,9 +66,13 @@ class TranscriptionProgress:
         self.seconds += seconds
         self._update_bar()
 
-    def compute(self, _: int, seconds: float) -> None:
-        """Count the seconds of a batch, which move the bar before a recording is transcribed."""
-        self._computed += seconds
+    def compute(self, windows: int, seconds: float) -> None:
+        """Count the seconds of a batch, which move the bar before a recording is transcribed.
+
+        Windows of long audio have context on both sides, which is not counted.
+        """
+        has_context = seconds > WINDOW * windows
+        self._computed += seconds - 2 * CONTEXT * windows * has_context
         self._update_bar()
 
     @contextmanager
@@ -65,9 +81,11 @@ class TranscriptionProgress:
         bar = self._bar if sys.stdout.isatty() else None
         if bar:
             bar.stop()
-        yield
-        if bar:
-            bar.start()
+        try:
+            yield
+        finally:
+            if bar:
+                bar.start()
 
     def summarize(self, done: int) -> str:
         """Return the counts in one line, with the number of recordings that were done before."""
@@ -84,16 +102,18 @@ class TranscriptionProgress:
 
     def _measure(self, bar: "Progress") -> None:
         """Set the total of the bar to the length of all recordings, according to their headers."""
-        total = 0.0
+        total = computed = 0.0
         for item in self._inputs:
             with suppress(AudioError):
-                total += audio.info(item.source).duration
-        self._total = total
+                info = audio.info(item.source)
+                total += info.duration
+                computed += info.duration * (info.channels if self._each_channel else 1)
+        self._total, self._channels = total, computed / max(total, 1e-3)
         bar.update(bar.task_ids[0], total=total)
 
     def _update_bar(self) -> None:
         if self._bar:
-            seconds = max(self.seconds, min(self._computed, self._total))
+            seconds = max(self.seconds, min(self._computed / self._channels, self._total))
             factor = self._elapsed() / max(seconds, 1e-3)
             text = f"{_clock(seconds)} of audio, RTF {factor:.3f}"
             if self._total < math.inf:
@@ -129,7 +149,7 @@ def wants_progress(
     """
     if setting != "auto":
         return setting
-    if not sys.stderr.isatty() or not inputs:
+    if sys.stderr is None or not sys.stderr.isatty() or not inputs:
         return False
     if prints and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
         return False

@@ -12,7 +12,7 @@ from asr.config.build import instantiate
 from asr.config.inputs import InputFile, paused_gc
 from asr.config.outputs import Output, OutputFolder, StandardOutput
 from asr.config.progress import TranscriptionProgress, wants_progress
-from asr.errors import AudioError
+from asr.errors import AsrError, AudioError, ConfigError
 from asr.inference.batcher import Batcher
 from asr.inference.model import load_model
 from asr.inference.transcriber import Transcriber
@@ -35,21 +35,22 @@ def open_output(cfg: DictConfig, inputs: Sequence[InputFile]) -> Output:
     )
 
 
-def transcribe_inputs(cfg: DictConfig, output: Output) -> Iterator[AudioError]:
-    """Transcribe the pending recordings of an output, and yield the errors of unreadable ones.
+def transcribe_inputs(cfg: DictConfig, output: Output) -> Iterator[AsrError]:
+    """Transcribe the pending recordings of an output, and yield the errors of single ones.
 
     With a folder, the last line on standard error summarizes the work.
 
     Raises:
         ConfigError: If a setting of the decoder is wrong.
         ModelError: If the checkpoint is not a model.
-        OSError: If a file cannot be written.
+        OSError: If no file can be written.
     """
     inputs = output.pending
     to_files = cfg.output is not None
     show = wants_progress(cfg.progress, inputs, prints=not to_files)
     transcriber = load_transcriber(cfg) if inputs else None
-    with TranscriptionProgress(inputs, show=show) as progress:
+    each = cfg.channel == "each"
+    with TranscriptionProgress(inputs, show=show, each_channel=each) as progress:
         if transcriber:
             batcher = Batcher(transcriber.model, on_batch=progress.compute)
             transcriber.batcher = batcher
@@ -92,7 +93,7 @@ def _write_results(
     results: Iterator[Sequence[Transcript] | AudioError],
     output: Output,
     progress: TranscriptionProgress,
-) -> Iterator[AudioError]:
+) -> Iterator[AsrError]:
     """Write the results of the pending recordings as they come, and yield the errors."""
     for item, result in zip(output.pending, results, strict=True):
         if isinstance(result, AudioError):
@@ -101,6 +102,11 @@ def _write_results(
                 output.fail(item, result)
             yield result
         else:
-            progress.advance(result[0].duration)
-            with progress.hidden():
-                output.write(item, result)
+            try:
+                with progress.hidden():
+                    output.write(item, result)
+            except ConfigError as error:
+                progress.failed += 1
+                yield error
+            else:
+                progress.advance(result[0].duration)

@@ -1,7 +1,7 @@
 """Comparison of two systems that recognized the same utterances."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,7 +38,7 @@ class Outcome:
         """
         kinds = ("hits", "substitutions", "deletions", "insertions")
         channel = "" if entry["channel"] == "mix" else f":{entry['channel']}"
-        segment = f"@{entry['offset']:g}" if entry["offset"] else ""
+        segment = f"@{entry['offset']:.10g}" if entry["offset"] else ""
         return cls(
             f"{entry['audio_filepath']}{channel}{segment}",
             entry["speaker"],
@@ -61,12 +61,13 @@ class System:
         """Read an evaluation.
 
         Raises:
-            ConfigError: If the folder has none, or one that cannot be read.
+            ConfigError: If the folder has none, one that cannot be read, or one with two
+                utterances of one name.
         """
         path = folder / "utterances.jsonl"
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            outcomes = [Outcome.of(json.loads(line)) for line in lines]
+            with path.open(encoding="utf-8") as lines:
+                outcomes = [Outcome.of(json.loads(line)) for line in lines]
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
             settings = summary.get("settings", {})
         except (FileNotFoundError, NotADirectoryError):
@@ -75,7 +76,13 @@ class System:
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path}: not written by asr.evaluate ({error!r})") from None
-        return cls(folder, {outcome.name: outcome for outcome in outcomes}, settings)
+        by_name = {outcome.name: outcome for outcome in outcomes}
+        if len(by_name) < len(outcomes):
+            names = Counter(outcome.name for outcome in outcomes)
+            (name, count), *_ = names.most_common(1)
+            fix = "evaluate a manifest that has it once"
+            raise ConfigError(f"{path}: {count} utterances are {name}; {fix}")
+        return cls(folder, by_name, settings)
 
 
 @dataclass(frozen=True)

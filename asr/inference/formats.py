@@ -54,7 +54,7 @@ class Text:
 
     def render(self, name: str, results: Sequence[Result]) -> str:
         """Return the lines of the recording."""
-        prefix = f"{_one_line(name)}\t" if self.named else ""
+        prefix = f"{one_line(name)}\t" if self.named else ""
         channels = [f"channel {r.channel}: " if r.channel else "" for r in results]
         lines = zip(channels, results, strict=True)
         return "".join(f"{prefix}{channel}{result.text}\n" for channel, result in lines)
@@ -118,9 +118,7 @@ class Tsv:
             for r in results
             for s in r.segments
         ]
-        lines = [
-            f"{start}\t{end}\t{_one_line(text)}\n" for start, end, text in sorted(rows)
-        ]
+        lines = [f"{start}\t{end}\t{one_line(text)}\n" for start, end, text in sorted(rows)]
         return "".join(["start\tend\ttext\n", *lines])
 
 
@@ -140,11 +138,11 @@ class Ctm:
         """Return the lines of the recording."""
         lines = []
         for result in results:
-            prefix = f"{_one_word(name)} {result.channel or 1}"
+            prefix = f"{one_word(name)} {result.channel or 1}"
             for start, end, word in _without_overlaps(result.tiers()[self.unit], 1000):
                 times = f"{start / 1000:.3f} {(end - start) / 1000:.3f}"
                 lines.append(
-                    f"{prefix} {times} {_one_word(word.text)} {word.confidence:.4f}\n"
+                    f"{prefix} {times} {one_word(word.text)} {word.confidence:.4f}\n"
                 )
         return "".join(lines)
 
@@ -198,12 +196,13 @@ FORMATS: dict[str, Callable[[], Format]] = {
 }
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Replace tabs and line breaks, which separate columns and rows."""
     return text.translate({ord(character): " " for character in "\t\n\r"})
 
 
-def _one_word(text: str) -> str:
+def one_word(text: str) -> str:
+    """Replace white space, which separates columns, by underscores."""
     return "_".join(text.split()) or "_"
 
 

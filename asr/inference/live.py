@@ -108,15 +108,18 @@ def read_pcm(
         channel: "mix" for the mean of all channels, or the number of a channel from 1.
 
     Raises:
-        AudioError: If there is no such channel.
+        AudioError: If there is no such channel, or there are no samples.
     """
     resampler = soxr.ResampleStream(form.sample_rate, SAMPLE_RATE, 1)
     size = max(1, round(BLOCK * form.sample_rate)) * form.frame_size
-    is_last = False
+    is_first, is_last = True, False
     while not is_last:
         data = stream.read(size)
         is_last = len(data) < size
         samples = form.decode(data)
+        if is_first and not len(samples):
+            raise AudioError("standard input: no samples")
+        is_first = False
         if channel == "mix":
             waveform = samples.mean(axis=1)
         else:

@@ -1,5 +1,6 @@
 """Files of results: which are written, kept, and refused."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from asr.config.inputs import InputFile, find_inputs
-from asr.config.outputs import OutputFolder
-from asr.errors import ConfigError
+from asr.config.outputs import OutputFolder, StandardOutput
+from asr.errors import AudioError, ConfigError
 from asr.inference.transcript import Transcript
 
 RESULT = [Transcript("hello", 1.0, 0.0)]
@@ -128,6 +129,35 @@ def test_two_recordings_with_one_output_are_an_error_before_anything_is_written(
         with pytest.raises(ConfigError, match=r"a\.srt is the output of both .*a\.\w+ and"):
             OutputFolder(tmp_path / "out", ["srt"], found)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("names", [("a.wav", "sub/a.wav"), ("a b.wav", "a_b.wav")])
+def test_two_recordings_with_one_name_in_joined_ctm_are_an_error(
+    recording: Recording, names: tuple[str, str]
+) -> None:
+    first, second = [str(recording(name, 0.1)) for name in names]
+    found, _ = find_inputs([first, second])
+    with pytest.raises(ConfigError, match=r"is the name of both .* and .* in CTM"):
+        StandardOutput(["ctm"], found)
+    assert StandardOutput(["text"], found).pending == found
+    twice, _ = find_inputs([first, first])
+    assert StandardOutput(["ctm"], twice).pending == twice[:1]
+
+
+def test_a_name_that_is_not_utf_8_is_written_with_escapes(tmp_path: Path) -> None:
+    item = InputFile("\udcff.wav", "a", Path("\udcff.wav"))
+    OutputFolder(tmp_path, ["json"], [item]).write(item, RESULT)
+    entry = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert entry["file"] == item.name
+
+
+def test_a_line_break_in_a_name_does_not_break_the_line_of_a_failure(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ("a\nb.wav", "c.wav")
+    items = [InputFile(name, name, Path(name)) for name in names]
+    StandardOutput(["text"], items).fail(items[0], AudioError("a\nb.wav: empty\nfile"))
+    assert capsys.readouterr().out == "a b.wav\t\terror: empty file\n"
 
 
 def test_one_channel_has_a_file_of_its_own(inputs: list[InputFile], tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from asr.config.inputs import InputFile
 from asr.config.progress import TranscriptionProgress, wants_progress
@@ -62,11 +64,30 @@ def test_the_bar_shows_seconds_real_time_factor_and_time_left(
     monkeypatch.setenv("COLUMNS", "120")
     with TranscriptionProgress(inputs, show=True) as progress:
         progress._measure(progress._bar)
-        progress.compute(1, 36.0)
+        progress.compute(2, 36.0)
         progress._bar.refresh()
         progress.advance(2.0)
     assert "0:00:36 of audio, RTF 0." in screen.getvalue()
     assert " left" in screen.getvalue()
+
+
+@pytest.mark.parametrize("each_channel", [False, True])
+def test_the_bar_counts_neither_context_nor_channels_twice(
+    recording: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, each_channel: bool
+) -> None:
+    path = recording("a.wav", 200.0, rate=8000)
+    samples, rate = soundfile.read(path)
+    soundfile.write(path, np.stack([samples, samples], axis=1), rate)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    inputs = [InputFile("a.wav", "a", path)]
+    with TranscriptionProgress(inputs, show=True, each_channel=each_channel) as progress:
+        progress._measure(progress._bar)
+        windows = 4 if each_channel else 2
+        progress.compute(windows, windows * 36.0)  # 30 s with 3 s of context on each side
+        assert progress._bar.tasks[0].completed == 60.0
+        progress.compute(windows // 2, windows // 2 * 20.0)
+        assert progress._bar.tasks[0].completed == 80.0
+        assert progress._bar.tasks[0].total == 200.0
 
 
 def test_the_bar_is_removed_while_a_result_is_printed_to_the_terminal(

@@ -105,6 +105,24 @@ def test_wrong_folders_give_one_line(folders, tmp_path):
             System.read(folders[0])
 
 
+def test_a_line_separator_inside_a_text_does_not_end_the_line(folders):
+    path = folders[0] / "utterances.jsonl"
+    content = path.read_text("utf-8").replace("tree", "tree\u2028house")
+    path.write_text(content, "utf-8")
+    assert len(System.read(folders[0]).outcomes) == len(TEXTS)
+
+
+def test_utterances_with_one_name_are_refused_and_close_offsets_differ(folders):
+    path = folders[0] / "utterances.jsonl"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[1]]), "utf-8")
+    with pytest.raises(ConfigError, match=r"2 utterances are 1\.wav@1;"):
+        System.read(folders[0])
+    entries = [{**json.loads(lines[1]), "offset": o} for o in (1234.561, 1234.562)]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), "utf-8")
+    assert [*System.read(folders[0]).outcomes] == ["1.wav@1234.561", "1.wav@1234.562"]
+
+
 def test_different_references_are_named_and_other_data_are_refused(folders, tmp_path):
     other = write(tmp_path / "c", 1, references=["one two four", *list(TEXTS)[1:]])
     systems = System.read(folders[0]), System.read(other)

@@ -78,7 +78,8 @@ def test_an_incomplete_last_sample_and_values_that_are_no_numbers_do_no_harm():
     form = live.PcmFormat(16_000, 1, "FLOAT")
     (block,) = live.read_pcm(io.BytesIO(samples.tobytes() + b"abc"), form)
     assert block.tolist() == [0.5, 0.0, 0.0, -0.5, 0.0]
-    assert len(np.concatenate([*live.read_pcm(io.BytesIO(b""), form)])) == 0
+    with pytest.raises(AudioError, match="standard input: no samples"):
+        list(live.read_pcm(io.BytesIO(b""), form))
 
 
 @pytest.mark.parametrize(
