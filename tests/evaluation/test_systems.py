@@ -116,11 +116,13 @@ def test_utterances_with_one_name_are_refused_and_close_offsets_differ(folders):
     path = folders[0] / "utterances.jsonl"
     lines = path.read_text("utf-8").splitlines(keepends=True)
     path.write_text("".join([*lines, lines[1]]), "utf-8")
-    with pytest.raises(ConfigError, match=r"2 utterances are 1\.wav@1;"):
+    entry = json.loads(lines[1])
+    name = f"{entry['audio_filepath']}@{entry['offset']}"
+    with pytest.raises(ConfigError, match=f"2 utterances are {name};"):
         System.read(folders[0])
-    entries = [{**json.loads(lines[1]), "offset": o} for o in (1234.561, 1234.562)]
+    entries = [{**entry, "offset": offset} for offset in (1234.561, 1234.562)]
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), "utf-8")
-    assert [*System.read(folders[0]).outcomes] == ["1.wav@1234.561", "1.wav@1234.562"]
+    assert len(System.read(folders[0]).outcomes) == 2
 
 
 def test_different_references_are_named_and_other_data_are_refused(folders, tmp_path):
