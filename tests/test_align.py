@@ -283,6 +283,7 @@ def test_a_text_that_cannot_be_aligned_gives_one_line_and_exit_code_2(
         (["-"], "standard input has no text beside it"),
         (["a.wav"], "a.wav: no such file"),
         (["text=a"], "no recording; pass files"),
+        (["a b.wav", "a_b.wav", "text=a"], "a_b is the name of both a b.wav and a_b.wav"),
     ],
 )
 def test_wrong_arguments_give_one_line_and_exit_code_2(

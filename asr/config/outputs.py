@@ -194,7 +194,7 @@ def check_ctm_names(recordings: Iterable[tuple[str, str]]) -> None:
         name = one_word(label)
         if paths.setdefault(name, path) != path:
             both = f"{name} is the name of both {paths[name]} and {path} in CTM"
-            raise ConfigError(f"{both}; rename one or transcribe them separately")
+            raise ConfigError(f"{both}; rename one or use two commands")
 
 
 def channel_suffix(channel: Channel | Literal["each"]) -> str:
