@@ -149,11 +149,12 @@ def test_a_recording_that_is_cut_off_is_an_error_or_a_warning(
     except AudioError:
         assert not ENCODINGS[name].recovers or share < 0.5
         return
-    assert len(caplog.records) == 1
-    assert "recording: " in caplog.text and "cut off" in caplog.text
+    first, *others = [record.getMessage() for record in caplog.records]
+    assert first.startswith("recording: cut off")
+    assert len(others) <= 1 and all("left out" in other for other in others)
     assert len(part) < len(whole)
     assert len(part) > 0.4 * len(whole) or share < 0.5 or not ENCODINGS[name].recovers
-    n = len(part) - native // 10  # the last block may lack bytes
+    n = len(part) - round(0.3 * native)  # the last packet may lack bytes and is zeros
     assert n <= 0 or np.abs(part[:n] - whole[:n]).max() < 1e-4
 
 
