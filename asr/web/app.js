@@ -1,6 +1,7 @@
 /** The page: its state, and what the user does. */
 
 import { Recorder, SAMPLE_RATE, decode, readDuration } from "./audio.js";
+import { listenForDrops } from "./drop.js";
 import { OnnxEngine } from "./engine-onnx.js";
 import { KeyError, ServerEngine } from "./engine-server.js";
 import { download } from "./formats.js";
@@ -15,7 +16,7 @@ let engine;
 let ready; // a promise that resolves when the engine is loaded
 let transcript = null;
 let name = "";
-let task = null; // an AbortController while a recording is transcribed
+let task = null; // an AbortController while something is recorded or transcribed
 let recorder = null;
 let playing = null; // the word that plays
 
@@ -52,49 +53,40 @@ $("file").addEventListener("change", () => {
   if ($("file").files.length) transcribe($("file").files[0]);
   $("file").value = "";
 });
-$("record").addEventListener("click", () => (recorder ? stopRecording() : startRecording()));
+listenForDrops(transcribe);
+$("record").addEventListener("click", () => {
+  if (recorder) stopRecording();
+  else if (document.documentElement.dataset.state !== "asking") startRecording();
+});
 $("cancel").addEventListener("click", () => task?.abort());
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   engine.key = $("key").value;
-  $("key-form").hidden = true;
   clearError();
   loadEngine();
 });
 
-let depth = 0; // of the elements that the dragged file is over
-for (const [type, change] of [["dragenter", 1], ["dragleave", -1]]) {
-  addEventListener(type, (event) => {
-    depth += change;
-    document.body.classList.toggle("dragging", depth > 0 && event.dataTransfer.types.includes("Files"));
-  });
-}
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  depth = 0;
-  document.body.classList.remove("dragging");
-  const file = event.dataTransfer.files[0];
-  if (file) transcribe(file);
-});
-
 async function startRecording() {
-  await cancelTask();
-  clearError();
+  const own = await startTask("asking");
   player.pause();
-  const live = engine.live(words.show);
+  let live;
   let seconds = 0;
   try {
-    recorder = await Recorder.start((block) => {
+    const started = await Recorder.start((block) => {
+      if (own.signal.aborted) return;
       live.push(block).catch(showError);
       timeline.addLive(block);
       $("clock").textContent = formatClock((seconds += block.length / SAMPLE_RATE));
     });
+    if (own.signal.aborted) return await started.stop();
+    recorder = started;
   } catch (error) {
-    live.finish();
+    if (own.signal.aborted) return;
+    task = null;
+    setState("ready");
     return showError(error);
   }
-  recorder.live = live;
+  live = recorder.live = engine.live((found) => own.signal.aborted || words.show(found));
   setState("recording");
   showRecording("Recording");
   timeline.startLive();
@@ -102,12 +94,11 @@ async function startRecording() {
 }
 
 async function stopRecording() {
-  const { live } = recorder;
+  const [own, { live }] = [task, recorder];
   const stopped = recorder.stop();
   recorder = null;
-  setState("ready");
-  const file = await stopped;
-  await transcribe(file, live.finish);
+  setState("working");
+  await runTask(own, await stopped, live.finish);
 }
 
 function setState(state) {
@@ -117,21 +108,21 @@ function setState(state) {
 
 // Transcription
 
+async function transcribe(file) {
+  await runTask(await startTask("working"), file);
+}
+
 /** Transcribe a file. `finish` returns the transcript of one that was transcribed while recording. */
-async function transcribe(file, finish = null) {
-  await cancelTask();
-  clearError();
-  const own = (task = new AbortController());
+async function runTask(own, file, finish = null) {
   const isOwn = () => task === own;
   try {
-    setState("working");
-    const audio = await open(file);
-    if (!isOwn()) return;
+    const audio = isOwn() && (await open(file, isOwn));
+    if (!isOwn()) return await finish?.();
     const onProgress = (progress) => isOwn() && showTranscription(progress);
     showTranscription({ fraction: 0 });
     await ready;
     let result = finish && (await finish());
-    result ??= await engine.transcribe({ file, audio }, { onProgress, signal: own.signal });
+    if (!own.signal.aborted) result ??= await engine.transcribe({ file, audio }, { onProgress, signal: own.signal });
     if (result && isOwn()) showTranscript(result);
     else if (!result) announce("Canceled.");
   } catch (error) {
@@ -145,15 +136,18 @@ async function transcribe(file, finish = null) {
   }
 }
 
-/** Stop what is in progress, and drop its words. */
-async function cancelTask() {
+/** Return a new task in place of the one in progress, whose words are dropped. */
+async function startTask(state) {
+  const dropped = recorder;
   task?.abort();
-  task = null;
-  if (!recorder) return;
-  const { live } = recorder;
-  await recorder.stop();
-  recorder = null;
-  await live.finish();
+  recorder = null; // before the first await, so that nothing is stopped twice
+  const own = (task = new AbortController());
+  clearError();
+  hideProgress();
+  setState(state);
+  await dropped?.stop();
+  await dropped?.live.finish();
+  return own;
 }
 
 /** Show the name of a recording, without words. */
@@ -168,12 +162,13 @@ function showRecording(title) {
 }
 
 /** Show a new recording, and return its audio if the browser can decode it. */
-async function open(file) {
+async function open(file, isOwn) {
   showProgress("Reading the recording");
   $("result").hidden = true;
   URL.revokeObjectURL(player.src);
   player.src = URL.createObjectURL(file);
   const audio = await decode(file, await readDuration(player));
+  if (!isOwn()) return null;
   if (!audio && engine.needsDecoding) {
     throw new Error(`This browser cannot read ${file.name}. Save it as WAV, MP3, or FLAC and try again.`);
   }
@@ -287,7 +282,7 @@ function showError(error) {
 }
 
 function clearError() {
-  $("error").hidden = true;
+  $("error").hidden = $("key-form").hidden = true;
 }
 
 function announce(text) {

@@ -67,7 +67,10 @@ export class Recorder {
       throw new Error(`The microphone cannot be used. ${reason}`);
     });
     const context = (recorder.context = new AudioContext());
-    await context.audioWorklet.addModule("recorder-worklet.js");
+    await context.audioWorklet.addModule("recorder-worklet.js").catch(async () => {
+      await recorder.stop();
+      throw new Error("The recorder cannot be loaded. Reload this page.");
+    });
     const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
     const resampler = (recorder.resampler = new Resampler(context.sampleRate, SAMPLE_RATE));
     node.port.onmessage = ({ data }) => recorder.#add(resampler.process(data), onBlock);

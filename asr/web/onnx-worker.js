@@ -6,7 +6,7 @@ import { Stream } from "./stream.js";
 
 const WASM = "ort-wasm-simd-threaded.wasm";
 const UPDATE_SECONDS = 1; // of new audio before the words of a live recording are updated
-const jobs = new Map();
+const jobs = new Map(); // null while a job waits in the queue
 let model;
 let session;
 
@@ -15,6 +15,7 @@ let queue = Promise.resolve();
 
 self.onmessage = ({ data: { id, method, ...values } }) => {
   if (method === "cancel") return cancel({ job: values.job });
+  if (method === "transcribe") jobs.set(values.job, null);
   const reply = (message) => self.postMessage({ id, ...message });
   const progress = (value) => reply({ progress: value });
   queue = queue.then(() => METHODS[method](values, progress)).then(
@@ -50,6 +51,7 @@ async function load({ config }, progress) {
 
 /** Transcribe the channels of a recording. */
 async function transcribe({ job, channels, sampleRate }, progress) {
+  if (!jobs.has(job)) return null;
   const stream = new Stream(model, run, model.max_hops);
   jobs.set(job, stream);
   const samples = mix(channels);
