@@ -11,7 +11,7 @@ from pages import Visit, upload, wait_until_ready
 WATCH = """() => {
     const media = navigator.mediaDevices;
     const ask = media.getUserMedia.bind(media);
-    window.asked = window.closed = 0;
+    window.asked = window.closings = 0;
     window.tracks = [];
     const answer = new Promise((resolve) => (window.allow = resolve));
     media.getUserMedia = async (options) => {
@@ -23,7 +23,7 @@ WATCH = """() => {
     };
     const close = AudioContext.prototype.close;
     AudioContext.prototype.close = function () {
-        closed++;
+        closings++;
         return close.call(this);
     };
 }"""
@@ -67,7 +67,8 @@ def test_a_file_replaces_a_recording_that_is_not_allowed_yet(page: Any, talk: Pa
     page.click("#record")
     upload(page, talk)
     page.evaluate("allow()")
-    page.wait_for_function(ALL_STOPPED)
+    while not page.evaluate(ALL_STOPPED):
+        page.wait_for_timeout(50)
     assert page.inner_text("#name") == "talk.wav"
     assert page.get_attribute("html", "data-state") == "ready"
 
@@ -91,7 +92,7 @@ def test_the_last_of_two_quick_drops_replaces_a_recording(page: Any, talk: Path)
     page.evaluate(DROP, ["first.wav", "second.wav"])
     page.wait_for_selector("#summary:not(:empty)")
     assert page.inner_text("#name") == "second.wav"
-    assert page.evaluate("closed") == 1
+    assert page.evaluate("closings") == 1
     assert page.evaluate(ALL_STOPPED)
 
 
