@@ -87,8 +87,9 @@ async function startRecording() {
     return showError(error);
   }
   live = recorder.live = engine.live((found) => own.signal.aborted || words.show(found));
-  setState("recording");
+  $("clock").textContent = formatClock(0);
   showRecording("Recording");
+  setState("recording");
   timeline.startLive();
   announce("Recording");
 }
