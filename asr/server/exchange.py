@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from asr.server.limits import ApiError, BusyError, Limits
 
 LINGER_SECONDS = 2.0  # for a client to notice a refusal before the connection closes
+LINGER_BYTES = 64_000_000  # that it may still send in this time
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
@@ -125,11 +126,13 @@ class Exchange:
 
         Closing the connection right away would reset it, and the client might lose the response.
         """
+        discarded, is_last = 0, False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
-                message = await self._receive()
-                while message["type"] == "http.request" and message.get("more_body", False):
+                while discarded < LINGER_BYTES and not is_last:
                     message = await self._receive()
+                    discarded += len(message.get("body", b""))
+                    is_last = not message.get("more_body", False)
 
     def close(self) -> None:
         """Release what the request holds."""
