@@ -12,6 +12,8 @@ from asr.inference.model import AcousticModel
 from asr.nn.emissions import Emissions
 
 BATCH_SECONDS = 150.0  # of audio in a batch, padding included; four windows, an even number
+LONG = 20.0  # seconds of a waveform that other windows of its recording follow soon
+COLLECT_SECONDS = 0.01  # for which it waits for them, a small part of its own time
 MAX_WAITING_SECONDS = 480.0  # of audio; submitting more blocks
 
 
@@ -23,8 +25,9 @@ class _Request(NamedTuple):
 class Batcher:
     """One thread that runs a model on whatever waveforms are waiting.
 
-    A waveform never waits for others: while the network runs, requests collect for the next batch.
-    A batch has the oldest request and those of the most similar lengths.
+    While the network runs, requests collect for the next batch. If it does not run, a short
+    waveform starts at once, and a long one waits a few milliseconds for others. A batch has the
+    oldest request and those of the most similar lengths.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Batcher:
                 raise RuntimeError("the batcher is closed")
             self._requests.append(request)
             self._waiting += len(samples)
+            self._changed.notify_all()
         self._executor.submit(self._run)
         return request.future
 
@@ -99,6 +103,9 @@ class Batcher:
     def _take(self) -> Sequence[_Request]:
         """Remove the requests of the next batch from the queue."""
         with self._changed:
+            if self._requests and len(self._requests[0].samples) >= LONG * SAMPLE_RATE:
+                size = self._batch_samples
+                self._changed.wait_for(lambda: self._waiting >= size, COLLECT_SECONDS)
             if not self._requests:
                 return []
             oldest = self._requests[0]
