@@ -37,16 +37,22 @@ def wait_until_ready(page: Any) -> None:
 def upload(page: Any, path: Path) -> None:
     """Choose a recording, and wait for its words."""
     page.set_input_files("#file", path)
+    wait_until_ready(page)  # the file before may have the same name
     page.wait_for_selector(f"#name:text-is('{path.name}')")
     page.wait_for_selector("#summary:not(:empty)")
 
 
+KEEP_FILE = """() => {
+    const make = window.make ??= URL.createObjectURL;
+    URL.createObjectURL = (blob) => make.call(URL, window.saved = blob);
+}"""
+
+
 def save(page: Any, extension: str) -> str:
-    """Return the content of a file that the page saves."""
-    with page.expect_download() as download:
-        page.click(f"[data-format={extension}]")
-    assert Path(download.value.suggested_filename).suffix == f".{extension}"
-    return Path(download.value.path()).read_text(encoding="utf-8")
+    """Return the content of a file that the page saves. Browsers limit frequent downloads."""
+    page.evaluate(KEEP_FILE)
+    page.click(f"[data-format={extension}]")
+    return str(page.evaluate("() => window.saved.text()"))
 
 
 def read_transcript(page: Any) -> dict[str, Any]:
