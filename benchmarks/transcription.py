@@ -44,10 +44,10 @@ from rich.table import Table
 
 from asr.audio import SAMPLE_RATE, load
 from asr.config.app import compose
-from asr.inference.batcher import BATCH_SECONDS
+from asr.inference.batcher import BATCH_WINDOWS
 from asr.inference.model import AcousticModel, load_model
 from asr.inference.transcriber import Transcriber
-from asr.inference.windows import CONTEXT, WINDOW, Windower
+from asr.inference.windows import Windower
 from asr.nn.checkpoint import read_checkpoint
 from asr.nn.ctc import CTCModel
 from asr.nn.onnx_export import build_onnx
@@ -182,7 +182,7 @@ def elapsed(work: Callable[[], object]) -> float:
 def run_network(model: AcousticModel, samples: ndarray) -> None:
     """Compute the emissions of samples (S,) in memory."""
     windows = [window.samples for window in Windower(model).divide([samples])]
-    rows = int(BATCH_SECONDS // (WINDOW + 2 * CONTEXT))
+    rows = BATCH_WINDOWS
     for first in range(0, len(windows), rows):
         model.compute_emissions(windows[first : first + rows])
 

@@ -12,7 +12,7 @@ from asr.audio.damage import zeros
 from asr.audio.ffmpeg import FFmpegReader, import_av
 from asr.audio.readers import Content
 
-MAX_FRAME = 1 << 17  # bytes, if the header of the file does not tell
+MAX_FRAME = 1 << 17  # bytes; the limit if the header of the file has none
 _POLYNOMIAL = 0x18005  # of the checksum
 _SIZES = {code: size for size, code in FLAC_SIZES.items()}
 _START = re.compile(rb"\xff[\xf8\xf9]")  # of a frame
@@ -42,7 +42,7 @@ class FlacReader(FFmpegReader):
         with self._open() as (container, stream):
             for time, piece in self._pieces(container, stream):
                 if time is None or not position <= time < self.frames:
-                    continue  # of a second recording
+                    continue  # a second recording begins
                 yield from self._fill(position, time)
                 yield piece
                 position = time + len(piece)

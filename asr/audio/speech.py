@@ -18,13 +18,13 @@ HOP = SAMPLE_RATE // 50  # samples in each measurement of the level
 MIN_PAUSE = 1.0  # seconds
 PADDING = 0.3  # seconds of a pause that stay with the speech before and after it
 HISTORY = 30.0  # seconds in which the noise floor is measured
-NOISE_QUANTILE, SPEECH_QUANTILE = 0.1, 0.98  # of the levels in the history
+NOISE_QUANTILE, SPEECH_QUANTILE = 0.1, 0.98  # quantiles of the levels in the history
 NOISE_RANGE = 6.0  # dB above the floor that noise reaches
 MIN_CONTRAST = 15.0  # dB between the floor and speech
 SPEECH_RANGE = 50.0  # dB below the loudest speech at which nothing is intelligible
 SILENCE = -100.0  # dB relative to full scale, the lowest level
 PRE_EMPHASIS = 0.97  # makes hum and rumble quieter, and consonants louder
-LOW_FACTOR = 8  # means of so many samples have the frequencies of vowels, up to 1 kHz
+LOW_FACTOR = 8  # samples in a mean, which keeps the frequencies of vowels, up to 1 kHz
 MAX_SECONDS = 300.0  # of a region
 CUT_HOPS = 8  # a long region is divided in the middle of a quiet stretch of this length
 
@@ -60,9 +60,8 @@ class _Splitter:
     def __init__(self, max_hops: int) -> None:
         self._max_hops = max_hops
         self._levels: deque[np.ndarray] = deque(maxlen=round(HISTORY * SAMPLE_RATE / HOP))
-        self._region_levels: list[
-            float
-        ] = []  # of the open region, means of `CUT_HOPS` hops
+        # means over `CUT_HOPS` hops since the start of the open region
+        self._region_levels: list[float] = []
         self._quietest: list[float] = []  # the same of its first half, sorted
         self._recent: deque[float] = deque(maxlen=CUT_HOPS)
         self._speech_levels = np.full(2, SILENCE)
@@ -71,8 +70,8 @@ class _Splitter:
         self._position = 0  # end of the measured hops
         self._quiet_since: int | None = None
         self._is_open = False
-        self._start = 0  # of the open region
-        self._end = 0  # of the last region
+        self._start = 0  # start of the open region
+        self._end = 0  # end of the last region
         self._previous = np.float32(0)  # last sample, for pre-emphasis
 
     def push(self, block: np.ndarray) -> Iterator[Piece]:

@@ -22,7 +22,7 @@ class Output(Protocol):
     Attributes:
         pending: The recordings to transcribe.
         done: Number of recordings whose results are there already.
-        errors: What cannot be written.
+        errors: Errors of the files that cannot be written.
     """
 
     pending: list[InputFile]

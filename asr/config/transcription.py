@@ -13,7 +13,6 @@ from asr.config.inputs import InputFile, paused_gc
 from asr.config.outputs import Output, OutputFolder, StandardOutput
 from asr.config.progress import TranscriptionProgress, wants_progress
 from asr.errors import AsrError, AudioError, ConfigError
-from asr.inference.batcher import Batcher
 from asr.inference.model import load_model
 from asr.inference.transcriber import Transcriber
 from asr.inference.transcript import Transcript
@@ -52,8 +51,8 @@ def transcribe_inputs(cfg: DictConfig, output: Output) -> Iterator[AsrError]:
     each = cfg.channel == "each"
     with TranscriptionProgress(inputs, show=show, each_channel=each) as progress:
         if transcriber:
-            batcher = Batcher(transcriber.model, on_batch=progress.compute)
-            transcriber.batcher = batcher
+            batcher = transcriber.batcher
+            batcher.on_batch = progress.compute
             results = _transcribe(transcriber, inputs, cfg.channel)
             try:
                 yield from _write_results(results, output, progress)

@@ -17,7 +17,7 @@ from asr.inference.model import AcousticModel
 from asr.nn.mel import mel_filterbank
 from asr.text import BLANK, Tokenizer
 
-N_MELS, N_FFT, HOP = 80, 512, 320  # of the picture: 20 ms between columns
+N_MELS, N_FFT, HOP = 80, 512, 320  # settings of the picture: 20 ms between columns
 DYNAMIC_RANGE = 70.0  # dB between the darkest and the brightest color
 WEBP_QUALITY = 60
 MIN_PROBABILITY = 0.1  # a token that never exceeds it has no row

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 LEVEL = 0.95  # of confidence intervals
 DRAWS = 1_000  # corpora that the bootstrap draws
-PERMUTATIONS = 10_000  # of the paired test
+PERMUTATIONS = 10_000  # swaps in the paired test
 MIN_SPEAKERS = 10  # fewer say too little about the variation between speakers
 BLOCK = 1_000_000  # units that are drawn at once, which bounds the memory
 
@@ -127,7 +127,7 @@ def _root_rates(moments: ndarray) -> tuple[ndarray, ndarray]:
 
 
 def _sum_units(counts: ndarray, speakers: Sequence[str]) -> ndarray:
-    """Sum counts (N, ...) of utterances over the units (n, ...), speakers or utterances."""
+    """Return the sums (n, ...) of counts (N, ...) over the units, speakers or utterances."""
     if not resamples_speakers(speakers):
         return counts
     names, index = np.unique(speakers, return_inverse=True)

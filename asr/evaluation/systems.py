@@ -21,7 +21,7 @@ WIDTH = 120  # characters, if the output is not a terminal
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a system recognized in an utterance, and its errors."""
+    """The words that a system recognized in an utterance, and its errors."""
 
     name: str
     speaker: str

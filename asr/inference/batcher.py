@@ -1,5 +1,6 @@
 """Run a network on batches of the waveforms that several threads submit."""
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,10 +12,11 @@ from asr.audio import SAMPLE_RATE
 from asr.inference.model import AcousticModel
 from asr.nn.emissions import Emissions
 
-BATCH_SECONDS = 150.0  # of audio in a batch, padding included; four windows, an even number
+WINDOW_SECONDS = 37.5  # of audio in a batch for each window, padding included
+BATCH_WINDOWS = min(16, max(4, os.cpu_count() or 1))  # one for each thread of ONNX Runtime
 LONG = 20.0  # seconds of a waveform that other windows of its recording follow soon
 COLLECT_SECONDS = 0.01  # for which it waits for them, a small part of its own time
-MAX_WAITING_SECONDS = 480.0  # of audio; submitting more blocks
+MAX_WAITING_SECONDS = 3 * WINDOW_SECONDS * BATCH_WINDOWS  # of audio; submitting more blocks
 
 
 class _Request(NamedTuple):
@@ -34,7 +36,7 @@ class Batcher:
         self,
         model: AcousticModel,
         *,
-        batch_seconds: float = BATCH_SECONDS,
+        batch_seconds: float = WINDOW_SECONDS * BATCH_WINDOWS,
         on_batch: Callable[[int, float], None] | None = None,
     ) -> None:
         """Create the batcher.
@@ -46,7 +48,7 @@ class Batcher:
         """
         self._model = model
         self._batch_samples = batch_seconds * SAMPLE_RATE
-        self._on_batch = on_batch
+        self.on_batch = on_batch
         self._changed = threading.Condition()
         self._requests: list[_Request] = []
         self._waiting = 0  # samples
@@ -88,9 +90,9 @@ class Batcher:
         if not batch:
             return
         try:
-            if self._on_batch:
+            if self.on_batch:
                 seconds = sum(len(r.samples) for r in batch) / SAMPLE_RATE
-                self._on_batch(len(batch), seconds)
+                self.on_batch(len(batch), seconds)
             emissions = self._model.compute_emissions([r.samples for r in batch])
             results = emissions.split()
         except BaseException as error:  # the thread that waits for the future raises it

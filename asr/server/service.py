@@ -16,7 +16,6 @@ from numpy import ndarray
 
 from asr import audio
 from asr.errors import AudioError, ConfigError
-from asr.inference.batcher import Batcher
 from asr.inference.segments import Segment
 from asr.inference.transcriber import Transcriber
 from asr.inference.transcript import Transcript
@@ -61,9 +60,7 @@ class Service:
         self.limits = limits
         self.metrics = metrics
         self._transcriber = transcriber
-        transcriber.batcher = Batcher(
-            transcriber.model, on_batch=lambda size, _: metrics.batch_size.observe(size)
-        )
+        transcriber.batcher.on_batch = lambda size, _: metrics.batch_size.observe(size)
         self._workers = asyncio.Semaphore(limits.workers)
         count = limits.workers + limits.streams
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="request")

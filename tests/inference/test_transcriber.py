@@ -132,7 +132,7 @@ def test_many_recordings_are_transcribed_in_order_and_unreadable_ones_give_error
 
 def test_many_recordings_share_batches(recording, transcriber):
     sizes = []
-    transcriber.batcher._on_batch = lambda count, _: sizes.append(count)
+    transcriber.batcher.on_batch = lambda count, _: sizes.append(count)
     list(transcriber.transcribe_many([recording("a.wav", 0.5)] * 60))
     assert sum(sizes) == 60
     assert max(sizes) > 1
