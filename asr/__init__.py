@@ -2,7 +2,7 @@
 
 Example:
     import asr
-    print(asr.load("model.safetensors").transcribe("a.wav").text)
+    print(asr.load().transcribe("a.wav").text)
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(path: str | Path, *, device: str = "cpu", engine: Engine = "auto") -> Transcriber:
+def load(
+    path: str | Path = "english", *, device: str = "cpu", engine: Engine = "auto"
+) -> Transcriber:
     """Load a trained model with a greedy decoder.
 
     Args:
-        path: A model file of a training, or a file of `asr.export`.
+        path: A model file of a training, a file of `asr.export`, or "english", the model that comes
+            with this package.
         device: Device of torch.
         engine: "torch", "onnx", or "auto" for ONNX Runtime on a CPU if it is installed.
 

@@ -7,7 +7,7 @@ cannot contain its text is reported on standard error, the others are aligned, a
 
   text=TEXT         words, or the path of a text file
   manifest=FILE     utterances of a manifest (JSON lines) instead of recordings
-  checkpoint=PATH   trained model (outputs/synthetic/model.safetensors)
+  checkpoint=PATH   trained model (english, which comes with asr)
   format=ctm        one line per word: recording, channel, start, duration, word, score
         =textgrid   for Praat: tiers of words, characters, and words that do not match
         =srt        subtitles in the spelling of the text; (?) follows words that do not match

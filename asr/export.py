@@ -1,10 +1,11 @@
-"""Export trained models, to run without torch.
+"""Export trained models, to pass on or to run without torch.
 
 Writes one ONNX file beside each model: samples in, log-probabilities out, features included. Its
 metadata has the tokens.
 
   weights=int8      8 bits for each weight, for a file of a quarter of the size (float32)
   target=web        a folder of static files instead: a page that runs the model in the browser
+        =half       a model file in half precision instead, which has half the size
   runtime=FOLDER    folder with the files of onnxruntime-web, for target=web without a network
   output=PATH       file or folder to write; for one model
 """
@@ -13,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asr.config.inputs import run_with_files
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, ConfigError, ModelError
+
+SUFFIXES = {"onnx": ".onnx", "web": ".web", "half": ".half.safetensors"}
 
 
 def export(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
@@ -23,34 +26,47 @@ def export(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]
         ConfigError: If a setting is wrong or there is no model.
     """
     from asr.config.app import compose
-    from asr.files import atomic_write
-    from asr.nn.checkpoint import read_checkpoint
 
     cfg = compose("export", overrides)
     if not files:
         raise ConfigError("no model; pass the model.safetensors of a training")
     if cfg.output and len(files) > 1:
         raise ConfigError("output is for one model, so pass one")
+    int8 = cfg.weights == "int8"
+    if int8 and cfg.target == "half":
+        raise ConfigError("weights=int8 is for target=onnx and target=web")
+    suffix = (".int8" if int8 else "") + SUFFIXES[cfg.target]
+    for file in map(Path, files):
+        path = Path(cfg.output or file.with_suffix(suffix))
+        try:
+            size = _write(file, path, cfg.target, int8, cfg.runtime and Path(cfg.runtime))
+        except ModelError as error:
+            yield error
+            continue
+        print(f"{path}: {size / 1e6:.1f} MB")
+
+
+def _write(file: Path, path: Path, target: str, int8: bool, runtime: Path | None) -> int:
+    """Write a model to `path` and return its size in bytes."""
+    from asr.files import atomic_write
+    from asr.nn.checkpoint import read_checkpoint, write_checkpoint
+
+    header, weights = read_checkpoint(file)
+    if target == "half":
+        write_checkpoint(path, header, weights, half=True)
+        return path.stat().st_size
     try:
         from asr.inference.browser import write_page
         from asr.nn.onnx_export import build_onnx
     except ImportError:
         raise ConfigError("the package onnx is missing; pip install 'asr[onnx]'") from None
-    int8 = cfg.weights == "int8"
-    suffix = ".web" if cfg.target == "web" else ".onnx"
-    for file in map(Path, files):
-        path = Path(cfg.output or file.with_suffix(f".int8{suffix}" if int8 else suffix))
-        try:
-            model = build_onnx(*read_checkpoint(file), int8=int8)
-        except AsrError as error:
-            yield error
-            continue
-        if cfg.target == "web":
-            write_page(model, path, cfg.runtime and Path(cfg.runtime))
-        else:
-            with atomic_write(path) as temporary:
-                temporary.write_bytes(model.SerializeToString())
-        print(f"{path}: {model.ByteSize() / 1e6:.1f} MB")
+    model = build_onnx(header, weights, int8=int8)
+    if target == "web":
+        write_page(model, path, runtime)
+    else:
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+    return model.ByteSize()
 
 
 def main() -> None:

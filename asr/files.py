@@ -1,4 +1,4 @@
-"""Write files atomically."""
+"""Write files atomically, and find the files that come with this package."""
 
 import sys
 import time
@@ -9,6 +9,15 @@ from uuid import uuid4
 
 # seconds between attempts on Windows, where virus scanners and readers block a file for a moment
 PAUSES = (0.05, 0.2, 1.0) if sys.platform == "win32" else ()
+
+PACKAGED = Path(__file__).parent / "models"
+
+
+def find_packaged(path: Path, suffix: str = "") -> Path:
+    """Return `path`, or the packaged file PATH + SUFFIX if only that exists."""
+    packaged = PACKAGED / f"{path}{suffix}"
+    is_name = len(path.parts) == 1
+    return packaged if is_name and packaged.is_file() and not path.is_file() else path
 
 
 @contextmanager

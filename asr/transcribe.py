@@ -5,7 +5,7 @@ for all recordings in it and - for standard input. An unreadable recording is re
 error, the others are transcribed, and the exit code is 2. Live audio, from a microphone or a WAV
 file of unknown length on standard input, is printed segment by segment.
 
-  checkpoint=PATH   trained model (outputs/synthetic/model.safetensors)
+  checkpoint=PATH   trained model (english, which comes with asr)
   format=json       text (the default), json, jsonl, srt, vtt, tsv, ctm, textgrid, or several:
         =[srt,json] needs output=FOLDER
   output=FOLDER     one file per recording and format, in the same folder structure; recordings

@@ -1,15 +1,18 @@
-"""Command line of the export to ONNX."""
+"""Command line of the export to ONNX and to half precision."""
 
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
+import torch
 from entry import Call, caller
 
 from asr.export import main
 from asr.inference.browser import RUNTIME_FILES
+from asr.nn.ctc import CTCModel
 
 
 @pytest.fixture
@@ -40,6 +43,21 @@ def test_8_bit_weights_have_a_file_of_their_own(model: Path, call: Call) -> None
     assert sizes[0] < sizes[1]
 
 
+def test_half_precision_halves_the_size_and_keeps_the_emissions(
+    model: Path, call: Call
+) -> None:
+    assert call(main, model, "target=half").code == 0
+    path = model.parent / "model.half.safetensors"
+    assert path.stat().st_size < 0.7 * model.stat().st_size  # 0.5 and the header
+    whole, half = CTCModel.load(model), CTCModel.load(path)
+    waveform = np.random.default_rng(0).normal(size=16000).astype(np.float32)
+    expected, actual = (each.compute_emissions([waveform]) for each in (whole, half))
+    torch.testing.assert_close(actual.log_probs, expected.log_probs, atol=0.02, rtol=0)
+    assert not torch.equal(actual.log_probs, expected.log_probs)
+    assert {weight.dtype for weight in half.parameters()} == {torch.float32}
+    assert half.scores == whole.scores
+
+
 def test_output_names_the_file(model: Path, tmp_path: Path, call: Call) -> None:
     path = tmp_path / "new" / "digits.onnx"
     assert call(main, model, f"output={path}").code == 0
@@ -54,6 +72,7 @@ def test_output_names_the_file(model: Path, tmp_path: Path, call: Call) -> None:
         (["weights=int8"], "no model"),
         (["{model}", "{model}", "output=a.onnx"], "output is for one model"),
         (["target=page", "{model}"], "target"),
+        (["target=half", "weights=int8", "{model}"], "weights=int8 is for"),
         (
             ["target=web", "runtime={model}.missing", "{model}"],
             "is in dist/ of the npm package",

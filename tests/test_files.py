@@ -1,4 +1,4 @@
-"""Atomic writing of files."""
+"""Atomic writing of files, and packaged files."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.files import atomic_write
+from asr.files import atomic_write, find_packaged
 
 
 def test_the_file_changes_only_when_writing_succeeds(tmp_path: Path) -> None:
@@ -66,3 +66,22 @@ def test_a_file_that_windows_blocks_for_a_moment_is_replaced(
     with atomic_write(tmp_path / "a.txt") as partial:
         partial.write_text("new")
     assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_a_name_stands_for_a_packaged_file_unless_there_is_such_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = tmp_path / "package" / "tiny.safetensors"
+    packaged.parent.mkdir()
+    packaged.touch()
+    monkeypatch.setattr("asr.files.PACKAGED", packaged.parent)
+    monkeypatch.chdir(tmp_path)
+    assert find_packaged(Path("tiny"), ".safetensors") == packaged
+    assert find_packaged(Path("tiny.safetensors")) == packaged
+    for other in ("tiny", "other.safetensors", "./package/tiny", "../package/tiny", ""):
+        assert find_packaged(Path(other)) == Path(other)
+    (tmp_path / "tiny").mkdir()  # a folder is not a model
+    assert find_packaged(Path("tiny"), ".safetensors") == packaged
+    (tmp_path / "tiny").rmdir()
+    (tmp_path / "tiny").touch()
+    assert find_packaged(Path("tiny"), ".safetensors") == Path("tiny")

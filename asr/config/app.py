@@ -59,37 +59,44 @@ def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":
 
 def _run(config_name: str, function: Callable[["DictConfig"], Any], verbose: bool) -> None:
     import hydra
+    from hydra.core.hydra_config import HydraConfig
 
     from asr.config.hints import explain_hydra_errors
+    from asr.config.inherit import inherit_architecture
     from asr.config.schema import SCHEMAS, check_settings
     from asr.config.sweep import explain_lost_runs, is_sweep, record_failure, set_up_run
 
-    configs: list[DictConfig] = []
+    configs: list[tuple[DictConfig, list[str]]] = []
     sys.argv[1:] = _find_option_files(sys.argv[1:])
     arguments = frozenset(sys.argv[1:])
 
-    def call(cfg: "DictConfig") -> Any:
+    def call(cfg: "DictConfig", overrides: Sequence[str]) -> Any:
         check_settings(cfg, SCHEMAS[config_name])
         if "cpu" in cfg:
             set_threads(cfg)
+        if "init" in cfg:
+            inherit_architecture(cfg, overrides)
         return function(cfg)
 
     def job(cfg: "DictConfig") -> Any:
+        overrides = [*HydraConfig.get().overrides.task]
         if is_sweep():
             set_up_run(cfg, arguments)
             try:
-                return call(cfg)
+                return call(cfg, overrides)
             except Exception as error:  # the other runs continue
                 name = f"asr.{config_name}: {cfg.dir}"
                 record_failure(cfg, name, print_user_error(name, error, verbose))
                 return None
-        return configs.append(cfg)  # called below: here, Hydra would print the errors
+        return configs.append(
+            (cfg, overrides)
+        )  # called below: here, Hydra would print the errors
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     with explain_hydra_errors(lambda: compose(config_name, [])), explain_lost_runs():
         hydra.main(str(CONF), config_name, version_base="1.3")(job)()
-    for cfg in configs:
-        call(cfg)
+    for cfg, overrides in configs:
+        call(cfg, overrides)
 
 
 def _find_option_files(overrides: Sequence[str]) -> list[str]:

@@ -155,7 +155,7 @@ class AlignSettings(TypedDict):
 class ExportSettings(TypedDict):
     """Settings of `asr.export`."""
 
-    target: Literal["onnx", "web"]
+    target: Literal["onnx", "web", "half"]
     weights: Literal["float32", "int8"]
     output: str | None
     runtime: str | None

@@ -77,7 +77,9 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
         try:
             model.init_from(trained)
         except ModelError as error:
-            raise ModelError(f"init={cfg.init}: {error}. Copy its model settings") from None
+            raise ModelError(
+                f"init={cfg.init}: {error}. Leave out model and features"
+            ) from None
     return model
 
 

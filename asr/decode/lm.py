@@ -15,6 +15,7 @@ from flashlight.lib.text.decoder.kenlm import KenLM
 from flashlight.lib.text.dictionary import Dictionary
 
 from asr.errors import ConfigError
+from asr.files import find_packaged
 
 Unit = Literal["words", "characters"]
 NATS = math.log(10)  # KenLM returns logarithms to base 10
@@ -78,7 +79,7 @@ def inspect_lm(
         raise ValueError(f"lm_unit must be auto, words, or characters, got {unit!r}")
     if path is None:
         return None
-    path = Path(path)
+    path = find_packaged(Path(path))
     entries = read_vocabulary(path)
     if entries is None:
         if unit == "auto":

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from asr.errors import ConfigError
+from asr.files import find_packaged
 from asr.text import Tokenizer, normalize
 
 
@@ -14,7 +15,7 @@ def read_lines(path: Path, name: str) -> list[str]:
         ConfigError: If the file cannot be read. The message begins with `name`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = find_packaged(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"{name}: {path}: {reason}") from None

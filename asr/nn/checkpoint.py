@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from asr.errors import ModelError
-from asr.files import atomic_write
+from asr.files import atomic_write, find_packaged
 
 FORMAT = "asr-ctc-2"
 FORMAT_1 = "asr-ctc-1"
@@ -37,14 +37,25 @@ _RENAMED = {
 }
 
 
-def write_checkpoint(path: Path, header: Header, weights: Weights) -> None:
+def write_checkpoint(
+    path: Path, header: Header, weights: Weights, *, half: bool = False
+) -> None:
     """Write a model file. An existing file is replaced only on success.
+
+    Args:
+        path: The file.
+        header: Architecture, tokens, and scores.
+        weights: Arrays by name.
+        half: Store matrices in half precision. Reading the file converts them to float32.
 
     Raises:
         ModelError: If the file cannot be written, for example because the disk is full.
     """
     header = {"format": FORMAT, "version": version("asr"), **header}
-    weights = {name: np.ascontiguousarray(weight) for name, weight in weights.items()}
+    weights = {
+        name: np.ascontiguousarray(weight, np.float16 if half and weight.ndim > 1 else None)
+        for name, weight in weights.items()
+    }
     try:
         with atomic_write(path) as temporary:
             metadata = {"asr": json.dumps(header, ensure_ascii=False)}
@@ -56,16 +67,20 @@ def write_checkpoint(path: Path, header: Header, weights: Weights) -> None:
 def read_checkpoint(path: Path) -> tuple[Header, Weights]:
     """Return the header and the weights of a model file, converted to the current format.
 
+    Args:
+        path: The file, or the name of a packaged model, such as "english".
+
     Raises:
         ModelError: If the file does not exist or is not a model.
     """
+    path = find_packaged(path, ".safetensors")
     if not path.is_file():
         raise ModelError(f"{path}: no such model. Train one first or pass checkpoint=PATH.")
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             header = json.loads(metadata.get("asr", "{}"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
+            weights = {name: _read(file, name) for name in file.keys()}  # noqa: SIM118, not a mapping
         if header.get("format") == FORMAT_1:
             weights = _convert_format_1(header, weights)
         elif header.get("format") != FORMAT:
@@ -74,6 +89,11 @@ def read_checkpoint(path: Path) -> tuple[Header, Weights]:
         reason = f"not a trained model ({error}). Training writes model.safetensors."
         raise ModelError(f"{path}: {reason}") from None
     return header, weights
+
+
+def _read(file: Any, name: str) -> ndarray:
+    weight = file.get_tensor(name)
+    return weight.astype(np.float32) if weight.dtype == np.float16 else weight
 
 
 def _convert_format_1(header: Header, weights: Weights) -> Weights:

@@ -433,10 +433,8 @@ def test_the_model_is_the_moving_average_with_its_own_calibration(
 def test_training_starts_with_the_weights_of_a_trained_model(
     corpus: Path, trained: Path, tmp_path: Path, call: Call
 ) -> None:
-    settings = json.loads((trained / "summary.json").read_text())["config"]["model"]
     init = [
         *QUICK,
-        *[f"model.{name}={value}" for name, value in settings.items() if name != "class"],
         f"data.root={corpus}",
         f"init={trained / 'model.safetensors'}",
         "data.limit=4",
@@ -452,6 +450,21 @@ def test_training_starts_with_the_weights_of_a_trained_model(
     )
     for before, after in zip(old.parameters(), new.parameters(), strict=True):
         torch.testing.assert_close(after, before, atol=1e-6, rtol=0)
-    other = call(main, *init, "model.hidden_size=7", f"dir={tmp_path / 'other'}")
+    config = json.loads((tmp_path / "same" / "summary.json").read_text())["config"]
+    assert config["model"]["hidden_size"] == 24  # as in the trained model
+    dropped = call(main, *init, "model.dropout=0.3", f"dir={tmp_path / 'dropped'}")
+    assert dropped.code == 0, dropped.err
+    assert (
+        CTCModel.load(tmp_path / "dropped" / "model.safetensors").encoder.dropout.p == 0.3
+    )
+
+
+@pytest.mark.parametrize("override", ["model.hidden_size=7", "model=base"])
+def test_settings_that_contradict_the_trained_model_are_refused(
+    corpus: Path, trained: Path, tmp_path: Path, call: Call, override: str
+) -> None:
+    init = f"init={trained / 'model.safetensors'}"
+    other = call(main, *QUICK, f"data.root={corpus}", init, override, f"dir={tmp_path}")
     assert other.code == 2
     assert "architecture" in other.complaint
+    assert "Leave out model and features" in other.complaint
