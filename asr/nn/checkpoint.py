@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from asr.errors import ModelError
 from asr.files import atomic_write, find_packaged
@@ -56,12 +56,13 @@ def write_checkpoint(
         name: np.ascontiguousarray(weight, np.float16 if half and weight.ndim > 1 else None)
         for name, weight in weights.items()
     }
+    # save_file would create a file that only its owner can read
+    content = save(weights, metadata={"asr": json.dumps(header, ensure_ascii=False)})
     try:
         with atomic_write(path) as temporary:
-            metadata = {"asr": json.dumps(header, ensure_ascii=False)}
-            save_file(weights, temporary, metadata=metadata)
-    except SafetensorError as error:
-        raise ModelError(f"{path}: cannot be written ({error})") from None
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def read_checkpoint(path: Path) -> tuple[Header, Weights]:

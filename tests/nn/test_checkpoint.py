@@ -1,6 +1,8 @@
 """Model files: content, format 1, classes from the registry, and one-line errors."""
 
+import errno
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -90,6 +92,22 @@ def test_a_loaded_model_is_saved_to_the_same_bytes(build, tmp_path):
     assert (tmp_path / "a.safetensors").read_bytes() == (
         tmp_path / "b.safetensors"
     ).read_bytes()
+
+
+def test_others_may_read_a_saved_model_as_any_other_file(build, path):
+    build().save(path)
+    path.with_name("other").touch()
+    assert path.stat().st_mode == path.with_name("other").stat().st_mode
+
+
+def test_a_full_disk_is_an_error_with_the_path(build, path, monkeypatch):
+    def refuse(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(ModelError, match=r"model\.safetensors: .*No space left"):
+        build().save(path)
+    assert not path.exists()
 
 
 def test_the_header_describes_the_model_without_import_paths(build, path):
