@@ -41,6 +41,7 @@ from numpy import ndarray
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
+from sphinx import Sphinx
 
 from asr.audio import SAMPLE_RATE, load
 from asr.config.app import compose
@@ -204,21 +205,6 @@ def compare_peers(options: argparse.Namespace, threads: int) -> Table:
                 row = f"{seconds:g}", f"{1000 * best:.0f}", f"{best / seconds:.4f}"
                 table.add_row(name, *row)
     return table
-
-
-class Sphinx:
-    """pocketsphinx with the model of its package, which uses one thread."""
-
-    def __init__(self) -> None:
-        module = importlib.import_module("pocketsphinx")
-        self.decoder = module.Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
-
-    def transcribe(self, samples: ndarray) -> None:
-        """Decode samples (S,) as one utterance."""
-        self.decoder.start_utt()
-        pcm = (32767 * samples.clip(-1, 1)).astype(np.int16).tobytes()
-        self.decoder.process_raw(pcm, full_utt=True)
-        self.decoder.end_utt()
 
 
 class Whisper:
