@@ -33,6 +33,7 @@ def folder(
     channel: int | None = None,
     validation: float = 0.1,
     test: float = 0.1,
+    min_speakers: int = 0,
     encoding: str | None = None,
 ) -> Path:
     """Write manifests for your own recordings to ROOT/manifests/NAME.
@@ -54,27 +55,32 @@ def folder(
         channel: Channel from 1 unless the table names one. It defaults to the mean of all.
         validation: Share of the recordings for validation, from 0 to 1.
         test: Share of the recordings for test, from 0 to 1.
+        min_speakers: Fewer speakers are in all splits, instead of each one in a single split.
         encoding: Encoding of table or texts, such as cp1252. UTF-8 and UTF-16 are detected.
 
     Raises:
         RecipeError: If a setting or the table is invalid, or no recording is usable.
     """
-    encoding = encoding or ""
-    _check_settings(name, validation, test, encoding, channel)
-    recordings = _read_recordings(audio, table, encoding, channel or "mix")
+    _check_settings(name, validation, test, min_speakers, encoding or "", channel)
+    recordings = _read_recordings(audio, table, encoding or "", channel or "mix")
     headers = read_headers(recordings)
     recordings = skip_unusable(recordings, headers)  # before the choice of splits
     splits = use_split_column(recordings)
-    if not splits:
-        splits = split_randomly(recordings, validation, test)
+    splits = splits or split_randomly(recordings, validation, test, min_speakers)
     # The recordings may have changed since the last run.
-    return prepare(name, lambda: splits, headers, root=root, again=True)
+    return prepare(name, lambda: splits, headers, root=Path(root), again=True)
 
 
 def _check_settings(
-    name: str, validation: float, test: float, encoding: str, channel: int | None
+    name: str,
+    validation: float,
+    test: float,
+    min_speakers: int,
+    encoding: str,
+    channel: int | None,
 ) -> None:
     with convert_errors(ValueError):
+        check_integer("min_speakers", min_speakers, ge=0)
         check_number("validation", validation, ge=0)
         check_number("test", test, ge=0)
         check_number("validation + test", validation + test, lt=1)
@@ -94,6 +100,7 @@ def _check_settings(
 def _read_recordings(
     audio: Path | None, table: Path | None, encoding: str, channel: Channel
 ) -> list[Recording]:
+    audio, table = (path and Path(path) for path in (audio, table))  # may be text
     if audio is not None and not audio.is_dir():
         raise RecipeError(f"audio={audio}: no such folder.")
     if table is not None:

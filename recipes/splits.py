@@ -16,7 +16,7 @@ MIN_SEGMENTS = 20  # fewer segments are split without a gap
 
 
 def split_randomly(
-    recordings: Sequence[Recording], validation: float, test: float
+    recordings: Sequence[Recording], validation: float, test: float, min_speakers: int = 0
 ) -> Splits:
     """Choose the splits by a hash of the speaker, or of the file if there are too few speakers.
 
@@ -26,6 +26,7 @@ def split_randomly(
         recordings: Recordings of a corpus.
         validation: Share of validation.
         test: Share of test.
+        min_speakers: The splits share speakers if there are fewer.
     """
     usable = [recording for recording in recordings if not recording.skip_reason]
     if not usable:
@@ -33,9 +34,10 @@ def split_randomly(
     held_out = (test > 0) + (validation > 0)
     file_name = _file_names(usable)
     groups = group_by(usable, lambda recording: recording.speaker or file_name(recording))
-    if len(groups) <= held_out:
-        if any(recording.speaker for recording in usable):
-            console.print(f"speakers: {len(groups)}, so the splits share speakers")
+    speakers = {recording.speaker for recording in usable} - {""}
+    if len(groups) <= held_out or len(speakers) < min_speakers:
+        if speakers:
+            console.print(f"speakers: {len(speakers)}, so the splits share speakers")
         groups = group_by(usable, file_name)
     if len(groups) <= held_out < len(usable):
         console.print(f"recordings: {len(groups)}, so the splits are parts of recordings")
@@ -69,7 +71,7 @@ def fill_splits(
     missing = {split: 0.0 if split in splits else share for split, share in shares.items()}
     if "train" not in splits or not any(missing.values()):
         return splits
-    return splits | split_randomly(splits["train"], **missing)
+    return splits | split_randomly(splits["train"], missing["validation"], missing["test"])
 
 
 def use_split_column(recordings: Sequence[Recording]) -> Splits:

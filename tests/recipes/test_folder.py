@@ -262,6 +262,16 @@ def test_random_splits_separate_speakers_and_lose_nothing(
     assert not enough or all(len(names) == 1 for names in splits_of_speaker.values())
 
 
+def test_few_speakers_are_in_all_splits_on_request(tmp_path):
+    recordings = [Recording(tmp_path / f"{i}.wav", "", f"s{i % 3}") for i in range(60)]
+    splits = split_randomly(recordings, 0.1, 0.0, min_speakers=4)
+    assert len(splits["validation"]) == 6
+    assert {recording.speaker for recording in splits["train"]} == {"s0", "s1", "s2"}
+    splits = split_randomly(recordings, 0.1, 0.0, min_speakers=3)
+    assert len({recording.speaker for recording in splits["validation"]}) == 1
+    assert len({recording.speaker for recording in splits["train"]}) == 2
+
+
 @given(st.integers(1, 60), st.integers(1, 2), shares, shares, st.floats(0, 3))
 def test_segments_of_few_recordings_are_split_by_time_and_none_is_lost(
     tmp_path_factory, count, files, validation, test, pause
