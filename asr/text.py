@@ -220,6 +220,14 @@ class Tokenizer:
             )
         return cls(tuple(sorted(characters | {" "})))
 
+    def extended(self, texts: Iterable[str]) -> "Tokenizer":
+        """Return these tokens, followed by other characters of the normalized transcripts.
+
+        Symbols such as % are not added, see `from_texts`.
+        """
+        characters = {c for text in texts for c in without_symbols(normalize(text))}
+        return Tokenizer((*self.tokens, *sorted(characters - {*self.tokens})))
+
     @classmethod
     def bpe(cls, texts: Iterable[str], *, size: int | None = 256) -> "Tokenizer":
         """Return the characters of the normalized transcripts and pieces learned from them.

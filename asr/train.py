@@ -39,7 +39,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     trainer = build.build_trainer(cfg)
     checkpoint = find_checkpoint(folder, resume=cfg.resume)
     if checkpoint is not None:
-        check_optimizer(folder, plain(cfg.optimizer))
+        check_optimizer(folder, plain(cfg.optimizer), cfg.freeze)
     seed_everything(cfg.seed, workers=True, verbose=False)
     model, data = build.build_model_and_data(cfg, checkpoint)
     module = build.build_module(cfg, model)

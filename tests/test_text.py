@@ -302,6 +302,14 @@ def test_bpe_rejects_a_size_that_the_texts_do_not_fit(size: int, message: str) -
         Tokenizer.bpe(VERSE.splitlines(), size=size)
 
 
+def test_extended_tokens_keep_their_order_and_end_with_new_characters():
+    english = Tokenizer.english()
+    extended = english.extended(["Grüße!", "öl 5 %"])
+    assert extended.tokens == (*english.tokens, "5", "ß", "ö", "ü")
+    assert extended.encode("grüße")[:2] == english.encode("gr")
+    assert english.extended(["no news"]) == english
+
+
 def test_without_a_size_every_training_word_is_one_token() -> None:
     words = Tokenizer.bpe(["yes no", "Counterrevolutionaries!", "no"], size=None)
     for word in ("yes", "no", "counterrevolutionaries"):

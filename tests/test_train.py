@@ -353,6 +353,13 @@ def test_out_of_memory_prints_one_line_with_the_batch_and_the_setting(
         (["data.min_seconds=500"], "no training utterance is left"),
         (["resume=true"], "last.ckpt not found. Omit resume=true"),
         (["init=nowhere.safetensors"], "nowhere.safetensors: no such model"),
+        (["freeze=1"], "freeze=1 would keep random weights. Pass init=PATH"),
+        (["freeze=-1"], "freeze must be >= 0, got -1"),
+        (["tokenizer=init"], "tokenizer=init takes the tokens of a model. Pass init=PATH"),
+        (
+            ["callbacks.checkpoints.monitor=null", "callbacks.checkpoints.average=2"],
+            "callbacks.checkpoints: average must be 1 without a monitor, got 2",
+        ),
         (
             ["trainer.accelerator=cpu", "+trainer.speed=1"],
             "trainer: Trainer.__init__() got an unexpected keyword argument 'speed'",

@@ -15,20 +15,42 @@ def check_objects(cfg: DictConfig) -> None:
     """Build the objects of a training without data, except those of Lightning.
 
     Raises:
-        ConfigError: If a class rejects its settings.
+        ConfigError: If a class rejects its settings, or `freeze` does not fit the model.
         ModelError: If `init` is not a model.
     """
     instantiate("tokenizer", cfg.tokenizer)
     build_augmentation(cfg.augment)
     build_batch_augments(cfg.augment, separator=())
     instantiate("augment.spec", cfg.augment.spec)
-    create_model(cfg, Tokenizer.english())
+    freeze_layers(cfg, create_model(cfg, Tokenizer.english()))
     for name in ("lr", "weight_decay"):  # torch's message would not name the setting
         convert(f"optimizer.{name}", cfg.optimizer.get(name), float | None)
     optimizer, scheduler = (instantiate(k, cfg[k]) for k in ("optimizer", "scheduler"))
     create_optimizer(optimizer, scheduler, [torch.zeros(1, requires_grad=True)], steps=10)
     if cfg.init is not None:
         CTCModel.load(cfg.init)
+
+
+def freeze_layers(cfg: DictConfig, model: CTCModel) -> None:
+    """Exclude the lower layers of a model from training, as many as `freeze` says.
+
+    Raises:
+        ConfigError: If the model has fewer layers, its encoder cannot be frozen, or its weights
+            would be random.
+    """
+    if not cfg.freeze:
+        return
+    if cfg.init is None:
+        raise ConfigError(
+            f"freeze={cfg.freeze} would keep random weights. Pass init=PATH of a trained model"
+        )
+    if not hasattr(model.encoder, "freeze"):
+        name = type(model.encoder).__name__
+        raise ConfigError(f"freeze: {name} has no method freeze. Omit this setting")
+    try:
+        model.encoder.freeze(cfg.freeze)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def create_model(cfg: DictConfig, tokenizer: Tokenizer) -> CTCModel:

@@ -114,7 +114,12 @@ class TrainSettings(TypedDict):
     dir: str
     seed: Seed
     init: str | None
+    freeze: CountOrZero
     resume: bool
+
+
+class AdaptSettings(TrainSettings):
+    """Settings of `asr.adapt`."""
 
 
 class TranscribeSettings(TypedDict):
@@ -242,6 +247,7 @@ class CompareSettings(TypedDict):
 
 SCHEMAS = {
     "train": TrainSettings,
+    "adapt": AdaptSettings,
     "evaluate": EvaluateSettings,
     "transcribe": TranscribeSettings,
     "align": AlignSettings,

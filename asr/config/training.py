@@ -15,7 +15,7 @@ from asr.config.build import (
     plain,
     read_split,
 )
-from asr.config.checks import create_model
+from asr.config.checks import create_model, freeze_layers
 from asr.config.values import convert
 from asr.data.cache import cache_audio
 from asr.data.filter import filter_utterances, keep_all
@@ -62,16 +62,10 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
     """Build a model with a tokenizer for the utterances, and with the weights of `init` if set.
 
     Raises:
-        ConfigError: If a class rejects its settings.
+        ConfigError: If a class rejects its settings, or `freeze` does not fit the model.
         ModelError: If `init` is not a model or has another architecture.
     """
-    tokenizer = instantiate("tokenizer", cfg.tokenizer)
-    try:
-        if not isinstance(tokenizer, Tokenizer):  # a function of the transcripts
-            tokenizer = tokenizer(utterance.text for utterance in utterances)
-    except ValueError as error:
-        raise ConfigError(f"tokenizer.{error}") from error
-    model = create_model(cfg, tokenizer)
+    model = create_model(cfg, build_tokenizer(cfg, utterances))
     if cfg.init is not None:
         trained = CTCModel.load(cfg.init)
         try:
@@ -80,7 +74,23 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
             raise ModelError(
                 f"init={cfg.init}: {error}. Leave out model and features"
             ) from None
+    freeze_layers(cfg, model)
     return model
+
+
+def build_tokenizer(cfg: DictConfig, utterances: Sequence[Utterance]) -> Tokenizer:
+    """Build the tokenizer, which may depend on the transcripts of the utterances.
+
+    Raises:
+        ConfigError: If the class rejects its settings.
+    """
+    tokenizer = instantiate("tokenizer", cfg.tokenizer)
+    try:
+        if not isinstance(tokenizer, Tokenizer):  # a function of the transcripts
+            tokenizer = tokenizer(utterance.text for utterance in utterances)
+    except ValueError as error:
+        raise ConfigError(f"tokenizer.{error}") from error
+    return tokenizer
 
 
 def build_data(
@@ -203,7 +213,9 @@ def _instantiate_all(cfg: DictConfig, group: str, key: str, hint: Any) -> list[A
     objects = []
     for name, settings in cfg[group].items():
         if isinstance(settings, DictConfig) and key in settings:
-            convert(f"{group}.{name}.{key}", settings[key], hint)
+            # checkpoints without a monitor are not selected, so the last one counts
+            wanted = hint | None if name == "checkpoints" else hint
+            convert(f"{group}.{name}.{key}", settings[key], wanted)
         if group != "logger" or name not in TRACKERS:
             objects.append(instantiate(f"{group}.{name}", settings))
     return [each for each in objects if each is not None]

@@ -1,6 +1,6 @@
 """The recognizer: features, encoder, and a linear head that predicts tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from textwrap import shorten
@@ -17,6 +17,19 @@ from asr.nn.interfaces import FeatureExtractor, FrameEncoder
 from asr.nn.padding import num_frames, pad_batch
 from asr.nn.registry import Settings, build_module
 from asr.text import BLANK, Tokenizer
+
+
+def extend_tokens(texts: Iterable[str], *, model: str | None) -> Tokenizer:
+    """Return the tokens of a trained model, followed by other characters of transcripts.
+
+    Raises:
+        ConfigError: If there is no model.
+        ModelError: If `model` is not the path of a trained model.
+    """
+    if model is None:
+        raise ConfigError("tokenizer=init takes the tokens of a model. Pass init=PATH")
+    header, _ = read_checkpoint(Path(model))
+    return Tokenizer(tuple(header["tokens"])).extended(texts)
 
 
 class CTCModel(nn.Module):

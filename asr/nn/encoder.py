@@ -161,6 +161,22 @@ class Encoder(nn.Module):
         self.final_norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
 
+    def freeze(self, num_layers: int) -> None:
+        """Exclude the convolutions and the first `num_layers` layers from training.
+
+        Their parameters need no gradient, so a training step does not compute one.
+
+        Raises:
+            ValueError: If the encoder has fewer layers.
+        """
+        if num_layers > len(self.layers):
+            raise ValueError(
+                f"freeze must be <= {len(self.layers)}, the layers of the model, got {num_layers}"
+            )
+        frozen = [self.subsampling, *self.norms[:num_layers], *self.layers[:num_layers]]
+        for module in frozen:
+            module.requires_grad_(False)
+
     @staticmethod
     def output_lengths(lengths: Tensor) -> Tensor:
         """Return U = ceil(T / 4) for each T."""

@@ -12,7 +12,8 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from asr.files import atomic_write
 from asr.validation import check_integer
@@ -61,6 +62,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Checkpoints(ModelCheckpoint):
     """Callback that keeps the `average` best checkpoints by `monitor`, and the latest as last.ckpt.
 
+    Without a `monitor`, the latest checkpoint is the best one.
+
     Lightning's `save_last` copies only the best checkpoints, so a killed run would lose the epochs
     after them. Lightning also stops within an optimizer step, and such a run cannot resume exactly.
     Here Ctrl-C and SIGTERM stop training after the current step, or after the validation if no
@@ -68,9 +71,15 @@ class Checkpoints(ModelCheckpoint):
     Tests: test_a_stopped_run_resumes_exactly, test_a_second_interrupt_stops_at_once.
     """
 
-    def __init__(self, *, average: int = 1, **settings: Any) -> None:
+    def __init__(
+        self, *, average: int = 1, monitor: str | None = None, **settings: Any
+    ) -> None:
+        check_integer("average", average, ge=1)
+        if average > 1 and monitor is None:
+            raise ValueError(f"average must be 1 without a monitor, got {average}")
         super().__init__(
-            save_top_k=check_integer("average", average, ge=1),
+            monitor=monitor,
+            save_top_k=average,
             filename="best" if average == 1 else "best-{epoch}",
             save_on_train_epoch_end=True,  # after validation, to resume with the next epoch
             enable_version_counter=False,
@@ -148,17 +157,19 @@ class Checkpoints(ModelCheckpoint):
         trainer.save_checkpoint(Path(self.dirpath, "last.ckpt"))
 
 
-class EMA(EMAWeightAveraging):
+class EMA(WeightAveraging):
     """Exponential moving average of the weights, validated and saved instead of them.
 
     Polyak and Juditsky 1992. `decay` is the share of the old average that each step keeps.
     Lightning removes the average from the module before calibration and word boundaries are fitted
     to it, so the average would not get these buffers.
     Test: test_the_model_is_the_moving_average_with_its_own_calibration.
+    Lightning's own EMA rounds weights that do not change. This one interpolates, which is exact.
+    Test: test_frozen_weights_stay_bit_identical_and_all_others_change.
     """
 
     def __init__(self, *, decay: float = 0.999) -> None:
-        super().__init__(decay=decay, use_buffers=False)
+        super().__init__(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the buffers of the module, which validation has fitted, to the average."""

@@ -73,10 +73,10 @@ class CTCModule(LightningModule):
         return self.earlier_seconds + time.monotonic() - self.start_time
 
     def configure_optimizers(self) -> Any:
-        """Build the optimizer and the schedule of the parameters."""
+        """Build the optimizer and the schedule of the parameters that are not frozen."""
         settings = optimizer_overrides(self.trainer, self.make_optimizer)
         steps = int(self.trainer.estimated_stepping_batches)
-        parameters = self.model.parameters()
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
         make_optimizer = partial(self.make_optimizer, **settings)
         optimizer, scheduler = create_optimizer(
             make_optimizer, self.make_scheduler, parameters, steps=steps

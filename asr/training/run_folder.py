@@ -48,11 +48,12 @@ def find_checkpoint(folder: Path, *, resume: bool) -> Path | None:
     return checkpoint if resume else None
 
 
-def check_optimizer(folder: Path, optimizer: Mapping[str, Any]) -> None:
-    """Check that a resumed run has the optimizer of the run in the folder.
+def check_optimizer(folder: Path, optimizer: Mapping[str, Any], freeze: int) -> None:
+    """Check that a resumed run has the optimizer of the run in the folder, and its frozen layers.
 
     The checkpoint restores the state and the settings of the optimizer, so other settings would
-    have no effect. Those of all other groups apply from the next step on.
+    have no effect, and other parameters would have no state. Settings of all other groups apply
+    from the next step on.
 
     Raises:
         ConfigError: If a setting differs.
@@ -60,12 +61,16 @@ def check_optimizer(folder: Path, optimizer: Mapping[str, Any]) -> None:
     path = folder / "config.yaml"
     if not path.is_file():
         return
-    saved = yaml.safe_load(path.read_text(encoding="utf-8"))["optimizer"]
-    for key in {**saved, **optimizer}:
-        old, new = saved.get(key), optimizer.get(key)
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings = {f"optimizer.{key}": value for key, value in optimizer.items()}
+    saved = {f"optimizer.{key}": value for key, value in config["optimizer"].items()}
+    saved["freeze"] = config.get("freeze", 0)  # older runs lack it
+    settings["freeze"] = freeze
+    for key in {**saved, **settings}:
+        old, new = saved.get(key), settings.get(key)
         if old != new:
             raise ConfigError(
-                f"optimizer.{key} is {new}, but {old} in {path}. Resume with the settings of the "
+                f"{key} is {new}, but {old} in {path}. Resume with the settings of the "
                 f"run, or start another one with init={folder / 'model.safetensors'}"
             )
 
