@@ -218,7 +218,16 @@ def commands_page() -> str:
 
 
 def _command_order(path: Path) -> int:
-    order = ("train", "evaluate", "transcribe", "align", "tune", "preview", "compare")
+    order = (
+        "train",
+        "adapt",
+        "evaluate",
+        "transcribe",
+        "align",
+        "tune",
+        "preview",
+        "compare",
+    )
     return order.index(path.stem) if path.stem in order else len(order)
 
 

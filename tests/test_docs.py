@@ -30,6 +30,7 @@ WITH_FILES = (
     "transcribe",
     "align",
     "export",
+    "adapt",
 )  # commands that take files and key=value settings
 
 # Programs in shell blocks that are not part of this project.
@@ -46,6 +47,11 @@ SMALL = {
     "asr.evaluate": ["data.workers=0"],
     "asr.tune": ["data.workers=0", "points=2", "rounds=0", "decoder.workers=1"],
     "asr.preview": ["count=1", "views=1"],
+    "asr.adapt": [
+        *("init=outputs/synthetic/model.safetensors", "model.hidden_size=16"),
+        *("model.channels=4", "trainer.accelerator=cpu", "trainer.max_epochs=1"),
+        *("data.workers=0", "trainer.precision=32-true"),
+    ],
 }
 # Commands that need a network or several devices, or that do not end by themselves.
 NOT_RUN = ("trainer=gpu", "trainer=ddp", "recipes.an4", "recipes.librispeech", "asr.serve")

@@ -41,8 +41,9 @@ ROWS = (  # a module imports only from its own folder and from earlier rows; a f
         "asr.serve",
         "asr.compare",
     ),
+    ("asr.adapt",),  # trains like asr.train
 )
-ENTRY_POINTS = set(ROWS[-1]) - {"asr"}
+ENTRY_POINTS = {*ROWS[-2], *ROWS[-1]} - {"asr"}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -186,7 +187,7 @@ def test_import_asr_imports_nothing_heavy_and_has_no_side_effects():
     assert loaded_packages(code, "torch", "numpy", "hydra") == {"True"}
 
 
-@pytest.mark.parametrize("entry_point", ["transcribe", "align", "export"])
+@pytest.mark.parametrize("entry_point", ["transcribe", "align", "export", "adapt"])
 def test_help_imports_nothing_heavy(entry_point):
     code = f"import asr.{entry_point}, sys, contextlib\nsys.argv = ['', '-h']\n"
     code += f"with contextlib.suppress(SystemExit): asr.{entry_point}.main()"

@@ -42,6 +42,7 @@ def run_with_files(
     command: str,
     description: str,
     function: Callable[[Sequence[str], Sequence[str]], Iterable[AsrError]],
+    arguments: str = "FILE|FOLDER|- ... [key=value ...]",
 ) -> None:
     """Call a function with the files and the overrides of the command line, and print its errors.
 
@@ -52,21 +53,22 @@ def run_with_files(
         description: Text of --help.
         function: Generator that yields the errors of single recordings. The exit code is
             BAD_INPUT if there are any.
+        arguments: Arguments in the usage line.
 
     Raises:
         SystemExit: Always, with the exit code of `report_user_errors`.
     """
-    parser = command_parser(command, "FILE|FOLDER|- ... [key=value ...]", description)
+    parser = command_parser(command, arguments, description)
     if len(sys.argv) == 1:
         parser.print_help()
         raise SystemExit(BAD_INPUT)
-    options, arguments = parser.parse_known_args()
+    options, rest = parser.parse_known_args()
 
     def call() -> None:
         code = 0
         if sys.stdout is None:
             raise ConfigError("standard output is closed; redirect it to a file or a pipe")
-        for error in function(*split_arguments(arguments)):
+        for error in function(*split_arguments(rest)):
             print(f"{command}: {one_line(error)}", file=sys.stderr)
             code = BAD_INPUT
         sys.exit(code)

@@ -169,15 +169,15 @@ class Comparison:
         ]
         return sorted(pairs, key=lambda pair: (-abs(pair.difference), pair.first.name))
 
-    def verdict(self) -> str:
-        """Return difference, interval, and p-value in one line."""
+    def verdict(self, label: str = "B - A") -> str:
+        """Return difference, interval, and p-value in one line that starts with a label."""
         low, high = self.interval
         p = f"p = {self.p_value:.4f}" if self.p_value >= 0.0001 else "p < 0.0001"
         points = (
             f"{100 * self.difference:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f})"
         )
         counts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
-        return f"B - A: {points}, {p}; utterances: {counts}"
+        return f"{label}: {points}, {p}; utterances: {counts}"
 
 
 def compare_systems(first: Path, second: Path, page: Path, examples: int) -> None:

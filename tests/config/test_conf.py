@@ -88,6 +88,7 @@ def test_every_option_builds_an_object(option: Path, tmp_path: Path) -> None:
     "entry",
     [
         "train",
+        "adapt",
         "evaluate",
         "transcribe",
         "tune",

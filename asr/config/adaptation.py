@@ -1,0 +1,149 @@
+"""The work of `asr.adapt`: choose settings, and score a model before and after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from asr.config.app import compose
+from asr.config.build import load_split, read_split
+from asr.config.training import build_tokenizer
+from asr.data.manifest import Utterance
+from asr.decode.greedy import GreedyDecoder
+from asr.errors import ConfigError
+from asr.evaluation.evaluator import evaluate_corpus
+from asr.inference.transcriber import Transcriber
+from asr.nn.checkpoint import read_checkpoint
+from asr.nn.ctc import CTCModel
+from asr.training.precision import training_device
+from asr.training.run_folder import find_checkpoint, hold_folder, latest_checkpoint
+
+MODEL = "model.safetensors"
+VALIDATIONS = 6  # during a training, each with a line of progress
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings for an amount of speech.
+
+    Attributes:
+        max_hours: Hours of training speech that it suits.
+        freeze: Lower layers that keep their weights.
+        epochs: Passes over the speech.
+        lr: Highest learning rate.
+        batch_seconds: Seconds of speech in a batch.
+    """
+
+    max_hours: float
+    freeze: int
+    epochs: int
+    lr: float
+    batch_seconds: float
+
+
+# Little speech: few weights, small steps, and many passes. A model that learns a few minutes by
+# heart forgets other words.
+PLANS = (
+    Plan(0.1, freeze=2, epochs=30, lr=2e-4, batch_seconds=20),
+    Plan(0.5, freeze=1, epochs=20, lr=4e-4, batch_seconds=30),
+    Plan(2.0, freeze=0, epochs=15, lr=5e-4, batch_seconds=40),
+    Plan(10.0, freeze=0, epochs=12, lr=7e-4, batch_seconds=60),
+    Plan(float("inf"), freeze=0, epochs=10, lr=1e-3, batch_seconds=120),
+)
+
+
+def choose_plan(hours: float) -> Plan:
+    """Return the settings for hours of training speech."""
+    return next(plan for plan in PLANS if hours < plan.max_hours)
+
+
+def choose_settings(cfg: DictConfig, settings: Sequence[str]) -> DictConfig:
+    """Return the configuration for the hours of training speech, and print what it sets.
+
+    Args:
+        cfg: Configuration of the prepared recordings.
+        settings: Settings of the user, which have priority.
+
+    Raises:
+        ModelError: If `init` is not a model.
+    """
+    utterances = read_split(cfg.data, "train")
+    hours = sum(utterance.duration for utterance in utterances) / 3600
+    header, _ = read_checkpoint(Path(cfg.init))
+    if tokens := _new_tokens(cfg, header["tokens"], utterances):
+        hint = ". Write numbers as words" if any(map(str.isdecimal, tokens)) else ""
+        print(f"new tokens that {cfg.init} lacks: {' '.join(tokens)}{hint}")
+    plan = choose_plan(hours)
+    chosen = {
+        "freeze": min(plan.freeze, header["encoder"].get("num_layers", 0)),
+        "optimizer.lr": plan.lr,
+        "trainer.max_epochs": plan.epochs,
+        "data.batch_seconds": plan.batch_seconds,
+    }
+    every = max(1, plan.epochs // VALIDATIONS)
+    overrides = [f"{key}={value}" for key, value in chosen.items()]
+    overrides.append(f"trainer.check_val_every_n_epoch={every}")
+    cfg = compose("adapt", [*overrides, *settings])
+    effective = (f"{key}={OmegaConf.select(cfg, key)}" for key in chosen)
+    print(f"{hours:.2f} h of speech to train on: {' '.join(effective)}")
+    return cfg
+
+
+def _new_tokens(
+    cfg: DictConfig, tokens: Sequence[str], utterances: Sequence[Utterance]
+) -> list[str]:
+    """Return the tokens of an adapted model that the original model lacks."""
+    return [t for t in build_tokenizer(cfg, utterances).tokens if t not in tokens]
+
+
+def check_run(cfg: DictConfig) -> None:
+    """Check the folder of a run before anything is written to it.
+
+    Raises:
+        ConfigError: If another run uses the folder or has finished in it, if there is nothing to
+            resume, or if the trainer has several devices.
+    """
+    if cfg.trainer.get("devices") != 1:
+        raise ConfigError(
+            f"trainer.devices must be 1, got {cfg.trainer.get('devices')}. "
+            "For several devices, use asr.train with init"
+        )
+    folder = Path(cfg.dir)
+    if folder.is_dir():
+        with hold_folder(folder):
+            pass
+    find_checkpoint(folder, resume=cfg.resume)
+    if cfg.resume:
+        return
+    if latest_checkpoint(folder).is_file() or (folder / MODEL).is_file():
+        raise ConfigError(
+            f"dir={folder}: an adaptation is there already. Continue it with resume=true, or "
+            "pass another dir=DIR"
+        )
+    # Only a run without a checkpoint has left it. Training would move the whole folder aside.
+    (folder / "config.yaml").unlink(missing_ok=True)
+
+
+def score(cfg: DictConfig, checkpoint: str, name: str) -> None:
+    """Recognize the held-out recordings, write the results to DIR/NAME, and print the WER.
+
+    Raises:
+        ModelError: If the checkpoint is not a model.
+        AudioError: If no held-out recording can be read.
+    """
+    device = str(training_device(cfg.trainer.accelerator))
+    transcriber = Transcriber(CTCModel.load(checkpoint, device=device), GreedyDecoder())
+    corpus = load_split(cfg.data, "validation", transcriber.model.tokenizer)
+    evaluation = evaluate_corpus(transcriber, corpus)
+    settings = {"checkpoint": str(checkpoint), "data.validation": cfg.data.validation}
+    evaluation.write(Path(cfg.dir, name), settings)
+    for recording, reason in evaluation.failures:
+        print(f"{recording} could not be read: {reason}")
+    low, high = evaluation.interval
+    result = evaluation.score
+    print(
+        f"{name}: WER {result.wer:.1%} ({low:.1%} to {high:.1%}) in {result.words.length} words "
+        f"of {result.utterances} held-out recordings",
+        flush=True,
+    )
