@@ -42,20 +42,21 @@ def adapt(sources: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError
     """
     from asr.config.app import compose
     from asr.config.environment import set_threads
+    from asr.config.inherit import inherit_architecture
     from asr.config.recordings import describe_source, prepare_recordings
 
-    settings = [*describe_source(sources), *overrides]
-    cfg = compose("adapt", settings)
+    cfg = compose("adapt", [*describe_source(sources), *overrides])
     set_threads(cfg)  # before torch starts
-    from asr.config.adaptation import MODEL, check_run, choose_settings, score
+    from asr.config.adaptation import MODEL, apply_plan, check_run, score
     from asr.config.adaptation_report import report
     from asr.config.checks import check_objects
     from asr.train import train
 
+    inherit_architecture(cfg, overrides)
     check_objects(cfg)
     check_run(cfg)
     prepare_recordings(cfg)
-    cfg = choose_settings(cfg, settings)
+    apply_plan(cfg, overrides)
     score(cfg, cfg.init, "before")
     train(cfg)
     score(cfg, f"{cfg.dir}/{MODEL}", "after")

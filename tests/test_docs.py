@@ -48,9 +48,8 @@ SMALL = {
     "asr.tune": ["data.workers=0", "points=2", "rounds=0", "decoder.workers=1"],
     "asr.preview": ["count=1", "views=1"],
     "asr.adapt": [
-        *("init=outputs/synthetic/model.safetensors", "model.hidden_size=16"),
-        *("model.channels=4", "trainer.accelerator=cpu", "trainer.max_epochs=1"),
-        *("data.workers=0", "trainer.precision=32-true"),
+        *("init=outputs/synthetic/model.safetensors", "trainer.max_epochs=1"),
+        *("trainer.accelerator=cpu", "trainer.precision=32-true", "data.workers=0"),
     ],
 }
 # Commands that need a network or several devices, or that do not end by themselves.

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from asr.config.app import compose
 from asr.config.build import load_split, read_split
 from asr.config.training import build_tokenizer
 from asr.data.manifest import Utterance
@@ -58,12 +57,12 @@ def choose_plan(hours: float) -> Plan:
     return next(plan for plan in PLANS if hours < plan.max_hours)
 
 
-def choose_settings(cfg: DictConfig, settings: Sequence[str]) -> DictConfig:
-    """Return the configuration for the hours of training speech, and print what it sets.
+def apply_plan(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Set what suits the hours of training speech, except the user's overrides, and print it.
 
     Args:
-        cfg: Configuration of the prepared recordings.
-        settings: Settings of the user, which have priority.
+        cfg: Settings of prepared recordings, which are changed.
+        overrides: Overrides of the command line.
 
     Raises:
         ModelError: If `init` is not a model.
@@ -77,17 +76,17 @@ def choose_settings(cfg: DictConfig, settings: Sequence[str]) -> DictConfig:
     plan = choose_plan(hours)
     chosen = {
         "freeze": min(plan.freeze, header["encoder"].get("num_layers", 0)),
-        "optimizer.lr": plan.lr,
         "trainer.max_epochs": plan.epochs,
+        "optimizer.lr": plan.lr,
         "data.batch_seconds": plan.batch_seconds,
     }
     every = max(1, plan.epochs // VALIDATIONS)
-    overrides = [f"{key}={value}" for key, value in chosen.items()]
-    overrides.append(f"trainer.check_val_every_n_epoch={every}")
-    cfg = compose("adapt", [*overrides, *settings])
+    own = {override.lstrip("+").partition("=")[0] for override in overrides}
+    for key, value in {**chosen, "trainer.check_val_every_n_epoch": every}.items():
+        if key not in own:
+            OmegaConf.update(cfg, key, value)
     effective = (f"{key}={OmegaConf.select(cfg, key)}" for key in chosen)
-    print(f"{hours:.2f} h of speech to train on: {' '.join(effective)}")
-    return cfg
+    print(f"{hours:.2f} h of speech to train on: {' '.join(effective)}", flush=True)
 
 
 def _new_tokens(
