@@ -358,7 +358,7 @@ def test_out_of_memory_prints_one_line_with_the_batch_and_the_setting(
         (["tokenizer=init"], "tokenizer=init takes the tokens of a model. Pass init=PATH"),
         (
             ["callbacks.checkpoints.monitor=null", "callbacks.checkpoints.average=2"],
-            "callbacks.checkpoints: average must be 1 without a monitor, got 2",
+            "callbacks.checkpoints.average must be 1 without a monitor, got 2",
         ),
         (
             ["trainer.accelerator=cpu", "+trainer.speed=1"],
