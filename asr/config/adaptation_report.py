@@ -91,7 +91,7 @@ def judge(comparison: Comparison, init: str) -> str:
     elif high < 0:
         verdict = f"The adapted model is better than {init}."
     else:
-        verdict = f"There is no reliable difference to {init}."
+        verdict = f"There is no reliable difference between {init} and the adapted model."
     too_few = words < MIN_WORDS
     if too_few:
         verdict += f" Warning: {words} held-out words are too few to judge."

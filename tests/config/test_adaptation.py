@@ -58,9 +58,9 @@ def test_the_documented_table_has_these_settings():
     [
         ([(4, 1), (5, 2), (3, 1)] * 10, "The adapted model is better than english."),
         ([(1, 4), (2, 5), (1, 3)] * 10, "The adapted model is worse, so use english."),
-        ([(1, 4), (4, 1), (2, 2)] * 10, "There is no reliable difference to english."),
-        ([(2, 2)] * 30, "There is no reliable difference to english."),
-        ([(9, 0)], "There is no reliable difference to english."),
+        ([(1, 4), (4, 1), (2, 2)] * 10, "There is no reliable difference between english"),
+        ([(2, 2)] * 30, "There is no reliable difference between english"),
+        ([(9, 0)], "There is no reliable difference between english"),
     ],
 )
 def test_a_model_is_better_or_worse_only_if_the_interval_excludes_zero(pairs, verdict):
