@@ -55,12 +55,12 @@ def tune(cfg: DictConfig) -> None:
 
 
 def _tuned_settings(decoder: DictConfig, tuning: "Tuning") -> Any:
-    """Return the decoder's settings with the tuned values and absolute paths."""
+    """Return the decoder's settings with the tuned values and with absolute paths of files."""
     settings: Any = OmegaConf.create(OmegaConf.to_container(decoder, resolve=True))
     settings.lm_weight, settings.word_score = tuning.best
     settings.calibration = [round(value, 4) for value in astuple(tuning.calibration)]
     for name in ("lm", "lexicon"):
-        if settings[name]:
+        if settings[name] and Path(settings[name]).is_file():  # else a packaged file
             settings[name] = str(Path(settings[name]).resolve())
     return settings
 

@@ -68,6 +68,17 @@ def test_the_tuned_decoder_has_the_fewest_errors_and_works_in_evaluation(
     assert f"WER {best:.2%}" in finished.out
 
 
+def test_a_tuned_decoder_with_packaged_files_works_from_any_folder(
+    settings: list[str], tmp_path: Path, call: Call
+) -> None:
+    finished = call(
+        tune.main, *settings, "decoder=english", f"dir={tmp_path}", "points=2", "rounds=0"
+    )
+    assert finished.code == 0, finished.err
+    chosen = OmegaConf.load(tmp_path / "decoder" / "tuned.yaml")
+    assert (chosen.lm, chosen.lexicon) == ("english.arpa.gz", "english.words")
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -61,7 +61,7 @@ class LiveStreams:
         """Refuse new streams, and wait until the open ones have sent their last segments."""
         self._is_stopping = True
         for stream in tuple(self._streams):
-            await stream.end(GOING_AWAY, "the server stops")
+            stream.stop(GOING_AWAY, "the server stops")
         while self._streams:
             await asyncio.sleep(0.05)
 
@@ -104,12 +104,14 @@ class LiveStream:
         self._sample_rate = sample_rate
         self._blocks: asyncio.Queue[bytes | None] = asyncio.Queue(WAITING_BLOCKS)
         self._close: tuple[int, str] | None = None
+        self._waiting = asyncio.timeout(None)  # for the next message
         self._bytes = 0
 
-    async def end(self, code: int, reason: str) -> None:
-        """End the stream after the audio that has arrived."""
+    def stop(self, code: int, reason: str) -> None:
+        """End the stream after the messages that have arrived, and close it with a reason."""
         self._close = self._close or (code, reason)
-        await self._blocks.put(None)
+        with suppress(RuntimeError):  # it is not waiting
+            self._waiting.reschedule(0)
 
     async def run(self) -> None:
         """Send the segments, then a summary, and close the connection.
@@ -141,17 +143,20 @@ class LiveStream:
             raise WebSocketDisconnect(POLICY) from None
 
     async def _read(self) -> None:
-        await self.end(*await self._queue_audio())
+        code, reason = await self._queue_audio()
+        self._close = self._close or (code, reason)
+        await self._blocks.put(None)
 
     async def _queue_audio(self) -> tuple[int, str]:
         """Queue the audio of messages, and return why no more follows: a code and a reason."""
         limits = self._service.limits
         while self._bytes <= 2 * limits.stream_seconds * self._sample_rate:
+            seconds = 0 if self._close else limits.idle_seconds
             try:
-                receiving = self._socket.receive()
-                message = await asyncio.wait_for(receiving, limits.idle_seconds)
+                async with asyncio.timeout(seconds) as self._waiting:
+                    message = await self._socket.receive()
             except TimeoutError:
-                return POLICY, f"no message for {limits.idle_seconds:g} s"
+                return self._close or (POLICY, f"no message for {limits.idle_seconds:g} s")
             if message["type"] == "websocket.disconnect" or message.get("text") == "end":
                 return NORMAL, ""
             samples = message.get("bytes")

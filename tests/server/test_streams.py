@@ -1,6 +1,7 @@
 """Live audio over WebSockets."""
 
 import json
+import time
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from asr.inference.transcriber import Transcriber
+from asr.server.live import LiveStream
 
 
 def opened(running: Running, query: str = "", **options: Any) -> ClientConnection:
@@ -173,16 +175,29 @@ def test_an_impossible_sample_rate_is_refused(serve: Serve, rate: str) -> None:
     assert status(serve(), f"?sample_rate={rate}") == 400
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.03])  # 0.03 s: messages arrive faster
 def test_a_server_that_stops_sends_the_last_segments(
-    serve: Serve, transcriber: Transcriber, talk: np.ndarray
+    serve: Serve,
+    transcriber: Transcriber,
+    talk: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    pause: float,
 ) -> None:
+    read = LiveStream._waveforms
+
+    def read_slowly(*arguments: Any) -> Iterator[np.ndarray]:
+        for waveform in read(*arguments):
+            time.sleep(pause)
+            yield waveform
+
+    monkeypatch.setattr(LiveStream, "_waveforms", read_slowly)
     running = serve()
     sent = list(blocks(talk))
     with opened(running) as socket:
         for block in sent:
             socket.send(block)
         received_before = [json.loads(socket.recv(600))]
-        socket.ping().wait(600)  # the server has read all messages before it
+        socket.ping().wait(600)  # all messages before it have arrived
         running.server.should_exit = True
         *segments, done = [*received_before, *messages_until_error(socket)]
         assert socket.close_code == 1001
