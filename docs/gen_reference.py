@@ -105,6 +105,9 @@ def generate_pages() -> dict[str, str]:
         "reference/api/asr.md": api_page("asr"),
         **{f"reference/api/{name}.md": api_page(f"asr.{name}") for name in PACKAGES},
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "reference/english.md": (ROOT / "asr/models/MODEL_CARD.md").read_text(
+            encoding="utf-8"
+        ),
         "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
     }
 

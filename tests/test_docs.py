@@ -24,7 +24,10 @@ from asr.data.manifest import read_manifest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")
+NAMES = (
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"),
+    "asr/models/MODEL_CARD.md",
+)
 PAGES = sorted([*(ROOT / name for name in NAMES), *DOCS.rglob("*.md")])
 WITH_FILES = (
     "transcribe",
