@@ -161,6 +161,8 @@ def test_workers_end_when_the_main_process_is_interrupted_or_killed(how):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell makes background processes, such as these tests, ignore SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     workers = {int(main.stdout.readline()) for _ in range(2)}
     main.send_signal(number)
