@@ -153,7 +153,7 @@ def test_workers_end_when_the_main_process_is_interrupted_or_killed(how):
         "from asr.decode.parallel import Parallel\n"
         "def tell(row):\n"
         "    os.write(1, f'{os.getpid()}\\n'.encode())\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(3)\n"
         "Parallel(tell, 2)(np.zeros((4, 1, 1), np.float32))\n"
     )
     main = subprocess.Popen(
