@@ -55,7 +55,8 @@ def prepare_recordings(cfg: DictConfig) -> None:
     manifests = Path(cfg.data.manifests)
     if cfg.data.recipe is None or (cfg.resume and manifests.is_dir()):
         return
-    (manifests / "left_out.txt").unlink(missing_ok=True)  # of an earlier attempt
+    # an earlier attempt may have left it
+    (manifests / "left_out.txt").unlink(missing_ok=True)
     try:
         instantiate("data.recipe", cfg.data.recipe)
     except Exception as error:

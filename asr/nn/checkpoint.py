@@ -76,12 +76,14 @@ def read_checkpoint(path: Path) -> tuple[Header, Weights]:
     """
     path = find_packaged(path, ".safetensors")
     if not path.is_file():
-        raise ModelError(f"{path}: no such model. Train one first or pass checkpoint=PATH.")
+        raise ModelError(
+            f"{path}: no such model. Pass the model.safetensors of a training, or english."
+        )
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             header = json.loads(metadata.get("asr", "{}"))
-            weights = {name: _read(file, name) for name in file.keys()}  # noqa: SIM118, not a mapping
+            weights = {name: _read_weight(file, name) for name in file.keys()}  # noqa: SIM118, not a mapping
         if header.get("format") == FORMAT_1:
             weights = _convert_format_1(header, weights)
         elif header.get("format") != FORMAT:
@@ -92,7 +94,8 @@ def read_checkpoint(path: Path) -> tuple[Header, Weights]:
     return header, weights
 
 
-def _read(file: Any, name: str) -> ndarray:
+def _read_weight(file: Any, name: str) -> ndarray:
+    """Return an array of a file, in float32 if it was stored in half precision."""
     weight = file.get_tensor(name)
     return weight.astype(np.float32) if weight.dtype == np.float16 else weight
 

@@ -211,7 +211,7 @@ def load_error(path):
 
 
 def test_a_missing_file_and_a_folder_are_errors(tmp_path, path):
-    assert "no such model. Train one first" in load_error(path)
+    assert "no such model. Pass the model.safetensors of a training" in load_error(path)
     assert "no such model" in load_error(tmp_path)
 
 
