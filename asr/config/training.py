@@ -21,6 +21,7 @@ from asr.data.cache import cache_audio
 from asr.data.filter import filter_utterances, keep_all
 from asr.data.manifest import Utterance
 from asr.errors import ConfigError, ModelError
+from asr.nn.checkpoint import read_checkpoint
 from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
 from asr.training.data import SpeechData, fit_cmvn
@@ -53,9 +54,20 @@ def build_model_and_data(
     if checkpoint is not None:
         check_architecture(checkpoint, model)
     data = build_data(cfg, model, utterances)
-    if checkpoint is None and cfg.init is None:
+    if checkpoint is None and not _has_statistics(cfg):
         fit_cmvn(model, data.selections["train"], cfg.seed, cfg.data.on_error)
     return model, data
+
+
+def _has_statistics(cfg: DictConfig) -> bool:
+    """Return whether the model of `init` has the statistics of the features of this training."""
+    if cfg.init is None:
+        return False
+    header, _ = read_checkpoint(Path(cfg.init))
+    settings = header["features"]
+    return all(
+        settings.get(key) == cfg.features.get(key) for key in ("normalize", "top_db")
+    )
 
 
 def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:

@@ -4,7 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from asr.audio import SAMPLE_RATE
-from asr.nn.mel import LOG_FLOOR, MIN_STD, NORMALIZATIONS, mel_filterbank
+from asr.nn.mel import (
+    LOG_FLOOR,
+    MIN_STD,
+    NORMALIZATIONS,
+    PRIOR_FRAMES,
+    SPEECH_DB,
+    mel_filterbank,
+)
 from asr.nn.padding import Padded, length_to_mask, mask_padding, num_frames
 from asr.validation import Count, check_arguments, check_number
 
@@ -17,10 +24,11 @@ class LogMel(nn.Module):
     librosa's (Slaney's scale and area norm, center=False).
 
     Args:
-        normalize: "utterance" subtracts the mean and divides by the standard deviation of each
-            band over the utterance. That removes microphone and room, but also much of a short
-            word. "corpus" uses the buffers `cmvn_mean` and `cmvn_std` (F,), which `fit_cmvn` sets.
-            "none" keeps the logarithms.
+        normalize: "corpus" subtracts a mean from each band and divides by a standard deviation, the
+            buffers `cmvn_mean` and `cmvn_std` (F,), which `fit_cmvn` sets. "utterance" uses those
+            of the utterance. That removes voice, microphone, and room, but also much of a short
+            word, and it depends on silence. "speech" is between them: statistics of the speech of
+            the utterance, with those of the corpus as a prior. "none" keeps the logarithms.
         top_db: If set, energies are relative to the loudest frame of the utterance, with a floor
             at `top_db` below it. That removes loudness and microphone noise.
     """
@@ -49,6 +57,7 @@ class LogMel(nn.Module):
             raise ValueError(f"normalize must be one of {names}, got {normalize!r}")
         self.normalize = normalize
         self.top_db = top_db
+        self.floor = LOG_FLOOR if top_db is None else 10 ** (-top_db / 10)
         self.hop_length = round(hop_ms * per_ms)
         self.seconds_per_frame = self.hop_length / SAMPLE_RATE
         window = torch.hann_window(round(window_ms * per_ms))
@@ -88,12 +97,10 @@ class LogMel(nn.Module):
     def log_mel(self, waveforms: Tensor, lengths: Tensor) -> Padded:
         """Return natural logarithms (B, T, F) of energies above a floor, and lengths (B,)."""
         x, lengths = self.mel_energies(waveforms, lengths)
-        if self.top_db is None:
-            return (x + LOG_FLOOR).log(), lengths
-        loudest = mask_padding(x, lengths).mean(-1).amax(-1)  # (B,)
-        x = x / loudest.clamp_min(LOG_FLOOR)[:, None, None]
-        floor = 10 ** (-self.top_db / 10)
-        return (x + floor).log(), lengths
+        if self.top_db is not None:
+            loudest = mask_padding(x, lengths).mean(-1).amax(-1)  # (B,)
+            x = x / loudest.clamp_min(LOG_FLOOR)[:, None, None]
+        return (x + self.floor).log(), lengths
 
     def apply_cmvn(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Normalize the mean and standard deviation of each band of `x` (B, T, F)."""
@@ -102,19 +109,45 @@ class LogMel(nn.Module):
             return x
         if self.normalize == "corpus":
             return mask_padding((x - self.cmvn_mean) / self.cmvn_std, lengths)
-        # Subtracting the first frame limits rounding errors. Otherwise those of the sum, which
-        # depend on the padding, would grow a thousandfold in bands that hardly vary.
-        x = mask_padding(x - x[:, :1], lengths)
-        count = lengths.clamp_min(1)[:, None, None]  # (B, 1, 1)
-        mean = x.sum(1, keepdim=True) / count  # (B, 1, F)
-        centered = mask_padding(x - mean, lengths)
-        variance = centered.square().sum(1, keepdim=True) / count
-        return centered / variance.sqrt().clamp_min(MIN_STD)
+        if self.normalize == "speech":
+            weights, prior = self.speech_weights(x, lengths), PRIOR_FRAMES
+            x = x - self.cmvn_mean
+        else:
+            # Subtracting the first frame limits rounding errors. Otherwise those of the sum, which
+            # depend on the padding, would grow a thousandfold in bands that hardly vary.
+            weights, prior = length_to_mask(lengths, x.shape[1])[..., None].to(x), 0
+            x = x - x[:, :1]
+        count = (weights.sum(1, keepdim=True) + prior).clamp_min(1)  # (B, 1, 1)
+        x = x - (weights * x).sum(1, keepdim=True) / count
+        squares = (weights * x.square()).sum(1, keepdim=True)  # (B, 1, F)
+        variance = (squares + prior * self.cmvn_std.square()) / count
+        return mask_padding(x / variance.sqrt().clamp_min(MIN_STD), lengths)
+
+    def speech_weights(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return weights (B, T, 1) from 0 to 1 that are 0 in silence, from logarithms (B, T, F).
+
+        The weight falls linearly between two levels below the loudest frame of the utterance.
+        """
+        energies = mask_padding(x.exp() - self.floor, lengths).mean(-1, keepdim=True)
+        loudest = energies.amax(1, keepdim=True).clamp_min(LOG_FLOOR)
+        below = -10 * (energies / loudest).clamp_min(LOG_FLOOR).log10()  # dB
+        full, none = SPEECH_DB
+        return mask_padding((none - below) / (none - full), lengths).clamp(0, 1)
 
     @torch.no_grad()
     def fit_cmvn(self, waveforms: Tensor, lengths: Tensor) -> None:
-        """Set the corpus statistics from a sample of its waveforms (B, S) with lengths (B,)."""
+        """Set the corpus statistics from a sample of its waveforms (B, S) with lengths (B,).
+
+        With "speech", they are those of speech, and the deviation is that within utterances.
+        """
         x, lengths = self.log_mel(waveforms, lengths)
-        x = x[length_to_mask(lengths, x.shape[1])]  # (frames, F)
-        self.cmvn_mean.copy_(x.mean(0))
-        self.cmvn_std.copy_(x.std(0, correction=0).clamp_min(MIN_STD))
+        speech = self.normalize == "speech"
+        mask = length_to_mask(lengths, x.shape[1])[..., None].to(x)
+        weights = self.speech_weights(x, lengths) if speech else mask
+        self.cmvn_mean.copy_((weights * x).sum((0, 1)) / weights.sum())
+        x = x - self.cmvn_mean
+        if speech:
+            count = weights.sum(1, keepdim=True) + PRIOR_FRAMES
+            x = x - (weights * x).sum(1, keepdim=True) / count
+        variance = (weights * x.square()).sum((0, 1)) / weights.sum()
+        self.cmvn_std.copy_(variance.sqrt().clamp_min(MIN_STD))

@@ -5,8 +5,10 @@ import numpy as np
 from asr.audio import SAMPLE_RATE
 
 LOG_FLOOR = 1e-8  # added to mel energies; silence becomes -18.4, below any microphone noise
-NORMALIZATIONS = ("utterance", "corpus", "none")
+NORMALIZATIONS = ("speech", "corpus", "utterance", "none")
 MIN_STD = 0.5  # keeps bands without speech (above 4 kHz on telephones) from being amplified
+SPEECH_DB = 30.0, 50.0  # below the loudest frame: a frame counts fully, and not at all
+PRIOR_FRAMES = 30  # of the corpus among the statistics of the speech of an utterance
 
 
 def mel_edges(n_mels: int) -> np.ndarray:

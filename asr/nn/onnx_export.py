@@ -21,7 +21,8 @@ from onnx import TensorProto, helper
 from asr.audio import SAMPLE_RATE
 from asr.errors import ModelError, UnsupportedModelError
 from asr.nn.checkpoint import Header, Weights
-from asr.nn.mel import LOG_FLOOR, MIN_STD, NORMALIZATIONS, mel_filterbank
+from asr.nn.mel import NORMALIZATIONS
+from asr.nn.onnx_features import OnnxLogMel
 from asr.nn.onnx_graph import Graph
 
 FORMAT = "asr-onnx-1"
@@ -75,7 +76,7 @@ def build_onnx(
     features, encoder = (_read_settings(header, part) for part in ("features", "encoder"))
     _check_weights(features, encoder, header, weights)
     g = Graph(int8=int8, external=external)
-    mel = _LogMel(g, features, weights)
+    mel = OnnxLogMel(g, features, weights)
     x, lengths = _encode(g, encoder, weights, *mel("samples", "lengths"))
     g("LogSoftmax", _linear(g, weights, "head", x), axis=-1, name="log_probs")
     g("Identity", lengths, name="frames")
@@ -170,101 +171,6 @@ def _weight_shapes(
             shapes[f"{layer}.weight_hh_{end}"] = (rows, hidden)
             shapes[f"{layer}.bias_ih_{end}"] = shapes[f"{layer}.bias_hh_{end}"] = (rows,)
     return {**shapes, "calibration_params": (3,), "boundary_params": (2,)}
-
-
-class _LogMel:
-    """The operations of `asr.nn.features.LogMel`."""
-
-    def __init__(self, g: Graph, settings: Mapping[str, Any], weights: Weights) -> None:
-        self.g, self.settings, self.weights = g, settings, weights
-        self.n_fft: int = settings["n_fft"]
-        per_ms = SAMPLE_RATE / 1000
-        self.hop = round(settings["hop_ms"] * per_ms)
-        self.window = round(settings["window_ms"] * per_ms)  # length in samples
-
-    def __call__(self, samples: str, lengths: str) -> tuple[str, str]:
-        """Add features (B, T, F) of samples (B, S), and their frames T (B,)."""
-        g, n_fft, top_db = self.g, self.n_fft, self.settings["top_db"]
-        filters = mel_filterbank(self.settings["n_mels"], n_fft)
-        energies = g("MatMul", self._power(samples), g.constant(filters))
-        excess = g("Max", g("Sub", lengths, g.integer(n_fft - self.hop)), g.integer(0))
-        frames = g("Div", excess, g.integer(self.hop))  # (B,)
-        mask = g("Unsqueeze", g.mask(frames, g.size(energies, 1)), g.integers(2))
-        floor = LOG_FLOOR
-        if top_db is not None:
-            levels = g("Mul", g("ReduceMean", energies, g.integers(2)), mask)  # (B, T, 1)
-            loudest = g("ReduceMax", levels, g.integers(1))  # (B, 1, 1)
-            energies = g("Div", energies, g("Max", loudest, g.constant(LOG_FLOOR)))
-            floor = 10 ** (-top_db / 10)
-        x = g("Log", g("Add", energies, g.constant(floor)))
-        return self._cmvn(x, frames, mask), frames
-
-    def _power(self, samples: str) -> str:
-        """Add the power spectrum (B, T, n_fft // 2 + 1) of samples (B, S).
-
-        The window is symmetric. Sums of samples at equal distances from its center give the real
-        parts, and differences the imaginary parts, so the transform has half the products.
-        """
-        g, n_fft, hop = self.g, self.n_fft, self.hop
-        offsets = np.arange(1, self.window // 2 + 1)  # the first value of the window is 0
-        hann = 0.5 - 0.5 * np.cos(2 * np.pi * offsets / self.window)
-        hann[2 * offsets == self.window] /= 2  # the center is in both halves
-        distances = self.window / 2 - offsets
-        angles = 2 * np.pi / n_fft * np.outer(distances, np.arange(n_fft // 2 + 1))
-        # a recording shorter than a frame gets one frame, which counts as padding
-        excess = g("Max", g("Sub", g.size(samples, 1), g.integer(n_fft)), g.integer(0))
-        frames = g("Add", g("Div", excess, g.integer(hop)), g.integer(1))  # T
-        padded = g("Pad", samples, g.integers(0, hop, 0, n_fft + hop))
-        first = hop + (n_fft - self.window) // 2  # of the window in the padded samples
-        rows = -(-len(offsets) // hop)  # hops that half a window touches
-        last = first + self.window - rows * hop
-        earlier = self._halves(padded, frames, first + 1, rows)
-        later = self._halves(padded, frames, last, rows, reverse=True)
-        real, imag = (
-            g("MatMul", g(op, later, earlier), g.constant(function(angles) * hann[:, None]))
-            for op, function in (("Add", np.cos), ("Sub", np.sin))
-        )
-        return g("Add", g("Mul", real, real), g("Mul", imag, imag))
-
-    def _halves(
-        self, samples: str, frames: str, start: int, rows: int, *, reverse: bool = False
-    ) -> str:
-        """Add half of the window of each frame (B, T, window // 2).
-
-        A half is cut from rows of one hop, since copying rows is faster than copying samples. The
-        rows of the first frame begin at `start`. `reverse` reads them backward.
-        """
-        g, hop = self.g, self.hop
-        size = g("Mul", g("Add", frames, g.integer(rows - 1)), g.integer(hop))
-        stop = g("Unsqueeze", g("Add", size, g.integer(start)), g.integers(0))
-        x = g("Slice", samples, g.integers(start), stop, g.integers(1))
-        x = g("Reshape", x, g.integers(0, -1, hop))  # (B, T + rows - 1, hop)
-        order = range(rows)
-        if reverse:
-            axis, step = g.integers(2), g.integers(-1)
-            x = g("Slice", x, g.integers(-1), g.integers(-hop - 1), axis, step)
-            order = order[::-1]
-        index = g("Add", g("Unsqueeze", g.range(frames), g.integers(1)), g.integers(*order))
-        x = g("Reshape", g("Gather", x, index, axis=1), g.integers(0, 0, rows * hop))
-        return g("Slice", x, g.integers(0), g.integers(self.window // 2), g.integers(2))
-
-    def _cmvn(self, x: str, frames: str, mask: str) -> str:
-        """Add the normalization of `x` (B, T, F). Padding becomes 0."""
-        g = self.g
-        if self.settings["normalize"] == "none":
-            return g("Mul", x, mask)
-        if self.settings["normalize"] == "corpus":
-            x = g("Sub", x, g.constant(self.weights["features.cmvn_mean"]))
-            x = g("Div", x, g.constant(self.weights["features.cmvn_std"]))
-            return g("Mul", x, mask)
-        axis, one = g.integers(1), g.integers(1)
-        x = g("Mul", g("Sub", x, g("Slice", x, g.integers(0), one, axis)), mask)
-        count = g("Cast", g("Max", frames, g.integer(1)), to=TensorProto.FLOAT)
-        count = g("Unsqueeze", count, g.integers(1, 2))  # (B, 1, 1)
-        mean = g("Div", g("ReduceSum", x, axis), count)
-        x = g("Mul", g("Sub", x, mean), mask)
-        variance = g("Div", g("ReduceSum", g("Mul", x, x), axis), count)
-        return g("Div", x, g("Max", g("Sqrt", variance), g.constant(MIN_STD)))
 
 
 def _linear(g: Graph, w: Weights, name: str, x: str) -> str:

@@ -106,13 +106,13 @@ class SpeechData(LightningDataModule):
 
 
 def fit_cmvn(model: CTCModel, selection: Selection, seed: int, on_error: OnError) -> None:
-    """Fit a model that normalizes by corpus statistics to a sample of utterances, not augmented.
+    """Fit the statistics that the features need to a sample of utterances, not augmented.
 
     Raises:
         TrainingError: If no utterance of the sample can be read.
         AudioError: If one cannot be read and `on_error` is "raise".
     """
-    if getattr(model.features, "normalize", None) != "corpus":
+    if getattr(model.features, "normalize", None) not in ("corpus", "speech"):
         return
     generator = torch.Generator().manual_seed(seed)
     sample = torch.randperm(len(selection.examples), generator=generator)[:CMVN_UTTERANCES]

@@ -90,6 +90,7 @@ def test_gradients_of_the_summed_loss_are_the_same_alone_and_in_batches_of_8(
     [
         {"normalize": "utterance"},
         {"normalize": "corpus", "top_db": 60},
+        {"normalize": "speech", "top_db": 60},
         {"normalize": "none", "top_db": None},
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asr import audio
 from asr.nn.features import LogMel
-from asr.nn.mel import LOG_FLOOR, MIN_STD
+from asr.nn.mel import LOG_FLOOR, MIN_STD, NORMALIZATIONS
 from asr.nn.padding import length_to_mask
 
 
@@ -111,7 +111,7 @@ def test_loudness_hardly_matters(sound):
     assert (loud - quiet).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
+@pytest.mark.parametrize("normalize", NORMALIZATIONS)
 def test_padding_becomes_0(sound, normalize):
     features, lengths = LogMel(normalize=normalize)(
         *batch(sound(0.7), sound(0.3, seed=1), sound(0.02))
@@ -128,7 +128,7 @@ def check_batch_invariance(logmel, waveforms):
 
 
 @pytest.mark.parametrize("top_db", [None, 40])
-@pytest.mark.parametrize("normalize", ["utterance", "corpus", "none"])
+@pytest.mark.parametrize("normalize", NORMALIZATIONS)
 def test_features_of_an_utterance_are_the_same_alone_and_in_a_batch(
     sound, normalize, top_db
 ):
@@ -160,6 +160,53 @@ def test_corpus_statistics_normalize_the_corpus_and_are_saved(sound):
     assert {"cmvn_mean", "cmvn_std"} <= logmel.state_dict().keys()
 
 
+def weigh_speech(logarithms, top_db):
+    """Return weights (T, 1) of logarithms (T, F), from the definition."""
+    energies = (logarithms.exp() - 10 ** (-top_db / 10)).mean(1, keepdim=True)
+    level = 10 * (energies / energies.max()).clamp_min(1e-8).log10()
+    return ((level + 50) / 20).clamp(0, 1)
+
+
+def test_statistics_of_speech_have_those_of_the_corpus_as_a_prior_of_30_frames(sound):
+    clips = batch(
+        sound(1.0), np.append(0.5 * sound(0.4, seed=1), np.zeros(8_000, np.float32))
+    )
+    logmel = LogMel(normalize="speech", top_db=60)
+    logmel.fit_cmvn(*clips)
+    features, lengths = logmel(*clips)
+    logarithms, _ = LogMel(normalize="none", top_db=60)(*clips)
+    rows = [y[:n] for y, n in zip(logarithms, lengths.tolist(), strict=True)]
+    weights = [weigh_speech(y, 60) for y in rows]
+    count = sum(w.sum() for w in weights)
+    corpus_mean = sum((w * y).sum(0) for w, y in zip(weights, rows, strict=True)) / count
+    means = [
+        ((w * y).sum(0) + 30 * corpus_mean) / (w.sum() + 30)
+        for w, y in zip(weights, rows, strict=True)
+    ]
+    parts = list(zip(weights, rows, means, strict=True))
+    squares = [(w * (y - mean) ** 2).sum(0) for w, y, mean in parts]
+    corpus_std = (sum(squares) / count).sqrt().clamp_min(MIN_STD)
+    torch.testing.assert_close(logmel.cmvn_mean, corpus_mean)
+    torch.testing.assert_close(logmel.cmvn_std, corpus_std)
+    for x, (w, y, mean), square in zip(features, parts, squares, strict=True):
+        std = ((square + 30 * corpus_std**2) / (w.sum() + 30)).sqrt().clamp_min(MIN_STD)
+        torch.testing.assert_close(x[: len(y)], (y - mean) / std, rtol=1e-4, atol=1e-4)
+
+
+def test_statistics_of_speech_remove_most_of_a_microphone(real):
+    clips = [clip / abs(clip).max() for clip in real("an4", 4, 2.0, 4.0)]
+    other = [
+        np.append(clip[:1], clip[1:] - 0.7 * clip[:-1]) for clip in clips
+    ]  # fewer lows
+    change = {}
+    for normalize in ("corpus", "speech"):
+        logmel = LogMel(normalize=normalize, top_db=60)
+        logmel.fit_cmvn(*batch(*clips))
+        features = [logmel(*batch(*waveforms))[0] for waveforms in (clips, other)]
+        change[normalize] = (features[0] - features[1]).square().mean()
+    assert change["speech"] < 0.4 * change["corpus"]
+
+
 def test_top_db_gives_logarithms_relative_to_the_loudest_frame_above_a_floor(sound):
     clips = batch(sound(0.5), 0.01 * sound(0.3, seed=1))
     features, lengths = LogMel(normalize="none", top_db=40)(*clips)
@@ -182,16 +229,17 @@ def test_top_db_removes_loudness_and_faint_noise(sound):
     assert (loud - quiet).abs().max() > 2  # without top_db
 
 
+@pytest.mark.parametrize("normalize", ["corpus", "speech"])
 @given(
     gain=st.floats(-40.0, 20.0),
     silence=st.integers(0, 100),
     level=st.sampled_from([0.0, 1e-6]),
 )
 def test_silence_faint_noise_and_level_do_not_change_the_features_of_speech(
-    sound, gain, silence, level
+    sound, normalize, gain, silence, level
 ):
-    logmel = LogMel(normalize="corpus", top_db=60)
-    clean = sound(0.5)
+    logmel = LogMel(normalize=normalize, top_db=60)
+    clean = np.pad(sound(0.5), 800)  # frames that overlap its ends count as speech, too
     logmel.fit_cmvn(*batch(clean))
     pause = level * np.random.default_rng(0).standard_normal(160 * silence)
     longer = 10 ** (gain / 20) * np.concatenate((pause, clean, pause))
@@ -220,7 +268,7 @@ def test_impossible_settings_are_rejected(setting, value):
 
 
 def test_an_unknown_normalization_is_rejected():
-    message = "normalize must be one of utterance, corpus, none, got 'speaker'"
+    message = "normalize must be one of speech, corpus, utterance, none, got 'speaker'"
     with pytest.raises(ValueError, match=f"^{message}$"):
         LogMel(normalize="speaker")
 

@@ -74,6 +74,8 @@ def batch(sound) -> tuple[np.ndarray, list[int]]:
         ({}, {"cell": "rnn", "num_layers": 1}),
         ({}, {"num_layers": 0}),
         ({"normalize": "utterance"}, {}),
+        ({"normalize": "speech"}, {}),
+        ({"normalize": "speech", "top_db": None}, {}),
         ({"normalize": "none", "top_db": None}, {}),
         ({"window_ms": 20.0625, "hop_ms": 12.5, "n_mels": 33}, {}),  # 321 samples: odd
         ({"window_ms": 32.0, "n_fft": 512}, {}),
