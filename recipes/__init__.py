@@ -15,6 +15,7 @@ python -m recipes.english prose=[FILE]      # English of four corpora, tables, a
 python -m recipes.synthetic hours=2         # sentences synthesized with eSpeak NG
 python -m recipes.folder audio=FOLDER       # your own recordings
 
-Three more recipes work on prepared text and audio: `lm` estimates a language model, `shard` packs
-a corpus into tar files, and `words` cuts sentences into single words. Run any of them with --help.
+Four more recipes work on prepared text and audio: `lm` estimates a language model, `shard` packs a
+corpus into tar files, `segment` cuts long utterances at pauses, and `words` cuts sentences into
+single words. Run any of them with --help.
 """

@@ -82,10 +82,7 @@ def _manifest_requests(manifest: str, channel: Channel) -> list[AlignmentRequest
     utterances = read_manifest(manifest)
     if channel != "mix":
         utterances = [replace(utterance, channel=channel) for utterance in utterances]
-    return [
-        AlignmentRequest(u.name, u.audio, u.text, u.offset, u.duration, u.channel)
-        for u in utterances
-    ]
+    return [AlignmentRequest.from_utterance(utterance) for utterance in utterances]
 
 
 def _parse_text(value: str) -> str:

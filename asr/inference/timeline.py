@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from asr.audio import Channel, Source
+from asr.data.manifest import Utterance
 from asr.decode.hypothesis import Word
 from asr.inference.segments import Segment, split_segments
 
@@ -32,6 +33,12 @@ class AlignmentRequest:
     offset: float = 0.0
     duration: float | None = None
     channel: Channel = "mix"
+
+    @classmethod
+    def from_utterance(cls, utterance: Utterance) -> "AlignmentRequest":
+        """Return the request for an utterance of a manifest."""
+        u = utterance
+        return cls(u.name, u.audio, u.text, u.offset, u.duration, u.channel)
 
 
 @dataclass(frozen=True)
