@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from asr.validation import check_interval, check_number, check_numbers
 
 Waveform = np.ndarray  # (S,) at 16 kHz
 Augment = Callable[[Waveform, Generator], Waveform]  # the generator is the only randomness
+
+KEPT_SECONDS = 10.0  # longest recording of a folder that stays decoded in memory
+KEPT_RECORDINGS = 100  # as many of them, up to 64 MB
 
 _fft_size = partial(fft.next_fast_len, real=True)  # a prime size takes ten times as long
 
@@ -86,9 +89,21 @@ class FolderAugment(RandomAugment):
                 message = f"folder must contain recordings, got {folder}. Check the path."
                 raise ValueError(message)
 
-    def draw_file(self, rng: Generator) -> tuple[Path, float]:
-        """Return the path and the duration of a random recording."""
-        return self.files[rng.integers(len(self.files))]
+    def draw_part(self, seconds: float, rng: Generator) -> Waveform:
+        """Return a random part of a random recording, at most `seconds` long."""
+        path, duration = self.files[rng.integers(len(self.files))]
+        seconds = min(duration, seconds)
+        offset = rng.uniform(0.0, duration - seconds)
+        if duration > KEPT_SECONDS:
+            return audio.load(path, offset=offset, duration=seconds)
+        first = round(offset * SAMPLE_RATE)
+        return _load_whole(path)[first : first + round(seconds * SAMPLE_RATE)]
+
+
+@lru_cache(maxsize=KEPT_RECORDINGS)
+def _load_whole(path: Path) -> Waveform:
+    """Return a short recording (S,), which is decoded only once."""
+    return audio.load(path)
 
 
 class Reverb(FolderAugment):
@@ -101,11 +116,9 @@ class Reverb(FolderAugment):
 
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return the waveform (S,) in a random room."""
-        if self.files:
-            path, _ = self.draw_file(rng)
-            response = audio.load(path)
-        else:
-            response = _synthesize_response(rng)
+        response = (
+            self.draw_part(math.inf, rng) if self.files else _synthesize_response(rng)
+        )
         direct = np.abs(response).argmax()  # starting at the direct sound avoids a delay
         response = response[direct:][: len(waveform)]
         size = _fft_size(len(waveform) + len(response) - 1)
@@ -135,15 +148,12 @@ class Noise(FolderAugment):
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return the waveform (S,) with noise."""
         size = len(waveform)
-        noise = self._load_noise(size, rng) if self.files else synthesize_noise(size, rng)
+        if self.files:
+            noise = np.resize(self.draw_part(size / SAMPLE_RATE, rng), size)
+        else:
+            noise = synthesize_noise(size, rng)
         ratio = 10 ** (rng.uniform(*self.snr_db) / 10)
         return waveform + scale_to_power(noise, mean_power(waveform) / ratio)
-
-    def _load_noise(self, size: int, rng: Generator) -> Waveform:
-        path, duration = self.draw_file(rng)
-        seconds = min(duration, size / SAMPLE_RATE)
-        offset = rng.uniform(0.0, duration - seconds)
-        return np.resize(audio.load(path, offset=offset, duration=seconds), size)
 
 
 class Equalizer(RandomAugment):

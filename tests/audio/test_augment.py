@@ -58,6 +58,28 @@ def test_noise_has_the_requested_level_below_the_speech(sound, recording, tmp_pa
     assert any(not np.allclose(added[0], difference) for difference in added[1:])
 
 
+@pytest.mark.parametrize(("seconds", "times"), [(2.0, 1), (12.0, 5)])
+def test_short_recordings_of_a_folder_are_decoded_once(
+    recording, tmp_path, monkeypatch, seconds, times
+):
+    whole = audio.load(recording("hum.flac", seconds))
+    calls = []
+    load = audio.load
+
+    def count(*arguments, **options):
+        calls.append(arguments)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(audio, "load", count)
+    noise = Noise(probability=1.0, folder=tmp_path)
+    for seed in range(5):
+        part = noise.draw_part(0.5, np.random.default_rng(seed))
+        assert len(part) == 8_000
+        found = np.lib.stride_tricks.sliding_window_view(whole, 8_000) == part
+        assert found.all(1).any()  # a stretch of the recording
+    assert len(calls) == times
+
+
 def test_reverb_keeps_length_loudness_and_timing(sound):
     waveform = np.concatenate([np.zeros(8_000, np.float32), sound(1.0)])
     for seed in range(5):
