@@ -47,8 +47,8 @@ def segment(
     """Cut the long utterances of a manifest at pauses, and write a manifest of the pieces.
 
     Short utterances train faster: batches have more rows and fewer frames. Nothing is copied: a
-    piece is a stretch of the same recording. An utterance without a pause between two aligned words
-    stays whole.
+    piece is a stretch of the same recording, with normalized words as its text. An utterance
+    without a pause between two aligned words stays whole.
 
     Args:
         manifest: Manifest of the utterances.
@@ -73,7 +73,7 @@ def segment(
         if isinstance(timeline, AsrError):
             console.print(f"not cut: {timeline}")
         else:
-            pieces[utterance.name] = cut(utterance, timeline.words, max_seconds)
+            pieces[utterance.name] = cut_utterance(utterance, timeline.words, max_seconds)
     result = [piece for u in utterances for piece in pieces.get(u.name, [u])]
     target = out or manifest.with_name(f"{manifest.stem}-segments.jsonl")
     write_manifest(target, result)
@@ -82,7 +82,7 @@ def segment(
     return target
 
 
-def cut(
+def cut_utterance(
     utterance: Utterance, words: Sequence[TimedWord], max_seconds: float
 ) -> list[Utterance]:
     """Return the pieces of an utterance, or the utterance if no pause is between two words."""

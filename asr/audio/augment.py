@@ -19,8 +19,8 @@ from asr.validation import check_interval, check_number, check_numbers
 Waveform = np.ndarray  # (S,) at 16 kHz
 Augment = Callable[[Waveform, Generator], Waveform]  # the generator is the only randomness
 
-KEPT_SECONDS = 10.0  # longest recording of a folder that stays decoded in memory
-KEPT_RECORDINGS = 100  # as many of them, up to 64 MB
+CACHED_SECONDS = 10.0  # length up to which decoded recordings of a folder stay in memory
+CACHED_RECORDINGS = 100  # number of recordings that stay in memory, 64 MB at most
 
 _fft_size = partial(fft.next_fast_len, real=True)  # a prime size takes ten times as long
 
@@ -90,18 +90,18 @@ class FolderAugment(RandomAugment):
                 raise ValueError(message)
 
     def draw_part(self, seconds: float, rng: Generator) -> Waveform:
-        """Return a random part of a random recording, at most `seconds` long."""
+        """Return a random part (S,) of a random recording, at most `seconds` long."""
         path, duration = self.files[rng.integers(len(self.files))]
         seconds = min(duration, seconds)
         offset = rng.uniform(0.0, duration - seconds)
-        if duration > KEPT_SECONDS:
+        if duration > CACHED_SECONDS:
             return audio.load(path, offset=offset, duration=seconds)
         first = round(offset * SAMPLE_RATE)
-        return _load_whole(path)[first : first + round(seconds * SAMPLE_RATE)]
+        return _load_cached(path)[first : first + round(seconds * SAMPLE_RATE)]
 
 
-@lru_cache(maxsize=KEPT_RECORDINGS)
-def _load_whole(path: Path) -> Waveform:
+@lru_cache(maxsize=CACHED_RECORDINGS)
+def _load_cached(path: Path) -> Waveform:
     """Return a short recording (S,), which is decoded only once."""
     return audio.load(path)
 

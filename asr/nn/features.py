@@ -138,7 +138,8 @@ class LogMel(nn.Module):
     def fit_cmvn(self, waveforms: Tensor, lengths: Tensor) -> None:
         """Set the corpus statistics from a sample of its waveforms (B, S) with lengths (B,).
 
-        With "speech", they are those of speech, and the deviation is that within utterances.
+        With "speech", only speech counts, and the deviation is measured from the mean of each
+        utterance.
         """
         x, lengths = self.log_mel(waveforms, lengths)
         speech = self.normalize == "speech"

@@ -7,8 +7,11 @@ from asr.audio import SAMPLE_RATE
 LOG_FLOOR = 1e-8  # added to mel energies; silence becomes -18.4, below any microphone noise
 NORMALIZATIONS = ("speech", "corpus", "utterance", "none")
 MIN_STD = 0.5  # keeps bands without speech (above 4 kHz on telephones) from being amplified
-SPEECH_DB = 30.0, 50.0  # below the loudest frame: a frame counts fully, and not at all
-PRIOR_FRAMES = 30  # of the corpus among the statistics of the speech of an utterance
+SPEECH_DB = (
+    30.0,
+    50.0,
+)  # dB below the loudest frame: full weight up to the first, none from the second
+PRIOR_FRAMES = 30  # frames of speech that weigh as much as the statistics of the corpus
 
 
 def mel_edges(n_mels: int) -> np.ndarray:

@@ -60,7 +60,7 @@ class OnnxLogMel:
         excess = g("Max", g("Sub", g.size(samples, 1), g.integer(n_fft)), g.integer(0))
         frames = g("Add", g("Div", excess, g.integer(hop)), g.integer(1))  # T
         padded = g("Pad", samples, g.integers(0, hop, 0, n_fft + hop))
-        first = hop + (n_fft - self.window) // 2  # of the window in the padded samples
+        first = hop + (n_fft - self.window) // 2  # padded samples before the window
         rows = -(-len(offsets) // hop)  # hops that half a window touches
         last = first + self.window - rows * hop
         earlier = self._halves(padded, frames, first + 1, rows)
@@ -94,7 +94,7 @@ class OnnxLogMel:
         return g("Slice", x, g.integers(0), g.integers(self.window // 2), g.integers(2))
 
     def _cmvn(self, x: str, floor: float, mask: str) -> str:
-        """Add the normalization of `x` (B, T, F). Padding, where `mask` is 0, becomes 0."""
+        """Add the normalization of `x` (B, T, F). Frames with a `mask` of 0 become 0."""
         g = self.g
         normalize, axis = self.settings["normalize"], g.integers(1)
         if normalize == "none":

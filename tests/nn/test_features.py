@@ -195,9 +195,8 @@ def test_statistics_of_speech_have_those_of_the_corpus_as_a_prior_of_30_frames(s
 
 def test_statistics_of_speech_remove_most_of_a_microphone(real):
     clips = [clip / abs(clip).max() for clip in real("an4", 4, 2.0, 4.0)]
-    other = [
-        np.append(clip[:1], clip[1:] - 0.7 * clip[:-1]) for clip in clips
-    ]  # fewer lows
+    # a microphone with fewer low frequencies
+    other = [np.append(clip[:1], clip[1:] - 0.7 * clip[:-1]) for clip in clips]
     change = {}
     for normalize in ("corpus", "speech"):
         logmel = LogMel(normalize=normalize, top_db=60)

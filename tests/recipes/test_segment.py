@@ -11,7 +11,7 @@ from asr import audio
 from asr.config.app import run_recipe
 from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.inference.timeline import TimedWord
-from recipes.segment import Cut, cut, divide, find_cuts, segment
+from recipes.segment import Cut, cut_utterance, divide, find_cuts, segment
 
 RATE = audio.SAMPLE_RATE
 
@@ -82,9 +82,8 @@ def test_the_longest_pause_is_cut_first():
 
 def test_texts_with_other_words_than_the_aligned_ones_stay_whole(tmp_path):
     utterance = Utterance(tmp_path / "a.wav", 3.0, "one two three")
-    assert cut(utterance, [timed("one", 0.2, 0.9), timed("two", 1.5, 1.9)], 1.0) == [
-        utterance
-    ]
+    words = [timed("one", 0.2, 0.9), timed("two", 1.5, 1.9)]
+    assert cut_utterance(utterance, words, 1.0) == [utterance]
 
 
 @pytest.fixture
