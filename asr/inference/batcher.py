@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +29,8 @@ class Batcher:
     """One thread that runs a model on whatever waveforms are waiting.
 
     While the network runs, requests collect for the next batch. If it does not run, a short
-    waveform starts at once, and a long one waits a few milliseconds for others. A batch has the
-    oldest request and those of the most similar lengths.
+    waveform starts at once, and a long one waits a few milliseconds for others that are being read.
+    A batch has the oldest request and those of the most similar lengths.
     """
 
     def __init__(
@@ -52,8 +53,21 @@ class Batcher:
         self._changed = threading.Condition()
         self._requests: list[_Request] = []
         self._waiting = 0  # samples
+        self._reading = 0  # recordings
         self._closed = False
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Announce that waveforms of a recording follow."""
+        with self._changed:
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reading -= 1
+                self._changed.notify_all()
 
     def submit(self, samples: np.ndarray) -> "Future[Emissions]":
         """Return the future emissions (1, U, V) of a waveform (S,) at 16 kHz.
@@ -106,8 +120,7 @@ class Batcher:
         """Remove the requests of the next batch from the queue."""
         with self._changed:
             if self._requests and len(self._requests[0].samples) >= LONG * SAMPLE_RATE:
-                size = self._batch_samples
-                self._changed.wait_for(lambda: self._waiting >= size, COLLECT_SECONDS)
+                self._changed.wait_for(self._is_collected, COLLECT_SECONDS)
             if not self._requests:
                 return []
             oldest = self._requests[0]
@@ -124,3 +137,6 @@ class Batcher:
             self._waiting -= sum(len(r.samples) for r in batch)
             self._changed.notify_all()
             return batch
+
+    def _is_collected(self) -> bool:
+        return self._waiting >= self._batch_samples or not self._reading

@@ -207,9 +207,9 @@ class Transcriber:
                 yield block
 
         blocks = count(source.blocks(BLOCK, channel=channel))
-        regions = list(
-            self._submit(split_at_pauses(blocks) if self._vad else _join(blocks))
-        )
+        pieces = split_at_pauses(blocks) if self._vad else _join(blocks)
+        with self.batcher.reading():
+            regions = list(self._submit(pieces))
         return _Reading(regions, samples, source.damaged)
 
     def _submit(self, pieces: Iterable[Piece]) -> Iterator[_Region]:

@@ -106,3 +106,17 @@ def test_an_error_while_counting_reaches_those_who_wait(build, sound):
     batcher = Batcher(build(), on_batch=lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         batcher.submit(sound(0.5)).result(600)
+
+
+def test_a_long_waveform_waits_only_while_recordings_are_being_read(
+    build, sound, monkeypatch
+):
+    monkeypatch.setattr(batcher_module, "COLLECT_SECONDS", 600.0)
+    sizes = []
+    batcher = Batcher(build(), on_batch=lambda size, _: sizes.append(size))
+    batcher.submit(sound(21.0)).result(300)
+    with batcher.reading():
+        futures = [batcher.submit(sound(seconds)) for seconds in (21.0, 22.0)]
+    for future in futures:
+        future.result(300)
+    assert sizes == [1, 2]
