@@ -47,20 +47,20 @@ def adapt(sources: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError
 
     cfg = compose("adapt", [*describe_source(sources), *overrides])
     set_threads(cfg)  # before torch starts
-    from asr.config.adaptation import MODEL, apply_plan, check_run, score
+    from asr.config.adaptation import MODEL, apply_plan, hold_run, score
     from asr.config.adaptation_report import report
     from asr.config.checks import check_objects
     from asr.train import train
 
     inherit_architecture(cfg, overrides)
     check_objects(cfg)
-    check_run(cfg)
-    prepare_recordings(cfg)
-    apply_plan(cfg, overrides)
-    score(cfg, cfg.init, "before")
-    train(cfg)
-    score(cfg, f"{cfg.dir}/{MODEL}", "after")
-    report(cfg)
+    with hold_run(cfg):
+        prepare_recordings(cfg)
+        apply_plan(cfg, overrides)
+        score(cfg, cfg.init, "before")
+        train(cfg)
+        score(cfg, f"{cfg.dir}/{MODEL}", "after")
+        report(cfg)
     yield from ()
 
 

@@ -15,7 +15,7 @@ from asr.files import atomic_write
 from asr.text import normalize
 from asr.validation import check_integer, check_number
 from recipes import an4, librispeech, speechcommands, speechocean762
-from recipes.errors import convert_errors
+from recipes.errors import RecipeError, convert_errors
 from recipes.folder import recordings_of_table
 from recipes.prepare import (
     Recording,
@@ -32,6 +32,7 @@ PARTS = ("train-clean-5", "dev-clean", "test-other")
 VALIDATION = ("librispeech-1898", "librispeech-3526", "librispeech-3664")
 TEST = ("librispeech-1673", "librispeech-2086")
 SHARE_ALIKE = ("asterisk_prompts-allison_smith_us",)
+LEFT_OUT = "speaker in leave_out"  # reason in left_out.txt
 VALIDATION_SHARE = 0.2  # clips of Speech Commands for validation, relative to training
 SEED = 0  # of the synthesized sentences and voices
 
@@ -106,8 +107,13 @@ def _read_splits(
 ) -> Splits:
     """Return all splits, and synthesize the prose."""
     recordings, tests = _read_recordings(root, selection)
-    check_speakers("validation_speakers", selection.validation_speakers, recordings)
-    check_speakers("test_speakers", selection.test_speakers, recordings)
+    held_out = selection.validation_speakers, selection.test_speakers
+    check_speakers("validation_speakers", held_out[0], recordings)
+    check_speakers("test_speakers", held_out[1], recordings)
+    if both := set(held_out[0]).intersection(held_out[1]):
+        raise RecipeError(
+            f"test_speakers: {', '.join(sorted(both))} is in validation, too."
+        )
     train, validation = split_by_speaker(recordings, selection.validation_speakers)
     train, test = split_by_speaker(train, selection.test_speakers)
     others = _read_other_corpora(root, selection.commands)
@@ -134,8 +140,7 @@ def _read_recordings(root: Path, selection: Selection) -> tuple[list[Recording],
     for table in map(Path, selection.tables):
         corpus = table.absolute().parent.name.removesuffix("_extra")
         recordings += _name(corpus, recordings_of_table(table, None, ""))
-    recordings, _ = split_by_speaker(recordings, selection.leave_out)
-    return list(_mark_duplicates(recordings)), tests
+    return list(_mark_duplicates(_mark_left_out(recordings, selection.leave_out))), tests
 
 
 def _read_other_corpora(root: Path, commands: int) -> Splits:
@@ -170,14 +175,24 @@ def _name(corpus: str, recordings: Iterable[Recording]) -> Iterator[Recording]:
 
 
 def _mark_duplicates(recordings: Iterable[Recording]) -> Iterator[Recording]:
-    """Set the skip reason of files with the same name, speaker, and text as an earlier one."""
-    known: set[tuple[str, str, str]] = set()
+    """Set the skip reason of stretches of a file, or of one of the same name, that occur twice."""
+    known: set[tuple[str, str, float, str]] = set()
     for recording in recordings:
-        key = recording.speaker, recording.audio.stem, normalize(recording.text)
+        text = normalize(recording.text)
+        key = recording.speaker, recording.audio.stem, recording.offset, text
         if key in known and not recording.skip_reason:
             recording = replace(recording, skip_reason="duplicate")
         known.add(key)
         yield recording
+
+
+def _mark_left_out(
+    recordings: Iterable[Recording], speakers: Sequence[str]
+) -> Iterator[Recording]:
+    """Set the skip reason of the recordings of some speakers."""
+    for recording in recordings:
+        is_left_out = recording.speaker in speakers
+        yield replace(recording, skip_reason=LEFT_OUT) if is_left_out else recording
 
 
 def _synthesize(

@@ -65,16 +65,17 @@ def segment(
         check_number("max_seconds", max_seconds, gt=0)
     utterances = read_manifest(manifest)
     long = [u for u in utterances if u.duration > max_seconds]
-    aligner = Aligner.load(checkpoint, device=device)
-    pieces: dict[str, list[Utterance]] = {}
-    timelines = aligner.align(map(AlignmentRequest.from_utterance, long))
-    results = zip(long, timelines, strict=True)
-    for utterance, timeline in track(results, "Aligning", len(long)):
+    requests = map(AlignmentRequest.from_utterance, long)
+    timelines = Aligner.load(checkpoint, device=device).align(requests)
+    pieces: dict[Utterance, list[Utterance]] = {}
+    for whole, timeline in zip(long, track(timelines, "Aligning", len(long)), strict=True):
         if isinstance(timeline, AsrError):
             console.print(f"not cut: {timeline}")
+        elif not timeline.fits:
+            console.print(f"not cut: {whole.name}: the text does not fit the recording")
         else:
-            pieces[utterance.name] = cut_utterance(utterance, timeline.words, max_seconds)
-    result = [piece for u in utterances for piece in pieces.get(u.name, [u])]
+            pieces[whole] = cut_utterance(whole, timeline.words, max_seconds)
+    result = [piece for u in utterances for piece in pieces.get(u, [u])]
     target = out or manifest.with_name(f"{manifest.stem}-segments.jsonl")
     write_manifest(target, result)
     counts = f"{len(utterances):,} utterances became {len(result):,}"

@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import torch
 from entry import Call, caller
 
 from asr import adapt, compare
-from asr.config.app import compose
+from asr.config.app import CONF, compose
 from asr.config.recordings import describe_source
 from asr.data.manifest import read_manifest
 from asr.inference.transcriber import Transcriber
@@ -155,6 +157,10 @@ def test_a_run_without_a_checkpoint_can_start_again(
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text("seed: 1\n")
     arguments = ["trainer.max_epochs=1", f"dir={tmp_path / 'run'}"]
+    refused = call(adapt.main, recordings, *settings, *arguments)
+    assert "its config.yaml is not of an adaptation" in refused.err
+    assert (tmp_path / "run" / "config.yaml").read_text() == "seed: 1\n"
+    (tmp_path / "run" / "before").mkdir()
     assert call(adapt.main, recordings, *settings, *arguments).code == 0
     assert (tmp_path / "run" / "manifests").is_dir()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -199,6 +205,69 @@ def test_recordings_without_a_text_are_counted_with_the_fix(
     assert f"output={copied} writes drafts" in finished.out
 
 
+def test_clips_that_are_too_long_and_own_files_of_settings_do_not_change_the_plan(
+    recordings: Path, settings: list[str], tmp_path: Path, call: Call
+) -> None:
+    group = tmp_path / "options" / "optimizer"
+    group.mkdir(parents=True)
+    text = (CONF / "optimizer" / "adamw.yaml").read_text(encoding="utf-8")
+    (group / "gentle.yaml").write_text(text.replace("lr: 3.0e-3", "lr: 1.5e-4"))
+    arguments = [f"optimizer={group / 'gentle.yaml'}", "data.max_seconds=2", *settings]
+    finished = call(adapt.main, recordings, f"dir={tmp_path / 'run'}", *arguments)
+    assert finished.code == 0
+    used = [
+        utterance.duration
+        for utterance in read_manifest(next(tmp_path.glob("run/manifests/*/train.jsonl")))
+        if utterance.duration <= 2
+    ]
+    hours = sum(used) / 3600
+    assert f"{hours:.2f} h of speech to train on: freeze=" in finished.out
+    assert "optimizer.lr=0.00015 " in finished.out
+
+
+def test_two_recordings_of_one_name_stop_an_adaptation_before_it_trains(
+    recording: Callable[..., Path], settings: list[str], tmp_path: Path, call: Call
+) -> None:
+    path = recording("call.wav", 6.0)
+    rows = ["audio,start,end,text,split"]
+    spans = [(0, 2, "validation"), (0, 3, "validation"), (3, 6, "train")]
+    rows += [f"{path},{start},{end},one,{split}" for start, end, split in spans]
+    (tmp_path / "table.csv").write_text("\n".join(rows), encoding="utf-8")
+    run = tmp_path / "run"
+    refused = call(adapt.main, tmp_path / "table.csv", f"dir={run}", *settings)
+    assert refused.code == 2
+    assert "2 utterances are" in refused.err
+    assert not (run / "checkpoints").exists()
+
+
+def test_another_adaptation_in_the_folder_is_refused(
+    recordings: Path, settings: list[str], tmp_path: Path, call: Call
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    hold = f"""
+from pathlib import Path
+from asr.config.adaptation import LOCK
+from asr.training.run_folder import hold_folder
+with hold_folder(Path({str(run)!r}), LOCK):
+    print("held", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", hold],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        refused = call(adapt.main, recordings, f"dir={run}", *settings)
+        other.communicate("\n", timeout=600)
+    assert refused.code == 2
+    assert "another run is using this folder" in refused.err
+    assert not (run / "manifests").exists()
+
+
 @pytest.mark.parametrize(
     ("folder", "name"), [("it's 20 % off", "it-s-20-off"), ("2026", "2026"), ("=é", "é")]
 )
@@ -240,6 +309,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, folder: str, name: str) -> N
         ({"own/a.txt": "a"}, ["own", "resume=true"], "last.ckpt not found"),
         ({"own/a.txt": "a"}, ["own", "trainer=ddp"], "trainer.devices must be 1, got auto"),
         ({"own/a.txt": "a"}, ["own", "init=none"], "none: no such model"),
+        ({"own/a.txt": "a"}, ["own", "init=null"], "init must be the model to adapt"),
         ({"own/a.txt": "a"}, ["own", "--fast"], "--fast: no such option"),
     ],
 )

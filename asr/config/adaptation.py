@@ -1,17 +1,21 @@
 """The work of `asr.adapt`: choose settings, and score a model before and after."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from asr.config.app import compose
 from asr.config.build import load_split, read_split
 from asr.config.training import build_tokenizer
-from asr.data.manifest import Utterance
 from asr.decode.greedy import GreedyDecoder
 from asr.errors import ConfigError
 from asr.evaluation.evaluator import evaluate_corpus
+from asr.evaluation.systems import System
 from asr.inference.transcriber import Transcriber
 from asr.nn.checkpoint import read_checkpoint
 from asr.nn.ctc import CTCModel
@@ -19,6 +23,7 @@ from asr.training.precision import training_device
 from asr.training.run_folder import find_checkpoint, hold_folder, latest_checkpoint
 
 MODEL = "model.safetensors"
+LOCK = ".adapt.lock"  # file in the folder of an adaptation, held from its first step to its last
 VALIDATIONS = 6  # during a training, each with a line of progress
 
 
@@ -67,10 +72,16 @@ def apply_plan(cfg: DictConfig, overrides: Sequence[str]) -> None:
     Raises:
         ModelError: If `init` is not a model.
     """
-    utterances = read_split(cfg.data, "train")
+    bounds = cfg.data.min_seconds or 0.0, cfg.data.max_seconds or math.inf
+    utterances = [
+        utterance
+        for utterance in read_split(cfg.data, "train")
+        if bounds[0] <= utterance.duration <= bounds[1]
+    ]
     hours = sum(utterance.duration for utterance in utterances) / 3600
     header, _ = read_checkpoint(Path(cfg.init))
-    if tokens := _new_tokens(cfg, header["tokens"], utterances):
+    adapted = build_tokenizer(cfg, utterances).tokens
+    if tokens := [token for token in adapted if token not in header["tokens"]]:
         hint = ". Write numbers as words" if any(map(str.isdecimal, tokens)) else ""
         print(f"new tokens that {cfg.init} lacks: {' '.join(tokens)}{hint}")
     plan = choose_plan(hours)
@@ -81,7 +92,7 @@ def apply_plan(cfg: DictConfig, overrides: Sequence[str]) -> None:
         "data.batch_seconds": plan.batch_seconds,
     }
     every = max(1, plan.epochs // VALIDATIONS)
-    own = {override.lstrip("+").partition("=")[0] for override in overrides}
+    own = _own_settings(cfg, overrides)
     for key, value in {**chosen, "trainer.check_val_every_n_epoch": every}.items():
         if key not in own:
             OmegaConf.update(cfg, key, value)
@@ -89,20 +100,41 @@ def apply_plan(cfg: DictConfig, overrides: Sequence[str]) -> None:
     print(f"{hours:.2f} h of speech to train on: {' '.join(effective)}", flush=True)
 
 
-def _new_tokens(
-    cfg: DictConfig, tokens: Sequence[str], utterances: Sequence[Utterance]
-) -> list[str]:
-    """Return the tokens of an adapted model that the original model lacks."""
-    return [t for t in build_tokenizer(cfg, utterances).tokens if t not in tokens]
+def _own_settings(cfg: DictConfig, overrides: Sequence[str]) -> set[str]:
+    """Return the settings on the command line, and those that a group on it, a file, changes."""
+    own = {override.lstrip("+").partition("=")[0] for override in overrides}
+    defaults = compose("adapt", [])
+
+    def changed(group: str) -> set[str]:
+        old: Any = defaults[group]
+        return {f"{group}.{key}" for key in cfg[group] if cfg[group][key] != old.get(key)}
+
+    groups = own & {"trainer", "optimizer"}
+    return own.union(*map(changed, groups))
 
 
-def check_run(cfg: DictConfig) -> None:
-    """Check the folder of a run before anything is written to it.
+@contextmanager
+def hold_run(cfg: DictConfig) -> Iterator[None]:
+    """Check the folder of a run, and hold it against other adaptations until the context ends.
 
     Raises:
-        ConfigError: If another run uses the folder or has finished in it, if there is nothing to
-            resume, or if the trainer has several devices.
+        ConfigError: If another run uses the folder or has finished in it, if it holds something
+            else, if there is nothing to resume, or if the trainer has several devices.
     """
+    _check_run(cfg)
+    folder = Path(cfg.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold_folder(folder, LOCK):
+        # Only a run without a checkpoint has left it. Training would move the whole folder aside.
+        if not cfg.resume:
+            (folder / "config.yaml").unlink(missing_ok=True)
+        yield
+
+
+def _check_run(cfg: DictConfig) -> None:
+    """Check the folder of a run before anything is written to it."""
+    if cfg.init is None:
+        raise ConfigError("init must be the model to adapt, got null")
     if cfg.trainer.get("devices") != 1:
         raise ConfigError(
             f"trainer.devices must be 1, got {cfg.trainer.get('devices')}. "
@@ -120,8 +152,10 @@ def check_run(cfg: DictConfig) -> None:
             f"dir={folder}: an adaptation is there already. Continue it with resume=true, or "
             "pass another dir=DIR"
         )
-    # Only a run without a checkpoint has left it. Training would move the whole folder aside.
-    (folder / "config.yaml").unlink(missing_ok=True)
+    if (folder / "config.yaml").exists() and not (folder / "before").is_dir():
+        raise ConfigError(
+            f"dir={folder}: its config.yaml is not of an adaptation. Pass another dir=DIR"
+        )
 
 
 def score(cfg: DictConfig, checkpoint: str, name: str) -> None:
@@ -130,13 +164,16 @@ def score(cfg: DictConfig, checkpoint: str, name: str) -> None:
     Raises:
         ModelError: If the checkpoint is not a model.
         AudioError: If no held-out recording can be read.
+        ConfigError: If two of them have the same name, so that scores cannot be compared.
     """
     device = str(training_device(cfg.trainer.accelerator))
     transcriber = Transcriber(CTCModel.load(checkpoint, device=device), GreedyDecoder())
     corpus = load_split(cfg.data, "validation", transcriber.model.tokenizer)
     evaluation = evaluate_corpus(transcriber, corpus)
     settings = {"checkpoint": str(checkpoint), "data.validation": cfg.data.validation}
-    evaluation.write(Path(cfg.dir, name), settings)
+    folder = Path(cfg.dir, name)
+    evaluation.write(folder, settings)
+    System.read(folder)
     for recording, reason in evaluation.failures:
         print(f"{recording} could not be read: {reason}")
     low, high = evaluation.interval

@@ -6,10 +6,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from asr.config.quoting import shell_command
 from asr.evaluation.systems import Comparison, System, pair_systems
 from asr.files import atomic_write
 
 MIN_WORDS = 200  # held out; fewer give intervals of ten points and more
+MAX_P_VALUE = 0.05  # of a reliable difference
 
 README = """\
 # {name}
@@ -31,11 +33,11 @@ confidence of words and their boundaries were fitted to them.
 
 ## Use it
 
-    python -m asr.transcribe talk.wav checkpoint={model}
+    {transcribe}
 
 ## See what changed
 
-    python -m asr.compare {folder}/before {folder}/after
+    {compare}
 
 It writes a page of the utterances that differ. `after/utterances.jsonl` lists all held-out
 utterances, worst first. Wrong transcripts are often among them.
@@ -45,11 +47,11 @@ utterances, worst first. Wrong transcripts are often among them.
 Repeat the adaptation with other settings in another folder. `config.yaml` has those of this one.
 An interrupted adaptation continues with `resume=true`.
 
-    python -m asr.adapt {source} init={init} dir={folder}-2
+    {again}
 
 Adapt this model to more recordings:
 
-    python -m asr.adapt more/ init={model}
+    {more}
 """
 
 
@@ -59,7 +61,8 @@ def report(cfg: DictConfig) -> None:
     `summary.json` gets the result under "adaptation".
     """
     folder = Path(cfg.dir)
-    comparison = compare(folder)
+    systems = System.read(folder / "before"), System.read(folder / "after")
+    comparison = pair_systems(*systems)
     difference = comparison.verdict("after - before")
     verdict = judge(comparison, cfg.init)
     path = folder / "summary.json"
@@ -67,35 +70,29 @@ def report(cfg: DictConfig) -> None:
     summary["adaptation"] = {**_numbers(comparison), "init": cfg.init, "verdict": verdict}
     path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     _write_readme(cfg, comparison, summary, difference)
-    model = folder / "model.safetensors"
     print(difference)
     print(verdict)
     print(f"model and instructions in {folder}")
-    print(f"python -m asr.transcribe talk.wav checkpoint={model}")
-
-
-def compare(folder: Path) -> Comparison:
-    """Return the comparison of the evaluations in a run's folder, before and after."""
-    return pair_systems(System.read(folder / "before"), System.read(folder / "after"))
+    print(_commands(cfg)["transcribe"])
 
 
 def judge(comparison: Comparison, init: str) -> str:
     """Return whether the adapted model is better, and a warning if too little is held out."""
-    low, high = comparison.interval if len(comparison.pairs) > 1 else (-1.0, 1.0)
     words = sum(comparison.words)
-    if low > 0:
+    is_reliable = comparison.p_value < MAX_P_VALUE
+    if is_reliable and comparison.difference > 0:
         verdict = (
             f"The adapted model is worse, so use {init}. Look for wrong transcripts in "
             "after/utterances.jsonl, or lower optimizer.lr and trainer.max_epochs."
         )
-    elif high < 0:
+    elif is_reliable:
         verdict = f"The adapted model is better than {init}."
     else:
         verdict = f"There is no reliable difference between {init} and the adapted model."
     too_few = words < MIN_WORDS
     if too_few:
         verdict += f" Warning: {words} held-out words are too few to judge."
-    if too_few or low <= 0 <= high:
+    if too_few or not is_reliable:
         verdict += " Record more, or hold out more with data.recipe.validation=0.3."
     return verdict
 
@@ -114,17 +111,32 @@ def _numbers(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def _commands(cfg: DictConfig) -> dict[str, str]:
+    """Return the commands in the instructions."""
+    folder, model = Path(cfg.dir), Path(cfg.dir, "model.safetensors")
+    other = f"{cfg.dir}-2"
+    return {
+        "transcribe": shell_command("asr.transcribe", "talk.wav", checkpoint=model),
+        "compare": shell_command("asr.compare", folder / "before", folder / "after"),
+        "again": shell_command("asr.adapt", _source(cfg), init=cfg.init, dir=other),
+        "more": shell_command("asr.adapt", "more/", init=model),
+    }
+
+
+def _source(cfg: DictConfig) -> str:
+    recipe = cfg.data.recipe or {}
+    return str(recipe.get("audio") or recipe.get("table") or cfg.data.manifests)
+
+
 def _write_readme(
     cfg: DictConfig, comparison: Comparison, summary: dict[str, Any], difference: str
 ) -> None:
     before, after = (
         f"{rate:.1%} | {low:.1%} to {high:.1%}" for rate, (low, high) in comparison.rates
     )
-    recipe = cfg.data.recipe or {}
-    folder = Path(cfg.dir)
     text = README.format(
         name=cfg.name,
-        source=recipe.get("audio") or recipe.get("table") or cfg.data.manifests,
+        source=_source(cfg),
         init=cfg.init,
         epochs=summary["epochs"],
         hours=summary["hours"]["train"],
@@ -132,8 +144,7 @@ def _write_readme(
         after=after,
         difference=difference,
         verdict=summary["adaptation"]["verdict"],
-        model=folder / "model.safetensors",
-        folder=folder,
+        **_commands(cfg),
     )
-    with atomic_write(folder / "README.md") as temporary:
+    with atomic_write(Path(cfg.dir, "README.md")) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -169,7 +169,8 @@ def _parse_settings(
 ) -> dict[str, Any]:
     """Return key=value settings as keyword arguments of a recipe."""
     hints = get_type_hints(recipe)
-    keys = list(inspect.signature(recipe).parameters)
+    parameters = inspect.signature(recipe).parameters
+    keys = list(parameters)
     arguments = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -179,6 +180,9 @@ def _parse_settings(
         if not equals:
             raise ConfigError(f"{key} has no value; pass {key}=...")
         arguments[key] = convert(key, _parse_value(key, text, hints[key]), hints[key])
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in arguments:
+            raise ConfigError(f"pass {key}=...; --help describes it")
     return arguments
 
 
@@ -205,6 +209,8 @@ def _format(default: object) -> str:
     """Return a default as it would be written on the command line."""
     if isinstance(default, list | tuple):
         return f"[{','.join(map(str, default))}]"
+    if default is inspect.Parameter.empty:
+        return "required"
     if default is None:
         return "-"
     return str(default).lower() if isinstance(default, bool) else str(default)

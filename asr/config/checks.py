@@ -1,5 +1,7 @@
 """Check the settings of a training. This module does not import Lightning, which takes seconds."""
 
+from pathlib import Path
+
 import torch
 from omegaconf import DictConfig
 
@@ -15,7 +17,8 @@ def check_objects(cfg: DictConfig) -> None:
     """Build the objects of a training without data, except those of Lightning.
 
     Raises:
-        ConfigError: If a class rejects its settings, or `freeze` does not fit the model.
+        ConfigError: If a class rejects its settings, `freeze` does not fit the model, or `init` is
+            in the folder of the run.
         ModelError: If `init` is not a model.
     """
     instantiate("tokenizer", cfg.tokenizer)
@@ -29,6 +32,11 @@ def check_objects(cfg: DictConfig) -> None:
     create_optimizer(optimizer, scheduler, [torch.zeros(1, requires_grad=True)], steps=10)
     if cfg.init is not None:
         CTCModel.load(cfg.init)
+        if Path(cfg.dir).resolve() in Path(cfg.init).resolve().parents:
+            raise ConfigError(
+                f"init={cfg.init} is in dir={cfg.dir}, which a new run moves aside. Pass another "
+                "dir=DIR"
+            )
 
 
 def freeze_layers(cfg: DictConfig, model: CTCModel) -> None:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig
 
 from asr.config.build import instantiate
+from asr.config.quoting import quote_override, shell_command
 from asr.config.reporting import find_user_error, one_line
 from asr.errors import AsrError, ConfigError
 
@@ -38,10 +38,7 @@ def describe_source(arguments: Sequence[str]) -> list[str]:
         raise ConfigError(f"{path}: no such folder or table")
     name = re.sub(r"[^\w.-]+", "-", name).lstrip("-.") or "recordings"
     values = {f"data.recipe.{key}": str(path), "data.name": name}
-    return [
-        f"{setting}={QuotedString(value, Quote.single).with_quotes()}"
-        for setting, value in values.items()
-    ]
+    return [quote_override(key, value) for key, value in values.items()]
 
 
 def prepare_recordings(cfg: DictConfig) -> None:
@@ -87,7 +84,7 @@ def explain_missing_texts(cfg: DictConfig) -> str:
     if cfg.data.recipe.table:
         return f"{count}. Fill the column text, for example of {audio[0]}"
     folder = cfg.data.recipe.audio
-    draft = f"python -m asr.transcribe {folder} checkpoint={cfg.init} output={folder}"
+    draft = shell_command("asr.transcribe", folder, checkpoint=cfg.init, output=folder)
     return (
         f"{count}. Write the words of {audio[0].name} into {audio[0].with_suffix('.txt')}. "
         f"{draft} writes drafts, which you then correct"

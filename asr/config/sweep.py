@@ -13,11 +13,11 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from asr.config.quoting import quote_override
 from asr.config.reporting import BAD_INPUT, one_line
 from asr.errors import AsrError, WorkerError
 
@@ -54,7 +54,7 @@ def set_up_run(cfg: DictConfig, arguments: Collection[str]) -> None:
     folder = config.sweep.dir if "sweep" in config.callbacks else cfg.dir
     cfg.dir = f"{folder}/{number}"
     overrides = [o for o in (*config.overrides.hydra, *task) if not o.startswith("dir=")]
-    sys.argv[1:] = [*overrides, _quote("dir", cfg.dir), "hydra.mode=RUN"]
+    sys.argv[1:] = [*overrides, quote_override("dir", cfg.dir), "hydra.mode=RUN"]
     own = " ".join(override for override in task if override not in arguments)
     print(f"run {number}: {own}", flush=True)
 
@@ -106,7 +106,7 @@ class Sweep(Callback):
         from asr.config.checks import check_objects
 
         # launchers compose each run from these overrides, also in other processes
-        config.hydra.overrides.hydra.append(_quote("hydra.sweep.dir", config.dir))
+        config.hydra.overrides.hydra.append(quote_override("hydra.sweep.dir", config.dir))
         for path in Path(config.dir).glob(FAILURE.format("*")):
             path.unlink()
         is_parallel = not config.hydra.launcher._target_.endswith(".BasicLauncher")
@@ -141,8 +141,3 @@ def _varies_corpus(config: DictConfig) -> bool:
     swept += OmegaConf.select(config, "hydra.sweeper.params") or []
     keys = {".".join(key.lstrip("+").split(".")[:2]) for key in swept}
     return not keys.isdisjoint(CORPUS_KEYS)
-
-
-def _quote(key: str, text: str) -> str:
-    """Return an override that Hydra reads as this text, whatever its characters are."""
-    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"

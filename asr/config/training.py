@@ -54,20 +54,17 @@ def build_model_and_data(
     if checkpoint is not None:
         check_architecture(checkpoint, model)
     data = build_data(cfg, model, utterances)
-    if checkpoint is None and not _has_statistics(cfg):
+    if checkpoint is None and not _has_statistics(cfg.init, model):
         fit_cmvn(model, data.selections["train"], cfg.seed, cfg.data.on_error)
     return model, data
 
 
-def _has_statistics(cfg: DictConfig) -> bool:
-    """Return whether the model of `init` has the statistics of the features of this training."""
-    if cfg.init is None:
+def _has_statistics(init: str | None, model: CTCModel) -> bool:
+    """Return whether the model `init`, if any, has the statistics of a model's features."""
+    if init is None:
         return False
-    header, _ = read_checkpoint(Path(cfg.init))
-    settings = header["features"]
-    return all(
-        settings.get(key) == cfg.features.get(key) for key in ("normalize", "top_db")
-    )
+    header, _ = read_checkpoint(Path(init))
+    return bool(header["features"] == model.architecture["features"])
 
 
 def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:

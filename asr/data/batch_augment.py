@@ -44,10 +44,11 @@ class Join:
     ) -> None:
         self.separator = tuple(separator)
         self.probability = check_number("probability", probability, ge=0, le=1)
-        low, high = check_interval("clips", clips)
-        self.clips = check_integer("clips", int(low), ge=1), int(high)
+        check_interval("clips", clips)
+        self.clips = tuple(check_integer("clips", bound, ge=1) for bound in clips)
         self.max_seconds = check_number("max_seconds", max_seconds, gt=0)
         self.gap = check_interval("gap", gap)
+        check_number("gap", self.gap[0], ge=0)
         self.gain_db = check_interval("gain_db", gain_db)
 
     def __call__(self, clips: list[Clip], rng: Generator) -> list[Clip]:
@@ -128,10 +129,7 @@ class Pauses:
         sizes = (shares * (room - shift) / shares.sum()).astype(int)
         places, sizes = [0, *places], np.append(shift, sizes)
         noise = self._draw_noise(sizes.sum(), mean_power(waveform), rng)
-        pieces = np.split(waveform, places)
-        pauses = [*np.split(noise, sizes.cumsum()[:-1]), noise[:0]]
-        pairs = zip(pieces, pauses, strict=True)
-        return np.concatenate([part for pair in pairs for part in pair], dtype=np.float32)
+        return np.insert(waveform, np.repeat(places, sizes), noise)
 
     def _draw_places(self, waveform: Waveform, rng: Generator) -> list[int]:
         """Return the samples, in order, before which a pause begins."""

@@ -145,10 +145,11 @@ class LogMel(nn.Module):
         speech = self.normalize == "speech"
         mask = length_to_mask(lengths, x.shape[1])[..., None].to(x)
         weights = self.speech_weights(x, lengths) if speech else mask
-        self.cmvn_mean.copy_((weights * x).sum((0, 1)) / weights.sum())
+        total = weights.sum().clamp_min(1)  # a sample may be silent
+        self.cmvn_mean.copy_((weights * x).sum((0, 1)) / total)
         x = x - self.cmvn_mean
         if speech:
             count = weights.sum(1, keepdim=True) + PRIOR_FRAMES
             x = x - (weights * x).sum(1, keepdim=True) / count
-        variance = (weights * x.square()).sum((0, 1)) / weights.sum()
+        variance = (weights * x.square()).sum((0, 1)) / total
         self.cmvn_std.copy_(variance.sqrt().clamp_min(MIN_STD))

@@ -120,7 +120,7 @@ def _move_aside(folder: Path) -> Path:
 
 
 @contextmanager
-def hold_folder(folder: Path) -> Iterator[None]:
+def hold_folder(folder: Path, lock: str = LOCK) -> Iterator[None]:
     """Lock a folder. The system releases the lock when the process ends, however it ends.
 
     The lock belongs to this process, not to those that it forks: data workers of a killed run may
@@ -129,7 +129,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: If another process has locked the folder.
     """
-    with (folder / LOCK).open("a") as file:
+    with (folder / lock).open("a") as file:
         try:
             if fcntl is not None:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -61,9 +61,13 @@ def test_the_documented_table_has_these_settings():
         ([(1, 4), (4, 1), (2, 2)] * 10, "There is no reliable difference between english"),
         ([(2, 2)] * 30, "There is no reliable difference between english"),
         ([(9, 0)], "There is no reliable difference between english"),
+        ([(5, 4), (5, 3)], "There is no reliable difference between english"),
+        ([(5, 4)] * 4, "There is no reliable difference between english"),
     ],
 )
-def test_a_model_is_better_or_worse_only_if_the_interval_excludes_zero(pairs, verdict):
+def test_a_model_is_better_or_worse_only_if_chance_is_unlikely_to_explain_it(
+    pairs, verdict
+):
     assert judge(comparison(pairs), "english").startswith(verdict)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -192,3 +193,15 @@ def test_a_recipe_module_ends_with_the_exit_code():
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "recipes.folder: Pass audio=FOLDER, table=FILE, or both.\n"
+
+
+def test_a_setting_without_default_is_required(capsys):
+    def recipe(*, manifest: Path, count: int = 3) -> None:
+        """Do nothing."""
+        raise AssertionError
+
+    assert run_recipe(recipe, ["count=1"]) == 2
+    assert "pass manifest=...; --help describes it" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run_recipe(recipe, ["--help"])
+    assert re.search(r"manifest +required", capsys.readouterr().out)

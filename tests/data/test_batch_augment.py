@@ -1,5 +1,7 @@
 """Joined clips and pauses: what they keep of the clips, and the bounds of what they add."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -156,3 +158,17 @@ def test_a_dataset_changes_batches_in_the_same_way_in_each_pass_but_not_in_each_
     same_shape = first.waveforms.shape == later.waveforms.shape
     assert not same_shape or not np.array_equal(first.waveforms, later.waveforms)
     assert SpeechDataset([], batch_augments=changes)[[]].waveforms.shape == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gap": (-0.5, 0.8)}, "gap must be >= 0, got -0.5"),
+        ({"clips": (2.7, 3.9)}, "clips must be an integer, got 2.7"),
+        ({"clips": (0, 3)}, "clips must be >= 1, got 0"),
+        ({"clips": (3, 2)}, "clips must be two numbers in ascending order"),
+    ],
+)
+def test_impossible_settings_of_joining_are_refused(settings, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Join(separator=[], **settings)

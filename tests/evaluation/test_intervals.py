@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from asr.evaluation import intervals
 from asr.evaluation.intervals import (
@@ -137,3 +138,13 @@ def test_in_simulation_the_interval_covers_the_truth_and_the_test_is_rarely_wron
 def test_in_simulation_drawing_utterances_of_known_speakers_is_wrong(benchmark):
     wer_covered, _, _ = benchmark.simulate(benchmark.DESIGNS[1], 60, by_speaker=False)
     assert wer_covered < 0.8
+
+
+def test_two_utterances_give_the_interval_of_students_t_distribution():
+    low, high = difference_interval([-3, 1], [10, 10], UNKNOWN[:2])
+    t = scipy.stats.t.ppf(0.975, 1)
+    error = np.std([-0.3, 0.1], ddof=1) / 2**0.5
+    assert (low, high) == pytest.approx((-0.1 - t * error, -0.1 + t * error), abs=1e-4)
+    low, high = wer_interval([1, 9], [10, 10], UNKNOWN[:2])
+    assert low == 0
+    assert high > 1

@@ -282,3 +282,11 @@ def test_features_stay_float32_under_autocast(sound):
 def test_frames_are_10_ms_apart():
     assert LogMel().seconds_per_frame == 0.01
     assert LogMel(hop_ms=12.5).hop_length == 200
+
+
+@pytest.mark.parametrize("normalize", NORMALIZATIONS)
+def test_statistics_of_a_silent_sample_are_finite(normalize):
+    features = LogMel(normalize=normalize, top_db=60)
+    silence, lengths = torch.zeros(2, 16_000), torch.tensor([16_000, 9_000])
+    features.fit_cmvn(silence, lengths)
+    assert features(silence, lengths)[0].isfinite().all()

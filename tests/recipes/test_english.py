@@ -136,6 +136,7 @@ def test_tables_are_spelled_and_unclear_or_repeated_clips_and_unwanted_speakers_
     assert not any(u.speaker == "stories-bob" for u in train)
     left_out = (folder / "left_out.txt").read_text()
     assert "4-9-0000.ogg\tduplicate" in left_out
+    assert "d.wav\tspeaker in leave_out" in left_out
     assert "b.wav\tunclear pronunciation: BBC" in left_out
     assert "c.wav\tunclear pronunciation: 5" in left_out
 
@@ -145,6 +146,8 @@ def test_an_unknown_speaker_or_part_is_one_clear_line(root):
         RecipeError, match=r"test_speakers: no speaker librispeech-8\. Choose"
     ):
         english(root=root, **SPEAKERS | {"test_speakers": ["librispeech-8"]})
+    with pytest.raises(RecipeError, match="librispeech-3 is in validation, too"):
+        english(root=root, **SPEAKERS | {"validation_speakers": SPEAKERS["test_speakers"]})
     with pytest.raises(RecipeError, match="parts must be some of"):
         english(root=root, parts=["train"], **SPEAKERS)
     with pytest.raises(RecipeError, match="synthetic_hours must be"):

@@ -147,3 +147,24 @@ def test_bad_settings_end_with_one_line(tmp_path, capsys, setting, message):
     )
     assert run_recipe(segment, [f"manifest={tmp_path / 'train.jsonl'}", setting]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_stretches_that_begin_together_keep_their_own_pieces(shared_file, tmp_path):
+    path = shared_file("an4", "flac")
+    seconds = audio.info(path).duration
+    listed = [Utterance(path, seconds, "one"), Utterance(path, seconds / 2, "two")]
+    write_manifest(tmp_path / "train.jsonl", listed)
+    result = segment(manifest=tmp_path / "train.jsonl", max_seconds=0.1)
+    assert [(u.duration, u.text) for u in read_manifest(result)] == [
+        (u.duration, u.text) for u in read_manifest(tmp_path / "train.jsonl")
+    ]
+
+
+def test_a_text_that_does_not_fit_stays_whole(long_utterances, tmp_path, capsys):
+    utterance, *_ = read_manifest(long_utterances)
+    wrong = " ".join(["zulu quartz"] * 12)
+    listed = [Utterance(utterance.audio, utterance.duration, wrong)]
+    write_manifest(tmp_path / "wrong.jsonl", listed)
+    result = segment(manifest=tmp_path / "wrong.jsonl")
+    assert len(read_manifest(result)) == 1
+    assert "the text does not fit the recording" in capsys.readouterr().err
