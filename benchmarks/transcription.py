@@ -14,7 +14,8 @@ repetitions of `--recording`. The first table has one row for each length and en
     program       `Transcriber.transcribe`: reading, finding pauses, the network, and decoding
     / bare        the program divided by network + reading
 
-All engines take turns, and a time is the smallest of the rounds. Whisper has the architecture of
+Set OMP_WAIT_POLICY=passive, as all commands do, if torch has several threads. All engines take
+turns, and a time is the smallest of the rounds. Whisper has the architecture of
 its tiny model and emits 100 tokens for each window of 30 s, or three per second of a shorter file.
 
 The second table shows the time and the peak memory of the command `asr.transcribe` for five
