@@ -32,7 +32,8 @@ def check_objects(cfg: DictConfig) -> None:
     create_optimizer(optimizer, scheduler, [torch.zeros(1, requires_grad=True)], steps=10)
     if cfg.init is not None:
         CTCModel.load(cfg.init)
-        if Path(cfg.dir).resolve() in Path(cfg.init).resolve().parents:
+        path = Path(cfg.init)  # "english" is not a path
+        if path.is_file() and Path(cfg.dir).resolve() in path.resolve().parents:
             raise ConfigError(
                 f"init={cfg.init} is in dir={cfg.dir}, which a new run moves aside. Pass another "
                 "dir=DIR"
