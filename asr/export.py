@@ -1,7 +1,6 @@
 """Export trained models, to pass on or to run without torch.
 
-Writes one ONNX file beside each model: samples in, log-probabilities out, features included. Its
-metadata has the tokens.
+Writes an ONNX file beside each model: samples in, log-probabilities out, tokens in the metadata.
 
   weights=int8      8 bits for each weight, for a file of a quarter of the size (float32)
   target=web        a folder of static files instead: a page that runs the model in the browser
@@ -35,9 +34,12 @@ def export(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]
     int8 = cfg.weights == "int8"
     if int8 and cfg.target == "half":
         raise ConfigError("weights=int8 is for target=onnx and target=web")
-    suffix = (".int8" if int8 else "") + SUFFIXES[cfg.target]
     for file in map(Path, files):
-        path = Path(cfg.output or file.with_suffix(suffix))
+        path = Path(cfg.output or file.with_suffix(".int8" * int8 + SUFFIXES[cfg.target]))
+        if path.resolve() == file.resolve():
+            raise ConfigError(
+                f"output={path} is the model itself; pass another output=FILE"
+            )
         try:
             size = _write(file, path, cfg.target, int8, cfg.runtime and Path(cfg.runtime))
         except ModelError as error:

@@ -107,14 +107,12 @@ def _read_splits(
 ) -> Splits:
     """Return all splits, and synthesize the prose."""
     recordings, tests = _read_recordings(root, selection)
-    held_out = selection.validation_speakers, selection.test_speakers
-    check_speakers("validation_speakers", held_out[0], recordings)
-    check_speakers("test_speakers", held_out[1], recordings)
-    if both := set(held_out[0]).intersection(held_out[1]):
-        raise RecipeError(
-            f"test_speakers: {', '.join(sorted(both))} is in validation, too."
-        )
+    for setting in ("validation_speakers", "test_speakers"):
+        check_speakers(setting, getattr(selection, setting), recordings)
     train, validation = split_by_speaker(recordings, selection.validation_speakers)
+    in_both = [r.speaker for r in validation if r.speaker in selection.test_speakers]
+    if in_both:
+        raise RecipeError(f"test_speakers: {in_both[0]} is in validation_speakers, too.")
     train, test = split_by_speaker(train, selection.test_speakers)
     others = _read_other_corpora(root, selection.commands)
     splits: Splits = {
@@ -175,7 +173,10 @@ def _name(corpus: str, recordings: Iterable[Recording]) -> Iterator[Recording]:
 
 
 def _mark_duplicates(recordings: Iterable[Recording]) -> Iterator[Recording]:
-    """Set the skip reason of stretches of a file, or of one of the same name, that occur twice."""
+    """Set the skip reason of recordings that equal an earlier one.
+
+    Equal ones have the same speaker, file name, start, and text.
+    """
     known: set[tuple[str, str, float, str]] = set()
     for recording in recordings:
         text = normalize(recording.text)

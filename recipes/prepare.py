@@ -180,6 +180,16 @@ def check_speakers(
         )
 
 
+def check_not_input(setting: str, target: Path, manifest: Path) -> None:
+    """Check that a new manifest does not replace the one that it is made of.
+
+    Raises:
+        RecipeError: If it does.
+    """
+    if target.resolve() == manifest.resolve():
+        raise RecipeError(f"{target} would replace its own input. Pass another {setting}=.")
+
+
 def read_headers(recordings: Iterable[Recording], known: Collection[Path] = ()) -> Headers:
     """Return the headers of recordings, except those that are left out or `known`."""
     paths = {recording.audio for recording in recordings if not recording.skip_reason}

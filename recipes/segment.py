@@ -19,7 +19,7 @@ from asr.text import normalize
 from asr.validation import check_number
 from recipes.console import console, track
 from recipes.errors import convert_errors
-from recipes.prepare import total_hours
+from recipes.prepare import check_not_input, total_hours
 
 HOP = SAMPLE_RATE // 100  # samples: 10 ms
 QUIET_DB = 30.0  # a pause is at least this far below the loudest 10 ms
@@ -63,24 +63,33 @@ def segment(
     """
     with convert_errors(ValueError):
         check_number("max_seconds", max_seconds, gt=0)
+    target = out or manifest.with_name(f"{manifest.stem}-segments.jsonl")
+    check_not_input("out", target, manifest)
     utterances = read_manifest(manifest)
     long = [u for u in utterances if u.duration > max_seconds]
-    requests = map(AlignmentRequest.from_utterance, long)
-    timelines = Aligner.load(checkpoint, device=device).align(requests)
-    pieces: dict[Utterance, list[Utterance]] = {}
-    for whole, timeline in zip(long, track(timelines, "Aligning", len(long)), strict=True):
-        if isinstance(timeline, AsrError):
-            console.print(f"not cut: {timeline}")
-        elif not timeline.fits:
-            console.print(f"not cut: {whole.name}: the text does not fit the recording")
-        else:
-            pieces[whole] = cut_utterance(whole, timeline.words, max_seconds)
+    pieces = _cut_all(long, Aligner.load(checkpoint, device=device), max_seconds)
     result = [piece for u in utterances for piece in pieces.get(u, [u])]
-    target = out or manifest.with_name(f"{manifest.stem}-segments.jsonl")
     write_manifest(target, result)
     counts = f"{len(utterances):,} utterances became {len(result):,}"
     print(f"{counts}, {total_hours(result):.2f} h: {target}")
     return target
+
+
+def _cut_all(
+    utterances: Sequence[Utterance], aligner: Aligner, max_seconds: float
+) -> dict[Utterance, list[Utterance]]:
+    """Return the pieces of each utterance that can be aligned, and print why others cannot."""
+    pieces = {}
+    timelines = aligner.align(map(AlignmentRequest.from_utterance, utterances))
+    results = zip(utterances, timelines, strict=True)
+    for utterance, timeline in track(results, "Aligning", len(utterances)):
+        if isinstance(timeline, AsrError):
+            console.print(f"not cut: {timeline}")
+        elif not timeline.fits:
+            console.print(f"not cut: {utterance.name}: the text does not fit the recording")
+        else:
+            pieces[utterance] = cut_utterance(utterance, timeline.words, max_seconds)
+    return pieces
 
 
 def cut_utterance(

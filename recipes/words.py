@@ -18,13 +18,13 @@ from asr.text import normalize
 from asr.validation import check_number
 from recipes.console import console, track
 from recipes.errors import RecipeError, convert_errors
-from recipes.prepare import total_hours
+from recipes.prepare import check_not_input, total_hours
 
 
 def words(
     *,
-    manifest: Path | None = None,
-    checkpoint: Path | None = None,
+    manifest: Path,
+    checkpoint: Path,
     only: Sequence[str] = (),
     name: str | None = None,
     margin: float = 0.03,
@@ -50,8 +50,8 @@ def words(
     Raises:
         RecipeError: If a setting is invalid or no word is found.
     """
-    if manifest is None or checkpoint is None:
-        raise RecipeError("Pass manifest=FILE.jsonl and checkpoint=MODEL.safetensors.")
+    target = root / "manifests" / (name or f"{manifest.parent.name}_words") / manifest.name
+    check_not_input("name", target, manifest)
     with convert_errors(ValueError):
         check_number("margin", margin, ge=0)
         check_number("min_score", min_score, ge=0, le=1)
@@ -61,7 +61,6 @@ def words(
     left_out = f"{len(cuts) - len(long):,} too short, {len(long) - len(pieces):,} uncertain"
     if not pieces:
         raise RecipeError(f"{manifest}: no words (left out: {left_out}).")
-    target = root / "manifests" / (name or f"{manifest.parent.name}_words") / manifest.name
     write_manifest(target, pieces)
     _print_summary(pieces, left_out, target)
     return target

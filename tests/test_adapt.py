@@ -158,7 +158,7 @@ def test_a_run_without_a_checkpoint_can_start_again(
     (tmp_path / "run" / "config.yaml").write_text("seed: 1\n")
     arguments = ["trainer.max_epochs=1", f"dir={tmp_path / 'run'}"]
     refused = call(adapt.main, recordings, *settings, *arguments)
-    assert "its config.yaml is not of an adaptation" in refused.err
+    assert "config.yaml was not written by an adaptation" in refused.err
     assert (tmp_path / "run" / "config.yaml").read_text() == "seed: 1\n"
     (tmp_path / "run" / "before").mkdir()
     assert call(adapt.main, recordings, *settings, *arguments).code == 0

@@ -71,6 +71,7 @@ def test_output_names_the_file(model: Path, tmp_path: Path, call: Call) -> None:
         (["wieghts=int8", "{model}"], "wieghts"),
         (["weights=int8"], "no model"),
         (["{model}", "{model}", "output=a.onnx"], "output is for one model"),
+        (["{model}", "output={model}"], "is the model itself; pass another output=FILE"),
         (["target=page", "{model}"], "target"),
         (["target=half", "weights=int8", "{model}"], "weights=int8 is for"),
         (

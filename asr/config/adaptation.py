@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -92,25 +91,15 @@ def apply_plan(cfg: DictConfig, overrides: Sequence[str]) -> None:
         "data.batch_seconds": plan.batch_seconds,
     }
     every = max(1, plan.epochs // VALIDATIONS)
-    own = _own_settings(cfg, overrides)
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    defaults = compose("adapt", [])
     for key, value in {**chosen, "trainer.check_val_every_n_epoch": every}.items():
-        if key not in own:
+        # a file of a group, such as trainer=FILE, may set it, too
+        is_default = OmegaConf.select(cfg, key) == OmegaConf.select(defaults, key)
+        if key not in given and is_default:
             OmegaConf.update(cfg, key, value)
     effective = (f"{key}={OmegaConf.select(cfg, key)}" for key in chosen)
     print(f"{hours:.2f} h of speech to train on: {' '.join(effective)}", flush=True)
-
-
-def _own_settings(cfg: DictConfig, overrides: Sequence[str]) -> set[str]:
-    """Return the settings on the command line, and those that a group on it, a file, changes."""
-    own = {override.lstrip("+").partition("=")[0] for override in overrides}
-    defaults = compose("adapt", [])
-
-    def changed(group: str) -> set[str]:
-        old: Any = defaults[group]
-        return {f"{group}.{key}" for key in cfg[group] if cfg[group][key] != old.get(key)}
-
-    groups = own & {"trainer", "optimizer"}
-    return own.union(*map(changed, groups))
 
 
 @contextmanager
@@ -125,7 +114,7 @@ def hold_run(cfg: DictConfig) -> Iterator[None]:
     folder = Path(cfg.dir)
     folder.mkdir(parents=True, exist_ok=True)
     with hold_folder(folder, LOCK):
-        # Only a run without a checkpoint has left it. Training would move the whole folder aside.
+        # An interrupted run has left config.yaml. Training would move the whole folder aside.
         if not cfg.resume:
             (folder / "config.yaml").unlink(missing_ok=True)
         yield
@@ -154,7 +143,7 @@ def _check_run(cfg: DictConfig) -> None:
         )
     if (folder / "config.yaml").exists() and not (folder / "before").is_dir():
         raise ConfigError(
-            f"dir={folder}: its config.yaml is not of an adaptation. Pass another dir=DIR"
+            f"dir={folder}: config.yaml was not written by an adaptation. Pass another dir=DIR"
         )
 
 
@@ -173,7 +162,7 @@ def score(cfg: DictConfig, checkpoint: str, name: str) -> None:
     settings = {"checkpoint": str(checkpoint), "data.validation": cfg.data.validation}
     folder = Path(cfg.dir, name)
     evaluation.write(folder, settings)
-    System.read(folder)
+    System.read(folder)  # refuses two recordings of one name before the training
     for recording, reason in evaluation.failures:
         print(f"{recording} could not be read: {reason}")
     low, high = evaluation.interval

@@ -11,7 +11,7 @@ from asr.evaluation.systems import Comparison, System, pair_systems
 from asr.files import atomic_write
 
 MIN_WORDS = 200  # held out; fewer give intervals of ten points and more
-MAX_P_VALUE = 0.05  # of a reliable difference
+MAX_P_VALUE = 0.05  # above it, a difference may be chance
 
 README = """\
 # {name}

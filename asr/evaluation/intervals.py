@@ -14,7 +14,9 @@ from numpy import ndarray
 
 LEVEL = 0.95  # of confidence intervals
 DRAWS = 1_000  # corpora that the bootstrap draws
-T_OF_TWO = 12.706 * 2**0.5  # 97.5 % quantile of Student's t with one degree of freedom
+# 97.5 % quantile of Student's t with one degree of freedom, and the factor sqrt(n / (n - 1)) that
+# turns the deviation of two units into a standard error
+TWO_UNIT_MARGIN = 12.706 * 2**0.5
 PERMUTATIONS = 10_000  # swaps in the paired test
 MIN_SPEAKERS = 10  # fewer say too little about the variation between speakers
 BLOCK = 1_000_000  # units that are drawn at once, which bounds the memory
@@ -99,8 +101,11 @@ def _bootstrap(
     center, deviation = (x.item() for x in estimate(moments.sum(axis=0, keepdims=True)))
     if n < 2:
         return center, center
-    if n == 2:  # draws hold one unit twice, or both
-        return center - T_OF_TWO * deviation, center + T_OF_TWO * deviation
+    if (
+        n == 2
+    ):  # a bootstrap draws the same corpus or one unit twice, which has no deviation
+        margin = TWO_UNIT_MARGIN * deviation
+        return center - margin, center + margin
     rng = np.random.default_rng(0)
     sums = [moments[rng.integers(n, size=(k, n))].sum(axis=1) for k in _blocks(DRAWS, n)]
     drawn, deviations = estimate(np.concatenate(sums))

@@ -146,7 +146,7 @@ def test_an_unknown_speaker_or_part_is_one_clear_line(root):
         RecipeError, match=r"test_speakers: no speaker librispeech-8\. Choose"
     ):
         english(root=root, **SPEAKERS | {"test_speakers": ["librispeech-8"]})
-    with pytest.raises(RecipeError, match="librispeech-3 is in validation, too"):
+    with pytest.raises(RecipeError, match="librispeech-3 is in validation_speakers, too"):
         english(root=root, **SPEAKERS | {"validation_speakers": SPEAKERS["test_speakers"]})
     with pytest.raises(RecipeError, match="parts must be some of"):
         english(root=root, parts=["train"], **SPEAKERS)

@@ -139,13 +139,16 @@ def test_unreadable_audio_stays_listed_with_its_reason(tmp_path, capsys):
     [
         ("max_seconds=0", "max_seconds must be > 0, got 0"),
         ("checkpoint=missing.safetensors", "missing.safetensors"),
+        ("out={manifest}", "would replace its own input. Pass another out="),
     ],
 )
 def test_bad_settings_end_with_one_line(tmp_path, capsys, setting, message):
     write_manifest(
         tmp_path / "train.jsonl", [Utterance(tmp_path / "a.wav", 9.0, "one two")]
     )
-    assert run_recipe(segment, [f"manifest={tmp_path / 'train.jsonl'}", setting]) == 2
+    manifest = tmp_path / "train.jsonl"
+    setting = setting.format(manifest=manifest)
+    assert run_recipe(segment, [f"manifest={manifest}", setting]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -99,7 +99,7 @@ def test_unwanted_uncertain_and_short_words_are_left_out(sentence, model, tmp_pa
 
 def test_bad_input_is_one_line(sentence, model, capsys):
     for arguments, message in (
-        ([], "Pass manifest=FILE.jsonl"),
+        ([], "pass manifest=..."),
         (
             [f"manifest={sentence}", f"checkpoint={model}", "margin=-1"],
             "margin must be >= 0, got -1",
@@ -114,3 +114,13 @@ def test_bad_input_is_one_line(sentence, model, capsys):
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_words_never_replace_their_own_sentences(sentence, model, tmp_path, capsys):
+    manifest = tmp_path / "manifests" / "talk" / "sentences.jsonl"
+    write_manifest(manifest, read_manifest(sentence))
+    before = manifest.read_bytes()
+    settings = [f"manifest={manifest}", f"checkpoint={model}", f"root={tmp_path}"]
+    assert run_recipe(words, [*settings, "name=talk"]) == 2
+    assert "would replace its own input. Pass another name=" in capsys.readouterr().err
+    assert manifest.read_bytes() == before

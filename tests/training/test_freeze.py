@@ -1,5 +1,6 @@
 """Layers that keep their weights in training."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,13 @@ def test_a_run_refuses_to_resume_with_other_frozen_layers(
     finished = call(main, *arguments, "resume=true", "freeze=0")
     assert finished.code == 2
     assert "freeze is 0, but 1 in" in finished.complaint
+
+
+def test_a_run_is_refused_in_the_folder_of_its_init(
+    trained: Path, tmp_path: Path, call: Call
+) -> None:
+    init = shutil.copy(trained / "model.safetensors", tmp_path)
+    finished = call(main, *SMALL, f"init={init}", f"dir={tmp_path}")
+    assert finished.code == 2
+    assert f"is in dir={tmp_path}, which a new run moves aside" in finished.complaint
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
