@@ -15,7 +15,9 @@ cannot contain its text is reported on standard error, the others are aligned, a
         =json       one line per recording, with words and characters
   unit=characters   one line of ctm per character, or per word piece of a tokenizer=bpe model
   channel=1         first channel instead of the mix of all
-  output=FOLDER     one file per recording, in the same folder structure
+  output=FOLDER     one file per recording, in the same folder structure; recordings that have
+                    their file are skipped
+  overwrite=true    align them too, and replace their files
   min_score=0.15    score (0 to 1) below which words and texts do not match
   device=cuda       device to run on (cpu)
 """
@@ -41,19 +43,21 @@ def align(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
         set_threads(cfg)
         requests, errors = collect_requests(files, cfg.text, cfg.manifest, cfg.channel)
         writer = AlignmentWriter(cfg, requests)
-        yield from errors
-        if not requests:
+        yield from [*errors, *writer.errors]
+        if writer.done:
+            print(f"{writer.done} already there", file=sys.stderr)
+        if not writer.pending:
             return
         from asr.inference.aligner import Aligner
 
         aligner = Aligner.load(cfg.checkpoint, min_score=cfg.min_score, device=cfg.device)
-    for number, timeline in enumerate(aligner.align(requests)):
+    for number, timeline in enumerate(aligner.align(writer.pending)):
         if isinstance(timeline, AsrError):
             yield timeline
             continue
         if not timeline.fits:
             reason = f"the text does not match the audio (score {timeline.score:.2f})"
-            print(f"asr.align: {requests[number].name}: {reason}", file=sys.stderr)
+            print(f"asr.align: {writer.pending[number].name}: {reason}", file=sys.stderr)
         try:
             writer.write(number, timeline)
         except AsrError as error:

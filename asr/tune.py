@@ -25,11 +25,13 @@ def tune(cfg: DictConfig) -> None:
     Raises:
         ConfigError: If the decoder is not a beam search or no utterance can be read.
     """
+    from asr.config.outputs import open_results
     from asr.decode.beam import BeamDecoder
     from asr.evaluation.plots import plot_tuning_surface, save_figure
     from asr.evaluation.tuning import CorpusEmissions, tune_decoder
     from asr.inference.model import load_model
 
+    folder = open_results(cfg.dir)
     decoder = instantiate("decoder", cfg.decoder)
     if not isinstance(decoder, BeamDecoder):
         raise ConfigError("only a beam search has weights to tune; use decoder=beam")
@@ -40,7 +42,6 @@ def tune(cfg: DictConfig) -> None:
     intervals = (lm_weights, tuple(cfg.word_score))
     tuning = tune_decoder(decoder, emissions, intervals, cfg.points, cfg.rounds)
 
-    folder = Path(cfg.dir)
     target = folder / "decoder" / "tuned.yaml"
     target.parent.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(_tuned_settings(cfg.decoder, tuning), target)
@@ -52,6 +53,10 @@ def tune(cfg: DictConfig) -> None:
         f"the best of {len(wer)} points (worst {max(wer.values()):.2%}); calibration error "
         f"{tuning.before:.3f} before and {tuning.after:.3f} after; decoder={target}"
     )
+    for name in tuning.at_edge:
+        print(
+            f"{name} is at the edge of the search; pass a wider interval, {name}=[LOW,HIGH]"
+        )
 
 
 def _tuned_settings(decoder: DictConfig, tuning: "Tuning") -> Any:

@@ -1,14 +1,10 @@
-"""Output of the recipes: messages and progress on standard error, tables on standard output."""
+"""Messages and progress of the recipes on standard error."""
 
-import sys
 from collections.abc import Iterable
 from typing import TypeVar
 
 from rich import progress
 from rich.console import Console
-from rich.table import Table
-
-WIDTH = 110  # columns of a table that is not printed on a terminal
 
 T = TypeVar("T")
 
@@ -25,8 +21,3 @@ def track(items: Iterable[T], description: str, total: int | None) -> Iterable[T
         transient=True,
         disable=not console.is_terminal,
     )
-
-
-def print_table(table: Table) -> None:
-    """Print a table on standard output."""
-    Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH).print(table)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,28 @@ def test_a_folder_gives_a_folder_of_files_with_the_same_structure(
         .strip()
         .startswith(folder.joinpath("0.txt").read_text()[:3])
     )
+
+
+def test_files_that_exist_are_kept_without_overwrite(
+    folder: Path, checkpoint: list[str], tmp_path: Path, call: Call
+) -> None:
+    arguments = [folder, "format=srt", f"output={tmp_path / 'out'}", *checkpoint]
+    assert call(main, *arguments).code == 0
+    corrected, other = tmp_path / "out" / "0.srt", tmp_path / "out" / "1.srt"
+    corrected.write_text("by hand")
+    other.unlink()
+    finished = call(main, *arguments)
+    assert (finished.code, finished.complaint) == (0, "3 already there")
+    assert finished.out.splitlines() == [str(other)]
+    assert corrected.read_text() == "by hand"
+    os.utime(corrected, (0, 0))
+    finished = call(main, *arguments)
+    assert finished.code == 2
+    assert (
+        "0.srt: older than the recording and was kept; pass overwrite=true" in finished.err
+    )
+    assert call(main, *arguments, "overwrite=true").code == 0
+    assert corrected.read_text() != "by hand"
 
 
 def test_each_utterance_of_a_manifest_is_aligned(

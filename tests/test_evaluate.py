@@ -1,6 +1,8 @@
 """Command line of evaluation."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import jiwer
@@ -101,6 +103,7 @@ def test_the_page_is_optional_and_its_number_of_examples_is_a_setting(
         (["split=tset"], "split must be one of train, validation, test, got 'tset'"),
         (["checkpoint=nowhere.safetensors"], "no such model"),
         (["checkpont=x"], "did you mean checkpoint?"),
+        (["checkpoint="], "checkpoint has no value; pass checkpoint=..."),
         (["data.limt=3"], "did you mean data.limit?"),
     ],
 )
@@ -110,6 +113,38 @@ def test_wrong_settings_give_one_line_and_exit_code_2(
     finished = call(main, *settings, *arguments)
     assert finished.code == 2
     assert message in finished.complaint
+
+
+def test_the_folder_of_a_training_keeps_its_summary(
+    settings: list[str], trained: Path, call: Call
+) -> None:
+    before = (trained / "summary.json").read_text()
+    finished = call(main, *settings, f"dir={trained}")
+    assert finished.code == 2
+    assert f"dir={trained} is the folder of a training; pass another" in finished.complaint
+    assert (trained / "summary.json").read_text() == before
+
+
+def test_a_file_as_dir_is_refused_before_the_model_loads(
+    settings: list[str], tmp_path: Path, call: Call
+) -> None:
+    (tmp_path / "file").touch()
+    finished = call(main, *settings, f"dir={tmp_path / 'file'}", "checkpoint=nowhere")
+    assert finished.code == 2
+    assert "file: File exists" in finished.complaint
+
+
+def test_a_reader_that_closes_the_output_loses_no_report(
+    settings: list[str], tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", closefd=False) as closed, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", closed)
+        finished = call(main, *settings, "data.limit=3")
+    os.close(write)
+    assert finished.code == 0
+    assert (tmp_path / "report" / "report.html").is_file()
 
 
 def test_the_decoder_is_a_setting_and_its_errors_give_one_line(

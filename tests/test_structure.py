@@ -17,6 +17,7 @@ ROWS = (  # a module imports only from its own folder and from earlier rows; a f
         "asr.files",
         "asr.processes",
         "asr.validation",
+        "asr.tables",
         "asr.text",
         "asr.versions",
     ),

@@ -14,6 +14,10 @@ from asr.config.inputs import STDIN, find_inputs
 from asr.config.outputs import (
     channel_suffix,
     check_ctm_names,
+    check_writable,
+    explain_outdated,
+    is_file,
+    is_older,
     make_formats,
     plan_files,
     write_file,
@@ -115,15 +119,25 @@ def _read_text(path: Path) -> str:
 class AlignmentWriter:
     """Writer of alignments to standard output, or to one file per recording.
 
-    Args:
-        cfg: Settings of `asr.align`.
-        requests: Recordings, in order.
+    A file that exists is kept without `overwrite`, because it may be corrected by hand.
 
-    Raises:
-        ConfigError: If settings exclude each other or a file cannot be written.
+    Attributes:
+        pending: The recordings to align.
+        done: Number of recordings whose files are there already.
+        errors: Errors of files that are older than their recordings.
     """
 
     def __init__(self, cfg: DictConfig, requests: Sequence[AlignmentRequest]) -> None:
+        """Create the folder and find the recordings that are not done.
+
+        Args:
+            cfg: Settings of `asr.align`.
+            requests: Recordings, in order.
+
+        Raises:
+            ConfigError: If settings exclude each other.
+            OSError: If the folder cannot be written.
+        """
         if cfg.unit == "characters" and cfg.format in ("srt", "vtt", "tsv"):
             raise ConfigError(f"unit must be words for format={cfg.format}")
         (self._format,) = make_formats(
@@ -132,6 +146,7 @@ class AlignmentWriter:
         if isinstance(self._format, Ctm):
             self._format.unit = cfg.unit
         labels = _label_requests(requests)
+        self.pending, self.done, self.errors = list(requests), 0, list[AsrError]()
         self._names = [r.name for r in requests] if cfg.format == "json" else labels
         self._paths: list[Path] = []
         if cfg.output is None and cfg.format == "ctm":
@@ -145,10 +160,28 @@ class AlignmentWriter:
             named = zip(names, _file_labels(requests, labels), strict=True)
             plan = plan_files(folder, named, [self._format.suffix])
             self._paths = [path for (path,) in plan]
-            folder.mkdir(parents=True, exist_ok=True)
+            check_writable(folder)
+            if not cfg.overwrite:
+                self._keep_existing()
+
+    def _keep_existing(self) -> None:
+        """Leave out the recordings whose files exist."""
+        kept = [is_file(path) for path in self._paths]
+        existing = [
+            (request, path)
+            for request, path, keep in zip(self.pending, self._paths, kept, strict=True)
+            if keep
+        ]
+        outdated = [path for request, path in existing if is_older(path, request.source)]
+        self.errors = explain_outdated(outdated)
+        self.done = len(existing) - len(outdated)
+        missing = [number for number, keep in enumerate(kept) if not keep]
+        self.pending = [self.pending[number] for number in missing]
+        self._names = [self._names[number] for number in missing]
+        self._paths = [self._paths[number] for number in missing]
 
     def write(self, number: int, timeline: Timeline) -> None:
-        """Print the timeline of a recording, or write its file and print the path."""
+        """Print the timeline of a pending recording, or write its file and print the path."""
         text = self._format.render(self._names[number], [timeline])
         if not self._paths:
             print(text, end="", flush=True)

@@ -7,7 +7,7 @@ from errno import EACCES, EDQUOT, ENOSPC, EROFS
 from pathlib import Path
 from typing import Literal, Protocol
 
-from asr.audio import Channel
+from asr.audio import Channel, Source
 from asr.config.inputs import InputFile
 from asr.errors import AsrError, AudioError, ConfigError
 from asr.files import atomic_write
@@ -106,10 +106,10 @@ class OutputFolder:
         inputs = list(dict.fromkeys(inputs))
         labels = [(item.name, item.label + channel_suffix(channel)) for item in inputs]
         plan = plan_files(folder, labels, [format_.suffix for format_ in made])
-        _check_writable(folder)
+        check_writable(folder)
         for item, paths in zip(inputs, plan, strict=True):
-            existing = [path for path in paths if _is_file(path) and not overwrite]
-            if old := [path for path in existing if _is_older(path, item.source)]:
+            existing = [path for path in paths if is_file(path) and not overwrite]
+            if old := [path for path in existing if is_older(path, item.source)]:
                 outdated += old
             elif len(existing) == len(paths):
                 self.done += 1
@@ -117,7 +117,7 @@ class OutputFolder:
                 files = zip(made, paths, strict=True)
                 self._missing[item] = [file for file in files if file[1] not in existing]
         self.pending = list(self._missing)
-        self.errors = _explain_outdated(outdated)
+        self.errors = explain_outdated(outdated)
 
     def write(self, item: InputFile, results: Sequence[Result]) -> None:
         """Write the files of a recording.
@@ -225,18 +225,22 @@ def _render(format_: Format, item: InputFile, results: Sequence[Result]) -> str:
     return format_.render(item.label if isinstance(format_, Ctm) else item.name, results)
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Return whether a path is an existing file."""
     return os.path.isfile(path)  # noqa: PTH113  # pathlib raises for a long name
 
 
-def _is_older(path: Path, source: Path | bytes) -> bool:
+def is_older(path: Path, source: Source) -> bool:
     """Return whether a file is older than a recording. Standard input is newer than any file."""
     if isinstance(source, bytes):
         return True
+    if not isinstance(source, str | Path):  # in a shard
+        return False
+    source = Path(source)
     return source.exists() and path.stat().st_mtime < source.stat().st_mtime
 
 
-def _explain_outdated(paths: Sequence[Path]) -> list[AsrError]:
+def explain_outdated(paths: Sequence[Path]) -> list[AsrError]:
     """Return an error for all files that are older than their recordings, if there are any."""
     if not paths:
         return []
@@ -245,7 +249,21 @@ def _explain_outdated(paths: Sequence[Path]) -> list[AsrError]:
     return [ConfigError(f"{paths[0]}{others}: {reason}")]
 
 
-def _check_writable(folder: Path) -> None:
+def open_results(folder: str) -> Path:
+    """Create a folder for the results of an evaluation, and check that they can be written.
+
+    Raises:
+        ConfigError: If it is the folder of a training, whose summary would be replaced.
+        OSError: If it cannot be written.
+    """
+    path = Path(folder)
+    if (path / "config.yaml").is_file():
+        raise ConfigError(f"dir={folder} is the folder of a training; pass another dir=DIR")
+    check_writable(path)
+    return path
+
+
+def check_writable(folder: Path) -> None:
     """Create a folder and try to create a file in it."""
     folder.mkdir(parents=True, exist_ok=True)
     try:

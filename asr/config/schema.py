@@ -24,6 +24,7 @@ from asr.validation import (
 
 Seconds = Annotated[float, check_number]
 Seed = Annotated[int, partial(check_integer, ge=0, le=2**32 - 1)]
+SampleRate = Annotated[int, partial(check_integer, ge=4000, le=768_000)]
 Port = Annotated[int, partial(check_integer, ge=0, le=65535)]
 Split = Literal["train", "validation", "test"]
 TranscriptFormat = Literal[
@@ -135,7 +136,7 @@ class TranscribeSettings(TypedDict):
     channel: ChannelChoice
     vad: bool
     encoding: Literal["s16le", "f32le", "mulaw", "alaw"] | None
-    sample_rate: Count | None
+    sample_rate: SampleRate | None
     channels: Count | None
     microphone: Any
     device: str
@@ -153,6 +154,7 @@ class AlignSettings(TypedDict):
     unit: Literal["words", "characters"]
     channel: OneChannel
     output: str | None
+    overwrite: bool
     min_score: Fraction
     device: str
 
@@ -274,6 +276,8 @@ def check_settings(settings: DictConfig, schema: type, prefix: str = "") -> None
         if OmegaConf.is_missing(settings, name):
             continue
         value = settings[name]
+        if isinstance(value, str) and not value:
+            raise ConfigError(f"{prefix}{name} has no value; pass {prefix}{name}=...")
         if is_typeddict(hint):
             check_settings(value, hint, f"{prefix}{name}.")
         else:

@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
 from rich.table import Table
 
 from asr.data.manifest import Utterance
@@ -23,6 +22,7 @@ from asr.evaluation.wer import (
     sum_scores,
     word_correctness,
 )
+from asr.tables import print_tables
 from asr.text import find_tags
 from asr.versions import read_commit
 
@@ -152,6 +152,18 @@ class Evaluation:
             "confusions": [[*pair, count] for pair, count in confused],
         }
 
+    def describe(self) -> str:
+        """Return the scores in one line."""
+        score, words = self.score, self.score.words
+        low, high = self.interval
+        return (
+            f"WER {score.wer:.2%} ({low:.2%} to {high:.2%})  CER {score.cer:.2%}  "
+            f"({words.substitutions} substitutions, {words.deletions} deletions, "
+            f"{words.insertions} insertions in {words.length} words)  "
+            f"{score.exact} of {score.utterances} utterances correct  "
+            f"calibration error {self.reliability.error:.3f}  RTF {self.rtf:.4f}"
+        )
+
     def write(self, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
         """Write `utterances.jsonl` (worst first), `summary.json`, and `failed.txt` if necessary.
 
@@ -172,26 +184,26 @@ class Evaluation:
             lines = [f"{name}\t{reason}\n" for name, reason in self.failures]
             failed.write_text("".join(lines), **escapes)
 
-    def show(self, file: TextIO, *, rows: int = 10) -> None:
+    def show(self, file: TextIO | None = None, *, rows: int = 10) -> None:
         """Print the scores of the worst speakers and of each length, and the most confused words.
 
-        The tables of speakers and of words have up to `rows` rows.
+        The tables of speakers and of words have up to `rows` rows. `file` replaces standard output.
         """
-        console = Console(file=file, width=100, markup=False)  # names may contain brackets
+        tables = []
         speakers = self.groups["speakers"]
         if len(speakers) > 1:
             worst = sorted(speakers.items(), key=lambda item: -item[1].score.wer)[:rows]
             hidden = len(speakers) > rows
             title = f"worst {rows} of {len(speakers)} speakers" if hidden else "speakers"
-            console.print(_score_table(title, "speaker", worst))
-        console.print(_score_table("length", "length", self.groups["lengths"].items()))
+            tables.append(_score_table(title, "speaker", worst))
+        tables.append(_score_table("length", "length", self.groups["lengths"].items()))
         snr = self.groups["snr"]
         if len(snr) > 1:
-            console.print(_score_table("signal-to-noise ratio", "ratio", snr.items()))
+            tables.append(_score_table("signal-to-noise ratio", "ratio", snr.items()))
         table = Table("reference", "hypothesis", "count", title="most confused words")
         for pair, count in confusions(self.scored).most_common(rows):
             table.add_row(*(word or "-" for word in pair), str(count))
-        console.print(table)
+        print_tables(*tables, table, width=100, file=file)
 
 
 def _speaker(result: Result) -> str:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from asr.errors import ConfigError
 from asr.evaluation.plots import plot_runs, save_figure
+from asr.tables import print_tables
 
-CONSOLE_WIDTH = 200  # characters, if the output is not a terminal
+WIDTH = 200  # characters, if the output is not a terminal
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def compare_runs(folder: Path) -> None:
         raise ConfigError(f"{folder}: no finished run, which has a summary.json")
     runs.sort(key=lambda run: (run.wer, run.name))
     settings = _differing_settings(runs)
-    _write_tables(runs, settings, folder / "compare.csv")
+    table = _write_table(runs, settings, folder / "compare.csv")
     message = f"best: {folder / runs[0].name}, WER {runs[0].wer:.2%}, of {len(runs)} runs"
     started = folder.glob("*/config.yaml")
     unfinished = sum(not path.with_name("summary.json").exists() for path in started)
@@ -66,6 +66,7 @@ def compare_runs(folder: Path) -> None:
         plot = folder / "compare.png"
         save_figure(plot_runs(settings, [run.wer for run in runs]), plot)
         message += f"; see {plot}"
+    print_tables(table, width=WIDTH)
     print(message)
 
 
@@ -99,8 +100,8 @@ def _differing_settings(runs: Sequence[Run]) -> dict[str, list[Any]]:
     return {name: values for name, values in columns.items() if len(set(values)) > 1}
 
 
-def _write_tables(runs: Sequence[Run], names: Iterable[str], path: Path) -> None:
-    """Print the runs with the settings of these names, and write them as CSV."""
+def _write_table(runs: Sequence[Run], names: Iterable[str], path: Path) -> Table:
+    """Write the runs with the settings of these names as CSV, and return them as a table."""
     table = Table("run", *names, "WER", "minutes")
     rows: list[list[Any]] = [["run", *names, "val_wer", "epochs", "minutes"]]
     for run in runs:
@@ -108,9 +109,9 @@ def _write_tables(runs: Sequence[Run], names: Iterable[str], path: Path) -> None
         scores = f"{run.wer:.2%}", f"{run.minutes:.1f}"
         table.add_row(run.name, *map(_format_value, values), *scores)
         rows.append([run.name, *values, run.wer, run.epochs, round(run.minutes, 2)])
-    Console(width=None if Console().is_terminal else CONSOLE_WIDTH).print(table)
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
+    return table
 
 
 def _format_value(value: Any) -> str:

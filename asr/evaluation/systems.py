@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from asr.errors import ConfigError
 from asr.evaluation.html import describe_unit, write_page
 from asr.evaluation.intervals import difference_interval, permutation_test, wer_interval
 from asr.evaluation.wer import EditCounts
+from asr.tables import print_tables
 
 WIDTH = 120  # characters, if the output is not a terminal
 
@@ -198,7 +198,6 @@ def compare_systems(first: Path, second: Path, page: Path, examples: int) -> Non
     note = ""
     if any(left_out):
         note = f"left out: {left_out[0]} utterances only in A, {left_out[1]} only in B"
-    _show(systems, comparison)
     names = dict.fromkeys(name for system in systems for name in system.settings)
     settings = {name: [system.settings.get(name) for system in systems] for name in names}
     write_page(
@@ -212,6 +211,7 @@ def compare_systems(first: Path, second: Path, page: Path, examples: int) -> Non
         differing=comparison.differing[:examples],
         settings={name: pair for name, pair in settings.items() if pair[0] != pair[1]},
     )
+    _show(systems, comparison)
     for line in filter(None, (note, comparison.verdict(), f"report in {page}")):
         print(line)
 
@@ -238,13 +238,12 @@ def pair_systems(first: System, second: System) -> Comparison:
 
 def _show(systems: Iterable[System], comparison: Comparison, rows: int = 10) -> None:
     """Print the rates of both systems, of the speakers, and the most different utterances."""
-    console = Console(width=None if Console().is_terminal else WIDTH, markup=False)
     table = Table("", "system", "WER", "95 %")
     for label, system, (rate, (low, high)) in zip(
         "AB", systems, comparison.rates, strict=True
     ):
         table.add_row(label, str(system.folder), f"{rate:.2%}", f"{low:.2%} to {high:.2%}")
-    console.print(table)
+    tables = [table]
     speakers = comparison.by_speaker
     if len(speakers) > 1:
         title = f"largest differences of {len(speakers)} speakers"
@@ -253,7 +252,7 @@ def _show(systems: Iterable[System], comparison: Comparison, rows: int = 10) -> 
             rates = [f"{rate:.1%}" for rate, _ in group.rates]
             size = str(len(group.pairs)), str(sum(group.words))
             table.add_row(name, *size, *rates, f"{100 * group.difference:+.1f}")
-        console.print(table)
+        tables.append(table)
     table = Table(
         "errors", "reference", "A", "B", title="largest differences", show_lines=True
     )
@@ -261,7 +260,7 @@ def _show(systems: Iterable[System], comparison: Comparison, rows: int = 10) -> 
         texts = [_hypothesis(outcome) for outcome in (pair.first, pair.second)]
         errors = f"{pair.first.words.errors} and {pair.second.words.errors}"
         table.add_row(errors, pair.first.reference, *texts)
-    console.print(table)
+    print_tables(*tables, table, width=WIDTH)
 
 
 def _hypothesis(outcome: Outcome) -> str:

@@ -81,6 +81,17 @@ class Tuning:
         """Return the word error rate of each point."""
         return {point: score.wer for point, score in self.scores.items()}
 
+    @property
+    def at_edge(self) -> list[str]:
+        """Return the names of weights beyond whose best value nothing was searched."""
+        names = []
+        for axis, name in enumerate(("lm_weight", "word_score")):
+            values = {point[axis] for point in self.scores}
+            edges = {min(values), max(values)} - ({0.0} if name == "lm_weight" else set())
+            if len(values) > 1 and self.best[axis] in edges:
+                names.append(name)
+        return names
+
     def write_points(self, path: Path) -> None:
         """Write the points and their error rates as CSV."""
         with path.open("w", newline="", encoding="utf-8") as file:
