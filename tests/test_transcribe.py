@@ -5,8 +5,10 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -384,6 +386,33 @@ def test_a_folder_that_cannot_be_written_is_reported_before_the_model_loads(
         assert str(folder) in finished.complaint
 
 
+def test_an_unreadable_folder_is_reported_and_the_others_are_transcribed(
+    speech: list[Path],
+    checkpoint: str,
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(speech[0], tmp_path / name)
+    read = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path.name == "b":  # chmod does not stop an administrator
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    finished = call(main, tmp_path, checkpoint)
+    assert finished.code == 2
+    assert f"{tmp_path / 'b'}: unreadable folder: Permission denied" in finished.complaint
+    assert finished.out.count("\n") == 1
+    finished = call(main, tmp_path / "b", checkpoint)
+    assert finished.code == 2
+    assert "unreadable folder" in finished.complaint
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of Windows fail otherwise")
 def test_a_closed_pipe_ends_quietly(speech: list[Path], checkpoint: str) -> None:
     command = [sys.executable, "-m", "asr.transcribe", *map(str, speech), checkpoint]
@@ -411,6 +440,9 @@ def test_three_samples_give_no_words_and_no_error(
         ),
         (["a.wav", "format=[srt,xml]"], "got 'xml'"),
         (["a.wav", "format=[]"], "format has no value"),
+        (["a.wav", "output="], "output has no value; pass output=..."),
+        (["a.wav", "voice=x"], "no setting 'voice' (--help shows them)"),
+        (["-", "encoding=s16le", "sample_rate=16"], "sample_rate must be >= 4000"),
         (["a.wav", "format=[srt,vtt]"], "format=[srt,vtt] needs output=FOLDER"),
         (["a.wav", "b.wav", "format=srt"], "format=srt holds one recording; pass output="),
         (["a.wav", "b.wav", "format=TextGrid"], "holds one recording; pass output=FOLDER"),

@@ -1,7 +1,14 @@
 """Load, resample, and augment recordings."""
 
 from asr.audio.channels import Channel
-from asr.audio.folders import EXTENSIONS, VIDEO_EXTENSIONS, find_recordings, list_files
+from asr.audio.folders import (
+    EXTENSIONS,
+    UNREADABLE,
+    VIDEO_EXTENSIONS,
+    find_recordings,
+    is_recording,
+    list_files,
+)
 from asr.audio.io import (
     ROUNDING,
     SAMPLE_RATE,
@@ -18,6 +25,7 @@ __all__ = [
     "EXTENSIONS",
     "ROUNDING",
     "SAMPLE_RATE",
+    "UNREADABLE",
     "VIDEO_EXTENSIONS",
     "AudioInfo",
     "Channel",
@@ -26,6 +34,7 @@ __all__ = [
     "Source",
     "find_recordings",
     "info",
+    "is_recording",
     "list_files",
     "load",
     "resample",

@@ -11,25 +11,28 @@ _AUDIO = (
 _VIDEO = "mp4 m4v mov 3gp 3gpp 3g2 webm mkv wmv asf avi flv ts mts mpg mpeg"
 VIDEO_EXTENSIONS = frozenset(f".{name}" for name in _VIDEO.split())
 EXTENSIONS = VIDEO_EXTENSIONS | {f".{name}" for name in _AUDIO.split()}
+UNREADABLE = "unreadable folder"
 
 
 def find_recordings(folder: Path) -> list[Path]:
-    """Return the sorted paths of all files below a folder with an extension of audio or video.
-
-    The "._" files of macOS are skipped, because they only hold attributes of other files.
-    """
+    """Return the sorted paths of all recordings below a folder; see `list_files`."""
     files, _ = list_files(folder)
-    return [
-        path
-        for path in files
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
-    ]
+    return list(filter(is_recording, files))
+
+
+def is_recording(path: Path) -> bool:
+    """Return whether a file has an extension of audio or video.
+
+    The "._" files of macOS only hold attributes of other files.
+    """
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith("._")
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     """Return all files below a folder, sorted, and (path, reason) of what is passed over.
 
-    Linked folders are followed, each folder once.
+    The reason for a folder that cannot be read starts with `UNREADABLE`. Linked folders are
+    followed, each folder once.
     """
     files: list[Path] = []
     skipped: list[tuple[Path, str]] = []
@@ -41,7 +44,7 @@ def list_files(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
             status = current.stat()
             names = sorted(path.name for path in current.iterdir())
         except OSError as error:
-            skipped.append((current, f"unreadable folder: {error.strerror}"))
+            skipped.append((current, f"{UNREADABLE}: {error.strerror}"))
             continue
         if (status.st_dev, status.st_ino) in seen:
             skipped.append((current, "folder linked twice"))

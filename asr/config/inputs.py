@@ -95,7 +95,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def find_inputs(
     files: Sequence[str], stdin: bytes | None = None
 ) -> tuple[list[InputFile], list[AudioError]]:
-    """Return the recordings, and an error for each folder without one.
+    """Return the recordings, and an error for each folder that is unreadable or has none.
 
     A folder stands for all recordings in it and "-" for standard input.
 
@@ -106,7 +106,7 @@ def find_inputs(
     Raises:
         ConfigError: If standard input is needed and closed.
     """
-    from asr.audio import find_recordings
+    from asr.audio import UNREADABLE, is_recording, list_files
 
     inputs, errors = [], []
     for path in map(Path, files):
@@ -115,8 +115,11 @@ def find_inputs(
             inputs.append(InputFile(STDIN, "stdin", StandardInput(content)))
             continue
         is_folder = path.is_dir()
-        recordings = find_recordings(path) if is_folder else [path]
-        if not recordings:
+        found, skipped = list_files(path) if is_folder else ([path], [])
+        recordings = list(filter(is_recording, found)) if is_folder else found
+        unreadable = [(p, why) for p, why in skipped if why.startswith(UNREADABLE)]
+        errors += [AudioError(f"{folder}: {reason}") for folder, reason in unreadable]
+        if not (recordings or unreadable):
             errors.append(AudioError(f"{path}: the folder has no recordings"))
         for recording in recordings:
             below = recording.relative_to(path if is_folder else path.parent)
