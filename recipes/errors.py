@@ -1,9 +1,13 @@
-"""The error of the recipes, and the conversion of library errors."""
+"""The error of the recipes, the conversion of library errors, and checks of settings."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from asr.errors import AsrError
+
+NAME = re.compile(r"\w[\w.-]*")  # of a corpus or a model, which becomes the name of a file
 
 
 class RecipeError(AsrError):
@@ -28,3 +32,28 @@ def convert_errors(
         reason = text.splitlines()[0].rstrip(".:")
         message = f"{problem}: {reason}" if problem else reason
         raise RecipeError(f"{message}. {fix}".rstrip()) from None
+
+
+def check_name(name: str | None) -> str:
+    """Return a name if it is that of a file and not a path, which could lead out of a folder.
+
+    Without a name, it is "".
+
+    Raises:
+        RecipeError: If it is a path.
+    """
+    if name is not None and not NAME.fullmatch(name):
+        raise RecipeError(
+            f"name must consist of letters, digits, '.', '-', and '_', got {name!r}."
+        )
+    return name or ""
+
+
+def check_not_input(setting: str, target: Path, manifest: Path) -> None:
+    """Check that a new manifest does not replace the one that it is made of.
+
+    Raises:
+        RecipeError: If it does.
+    """
+    if target.resolve() == manifest.resolve():
+        raise RecipeError(f"{target} would replace its own input. Pass another {setting}=.")

@@ -1,7 +1,6 @@
 """Your own recordings, with a text file next to each one or with a table of transcripts."""
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +12,7 @@ from asr.config.app import run_recipe
 from asr.data.manifest import is_file
 from asr.text import normalize
 from asr.validation import check_integer, check_number
-from recipes.errors import RecipeError, convert_errors
+from recipes.errors import NAME, RecipeError, check_name, convert_errors
 from recipes.prepare import Recording, prepare, read_headers, skip_unusable
 from recipes.scan import MEDIA, FileFinder, normalize_name, skip_reason
 from recipes.splits import group_by, split_randomly, use_split_column
@@ -21,7 +20,6 @@ from recipes.tables import Row, decode_text, read_table
 
 SPLIT_NAMES = {"training": "train"} | dict.fromkeys(("dev", "valid", "val"), "validation")
 AUDIO_FOLDERS = ("", "wavs", "clips")  # beside a table: general, LJSpeech, Common Voice
-NAME = re.compile(r"\w[\w.-]*")
 
 
 def folder(
@@ -85,10 +83,7 @@ def _check_settings(
         check_number("test", test, ge=0)
         check_number("validation + test", validation + test, lt=1)
         check_integer("channel", 1 if channel is None else channel, ge=1)
-    if not NAME.fullmatch(name):
-        raise RecipeError(
-            f"name must consist of letters, digits, '.', '-', and '_', got {name!r}."
-        )
+    check_name(name)
     try:
         b"text".decode(encoding or "utf-8", "ignore")
     except (LookupError, ValueError):

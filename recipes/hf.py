@@ -19,7 +19,7 @@ from asr.data.manifest import is_file
 from asr.data.shards import UNSAFE
 from asr.files import atomic_write
 from recipes.console import console, track
-from recipes.errors import RecipeError, convert_errors
+from recipes.errors import RecipeError, check_name, convert_errors
 from recipes.prepare import Recording, Splits, prepare
 from recipes.splits import check_shares, fill_splits
 
@@ -87,7 +87,7 @@ def hf(
     check_shares(validation_share, test_share)
     wanted = {"train": train, "validation": validation, "test": test}
     columns = Columns(audio or "", text or "", speaker or "")
-    splits = _read_splits(dataset or "", config, wanted, columns, root / name)
+    splits = _read_splits(dataset or "", config, wanted, columns, root / check_name(name))
     splits = fill_splits(splits, validation_share=validation_share, test_share=test_share)
     return prepare(name, lambda: splits, root=root, again=True)
 

@@ -18,10 +18,11 @@ from asr.config.app import run_recipe
 from asr.data.filter import count_tags
 from asr.data.manifest import read_manifest
 from asr.files import atomic_write
+from asr.tables import print_tables
 from asr.text import BAR, is_symbol, normalize, without_symbols
 from asr.validation import check_integer
-from recipes.console import console, print_table
-from recipes.errors import RecipeError, convert_errors
+from recipes.console import console
+from recipes.errors import RecipeError, check_name, convert_errors
 from recipes.fetch import DAMAGED, ensure_downloaded
 from recipes.ngram import UNKNOWN, estimate
 
@@ -85,6 +86,7 @@ def _file_name(text: Sequence[str], fetch: str | None, name: str, compress: bool
         raise RecipeError(
             "Pass text=FILE to estimate a model, or fetch=NAME to download one."
         )
+    name = check_name(name or None)
     if fetch:
         return f"{name or f'librispeech.{fetch}'}.arpa"
     name = name or Path(text[0]).name.partition(".")[0]
@@ -106,6 +108,9 @@ def _estimate(
     with convert_errors(ValueError, problem="prune must be a list of integers"):
         limits = [int(limit) for limit in prune]
     sentences = _read_sentences(text, unit)
+    held_out_sentences = _read_sentences(
+        held_out, unit
+    )  # wrong paths are found before the work
     counts = Counter(word for sentence in sentences for word in sentence)
     words = {word for word, _ in counts.most_common(vocabulary)}
     sentences = [[w if w in words else UNKNOWN for w in s] for s in sentences]
@@ -115,7 +120,7 @@ def _estimate(
         console.print(f"{problem}. Using defaults.")
     sample, measured = f"1 in {HELD_OUT}", None
     if held_out:
-        sample, measured = "held_out", model.perplexity(_read_sentences(held_out, unit))
+        sample, measured = "held_out", model.perplexity(held_out_sentences)
     elif len(sentences) >= HELD_OUT:
         rest = [sentence for i, sentence in enumerate(sentences) if i % HELD_OUT]
         other_model = estimate(rest, order=order, prune=limits)
@@ -132,7 +137,7 @@ def _estimate(
     table.add_row("n-grams of 1, 2, ...", ", ".join(sizes))
     table.add_row(f"perplexity ({sample})", f"{measured[0]:.2f}" if measured else "-")
     table.add_row(f"unknown words ({sample})", f"{measured[1]:.2%}" if measured else "-")
-    print_table(table)
+    print_tables(table)
 
 
 def _fetch(name: str, target: Path, root: Path, url: str) -> None:

@@ -182,7 +182,7 @@ def _pruning_limits(order: int, prune: Sequence[int]) -> list[int]:
         check_integer("order", order, ge=1)
     last = prune[-1] if prune else 0
     limits = [-1, *[*prune, *[last] * order][1:order]]
-    if min(prune, default=0) < 0 or sorted(limits) != limits:
+    if min(prune, default=0) < 0 or sorted(prune) != list(prune):
         raise RecipeError(f"prune must be counts that do not decrease, got {list(prune)}.")
     return limits
 

@@ -17,9 +17,10 @@ from rich.table import Column, Table
 from asr.audio import ROUNDING, AudioInfo, Channel, info
 from asr.data.manifest import Utterance, write_manifest
 from asr.errors import AudioError
+from asr.tables import print_tables
 from asr.text import normalize
-from recipes.console import console, print_table, track
-from recipes.errors import RecipeError
+from recipes.console import console, track
+from recipes.errors import RecipeError, check_name
 from recipes.left_out import printable, report_tags, write_lines
 
 RECORD = "prepared.json"  # options and summary of the last complete run
@@ -97,9 +98,9 @@ def prepare(
         options: Options that determine the manifests.
 
     Raises:
-        RecipeError: If a split has no usable recordings.
+        RecipeError: If the name is a path or a split has no usable recordings.
     """
-    folder = root / "manifests" / name
+    folder = root / "manifests" / check_name(name)
     options = json.loads(json.dumps(options, default=str))
     last_options, summaries = _read_record(folder)
     complete = all((folder / f"{split}.jsonl").exists() for split in summaries)
@@ -178,16 +179,6 @@ def check_speakers(
         raise RecipeError(
             f"{setting}: no speaker {', '.join(missing)}. Choose from {choices}."
         )
-
-
-def check_not_input(setting: str, target: Path, manifest: Path) -> None:
-    """Check that a new manifest does not replace the one that it is made of.
-
-    Raises:
-        RecipeError: If it does.
-    """
-    if target.resolve() == manifest.resolve():
-        raise RecipeError(f"{target} would replace its own input. Pass another {setting}=.")
 
 
 def read_headers(recordings: Iterable[Recording], known: Collection[Path] = ()) -> Headers:
@@ -345,4 +336,4 @@ def _print_summaries(folder: Path, summaries: Mapping[str, Summary]) -> None:
             f"{summary.distinct_words:,}",
             ", ".join(left_out) or "-",
         )
-    print_table(table)
+    print_tables(table)

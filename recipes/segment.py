@@ -18,8 +18,8 @@ from asr.inference.timeline import AlignmentRequest, TimedWord
 from asr.text import normalize
 from asr.validation import check_number
 from recipes.console import console, track
-from recipes.errors import convert_errors
-from recipes.prepare import check_not_input, total_hours
+from recipes.errors import check_not_input, convert_errors
+from recipes.prepare import total_hours
 
 HOP = SAMPLE_RATE // 100  # samples: 10 ms
 QUIET_DB = 30.0  # a pause is at least this far below the loudest 10 ms

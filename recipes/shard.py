@@ -10,7 +10,7 @@ from asr.data.manifest import Utterance, read_manifest, write_manifest
 from asr.data.shards import Form, index_shard, write_shards
 from asr.validation import check_number
 from recipes.console import console
-from recipes.errors import RecipeError, convert_errors
+from recipes.errors import RecipeError, check_name, convert_errors
 from recipes.prepare import sort_by_hash, total_hours
 
 
@@ -41,7 +41,7 @@ def shard(
     """
     with convert_errors(ValueError):
         check_number("hours", hours, gt=0)
-    name = name or (manifest.stem if manifest else "train")
+    name = check_name(name) or (manifest.stem if manifest else "train")
     if manifest is not None and not tars:
         results = [write_shards(_shuffled(manifest), out, name, hours=hours, form=form)]
     elif tars and manifest is None:

@@ -17,8 +17,8 @@ from asr.inference.timeline import AlignmentRequest, TimedWord
 from asr.text import normalize
 from asr.validation import check_number
 from recipes.console import console, track
-from recipes.errors import RecipeError, convert_errors
-from recipes.prepare import check_not_input, total_hours
+from recipes.errors import RecipeError, check_name, check_not_input, convert_errors
+from recipes.prepare import total_hours
 
 
 def words(
@@ -50,11 +50,13 @@ def words(
     Raises:
         RecipeError: If a setting is invalid or no word is found.
     """
-    target = root / "manifests" / (name or f"{manifest.parent.name}_words") / manifest.name
+    corpus = check_name(name) or f"{manifest.parent.name}_words"
+    target = root / "manifests" / corpus / manifest.name
     check_not_input("name", target, manifest)
     with convert_errors(ValueError):
         check_number("margin", margin, ge=0)
         check_number("min_score", min_score, ge=0, le=1)
+        check_number("min_seconds", min_seconds, ge=0)
     cuts = list(_cut(manifest, checkpoint, set(map(normalize, only)), margin))
     long = [(piece, word) for piece, word in cuts if word.end - word.start >= min_seconds]
     pieces = [piece for piece, word in long if word.score >= min_score]

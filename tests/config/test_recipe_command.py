@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from rich.table import Table
 
 from asr.config.app import run_recipe
 from asr.errors import AsrError
+from asr.tables import print_tables
 
-HINT = "; free space there or use another folder"
 RECIPES = ("an4", "folder", "fsdd", "librispeech", "speechcommands", "speechocean762")
 
 
@@ -116,11 +117,11 @@ def test_a_wrong_setting_gives_one_line_and_exit_code_2(capsys, argument, messag
         (AsrError("bad\n  corpus"), "bad corpus"),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.wav"),
-            f"x.wav: No space left on device{HINT}",
+            "x.wav: No space left on device; free space there or use another folder",
         ),
         (
             PermissionError(errno.EACCES, os.strerror(errno.EACCES), "x"),
-            f"x: Permission denied{HINT}",
+            "x: Permission denied; use another folder",
         ),
         (OSError("odd"), "odd"),
     ],
@@ -132,6 +133,19 @@ def test_an_error_gives_one_line_and_v_adds_the_traceback(capsys, error, message
     assert code == 2
     assert "Traceback" in output.err
     assert output.err.endswith(f"recipes.toy: {message}\n")
+
+
+def test_messages_do_not_end_up_in_the_results_if_standard_error_is_closed(
+    capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "stderr", None)
+    _, code, output = run(capsys, error=AsrError("bad"))
+    assert (code, output.out) == (2, "")
+
+
+def test_tables_need_no_standard_output(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    print_tables(Table("a"))
 
 
 def test_an_interruption_gives_one_line_and_exit_code_130(capsys):
