@@ -309,6 +309,12 @@ def test_a_folder_may_have_any_name(tmp_path: Path, folder: str, name: str) -> N
         ({"own/a.txt": "a"}, ["own", "resume=true"], "last.ckpt not found"),
         ({"own/a.txt": "a"}, ["own", "trainer=ddp"], "trainer.devices must be 1, got auto"),
         ({"own/a.txt": "a"}, ["own", "init=none"], "none: no such model"),
+        ({"own/a.txt": "a"}, ["own", "model=small"], "Leave out model and features"),
+        (
+            {"own/a.txt": "a"},
+            ["own", "trainer.max_epochs=0"],
+            "trainer.max_epochs must be >= 1, got 0",
+        ),
         ({"own/a.txt": "a"}, ["own", "init=null"], "init must be the model to adapt"),
         ({"own/a.txt": "a"}, ["own", "--fast"], "--fast: no such option"),
     ],

@@ -131,6 +131,17 @@ def test_an_earlier_run_in_the_folder_is_moved_aside(corpus: Path, tmp_path: Pat
     assert (tmp_path / "run-1" / "config.yaml").read_text() == "seed: 5\n"
 
 
+def test_an_earlier_run_around_the_working_directory_is_not_moved(
+    corpus: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 5\n")
+    monkeypatch.chdir(tmp_path)
+    finished = call(main, *SMALL, f"data.root={corpus}", "dir=.")
+    assert finished.code == 2
+    assert "dir=. has an earlier run, and cannot be moved aside" in finished.complaint
+    assert (tmp_path / "config.yaml").read_text() == "seed: 5\n"
+
+
 @pytest.mark.parametrize("cell", ["lstm", "rnn"])
 def test_other_cells_train_with_corpus_statistics(
     corpus: Path, tmp_path: Path, cell: str

@@ -49,7 +49,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":
     from asr.config.hints import explain_hydra_errors
     from asr.config.schema import SCHEMAS, check_settings
 
-    with explain_hydra_errors(lambda: compose(config_name, [])):
+    with explain_hydra_errors(lambda: compose(config_name, []), "--help"):
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = hydra.compose(config_name, _find_option_files(overrides))
@@ -93,7 +93,8 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any], verbose: boo
         )  # called below: here, Hydra would print the errors
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
-    with explain_hydra_errors(lambda: compose(config_name, [])), explain_lost_runs():
+    explained = explain_hydra_errors(lambda: compose(config_name, []), "--cfg job")
+    with explained, explain_lost_runs():
         hydra.main(str(CONF), config_name, version_base="1.3")(job)()
     for cfg, overrides in configs:
         call(cfg, overrides)

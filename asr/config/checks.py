@@ -7,10 +7,11 @@ from omegaconf import DictConfig
 
 from asr.config.build import build_augmentation, build_batch_augments, instantiate, plain
 from asr.config.values import convert
-from asr.errors import ConfigError
+from asr.errors import ConfigError, ModelError
 from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
 from asr.training.schedule import create_optimizer
+from asr.validation import Count
 
 
 def check_objects(cfg: DictConfig) -> None:
@@ -19,25 +20,45 @@ def check_objects(cfg: DictConfig) -> None:
     Raises:
         ConfigError: If a class rejects its settings, `freeze` does not fit the model, or `init` is
             in the folder of the run.
-        ModelError: If `init` is not a model.
+        ModelError: If `init` is not a model or has another architecture.
     """
     instantiate("tokenizer", cfg.tokenizer)
     build_augmentation(cfg.augment)
     build_batch_augments(cfg.augment, separator=())
     instantiate("augment.spec", cfg.augment.spec)
-    freeze_layers(cfg, create_model(cfg, Tokenizer.english()))
+    model = create_model(cfg, Tokenizer.english())
+    load_init(cfg, model)
+    freeze_layers(cfg, model)
     for name in ("lr", "weight_decay"):  # torch's message would not name the setting
         convert(f"optimizer.{name}", cfg.optimizer.get(name), float | None)
+    for name in ("max_epochs", "accumulate_grad_batches"):
+        convert(f"trainer.{name}", cfg.trainer.get(name), Count | None)
     optimizer, scheduler = (instantiate(k, cfg[k]) for k in ("optimizer", "scheduler"))
     create_optimizer(optimizer, scheduler, [torch.zeros(1, requires_grad=True)], steps=10)
     if cfg.init is not None:
-        CTCModel.load(cfg.init)
         path = Path(cfg.init)  # "english" is not a path
         if path.is_file() and Path(cfg.dir).resolve() in path.resolve().parents:
             raise ConfigError(
                 f"init={cfg.init} is in dir={cfg.dir}, which a new run moves aside. Pass another "
                 "dir=DIR"
             )
+
+
+def load_init(cfg: DictConfig, model: CTCModel) -> None:
+    """Give a model the weights of the trained model `init`, if there is one.
+
+    Raises:
+        ModelError: If `init` is not a model or has another architecture.
+    """
+    if cfg.init is None:
+        return
+    trained = CTCModel.load(cfg.init)
+    try:
+        model.init_from(trained)
+    except ModelError as error:
+        raise ModelError(
+            f"init={cfg.init}: {error}. Leave out model and features"
+        ) from None
 
 
 def freeze_layers(cfg: DictConfig, model: CTCModel) -> None:

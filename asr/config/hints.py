@@ -19,22 +19,25 @@ QUOTES = "[]'\" "  # characters around the words of a value
 
 
 @contextmanager
-def explain_hydra_errors(compose: Callable[[], DictConfig]) -> Iterator[None]:
+def explain_hydra_errors(compose: Callable[[], DictConfig], option: str) -> Iterator[None]:
     """Turn Hydra's errors into a ConfigError of one line; let other errors pass.
 
     Args:
         compose: Function that returns the configuration without overrides.
+        option: Option of the command line that lists the settings.
     """
     try:
         yield
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        message = _explain(error, compose)
+        message = _explain(error, compose, option)
         if message is None:
             raise
         raise ConfigError(message) from error
 
 
-def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
+def _explain(
+    error: Exception, compose: Callable[[], DictConfig], option: str
+) -> str | None:
     """Return the message for an error, or None if it is not an error of Hydra."""
     message = " ".join(str(error).split()).split(" Config search path:")[0]
     if isinstance(error, OverrideParseException):
@@ -42,24 +45,24 @@ def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
     if message.startswith("Config group override must be"):
         return "a group such as model or experiment must be one of its options; see --help"
     if misspelled := re.match(r"Could not override '([^']+)'", message):
-        return _explain_key(misspelled[1], compose())
+        return _explain_key(misspelled[1], compose(), option)
     if re.match(r".*Could not find 'hydra/(launcher|sweeper)/", message):
         message += ". If it is a plug-in, run pip install 'asr[sweep]'"
     return message if isinstance(error, HydraException | OmegaConfBaseException) else None
 
 
-def _explain_key(key: str, cfg: DictConfig) -> str:
+def _explain_key(key: str, cfg: DictConfig, option: str) -> str:
     """Return why a setting cannot be overridden."""
     keys = _dotted_keys(OmegaConf.to_container(cfg, resolve=False))
     group, _, name = key.rpartition(".")
     if key in keys:
-        return f"{key}: the chosen option of {group} has no such setting or is null; see --cfg job"
+        return f"{key}: the chosen option of {group} has no such setting or is null; see {option}"
     # A typo is recognized without the class, which may take seconds to import.
     is_typo = get_close_matches(key, keys, cutoff=0.9)
     target = OmegaConf.select(cfg, f"{group}._target_")
     if target and not is_typo and name in inspect.signature(get_object(target)).parameters:
         return f"no setting {key!r} yet; +{key}=... adds it"
-    return f"no setting {key!r} (--cfg job shows all){did_you_mean(key, keys)}"
+    return f"no setting {key!r} ({option} shows them){did_you_mean(key, keys)}"
 
 
 def _explain_syntax(override: str) -> str:

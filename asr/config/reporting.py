@@ -6,12 +6,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, ENOTDIR, EROFS
+from pathlib import Path
 
 from asr.config.environment import set_library_defaults
 from asr.errors import AsrError, ConfigError, PeerError
 
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
-_DISK_ERRORS = (ENOSPC, EDQUOT, EFBIG, EACCES, EROFS, ENOTDIR)
+_FULL = (ENOSPC, EDQUOT, EFBIG)
+_DISK_ERRORS = (*_FULL, EACCES, EROFS, ENOTDIR)
 
 
 def report_user_errors(
@@ -27,6 +29,8 @@ def report_user_errors(
         verbose: Print the traceback before the line.
     """
     set_library_defaults()
+    if sys.stderr is None:  # closed; messages must not end up in the results
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     print_utf8()
     try:
         function()
@@ -82,7 +86,8 @@ def find_user_error(error: BaseException) -> BaseException | None:
         if isinstance(cause, OSError) and (cause is error or cause.errno in _DISK_ERRORS):
             reason = f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause)
             if cause.errno in _DISK_ERRORS:
-                reason += "; free space there or use another folder"
+                remedy = "free space there or use" if cause.errno in _FULL else "use"
+                reason += f"; {remedy} another folder"
             return ConfigError(reason)
     composition = (HydraException, OmegaConfBaseException)
     return next((cause for cause in causes if isinstance(cause, composition)), None)

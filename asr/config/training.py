@@ -15,12 +15,12 @@ from asr.config.build import (
     plain,
     read_split,
 )
-from asr.config.checks import create_model, freeze_layers
+from asr.config.checks import create_model, freeze_layers, load_init
 from asr.config.values import convert
 from asr.data.cache import cache_audio
 from asr.data.filter import filter_utterances, keep_all
 from asr.data.manifest import Utterance
-from asr.errors import ConfigError, ModelError
+from asr.errors import ConfigError
 from asr.nn.checkpoint import read_checkpoint
 from asr.nn.ctc import CTCModel
 from asr.text import Tokenizer
@@ -31,7 +31,7 @@ from asr.training.precision import resolve_precision, training_device
 from asr.training.run_folder import check_architecture
 from asr.training.tracking import TRACKERS, raised_by_tracker, start_tracker
 from asr.training.validation import ScoreName
-from asr.validation import Count, is_installed
+from asr.validation import is_installed
 
 
 def build_model_and_data(
@@ -75,14 +75,7 @@ def build_model(cfg: DictConfig, utterances: Sequence[Utterance]) -> CTCModel:
         ModelError: If `init` is not a model or has another architecture.
     """
     model = create_model(cfg, build_tokenizer(cfg, utterances))
-    if cfg.init is not None:
-        trained = CTCModel.load(cfg.init)
-        try:
-            model.init_from(trained)
-        except ModelError as error:
-            raise ModelError(
-                f"init={cfg.init}: {error}. Leave out model and features"
-            ) from None
+    load_init(cfg, model)
     freeze_layers(cfg, model)
     return model
 
@@ -165,8 +158,6 @@ def build_trainer(cfg: DictConfig) -> Any:
     Raises:
         ConfigError: If a setting is invalid or training does not support it.
     """
-    for name in ("max_epochs", "accumulate_grad_batches"):
-        convert(f"trainer.{name}", cfg.trainer.get(name), Count | None)
     _check_trackers(cfg)
     torch.set_float32_matmul_precision("high")
     device = training_device(cfg.trainer.accelerator)

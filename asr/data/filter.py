@@ -109,7 +109,7 @@ def filter_utterances(
             raise TextError(
                 f"{utterance.name}: the transcript has {characters} without a token; build the "
                 "tokenizer from the training transcripts, spell out digits and symbols, "
-                "or set on_unknown=drop"
+                "or set data.on_unknown=drop"
             )
         dropped.update(unknown)
         tags.update(find_tags(utterance.text))

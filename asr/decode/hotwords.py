@@ -9,6 +9,7 @@ still reject it.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from numpy import ndarray
 from asr.decode.word_lists import check_spelling, read_lines
 from asr.text import Tokenizer, normalize
 
+PATH = re.compile(
+    r"\S+\.(txt|csv|tsv|json|lst|list|words)|(\.{0,2}|~)/\S*"
+)  # never a phrase
 WEIGHT = 1.0  # nats per letter of a phrase without its own weight
 
 Hotwords = Sequence[str] | str | Path
@@ -38,7 +42,7 @@ def read_hotwords(hotwords: Hotwords) -> dict[str, float]:
         if not isinstance(entry, str | Path):
             raise ValueError(f"hotwords must be text, got {entry!r}")
         path = Path(entry)
-        is_file = path.suffix == ".txt" or path.is_file()
+        is_file = PATH.fullmatch(str(entry)) is not None or path.is_file()
         lines.extend(read_lines(path, "hotwords") if is_file else [str(entry)])
     return dict(map(_parse_hotword, lines))
 

@@ -73,7 +73,8 @@ def inspect_lm(
 
     Raises:
         ConfigError: If the file is not a language model.
-        ValueError: If the unit is unknown, or if a binary file needs a unit or a lexicon.
+        ValueError: If the unit is unknown, does not fit the file, or if a binary file needs one or
+            a lexicon.
     """
     if unit not in ("auto", "words", "characters"):
         raise ValueError(f"lm_unit must be auto, words, or characters, got {unit!r}")
@@ -91,9 +92,15 @@ def inspect_lm(
                 f"lexicon must list the words of lm if that is a binary file: {path}"
             )
     elif unit == "auto":
-        is_character = (len(entry) == 1 for entry in entries if entry not in _SPECIAL)
-        unit = "characters" if all(is_character) else "words"
+        unit = "words" if any(map(_is_long, entries)) else "characters"
+    elif unit == "characters" and any(map(_is_long, entries)):
+        raise ValueError(f"lm_unit must be words or auto: {path} is a model of words")
     return LanguageModelFile(path, unit, entries)
+
+
+def _is_long(entry: str) -> bool:
+    """Return whether an entry of a language model is longer than a character."""
+    return len(entry) > 1 and entry not in _SPECIAL
 
 
 def read_vocabulary(path: Path) -> list[str] | None:

@@ -43,7 +43,7 @@ class PhraseDecoder:
 
         Raises:
             ConfigError: If the file cannot be read.
-            ValueError: If there are no phrases, or if the penalty is not a number.
+            ValueError: If there are no phrases, or if the penalty is not a number >= 0.
         """
         if isinstance(phrases, str | Path):
             phrases = read_lines(Path(phrases), "phrases")
@@ -53,7 +53,7 @@ class PhraseDecoder:
                 "phrases must not be empty. Pass a list or a file with one per line"
             )
         if none_penalty != math.inf:
-            check_number("none_penalty", none_penalty)
+            check_number("none_penalty", none_penalty, ge=0)
         self.none_penalty = none_penalty
         self._greedy = GreedyDecoder()
 

@@ -110,7 +110,16 @@ def open_run_folder(folder: Path, *, resume: bool, is_main: bool) -> Iterator[No
 
 
 def _move_aside(folder: Path) -> Path:
-    """Rename the folder of an earlier run and return its new path."""
+    """Rename the folder of an earlier run and return its new path.
+
+    Raises:
+        ConfigError: If it contains the working directory, which relative paths depend on.
+    """
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise ConfigError(
+            f"dir={folder} has an earlier run, and cannot be moved aside because it contains the "
+            "working directory. Pass another dir=DIR"
+        )
     number = 1
     while (backup := folder.with_name(f"{folder.name}-{number}")).exists():
         number += 1

@@ -340,6 +340,10 @@ def files(tmp_path, arpa):
             {"lm": "capitals.arpa"},
             "lm: .*capitals.arpa: the model can write none of its words",
         ),
+        (
+            {"lm": "capitals.arpa", "lm_unit": "characters"},
+            "lm_unit must be words or auto: .*capitals.arpa is a model of words",
+        ),
         ({"lm": "binary"}, "lm_unit must be words or characters if lm is a binary file"),
         ({"lm": "binary", "lm_unit": "words"}, "lexicon must list the words of lm"),
         ({"lexicon": "missing.txt"}, "lexicon: .*missing.txt: No such file"),

@@ -287,6 +287,8 @@ def test_hotwords_come_from_lists_and_files_with_weights(tmp_path):
         (["oslo:inf"], "'oslo:inf' must be a phrase"),
         (["..."], "'...' must be a phrase"),
         (["names.txt"], "hotwords: names.txt: No such file"),
+        (["words.csv"], "hotwords: words.csv: No such file"),
+        (["./names"], "hotwords: names: No such file"),
         (["naïve"], "hotwords: 'naïve' has 'ï', which the model cannot write"),
     ],
 )

@@ -103,3 +103,9 @@ def test_phrases_from_a_file_are_normalized_and_unique(tmp_path):
 def test_unusable_phrases_are_named(phrases, message):
     with pytest.raises((ConfigError, ValueError), match=message):
         PhraseDecoder(phrases=phrases)(emissions(3), TOKENIZER)
+
+
+@pytest.mark.parametrize("penalty", [-1, float("nan")])
+def test_a_penalty_below_zero_is_refused(penalty):
+    with pytest.raises(ValueError, match="none_penalty must be >= 0"):
+        PhraseDecoder(phrases=["a"], none_penalty=penalty)
