@@ -93,7 +93,12 @@ def load(
 
 
 class Recording:
-    """An open recording. Use it in a `with` statement."""
+    """An open recording. Use it in a `with` statement.
+
+    Attributes:
+        name: Name for messages.
+        warnings: Faults so far that do not stop reading, such as a missing end.
+    """
 
     def __init__(
         self,
@@ -110,7 +115,7 @@ class Recording:
         default = "recording" if isinstance(source, bytes) else str(source)
         self.name = name or getattr(source, "label", default)
         self._on_damage = on_damage
-        self._warnings: set[str] = set()
+        self.warnings: list[str] = []
         self._zeroed: list[Span] = []  # invalid and missing samples that are now zeros
         self._others: list[Span] = []  # those of the channels that were read before
         if isinstance(source, ByteRange):
@@ -294,8 +299,8 @@ class Recording:
         self._warn(f"{damage}. Only the part before it is used.")
 
     def _warn(self, message: str) -> None:
-        if message not in self._warnings:
-            self._warnings.add(message)
+        if message not in self.warnings:
+            self.warnings.append(message)
             _logger.warning("%s: %s", self.name, message)
 
     @contextmanager

@@ -21,6 +21,9 @@ class AudioSource(Protocol):
     @property
     def damaged(self) -> Sequence[tuple[float, float]]: ...  # noqa: D102
 
+    @property
+    def warnings(self) -> Sequence[str]: ...  # noqa: D102
+
     def blocks(self, seconds: float, *, channel: Channel = "mix") -> Iterator[np.ndarray]:
         """Yield the waveform (S,) at 16 kHz in consecutive blocks."""
 
@@ -68,7 +71,7 @@ class Waveform:
     """Samples (S,) or (channels, S) as audio."""
 
     name = "waveform"
-    damaged = ()
+    damaged = warnings = ()
 
     def __init__(self, samples: np.ndarray, sample_rate: int) -> None:
         """Convert samples to float32 in -1..1.

@@ -46,6 +46,7 @@ class _Reading(NamedTuple):
     regions: list[_Region]
     samples: int
     damaged: Sequence[tuple[float, float]]
+    warnings: Sequence[str]
 
 
 class Transcriber:
@@ -94,7 +95,7 @@ class Transcriber:
         """Return the transcript of audio of any length.
 
         A recording that is cut off is transcribed up to that point. Damaged parts in the middle are
-        skipped. Both log a warning.
+        skipped. Both log a warning, and the transcript lists them.
 
         Args:
             audio: A path, the content of a file, a binary file object, or samples: an array or a
@@ -210,7 +211,7 @@ class Transcriber:
         pieces = split_at_pauses(blocks) if self._vad else _join(blocks)
         with self.batcher.reading():
             regions = list(self._submit(pieces))
-        return _Reading(regions, samples, source.damaged)
+        return _Reading(regions, samples, source.damaged, tuple(source.warnings))
 
     def _submit(self, pieces: Iterable[Piece]) -> Iterator[_Region]:
         """Yield the regions of pieces, whose windows have been submitted to the network."""
@@ -244,6 +245,7 @@ class Transcriber:
             segments=tuple(split_segments(words)),
             alternatives=merge_alternatives(hypotheses),
             skipped=tuple(sorted(_skipped(reading), key=lambda part: part.start)),
+            warnings=tuple(reading.warnings),
         )
 
     def _decode(self, regions: Sequence[_Region]) -> list[Hypothesis]:

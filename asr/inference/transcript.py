@@ -30,6 +30,7 @@ class Transcript:
         segments: Segments with their words, at most 7 s and two lines each.
         alternatives: The next best texts with their scores, if the decoder finds several.
         skipped: Parts that were not transcribed, in order.
+        warnings: Faults of the recording, such as a missing end.
         channel: Number of the channel from 1 if each is transcribed, otherwise None.
     """
 
@@ -39,6 +40,7 @@ class Transcript:
     segments: tuple[Segment, ...] = ()
     alternatives: tuple[tuple[str, float], ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    warnings: tuple[str, ...] = ()
     channel: int | None = None
 
     @cached_property
@@ -79,6 +81,7 @@ class Transcript:
                 {**asdict(part), "start": round(part.start, 3), "end": round(part.end, 3)}
                 for part in self.skipped
             ],
+            "warnings": list(self.warnings),
         }
 
     def to_srt(self) -> str:

@@ -39,6 +39,8 @@ def transcription(
         segments = [_segment(i, each) for i, each in enumerate(transcript.segments)]
         body |= {"task": "transcribe", "language": language, "duration": seconds}
         body |= {"confidence": round(transcript.confidence, 3), "segments": segments}
+        if transcript.warnings:
+            body["warnings"] = transcript.warnings
         if words:
             body["words"] = _words(transcript.words)
     body["usage"] = {"type": "duration", "seconds": seconds}

@@ -192,7 +192,7 @@ function showTranscript(result) {
   const count = result.words.length;
   const parts = [formatClock(result.duration), `${count} ${count === 1 ? "word" : "words"}`];
   if (count) parts.push(`${Math.round(100 * result.confidence)} % sure`);
-  $("summary").textContent = parts.join(" · ");
+  $("summary").textContent = [...parts, ...result.warnings].join(" · ");
   $("none").hidden = count > 0;
   $("downloads").hidden = count === 0;
   announce(`Done, ${parts[1]}.`);

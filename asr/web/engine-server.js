@@ -90,8 +90,8 @@ export class ServerEngine {
   }
 }
 
-function readTranscript({ words, duration, score = null }) {
-  return makeTranscript(words.map(readWord), duration, score);
+function readTranscript({ words, duration, score = null, warnings = [] }) {
+  return makeTranscript(words.map(readWord), duration, score, [], warnings);
 }
 
 function readWord({ word, start, end, confidence }) {

@@ -6,7 +6,7 @@ const LINE_WIDTH = 42; // characters in each of the two lines of a subtitle
 const LINGER_SECONDS = 0.4; // a subtitle stays this long after its last word
 
 /** Return the transcript of words, as asr.inference.transcript has it. */
-export function makeTranscript(words, duration, score, skipped = []) {
+export function makeTranscript(words, duration, score, skipped = [], warnings = []) {
   const segments = splitSegments(words).map((part) => ({
     text: join(part),
     start: part[0].start,
@@ -14,7 +14,7 @@ export function makeTranscript(words, duration, score, skipped = []) {
     confidence: meanConfidence(part),
     words: part,
   }));
-  return { text: join(words), duration, score, confidence: meanConfidence(words), segments, words, skipped };
+  return { text: join(words), duration, score, confidence: meanConfidence(words), segments, words, skipped, warnings };
 }
 
 const meanConfidence = (words) => words.reduce((sum, word) => sum + word.confidence, 0) / Math.max(1, words.length);
@@ -78,7 +78,7 @@ function makeCues({ segments, duration }, separator) {
 }
 
 /** Return the JSON object of a transcript, that of Transcript.to_dict() in Python. */
-function toObject({ text, duration, score, confidence, segments, words, skipped }) {
+function toObject({ text, duration, score, confidence, segments, words, skipped, warnings }) {
   const round = (value, decimals = 3) => value && Number(value.toFixed(decimals));
   const timed = (span) => ({ text: span.text, start: round(span.start), end: round(span.end), confidence: round(span.confidence) });
   return {
@@ -91,6 +91,7 @@ function toObject({ text, duration, score, confidence, segments, words, skipped 
     words: words.map(timed),
     alternatives: [],
     skipped: skipped.map(({ start, end, reason }) => ({ start: round(start), end: round(end), reason })),
+    warnings,
   };
 }
 

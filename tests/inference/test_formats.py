@@ -118,6 +118,7 @@ ENTRY = {
     ],
     "alternatives": [{"text": "größer zwei", "score": -2.5}],
     "skipped": [{"start": 0.333, "end": 1.4, "reason": "silence"}],
+    "warnings": [],
 }
 
 

@@ -1,6 +1,7 @@
 """The transcriber: recordings and batches to hypotheses."""
 
 import io
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -237,6 +238,17 @@ def test_blocks_of_a_recording_join_to_the_whole(recording):
         np.testing.assert_allclose(
             part, audio.load(path, offset=0.3, duration=1.1), atol=1e-4
         )
+
+
+def test_a_transcript_tells_if_its_recording_is_cut_off(recording, transcriber):
+    path = recording("a.wav", 4.0)
+    assert transcriber.transcribe(path).warnings == ()
+    size = path.stat().st_size
+    os.truncate(path, size - 32_000)
+    cut = transcriber.transcribe(path)
+    assert cut.duration == pytest.approx(3.0)
+    (warning,) = cut.to_dict()["warnings"]
+    assert warning.startswith(f"cut off: {size - 32_000:,} of {size:,} bytes")
 
 
 def test_damaged_parts_are_skipped_and_the_rest_keeps_its_times(recording, transcriber):

@@ -87,6 +87,18 @@ def test_verbose_json_has_segments_and_words_with_times_and_confidence(
         assert values == pytest.approx((word.start, word.end, word.confidence), abs=0.001)
 
 
+def test_verbose_json_tells_if_the_recording_is_cut_off(
+    client: OpenAI, speech: bytes
+) -> None:
+    for content, count in ((speech, 0), (speech[:-1000], 1)):
+        answer = client.audio.transcriptions.create(
+            file=("a.flac", content), model="whisper-1", response_format="verbose_json"
+        )
+        warnings = answer.to_dict().get("warnings", [])
+        assert len(warnings) == count
+        assert all("cut off" in warning for warning in warnings)
+
+
 def test_words_are_listed_only_if_they_are_wanted(client: OpenAI, speech: bytes) -> None:
     answer = client.audio.transcriptions.create(
         file=("a.flac", speech), model="whisper-1", response_format="verbose_json"
