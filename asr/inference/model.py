@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from numpy import ndarray
 
@@ -51,8 +51,10 @@ def load_model(
 
     Raises:
         ModelError: If the file is not a model.
-        ConfigError: If the device is not available or the engine is not installed.
+        ConfigError: If the device is not available, or the engine is unknown or not installed.
     """
+    if engine not in get_args(Engine):
+        raise ConfigError(f"engine must be auto, torch, or onnx, got {engine!r}")
     is_exported = Path(path).suffix == SUFFIX
     installed = all(map(is_installed, PACKAGES))
     if engine == "torch" and is_exported:

@@ -173,6 +173,10 @@ class Transcriber:
         sample_rate: int | None,
     ) -> Iterator[list[_Reading] | AudioError]:
         """Yield what `read` returns for each recording, or its error."""
+        if isinstance(audios, str | bytes | Path):
+            raise TypeError(
+                "transcribe_many needs several recordings, such as a list of paths"
+            )
 
         def open_and_read(audio: Audio) -> list[_Reading] | AudioError:
             rate = sample_rate if is_waveform(audio) else None

@@ -23,6 +23,7 @@ from asr.server.service import Service, Upload
 
 WEB = Path(__file__).parents[1] / "web"
 MAX_PROMPT = 2000  # characters
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 MEDIA_TYPES = {  # some systems have others, with which browsers refuse to run scripts
     ".js": "text/javascript",
     ".mjs": "text/javascript",
@@ -68,6 +69,7 @@ def create_app(
     _add_status(app, service)
     app.state.live = LiveStreams(service, cors_origins)
     app.add_api_websocket_route("/v1/stream", app.state.live.handle)
+    _add_unknown(app)
     if web.is_dir():
         for suffix, media_type in MEDIA_TYPES.items():
             mimetypes.add_type(media_type, suffix)
@@ -145,6 +147,17 @@ def _add_models(app: FastAPI, name: str) -> None:
         if name != model["id"]:
             raise ApiError(404, f"no model {name!r}", "model_not_found")
         return model
+
+
+def _add_unknown(app: FastAPI) -> None:
+    """Answer other requests to the API, which the files of the page would answer otherwise."""
+
+    @app.api_route("/v1/{path:path}", methods=METHODS, include_in_schema=False)
+    async def refuse(request: Request) -> None:
+        path = request.url.path
+        if path in (TRANSCRIPTIONS, "/v1/models"):
+            raise ApiError(405, f"{path} does not accept {request.method}")
+        raise ApiError(404, f"no {path}; this server has {TRANSCRIPTIONS} and /v1/models")
 
 
 def _add_status(app: FastAPI, service: Service) -> None:

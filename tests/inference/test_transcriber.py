@@ -12,7 +12,7 @@ import torch
 import asr
 from asr import audio
 from asr.decode.hypothesis import Hypothesis
-from asr.errors import AudioError, ModelError
+from asr.errors import AudioError, ConfigError, ModelError
 from asr.inference.transcriber import Transcriber
 
 
@@ -281,6 +281,13 @@ def test_many_arrays_and_channels_are_transcribed(sound, transcriber):
         assert [(t.channel, t.text) for t in result] == list(enumerate(expected, 1))
     (error,) = transcriber.transcribe_many_channels(["none.wav"])
     assert isinstance(error, AudioError)
+
+
+def test_wrong_arguments_are_named(transcriber):
+    with pytest.raises(TypeError, match="needs several recordings"):
+        list(transcriber.transcribe_many("none.wav"))
+    with pytest.raises(ConfigError, match="engine must be auto, torch, or onnx, got 'a'"):
+        asr.load(engine="a")
 
 
 def test_live_audio_without_voice_activity_detection_is_one_region(sound, build):

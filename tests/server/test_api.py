@@ -243,6 +243,8 @@ def test_other_paths_and_methods_have_errors_of_the_same_form(serve: Serve) -> N
     for answer, status in (
         (httpx2.get(f"{running.url}/v1/audio/speech"), 404),
         (httpx2.get(f"{running.url}/v1/audio/transcriptions"), 405),
+        (httpx2.post(f"{running.url}/v1/audio/translations"), 404),
+        (httpx2.post(f"{running.url}/v1/models"), 405),
         (httpx2.get(f"{running.url}/docs"), 404),
     ):
         assert answer.status_code == status
