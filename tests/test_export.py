@@ -138,7 +138,8 @@ def test_the_page_replaces_an_earlier_one_and_keeps_other_files(
     model: Path, runtime: Path, call: Call, tmp_path: Path
 ) -> None:
     (tmp_path / "page").mkdir()
-    (tmp_path / "page" / "app.js").write_text("old", encoding="utf-8")
+    for name in ("app.js", "config.json", "model.onnx"):
+        (tmp_path / "page" / name).write_text("old", encoding="utf-8")
     (tmp_path / "page" / "notes.txt").write_text("mine", encoding="utf-8")
     settings = [
         "target=web",
@@ -149,6 +150,18 @@ def test_the_page_replaces_an_earlier_one_and_keeps_other_files(
     assert call(main, model, *settings).code == 0
     assert (tmp_path / "page" / "app.js").read_text(encoding="utf-8") != "old"
     assert (tmp_path / "page" / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_page_does_not_replace_another_site(
+    model: Path, runtime: Path, tmp_path: Path, call: Call
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_text("my site")
+    finished = call(main, model, "target=web", f"output={site}", f"runtime={runtime}")
+    assert finished.code == 2
+    assert "index.html exists; pass another output=FOLDER" in finished.complaint
+    assert [path.read_text() for path in site.iterdir()] == ["my site"]
 
 
 def test_a_runtime_that_cannot_be_downloaded_has_one_line(

@@ -26,6 +26,7 @@ RUNTIME_SHA512 = (  # as the npm registry publishes it
     "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 )
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+CONFIG, MODEL = "config.json", "model.onnx"
 README = """\
 This page turns speech into text in the browser. Serve this folder as static files, for example:
 
@@ -42,17 +43,20 @@ def write_page(model: onnx.ModelProto, folder: Path, runtime: Path | None = None
 
     Args:
         model: The model.
-        folder: Folder to write, which may exist.
+        folder: Folder to write. It may have an earlier page of this function, or other files.
         runtime: Folder with `RUNTIME_FILES`. None downloads them with npm, which keeps a copy.
 
     Raises:
-        ConfigError: If the runtime is not available.
+        ConfigError: If the runtime is not available, or the folder has another page.
     """
+    is_own = (folder / CONFIG).is_file() and (folder / MODEL).is_file()
     page = files("asr").joinpath("web")
     contents = {file.name: file.read_bytes() for file in page.iterdir()}
+    if foreign := [name for name in contents if not is_own and (folder / name).exists()]:
+        raise ConfigError(f"{folder / foreign[0]} exists; pass another output=FOLDER")
     contents |= _read_runtime(runtime) if runtime else download_runtime()
-    contents["model.onnx"] = model.SerializeToString()
-    contents["config.json"] = json.dumps(_describe(model, contents)).encode()
+    contents[MODEL] = model.SerializeToString()
+    contents[CONFIG] = json.dumps(_describe(model, contents)).encode()
     text = README.format(name=folder.name, runtime=RUNTIME)
     contents["README.txt"] = text.encode()
     for name, content in contents.items():
@@ -73,7 +77,7 @@ def _describe(model: onnx.ModelProto, contents: Mapping[str, bytes]) -> dict[str
         "max_live_hops": round(MAX_LIVE_SECONDS * SAMPLE_RATE / speech.HOP),
         "speech": _describe_pauses(),
     }
-    sizes = {name: len(contents[name]) for name in ("model.onnx", RUNTIME_FILES[1])}
+    sizes = {name: len(contents[name]) for name in (MODEL, RUNTIME_FILES[1])}
     return {"engine": "onnx", "sizes": sizes, "model": metadata | details}
 
 
