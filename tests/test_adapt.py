@@ -144,6 +144,9 @@ def test_an_interrupted_adaptation_resumes_exactly(
     assert "Continue from the last checkpoint with resume=true" in stopped.err
     assert not (tmp_path / "run" / "model.safetensors").exists()
     assert "pass another dir" in call(adapt.main, *arguments).err
+    other = call(adapt.main, *arguments, "resume=true", "data.recipe.validation=0.3")
+    assert other.code == 2
+    assert "data.recipe.validation is 0.3, but " in other.complaint
     whole = CTCModel.load(adapted / "model.safetensors").state_dict()
     for _ in range(2):  # a finished training may be resumed, too
         assert call(adapt.main, *arguments, "resume=true").code == 0

@@ -8,13 +8,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from asr.config.build import instantiate
 from asr.config.quoting import quote_override, shell_command
 from asr.config.reporting import find_user_error, one_line
 from asr.errors import AsrError, ConfigError
 
+PATHS = (
+    "audio",
+    "table",
+    "root",
+)  # settings of the recipe that may be written in other ways
 WITHOUT_TEXT = ("no transcript", "empty transcript")  # reasons in left_out.txt
 
 
@@ -47,10 +52,14 @@ def prepare_recordings(cfg: DictConfig) -> None:
     A run that resumes keeps its manifests.
 
     Raises:
-        ConfigError: If no recording has a text, or none is held out.
+        ConfigError: If no recording has a text, none is held out, or a run that resumes has other
+            settings than these manifests.
     """
     manifests = Path(cfg.data.manifests)
-    if cfg.data.recipe is None or (cfg.resume and manifests.is_dir()):
+    if cfg.data.recipe is None:
+        return
+    if cfg.resume and manifests.is_dir():
+        _check_same_recipe(cfg)
         return
     # an earlier attempt may have left it
     (manifests / "left_out.txt").unlink(missing_ok=True)
@@ -69,6 +78,20 @@ def prepare_recordings(cfg: DictConfig) -> None:
             f"{len(lines)} usable recordings, and none is held out to score the model. "
             "Record more, or set data.recipe.validation or the column split"
         )
+
+
+def _check_same_recipe(cfg: DictConfig) -> None:
+    """Check that the settings of the recipe are those of the run that resumes, except paths."""
+    path = Path(cfg.dir, "config.yaml")
+    if not path.is_file():
+        return
+    saved = OmegaConf.load(path).data.recipe or {}
+    for key, value in cfg.data.recipe.items():
+        if key not in PATHS and saved.get(key) != value:
+            raise ConfigError(
+                f"data.recipe.{key} is {value}, but {saved.get(key)} in {path}. Resume with the "
+                "settings of the run"
+            )
 
 
 def explain_missing_texts(cfg: DictConfig) -> str:
