@@ -24,7 +24,7 @@ from asr.validation import (
 
 Seconds = Annotated[float, check_number]
 Seed = Annotated[int, partial(check_integer, ge=0, le=2**32 - 1)]
-SampleRate = Annotated[int, partial(check_integer, ge=4000, le=768_000)]
+SampleRate = Annotated[int, partial(check_integer, ge=4000, le=384_000)]
 Port = Annotated[int, partial(check_integer, ge=0, le=65535)]
 Split = Literal["train", "validation", "test"]
 TranscriptFormat = Literal[
