@@ -297,7 +297,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path, folder: str, name: str) -> N
         (
             {"own/a.wav": "", "own/a.txt": "a"},
             ["own"],
-            "1 usable recordings, and none is held",
+            "1 usable recording, and none is held out to score",
         ),
         ({"own/a.wav": ""}, ["own/a.wav"], "a.wav: pass its folder, or a table"),
         ({"a.csv": "audio,text\n"}, ["a.csv"], "a.csv: no recordings"),

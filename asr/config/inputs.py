@@ -95,7 +95,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def find_inputs(
     files: Sequence[str], stdin: bytes | None = None
 ) -> tuple[list[InputFile], list[AudioError]]:
-    """Return the recordings, and an error for each folder that is unreadable or has none.
+    """Return the recordings, and an error for each address and for each folder without any.
 
     A folder stands for all recordings in it and "-" for standard input.
 
@@ -106,26 +106,43 @@ def find_inputs(
     Raises:
         ConfigError: If standard input is needed and closed.
     """
-    from asr.audio import UNREADABLE, is_recording, list_files
-
-    inputs, errors = [], []
-    for path in map(Path, files):
-        if path == Path(STDIN):
+    inputs: list[InputFile] = []
+    errors: list[AudioError] = []
+    for file in files:
+        path = Path(file)
+        if file == STDIN:
             content = open_stdin().read() if stdin is None else stdin
             inputs.append(InputFile(STDIN, "stdin", StandardInput(content)))
-            continue
-        is_folder = path.is_dir()
-        found, skipped = list_files(path) if is_folder else ([path], [])
-        recordings = list(filter(is_recording, found)) if is_folder else found
-        unreadable = [(p, why) for p, why in skipped if why.startswith(UNREADABLE)]
-        errors += [AudioError(f"{folder}: {reason}") for folder, reason in unreadable]
-        if not (recordings or unreadable):
-            errors.append(AudioError(f"{path}: the folder has no recordings"))
-        for recording in recordings:
-            below = recording.relative_to(path if is_folder else path.parent)
-            label = below.with_suffix("").as_posix()
-            inputs.append(InputFile(str(recording), label, recording))
+        elif "://" in file:
+            errors.append(AudioError(f"{file}: not a file; download the recording first"))
+        elif path.is_dir():
+            recordings, problems = _find_recordings(path)
+            inputs += [_label(recording, path) for recording in recordings]
+            errors += problems
+        else:
+            inputs.append(_label(path, path.parent))
     return inputs, errors
+
+
+def _find_recordings(folder: Path) -> tuple[list[Path], list[AudioError]]:
+    """Return the recordings below a folder, and an error for each folder that is unreadable."""
+    from asr.audio import UNREADABLE, is_recording, list_files
+
+    files, skipped = list_files(folder)
+    recordings = list(filter(is_recording, files))
+    errors = [
+        AudioError(f"{path}: {reason}")
+        for path, reason in skipped
+        if reason.startswith(UNREADABLE)
+    ]
+    if not (recordings or errors):
+        errors.append(AudioError(f"{folder}: the folder has no recordings"))
+    return recordings, errors
+
+
+def _label(recording: Path, folder: Path) -> InputFile:
+    label = recording.relative_to(folder).with_suffix("").as_posix()
+    return InputFile(str(recording), label, recording)
 
 
 def open_stdin() -> BinaryIO:

@@ -75,7 +75,8 @@ def prepare_recordings(cfg: DictConfig) -> None:
     if not (manifests / "validation.jsonl").is_file():
         lines = (manifests / "train.jsonl").read_text(encoding="utf-8").splitlines()
         raise ConfigError(
-            f"{len(lines)} usable recordings, and none is held out to score the model. "
+            f"{len(lines)} usable recording{'s' * (len(lines) != 1)}, and none is held out to "
+            "score the model. "
             "Record more, or set data.recipe.validation or the column split"
         )
 
