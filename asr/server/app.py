@@ -182,7 +182,10 @@ async def _show_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:] if isinstance(part, str))
-    return error_response(ApiError(400, f"{field}: {first['msg']}", first["type"]))
+    problem = first["msg"]
+    if field == "file" and first["type"] != "missing":
+        problem = "not an upload; curl sends a recording with -F file=@talk.wav"
+    return error_response(ApiError(400, f"{field}: {problem}", first["type"]))
 
 
 async def _show_fault(_: Request, error: Exception) -> Response:

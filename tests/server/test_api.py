@@ -236,6 +236,9 @@ def test_a_request_without_a_file_is_refused(serve: Serve) -> None:
     ):
         assert answer.status_code == 400
         assert answer.json()["error"]["type"] == "invalid_request_error"
+    text = httpx2.post(url, data={"file": "talk.wav"})  # curl -F file=talk.wav
+    assert text.status_code == 400
+    assert text.json()["error"]["message"].startswith("file: not an upload; curl sends")
 
 
 def test_other_paths_and_methods_have_errors_of_the_same_form(serve: Serve) -> None:
