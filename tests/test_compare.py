@@ -15,12 +15,12 @@ from training_runs import TIMEOUT
 from asr import compare, train
 from asr.config import sweep
 from asr.config.app import compose
-from asr.config.environment import usable_cpus
 from asr.data.manifest import Utterance
 from asr.decode.hypothesis import Hypothesis
 from asr.errors import ConfigError, WorkerError
 from asr.evaluation.report import Evaluation, Result
 from asr.evaluation.wer import score_utterance
+from asr.processes import usable_cpus
 
 
 @pytest.fixture

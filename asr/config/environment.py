@@ -2,13 +2,12 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from asr.processes import usable_cpus
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-CGROUP = Path("/sys/fs/cgroup")  # limits of a container or a systemd unit on Linux
 
 
 def set_library_defaults() -> None:
@@ -45,39 +44,3 @@ def set_threads(cfg: "DictConfig") -> None:
     os.environ["OMP_WAIT_POLICY"] = wait_policy
     if "torch" in sys.modules:  # a later run of a sweep
         sys.modules["torch"].set_num_threads(int(threads))
-
-
-def usable_cpus(cgroup: Path = CGROUP) -> int:
-    """Return the number of logical CPUs that this process may use, at least 1.
-
-    The process's affinity and the quota of its control group bound it.
-    """
-    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
-    count = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return max(1, min([count, *_cgroup_quotas(cgroup)]))
-
-
-def _cgroup_quotas(root: Path) -> list[int]:
-    """Return the CPU quotas of this process in cores, rounded up.
-
-    In version 2 of control groups, those of all groups above the process's own count too.
-    """
-    groups = _read(Path("/proc/self/cgroup")).splitlines()
-    own = root.joinpath(
-        *(line.removeprefix("0::/") for line in groups if line[:4] == "0::/")
-    )
-    folders = [folder for folder in (own, *own.parents) if folder.is_relative_to(root)]
-    quotas = [_read(folder / "cpu.max") for folder in folders]
-    files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")  # version 1
-    quotas.append(" ".join(_read(root / "cpu" / name) for name in files))
-    pairs = [
-        quota.split() for quota in quotas
-    ]  # microseconds, and the period in which they count
-    return [-(-int(p[0]) // int(p[1])) for p in pairs if len(p) == 2 and p[0].isdecimal()]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""

@@ -1,6 +1,5 @@
 """Run a network on batches of the waveforms that several threads submit."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,9 +11,10 @@ import numpy as np
 from asr.audio import SAMPLE_RATE
 from asr.inference.model import AcousticModel
 from asr.nn.emissions import Emissions
+from asr.processes import usable_cpus
 
 WINDOW_SECONDS = 37.5  # of audio in a batch for each window, padding included
-BATCH_WINDOWS = min(16, max(4, os.cpu_count() or 1))  # one for each thread of ONNX Runtime
+BATCH_WINDOWS = min(16, max(4, usable_cpus()))  # one for each thread of ONNX Runtime
 LONG = 20.0  # seconds of a waveform that other windows of its recording follow soon
 COLLECT_SECONDS = 0.01  # for which it waits for them, a small part of its own time
 MAX_WAITING_SECONDS = 3 * WINDOW_SECONDS * BATCH_WINDOWS  # of audio; submitting more blocks

@@ -16,13 +16,14 @@ from asr.errors import ModelError
 from asr.nn.checkpoint import read_checkpoint
 from asr.nn.emissions import BoundaryOffsets, Calibration, Emissions
 from asr.nn.onnx_export import FORMAT, build_onnx
+from asr.processes import usable_cpus
 from asr.text import Tokenizer
 
 
 class OnnxModel:
     """A trained model, or a file that `asr.export` wrote, in ONNX Runtime on the CPU.
 
-    The number of threads is OMP_NUM_THREADS, or that of the cores.
+    The number of threads is OMP_NUM_THREADS, or that of the processors that it may use.
 
     Raises:
         ModelError: If the file is not a model or has another version.
@@ -32,7 +33,7 @@ class OnnxModel:
         path = Path(path)
         # OpenMP allows a list with a number for each level of nested parallelism
         threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-        self._threads = int(threads) if threads.isdecimal() else os.cpu_count() or 1
+        self._threads = int(threads) if threads.isdecimal() else usable_cpus()
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="onnx")
         options = _session_options()
         content, self._weights = _read_content(path)

@@ -9,8 +9,9 @@ import psutil
 import pytest
 
 from asr.config.app import compose
-from asr.config.environment import set_threads, usable_cpus
+from asr.config.environment import set_threads
 from asr.errors import ConfigError
+from asr.processes import usable_cpus
 
 CODE = """
 import sys
