@@ -58,14 +58,26 @@ def commonvoice(
 
 
 def _extract(archive: Path | None, target: Path) -> Path:
-    """Extract an archive unless its folder exists, and return the folder."""
+    """Extract an archive unless its folder exists, and return the folder.
+
+    Raises:
+        RecipeError: If there is no archive, or the folder is that of another one.
+    """
+    source = target.with_name(
+        f"{target.name}.archive"
+    )  # has the name of what was extracted
     if target.is_dir():
+        extracted = source.read_text(encoding="utf-8") if source.is_file() else ""
+        if archive is not None and extracted not in ("", archive.name):
+            raise RecipeError(f"{target} is from {extracted}. Pass another name=.")
         return target
     if archive is None:
         raise RecipeError("Pass archive=FILE of a Common Voice release, or folder=FOLDER.")
     if not archive.is_file():
         raise RecipeError(f"archive={archive}: no such file.")
-    return unpack(archive, target)
+    unpack(archive, target)
+    source.write_text(archive.name, encoding="utf-8")
+    return target
 
 
 def _find_release(folder: Path) -> Path:

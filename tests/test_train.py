@@ -194,6 +194,11 @@ def test_a_model_can_memorize_a_few_utterances(corpus: Path, tmp_path: Path) -> 
             "trainer.check_val_every_n_epoch=1000",
             "trainer.max_epochs=10000",
         ],
+        [
+            "callbacks=last",
+            "+trainer.max_steps=3",
+            "trainer.check_val_every_n_epoch=1000",
+        ],
     ],
 )
 def test_the_score_of_a_run_belongs_to_its_final_weights(
@@ -277,6 +282,14 @@ def test_out_of_memory_prints_one_line_with_the_batch_and_the_setting(
         (
             ["+trainer.overfit_batches=2"],
             "trainer.overfit_batches is not supported. Use experiment=overfit",
+        ),
+        (
+            ["trainer.max_epochs=null", "trainer.max_time=00:00:00:01"],
+            "trainer.max_epochs must be set: the learning rate falls until the last epoch",
+        ),
+        (
+            ["+trainer.gradient_clip_algorithm=value"],
+            "trainer.gradient_clip_algorithm must be norm, got value",
         ),
         (
             ["trainer.precision=16-true"],

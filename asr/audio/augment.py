@@ -167,7 +167,7 @@ class Equalizer(RandomAugment):
 
     def __init__(self, *, probability: float, db: float = 10.0) -> None:
         super().__init__(probability=probability)
-        self.db = db
+        self.db = check_number("db", db, ge=0)
 
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return the waveform (S,) with another frequency response."""
@@ -218,7 +218,8 @@ class Codec(RandomAugment):
     def apply(self, waveform: Waveform, rng: Generator) -> Waveform:
         """Return the waveform (S,) after a random codec."""
         rate, options = self.CODECS[rng.integers(len(self.CODECS))]
-        samples = audio.resample(waveform.clip(-1, 1), SAMPLE_RATE, rate)
+        # resampling overshoots, and codecs wrap what is above 1 instead of clipping it
+        samples = audio.resample(waveform, SAMPLE_RATE, rate).clip(-1, 1)
         file = io.BytesIO()
         soundfile.write(file, samples, rate, **options)
         file.seek(0)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from asr.config.reporting import find_user_error
@@ -81,9 +82,17 @@ def build_batch_augments(
 
 
 def ensure_corpus(data: DictConfig) -> None:
-    """Run the recipe of a corpus if it has one that has not finished yet."""
-    if data.recipe is not None and not _is_prepared(Path(data.manifests)):
-        instantiate("data.recipe", data.recipe)
+    """Run the recipe of a corpus if it has one that has not finished yet.
+
+    Processes that start together, such as those of torchrun, wait for the first one.
+    """
+    manifests = Path(data.manifests)
+    if data.recipe is None or _is_prepared(manifests):
+        return
+    manifests.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(manifests.with_name(f".{manifests.name}.lock")):
+        if not _is_prepared(manifests):
+            instantiate("data.recipe", data.recipe)
 
 
 def _is_prepared(folder: Path) -> bool:

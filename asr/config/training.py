@@ -158,6 +158,9 @@ def build_trainer(cfg: DictConfig) -> Any:
     Raises:
         ConfigError: If a setting is invalid or training does not support it.
     """
+    algorithm = cfg.trainer.get("gradient_clip_algorithm")
+    if algorithm not in (None, "norm"):
+        raise ConfigError(f"trainer.gradient_clip_algorithm must be norm, got {algorithm}")
     _check_trackers(cfg)
     torch.set_float32_matmul_precision("high")
     device = training_device(cfg.trainer.accelerator)
@@ -171,6 +174,8 @@ def build_trainer(cfg: DictConfig) -> Any:
     )
     if not trainer.limit_val_batches:
         problem = "limit_val_batches must not be 0: validation selects the model"
+    elif trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
+        problem = "max_epochs must be set: the learning rate falls until the last epoch"
     elif trainer.overfit_batches:
         problem = "overfit_batches is not supported. Use experiment=overfit"
     else:

@@ -58,8 +58,11 @@ def cache_audio(utterances: Sequence[Utterance], folder: Path) -> list[Utterance
 def _cache_key(utterances: Sequence[Utterance]) -> str:
     digest = hashlib.sha256()
     for utterance in utterances:
-        digest.update(f"{utterance.name} {utterance.duration}\n".encode())
-        if isinstance(utterance.audio, Path) and utterance.audio.exists():
-            stat = utterance.audio.stat()
+        audio = utterance.audio
+        part = utterance.offset, utterance.duration, utterance.channel
+        digest.update(f"{audio!r} {part!r}\n".encode(errors="surrogatepass"))
+        path = Path(audio.path if isinstance(audio, ByteRange) else audio)
+        if path.exists():
+            stat = path.stat()
             digest.update(f"{stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

@@ -14,13 +14,13 @@ JITTER = 0.04  # relative change of a duration that shuffling allows
 class BucketSampler(Sampler[list[tuple[int, int]]]):
     """Batches as lists of (index, epoch) pairs, with each utterance once per epoch.
 
-    A batch has at most `batch_seconds` of audio including padding. A longer utterance is a batch
-    of its own.
+    A batch has at most `batch_seconds` of audio including padding, before augmentation joins clips
+    and adds pauses. A longer utterance is a batch of its own.
 
     With `shuffle`, each epoch multiplies every duration by a random factor in 1 ± `JITTER`, sorts
     the utterances, cuts the order into batches, and shuffles the batches. Utterances therefore
     meet other neighbors in each epoch. Seed and epoch determine the order. The first batch of
-    epoch 0 is the largest, so that a training that needs too much memory fails at once.
+    epoch 0 is the largest, so that most trainings that need too much memory fail at once.
 
     Without `shuffle` the longest utterances come first, and the order is always the same.
 
@@ -87,7 +87,9 @@ class BucketSampler(Sampler[list[tuple[int, int]]]):
             return batches
         order = rng.permutation(len(batches)).tolist()
         if epoch == 0:
-            sizes = [self.durations[batch].max() * len(batch) for batch in all_batches]
+            sizes = [
+                self.durations[batch].max(initial=0.0) * len(batch) for batch in all_batches
+            ]
             largest = np.argmax(sizes) // self.world  # the same step in all processes
             order.insert(0, order.pop(order.index(largest)))
         return [batches[i] for i in order]

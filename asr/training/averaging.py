@@ -46,6 +46,9 @@ def load_final_weights(trainer: Trainer, module: CTCModule, data: SpeechData) ->
         checkpoint = load_checkpoint(keeper.best_model_path)
         module.load_state_dict(checkpoint["state_dict"])
         module.score = checkpoint["score"]
+    if keeper.monitor is None and not module.validated:  # a limit stopped within an epoch
+        module.load_state_dict(trainer.strategy.broadcast(module.state_dict()))
+        _validate(trainer, module, data)
     return [keeper.best_model_path]
 
 

@@ -41,11 +41,14 @@ def fit(
     try:
         # a checkpoint holds more than weights; the folder has only checkpoints of this program
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
+        keeper, final = trainer.checkpoint_callback, module.score
+        checkpoints = load_final_weights(trainer, module, data)  # changes the score
+        if keeper is None or keeper.monitor is None:
+            final = module.score  # of the last weights, even if no epoch validated them
         return {
-            "final_val_wer": module.score.wer,
-            "final_val_cer": module.score.cer,
-            # changes the score
-            "best_checkpoints": load_final_weights(trainer, module, data),
+            "final_val_wer": final.wer,
+            "final_val_cer": final.cer,
+            "best_checkpoints": checkpoints,
         }
     except (SystemExit, KeyboardInterrupt):  # Lightning exits after Ctrl-C
         if latest_checkpoint(folder).is_file():

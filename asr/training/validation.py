@@ -22,7 +22,7 @@ from asr.evaluation.wer import (
 )
 from asr.nn.ctc import CTCModel
 from asr.nn.emissions import IDENTITY_CALIBRATION, NO_OFFSET
-from asr.training.distributed import gather_objects, sum_over_processes
+from asr.training.distributed import gather_objects
 from asr.training.objective import count_blanks, ctc_nll
 
 ScoreName = Literal["val/wer", "val/cer", "val/loss", "val/blank"]  # logged values
@@ -56,7 +56,7 @@ class Validation:
         self.words: list[tuple[float, bool]] = []
         # Seconds of speech before and after the words of an utterance
         self.offsets: list[tuple[float, float]] = []
-        self.sums = torch.zeros(4, device=model.device, dtype=torch.float64)
+        self.sums = torch.zeros(4, dtype=torch.float64)  # on the CPU: MPS has no float64
 
     def update(self, batch: Batch, fits: Tensor, batch_idx: int) -> None:
         """Add the results of a batch; only utterances with true `fits` (B,) have a loss."""
@@ -68,7 +68,7 @@ class Validation:
             boundary_offsets=NO_OFFSET,
         )
         nats, labels = ctc_nll(batch, emissions, fits), batch.target_lengths[fits].sum()
-        self.sums += torch.stack([nats, labels, *count_blanks(emissions)])
+        self.sums += torch.stack([nats, labels, *count_blanks(emissions)]).cpu()
         for i, hypothesis in enumerate(self.decode(emissions, self.model.tokenizer)):
             scored = score_utterance(batch.utterances[i].text, hypothesis.text)
             self.scored.append(scored)
@@ -86,7 +86,9 @@ class Validation:
     def compute_scores(self) -> tuple[Score, dict[str, float]]:
         """Return the score of all processes, and the values to log."""
         score = sum(gather_objects(sum_scores(self.scored)), Score())
-        nats, labels, blanks, frames = sum_over_processes(self.sums).tolist()
+        nats, labels, blanks, frames = (
+            torch.stack(gather_objects(self.sums)).sum(0).tolist()
+        )
         values = (score.wer, score.cer, nats / max(1, labels), blanks / max(1, frames))
         return score, dict(zip(get_args(ScoreName), values, strict=True))
 

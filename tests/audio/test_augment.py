@@ -151,6 +151,17 @@ def test_codecs_change_the_waveform_slightly_and_keep_its_length_and_timing(
     assert not np.array_equal(coded, speech)
 
 
+@pytest.mark.parametrize("codec", Codec.CODECS)
+def test_codecs_clip_loud_clips_instead_of_wrapping_them(codec, monkeypatch):
+    time = np.arange(16_000) / 16_000
+    square = 1.2 * np.sign(np.sin(2 * np.pi * 100 * time)).astype(np.float32)
+    monkeypatch.setattr(Codec, "CODECS", (codec,))
+    coded = Codec(probability=1.0)(square, np.random.default_rng(0))
+    middle = (np.arange(16_000) % 80 > 20) & (np.arange(16_000) % 80 < 60)  # of half-waves
+    wrapped = (coded * square < 0) & middle
+    assert wrapped.mean() < 1e-3
+
+
 @pytest.mark.parametrize("kind", [Noise, Reverb, Equalizer, Gain, NarrowBand, Codec])
 def test_each_augmentation_applies_with_its_probability(kind, sound):
     waveform, augment = sound(0.1), kind(probability=0.3)
@@ -191,6 +202,8 @@ def test_a_chain_applies_its_steps_in_order_and_skips_none(sound):
             "snr_db must be two numbers in ascending order, got [9, 3]",
         ),
         (lambda folder: Gain(probability=1, db=(1,)), "db must be two numbers"),
+        (lambda folder: Equalizer(probability=1, db=-5), "db must be >= 0, got -5"),
+        (lambda folder: Equalizer(probability=1, db=[3, 6]), "db must be >= 0, got [3, 6]"),
         (
             lambda folder: Reverb(probability=1, folder=folder / "none"),
             "none. Check the path.",

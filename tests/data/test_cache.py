@@ -10,6 +10,7 @@ import pytest
 from asr import audio
 from asr.audio.remote import ByteRange
 from asr.data.cache import cache_audio
+from asr.data.manifest import Utterance
 from asr.errors import ConfigError
 
 
@@ -40,6 +41,24 @@ def test_a_changed_recording_is_decoded_again(utterances, recording, tmp_path):
     (before,) = cache_audio(utterances[:1], tmp_path / "cache")
     recording(utterances[0].audio.name, 0.5, seed=99)
     (after,) = cache_audio(utterances[:1], tmp_path / "cache")
+    assert not np.array_equal(audio.load(before.audio), audio.load(after.audio))
+
+
+def test_parts_of_a_recording_that_begin_at_close_times_differ(recording, tmp_path):
+    path = recording("long.wav", 1.0)
+    near = [Utterance(path, 0.5, "a", offset=offset) for offset in (0.3, 0.3000001)]
+    keys = {cache_audio([part], tmp_path / "cache")[0].audio.path for part in near}
+    assert len(keys) == 2
+
+
+def test_a_changed_shard_is_decoded_again(utterances, recording, tmp_path):
+    shard = tmp_path / "a.wav"
+    shutil.copy(utterances[0].audio, shard)
+    inside = [replace(utterances[0], audio=ByteRange(str(shard), "a.wav"))]
+    (before,) = cache_audio(inside, tmp_path / "cache")
+    recording(utterances[0].audio.name, 0.5, seed=99)
+    shutil.copy(utterances[0].audio, shard)
+    (after,) = cache_audio(inside, tmp_path / "cache")
     assert not np.array_equal(audio.load(before.audio), audio.load(after.audio))
 
 

@@ -83,6 +83,15 @@ def test_without_shuffle_the_longest_utterances_come_first():
     assert order(sampler, 0) == order(sampler, 9) == [[1, 3], [2, 0, 4]]
 
 
+def test_batches_of_one_utterance_may_be_fewer_than_the_processes_need():
+    samplers = [BucketSampler([20.0] * 3, batch_seconds=30) for _ in range(2)]
+    for rank, sampler in enumerate(samplers):
+        sampler.shard(rank, 2)
+    batches = [sampler.batches(0) for sampler in samplers]
+    assert [len(each) for each in batches] == [2, 2]
+    assert sorted(i for each in batches for batch in each for i in batch) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("world", [1, 3])
 def test_the_largest_batch_is_in_the_first_step(world):
     samplers = [

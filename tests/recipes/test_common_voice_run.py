@@ -3,6 +3,7 @@
 import json
 import tarfile
 
+import pytest
 import soundfile
 from entry import caller
 from training_runs import run
@@ -12,6 +13,7 @@ from asr.data.manifest import read_manifest
 from asr.evaluate import main as evaluate
 from asr.transcribe import main as transcribe
 from recipes.commonvoice import commonvoice
+from recipes.errors import RecipeError
 
 HEADER = "client_id\tpath\tsentence_id\tsentence\tup_votes\tdown_votes\tlocale"
 RATE = 32_000  # Hz
@@ -44,6 +46,10 @@ def test_an_archive_is_prepared_trained_on_evaluated_and_transcribed(
         tar.add(release, release.name)
     root = tmp_path / "data"
     commonvoice(archive=archive, root=root)
+
+    other = tmp_path / "cv-corpus-17.0-2024-03-15-cy.tar.gz"
+    with pytest.raises(RecipeError, match=r"is from cv-corpus-17.0.*-en.tar.gz"):
+        commonvoice(archive=other, root=root)  # another language needs a name of its own
 
     summary = run(root, tmp_path / "run", "data=commonvoice", "tokenizer=manifest")
     assert summary["steps"] > 0
