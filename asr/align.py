@@ -39,9 +39,9 @@ def align(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
         from asr.config.alignment import AlignmentWriter, collect_requests, compose_align
         from asr.config.environment import set_threads
 
-        cfg = compose_align(overrides)
+        cfg, text = compose_align(overrides)
         set_threads(cfg)
-        requests, errors = collect_requests(files, cfg.text, cfg.manifest, cfg.channel)
+        requests, errors = collect_requests(files, text, cfg.manifest, cfg.channel)
         writer = AlignmentWriter(cfg, requests)
         yield from [*errors, *writer.errors]
         if writer.done:

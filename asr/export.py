@@ -43,7 +43,7 @@ def export(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]
         try:
             size = _write(file, path, cfg.target, int8, cfg.runtime and Path(cfg.runtime))
         except ModelError as error:
-            yield error
+            yield error if str(file) in str(error) else ModelError(f"{file}: {error}")
             continue
         print(f"{path}: {size / 1e6:.1f} MB")
 

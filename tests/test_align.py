@@ -138,6 +138,15 @@ def test_files_that_exist_are_kept_without_overwrite(
     assert corrected.read_text() != "by hand"
 
 
+def test_symbols_in_a_text_have_no_meaning(
+    folder: Path, checkpoint: list[str], call: Call
+) -> None:
+    text = "text=" + "${amount} " + (folder / "0.txt").read_text()
+    finished = call(main, folder / "0.flac", text, *checkpoint)
+    assert "Interpolation" not in finished.err
+    assert finished.out.count("\n") > 1 or "'$'" in finished.err
+
+
 def test_each_utterance_of_a_manifest_is_aligned(
     utterances: list[Utterance], checkpoint: list[str], tmp_path: Path, call: Call
 ) -> None:

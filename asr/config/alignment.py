@@ -31,13 +31,12 @@ TEXT = "text="  # not parsed by Hydra, whose grammar rejects the punctuation of 
 PATH = re.compile(r"\S+\.txt|\.{0,2}/\S*")
 
 
-def compose_align(overrides: Sequence[str]) -> DictConfig:
-    """Compose the configuration of `asr.align`, with the value of text= unchanged."""
+def compose_align(overrides: Sequence[str]) -> tuple[DictConfig, str | None]:
+    """Return the configuration of `asr.align`, and the value of text= unchanged."""
     texts = [override for override in overrides if override.startswith(TEXT)]
     cfg = compose("align", [override for override in overrides if override not in texts])
-    if texts:
-        cfg.text = texts[-1].removeprefix(TEXT)
-    return cfg
+    text = texts[-1].removeprefix(TEXT) if texts else cfg.text
+    return cfg, text
 
 
 def collect_requests(

@@ -40,6 +40,10 @@ def open_live(cfg: DictConfig, files: Sequence[str]) -> Blocks | bytes | None:
     if RECORD in files:
         if len(files) > 1:
             raise ConfigError("--record takes no files")
+        if {cfg.encoding, cfg.sample_rate, cfg.channels} != {None}:
+            raise ConfigError(
+                "encoding=, sample_rate=, and channels= are for -, not --record"
+            )
         if not can_print or cfg.channel not in ("mix", 1):
             allowed = "format=text or format=jsonl, and neither output= nor channel="
             raise ConfigError(f"--record prints segments as they are spoken: use {allowed}")
@@ -71,22 +75,30 @@ def _find_format(cfg: DictConfig, files: Sequence[str]) -> PcmFormat | None:
 
 
 def transcribe_live(cfg: DictConfig, blocks: Blocks) -> Iterator[AudioError]:
-    """Print each segment when a pause closes it, up to Ctrl-C, and yield the error that ends it.
+    """Print each segment when a pause closes it, up to Ctrl-C or an error, which is yielded.
 
     Raises:
         ConfigError: If a setting of the decoder is wrong.
         ModelError: If the checkpoint is not a model.
     """
     transcriber = load_transcriber(cfg)
+    errors: list[AudioError] = []
     try:
-        with closing(until_interrupt(blocks)) as live:
+        with closing(until_interrupt(_until_error(blocks, errors))) as live:
             for segment in transcriber.stream(live):
                 line = segment.text
                 if cfg.format == "jsonl":
                     entry = {**timed(segment), "words": [*map(timed, segment.words)]}
                     line = json.dumps(entry, ensure_ascii=False)
                 print(line, flush=True)
-    except AudioError as error:
-        yield error
     finally:
         transcriber.batcher.close()
+    yield from errors
+
+
+def _until_error(blocks: Blocks, errors: list[AudioError]) -> Blocks:
+    """Yield blocks. An error that ends them goes to `errors`, so that no word before it is lost."""
+    try:
+        yield from blocks
+    except AudioError as error:
+        errors.append(error)

@@ -111,8 +111,16 @@ class BeamDecoder:
         context = self.options, WordTimer.of(emissions), emissions.calibration
         return self._parallel(emissions.rows(), *context)
 
-    def reweighted(self, *, lm_weight: float, word_score: float) -> "BeamDecoder":
-        """Return a decoder with other weights that shares the language model and the workers."""
+    def reweighted(self, lm_weight: float, word_score: float) -> "BeamDecoder":
+        """Return a decoder with other weights that shares the language model and the workers.
+
+        Its confidence is raw, because a calibration belongs to the weights that it was fitted with.
+        """
         other = copy(self)
-        other.options = replace(self.options, lm_weight=lm_weight, word_score=word_score)
+        other.options = replace(
+            self.options,
+            lm_weight=lm_weight,
+            word_score=word_score,
+            calibration=Calibration(),
+        )
         return other

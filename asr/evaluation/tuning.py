@@ -111,7 +111,7 @@ def tune_decoder(
     """Search the weights of a decoder on a grid, refine the grid, and fit the calibration.
 
     Args:
-        decoder: Decoder whose other settings are kept.
+        decoder: Decoder whose other settings are kept, except its calibration.
         emissions: Emissions of the validation set.
         intervals: Bounds of `lm_weight` and `word_score` in the first grid.
         points: Points along each side of the first grid.
@@ -121,8 +121,7 @@ def tune_decoder(
 
     def decode(point: Point) -> list[tuple[Hypothesis, ScoredUtterance]]:
         lm_weight, word_score = point
-        weighted = decoder.reweighted(lm_weight=lm_weight, word_score=word_score)
-        return emissions.decode(weighted)
+        return emissions.decode(decoder.reweighted(lm_weight, word_score))
 
     scores: dict[Point, Score] = {}
     hidden = not sys.stderr.isatty()

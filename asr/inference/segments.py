@@ -51,12 +51,12 @@ def wrap(texts: Sequence[str], label: str = "") -> list[str]:
 
 def _divide(words: list[Word], label: str) -> Iterator[list[Word]]:
     """Yield parts of words that are short enough for a segment."""
-    lines = wrap([word.text for word in words], label)
-    fits = words[-1].end - words[0].start <= MAX_SECONDS
-    if len(words) == 1 or (fits and max(map(len, lines)) <= LINE_WIDTH):
+    start, end = words[0].start, words[-1].end
+    texts = [word.text for word in words]
+    fits = end - start <= MAX_SECONDS and len(" ".join(texts)) <= 2 * LINE_WIDTH + 1
+    if len(words) == 1 or (fits and max(map(len, wrap(texts, label))) <= LINE_WIDTH):
         yield words
         return
-    start, end = words[0].start, words[-1].end
 
     def merit(i: int) -> float:
         gap = max(0.0, words[i].start - words[i - 1].end)

@@ -9,6 +9,7 @@ from asr.audio import SAMPLE_RATE, Channel, Recording, Source, resample
 from asr.audio.channels import select_channel
 from asr.audio.io import MAX_SAMPLE
 from asr.errors import AudioError
+from asr.validation import check_number
 
 Audio = Source | BinaryIO | np.ndarray | Any  # Any: a tensor, whose class is not imported
 
@@ -77,10 +78,14 @@ class Waveform:
         """Convert samples to float32 in -1..1.
 
         Raises:
-            ValueError: If the shape is not that of channels.
+            ValueError: If the shape is not that of channels, or the rate is not a positive number.
             TypeError: If they are not numbers.
         """
-        if samples.ndim not in (1, 2) or len(samples) > samples.shape[-1]:
+        check_number("sample_rate", sample_rate, gt=0)
+        is_matrix = samples.ndim == 2
+        if samples.ndim not in (1, 2) or (
+            is_matrix and not 0 < len(samples) <= samples.shape[1]
+        ):
             raise ValueError(f"samples must be (S,) or (channels, S), got {samples.shape}")
         if samples.dtype.kind in "iu":
             scale = np.iinfo(samples.dtype)

@@ -267,6 +267,10 @@ def test_hotwords_are_added_to_the_lexicon(tmp_path):
     assert beam(emissions(log_probs), ENGLISH)[0].text == "johnson said hi"
 
 
+def test_a_hotword_may_be_longer_than_a_file_name():
+    assert read_hotwords(["a" * 340]) == {"a" * 340: WEIGHT}
+
+
 def test_hotwords_come_from_lists_and_files_with_weights(tmp_path):
     (tmp_path / "names.txt").write_text("Ann Smith\n\nO'Hara:2.5\n", encoding="utf-8")
     assert read_hotwords(["Oslo", str(tmp_path / "names.txt"), "Bergen : 3"]) == {

@@ -2,6 +2,7 @@
 
 import pytest
 
+from asr.decode.beam import BeamDecoder
 from asr.evaluation.tuning import Tuning
 from asr.evaluation.wer import Score, score_utterance
 from asr.nn.emissions import Calibration
@@ -29,3 +30,9 @@ def test_a_best_point_at_the_edge_of_the_search_is_named(best, names):
 
 def test_a_weight_that_was_not_searched_is_at_no_edge():
     assert Tuning({(0.0, 1.0): score(0)}, (0.0, 1.0), Calibration(), 0.0, 0.0).at_edge == []
+
+
+def test_weights_are_tuned_without_the_calibration_of_other_weights():
+    decoder = BeamDecoder(calibration=(1.2, 0.7, 0.5))
+    assert decoder.reweighted(0.0, 1.0).options.calibration == Calibration()
+    assert decoder.options.calibration == Calibration(1.2, 0.7, 0.5)

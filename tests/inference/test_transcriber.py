@@ -286,6 +286,11 @@ def test_many_arrays_and_channels_are_transcribed(sound, transcriber):
 def test_wrong_arguments_are_named(transcriber):
     with pytest.raises(TypeError, match="needs several recordings"):
         list(transcriber.transcribe_many("none.wav"))
+    for rate in (float("nan"), -1, True, "16000"):
+        with pytest.raises(ValueError, match="sample_rate must be > 0"):
+            transcriber.transcribe(np.zeros(160, np.float32), sample_rate=rate)
+    with pytest.raises(ValueError, match="samples must be"):
+        transcriber.transcribe(np.zeros((0, 160), np.float32), sample_rate=16_000)
     with pytest.raises(ConfigError, match="engine must be auto, torch, or onnx, got 'a'"):
         asr.load(engine="a")
 
