@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from asr.config.reporting import find_user_error
@@ -89,6 +88,8 @@ def ensure_corpus(data: DictConfig) -> None:
     manifests = Path(data.manifests)
     if data.recipe is None or _is_prepared(manifests):
         return
+    from filelock import FileLock  # not imported if the corpus is there
+
     manifests.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(manifests.with_name(f".{manifests.name}.lock")):
         if not _is_prepared(manifests):
