@@ -45,7 +45,8 @@ def align(files: Sequence[str], overrides: Sequence[str]) -> Iterator[AsrError]:
         writer = AlignmentWriter(cfg, requests)
         yield from [*errors, *writer.errors]
         if writer.done:
-            print(f"{writer.done} already there", file=sys.stderr)
+            kept = f"{writer.done} already there; overwrite=true replaces them"
+            print(f"asr.align: {kept}", file=sys.stderr)
         if not writer.pending:
             return
         from asr.inference.aligner import Aligner

@@ -49,9 +49,8 @@ def serve(cfg: DictConfig) -> None:
             f"other machines can use this server without a key; set {KEY} to require one"
         )
         print(f"asr.serve: {warning}", file=sys.stderr)
-    logging.getLogger("asr.audio").setLevel(
-        logging.ERROR
-    )  # answers name damage, logs do not
+    # the answers list the faults of recordings; nothing about them is logged
+    logging.getLogger("asr.audio").setLevel(logging.ERROR)
     decoder = instantiate("decoder", cfg.decoder)
     model = load_model(cfg.checkpoint, device=cfg.device, engine=cfg.engine)
     service = Service(Transcriber(model, decoder, vad=cfg.vad), limits, Metrics())

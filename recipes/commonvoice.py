@@ -63,9 +63,8 @@ def _extract(archive: Path | None, target: Path) -> Path:
     Raises:
         RecipeError: If there is no archive, or the folder is that of another one.
     """
-    source = target.with_name(
-        f"{target.name}.archive"
-    )  # has the name of what was extracted
+    # a file beside the folder keeps the name of the archive
+    source = target.with_name(f"{target.name}.archive")
     if target.is_dir():
         extracted = source.read_text(encoding="utf-8") if source.is_file() else ""
         if archive is not None and extracted not in ("", archive.name):

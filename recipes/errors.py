@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asr.errors import AsrError
 
-NAME = re.compile(r"\w[\w.-]*")  # of a corpus or a model, which becomes the name of a file
+NAME = re.compile(r"\w[\w.-]*")  # the name of a corpus or a model becomes a file name
 
 
 class RecipeError(AsrError):
@@ -35,12 +35,10 @@ def convert_errors(
 
 
 def check_name(name: str | None) -> str:
-    """Return a name if it is that of a file and not a path, which could lead out of a folder.
-
-    Without a name, it is "".
+    """Return a name, or "" for None. A path is refused, because it could lead out of a folder.
 
     Raises:
-        RecipeError: If it is a path.
+        RecipeError: If the name has other characters than a file name needs.
     """
     if name is not None and not NAME.fullmatch(name):
         raise RecipeError(

@@ -108,9 +108,7 @@ def _estimate(
     with convert_errors(ValueError, problem="prune must be a list of integers"):
         limits = [int(limit) for limit in prune]
     sentences = _read_sentences(text, unit)
-    held_out_sentences = _read_sentences(
-        held_out, unit
-    )  # wrong paths are found before the work
+    held_out_sentences = _read_sentences(held_out, unit)  # finds wrong paths early
     counts = Counter(word for sentence in sentences for word in sentence)
     words = {word for word, _ in counts.most_common(vocabulary)}
     sentences = [[w if w in words else UNKNOWN for w in s] for s in sentences]

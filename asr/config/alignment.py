@@ -165,19 +165,18 @@ class AlignmentWriter:
 
     def _keep_existing(self) -> None:
         """Leave out the recordings whose files exist."""
-        kept = [is_file(path) for path in self._paths]
-        existing = [
-            (request, path)
-            for request, path, keep in zip(self.pending, self._paths, kept, strict=True)
-            if keep
+        rows = list(zip(self.pending, self._names, self._paths, strict=True))
+        missing = [row for row in rows if not is_file(row[2])]
+        outdated = [
+            path
+            for request, _, path in rows
+            if is_file(path) and is_older(path, request.source)
         ]
-        outdated = [path for request, path in existing if is_older(path, request.source)]
         self.errors = explain_outdated(outdated)
-        self.done = len(existing) - len(outdated)
-        missing = [number for number, keep in enumerate(kept) if not keep]
-        self.pending = [self.pending[number] for number in missing]
-        self._names = [self._names[number] for number in missing]
-        self._paths = [self._paths[number] for number in missing]
+        self.done = len(rows) - len(missing) - len(outdated)
+        self.pending = [request for request, _, _ in missing]
+        self._names = [name for _, name, _ in missing]
+        self._paths = [path for _, _, path in missing]
 
     def write(self, number: int, timeline: Timeline) -> None:
         """Print the timeline of a pending recording, or write its file and print the path."""

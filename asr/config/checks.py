@@ -45,7 +45,7 @@ def check_objects(cfg: DictConfig) -> None:
 
 
 def load_init(cfg: DictConfig, model: CTCModel) -> None:
-    """Give a model the weights of the trained model `init`, if there is one.
+    """Load the weights of the trained model `init` into a model, if `init` is set.
 
     Raises:
         ModelError: If `init` is not a model or has another architecture.

@@ -95,7 +95,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def find_inputs(
     files: Sequence[str], stdin: bytes | None = None
 ) -> tuple[list[InputFile], list[AudioError]]:
-    """Return the recordings, and an error for each address and for each folder without any.
+    """Return the recordings, and an error for each URL and each folder that gives none.
 
     A folder stands for all recordings in it and "-" for standard input.
 
@@ -117,10 +117,10 @@ def find_inputs(
             errors.append(AudioError(f"{file}: not a file; download the recording first"))
         elif path.is_dir():
             recordings, problems = _find_recordings(path)
-            inputs += [_label(recording, path) for recording in recordings]
+            inputs += [_input_file(recording, path) for recording in recordings]
             errors += problems
         else:
-            inputs.append(_label(path, path.parent))
+            inputs.append(_input_file(path, path.parent))
     return inputs, errors
 
 
@@ -140,7 +140,8 @@ def _find_recordings(folder: Path) -> tuple[list[Path], list[AudioError]]:
     return recordings, errors
 
 
-def _label(recording: Path, folder: Path) -> InputFile:
+def _input_file(recording: Path, folder: Path) -> InputFile:
+    """Return a recording whose label is its path below a folder."""
     label = recording.relative_to(folder).with_suffix("").as_posix()
     return InputFile(str(recording), label, recording)
 

@@ -15,11 +15,7 @@ from asr.config.quoting import quote_override, shell_command
 from asr.config.reporting import find_user_error, one_line
 from asr.errors import AsrError, ConfigError
 
-PATHS = (
-    "audio",
-    "table",
-    "root",
-)  # settings of the recipe that may be written in other ways
+PATHS = ("audio", "table", "root")  # one path can be written in several ways
 WITHOUT_TEXT = ("no transcript", "empty transcript")  # reasons in left_out.txt
 
 

@@ -174,7 +174,7 @@ def build_trainer(cfg: DictConfig) -> Any:
     )
     if not trainer.limit_val_batches:
         problem = "limit_val_batches must not be 0: validation selects the model"
-    elif trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
+    elif trainer.max_epochs is None and trainer.max_steps == -1:
         problem = "max_epochs must be set: the learning rate falls until the last epoch"
     elif trainer.overfit_batches:
         problem = "overfit_batches is not supported. Use experiment=overfit"

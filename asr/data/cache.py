@@ -60,7 +60,7 @@ def _cache_key(utterances: Sequence[Utterance]) -> str:
     for utterance in utterances:
         audio = utterance.audio
         part = utterance.offset, utterance.duration, utterance.channel
-        digest.update(f"{audio!r} {part!r}\n".encode(errors="surrogatepass"))
+        digest.update(f"{audio!r} {part!r}\n".encode())  # repr escapes surrogates
         path = Path(audio.path if isinstance(audio, ByteRange) else audio)
         if path.exists():
             stat = path.stat()

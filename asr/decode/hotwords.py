@@ -20,9 +20,8 @@ from numpy import ndarray
 from asr.decode.word_lists import check_spelling, read_lines
 from asr.text import Tokenizer, normalize
 
-PATH = re.compile(
-    r"\S+\.(txt|csv|tsv|json|lst|list|words)|(\.{0,2}|~)/\S*"
-)  # never a phrase
+# an entry like this is a file, even if it does not exist
+PATH = re.compile(r"\S+\.(txt|csv|tsv|json|lst|list|words)|(\.{0,2}|~)/\S*")
 WEIGHT = 1.0  # nats per letter of a phrase without its own weight
 
 Hotwords = Sequence[str] | str | Path
@@ -43,7 +42,8 @@ def read_hotwords(hotwords: Hotwords) -> dict[str, float]:
         if not isinstance(entry, str | Path):
             raise ValueError(f"hotwords must be text, got {entry!r}")
         path = Path(entry)
-        is_file = PATH.fullmatch(str(entry)) is not None or os.path.isfile(entry)  # noqa: PTH113  # pathlib raises for a long phrase
+        exists = os.path.isfile(entry)  # noqa: PTH113  # pathlib raises for a long phrase
+        is_file = exists or PATH.fullmatch(str(entry)) is not None
         lines.extend(read_lines(path, "hotwords") if is_file else [str(entry)])
     return dict(map(_parse_hotword, lines))
 

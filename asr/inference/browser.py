@@ -52,8 +52,9 @@ def write_page(model: onnx.ModelProto, folder: Path, runtime: Path | None = None
     is_own = (folder / CONFIG).is_file() and (folder / MODEL).is_file()
     page = files("asr").joinpath("web")
     contents = {file.name: file.read_bytes() for file in page.iterdir()}
-    if foreign := [name for name in contents if not is_own and (folder / name).exists()]:
-        raise ConfigError(f"{folder / foreign[0]} exists; pass another output=FOLDER")
+    existing = [folder / name for name in contents if (folder / name).exists()]
+    if existing and not is_own:
+        raise ConfigError(f"{existing[0]} exists; pass another output=FOLDER")
     contents |= _read_runtime(runtime) if runtime else download_runtime()
     contents[MODEL] = model.SerializeToString()
     contents[CONFIG] = json.dumps(_describe(model, contents)).encode()

@@ -82,10 +82,8 @@ class Waveform:
             TypeError: If they are not numbers.
         """
         check_number("sample_rate", sample_rate, gt=0)
-        is_matrix = samples.ndim == 2
-        if samples.ndim not in (1, 2) or (
-            is_matrix and not 0 < len(samples) <= samples.shape[1]
-        ):
+        is_matrix = samples.ndim == 2 and 0 < len(samples) <= samples.shape[1]
+        if samples.ndim != 1 and not is_matrix:
             raise ValueError(f"samples must be (S,) or (channels, S), got {samples.shape}")
         if samples.dtype.kind in "iu":
             scale = np.iinfo(samples.dtype)

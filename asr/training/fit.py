@@ -44,7 +44,7 @@ def fit(
         keeper, final = trainer.checkpoint_callback, module.score
         checkpoints = load_final_weights(trainer, module, data)  # changes the score
         if keeper is None or keeper.monitor is None:
-            final = module.score  # of the last weights, even if no epoch validated them
+            final = module.score  # the last weights may have been validated only now
         return {
             "final_val_wer": final.wer,
             "final_val_cer": final.cer,

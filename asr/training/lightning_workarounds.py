@@ -122,9 +122,8 @@ class Checkpoints(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the checkpoints of an epoch, and stop if requested."""
-        if (
-            self.monitor is None or pl_module.validated
-        ):  # else the score is that of older weights
+        # without a validation, the score is that of older weights
+        if self.monitor is None or pl_module.validated:
             super().on_train_epoch_end(trainer, pl_module)
         self._save_last(trainer)
         self._stop_if_requested(trainer)

@@ -6,29 +6,43 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 import recipes.prepare
 from asr.config import build
 
 
-def test_a_recipe_runs_until_it_has_finished_once(
+@pytest.fixture
+def data(tmp_path: Path) -> DictConfig:
+    manifests = tmp_path / "manifests" / "mine"
+    return OmegaConf.create({"manifests": str(manifests), "recipe": {}})
+
+
+@pytest.fixture
+def calls(
     tmp_path: Path, recording: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> list[object]:
+    """Replace the recipe by one that records its calls."""
     utterance = recipes.prepare.Recording(recording("a.wav", 0.5), "one")
-    calls = []
+    calls: list[object] = []
 
     def recipe(*settings: object) -> None:
         calls.append(settings)
+        time.sleep(0.2)  # other processes arrive meanwhile
         splits = {"train": [utterance], "test": [utterance]}
         recipes.prepare.prepare("mine", lambda: splits, root=tmp_path, again=False)
 
+    monkeypatch.setattr(build, "instantiate", recipe)
+    return calls
+
+
+def test_a_recipe_runs_until_it_has_finished_once(
+    calls: list[object], data: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "instantiate", recipe)
-    manifests = tmp_path / "manifests" / "mine"
-    data = OmegaConf.create({"manifests": str(manifests), "recipe": {}})
+    manifests = Path(data.manifests)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(recipes.prepare, "write_manifest", interrupt)
         build.ensure_corpus(data)
@@ -48,20 +62,8 @@ def test_a_recipe_runs_until_it_has_finished_once(
 
 
 def test_processes_that_start_together_prepare_a_corpus_once(
-    tmp_path: Path, recording: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    calls: list[object], data: DictConfig
 ) -> None:
-    utterance = recipes.prepare.Recording(recording("a.wav", 0.5), "one")
-    calls = []
-
-    def recipe(*settings: object) -> None:
-        calls.append(settings)
-        time.sleep(0.2)  # the others arrive meanwhile
-        splits = {"train": [utterance]}
-        recipes.prepare.prepare("mine", lambda: splits, root=tmp_path, again=False)
-
-    monkeypatch.setattr(build, "instantiate", recipe)
-    manifests = tmp_path / "manifests" / "mine"
-    data = OmegaConf.create({"manifests": str(manifests), "recipe": {}})
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(build.ensure_corpus, [data] * 4))
     assert len(calls) == 1
