@@ -4,7 +4,7 @@ import { Recorder, SAMPLE_RATE, decode, readDuration } from "./audio.js";
 import { listenForDrops } from "./drop.js";
 import { OnnxEngine } from "./engine-onnx.js";
 import { KeyError, ServerEngine } from "./engine-server.js";
-import { download } from "./formats.js";
+import { download, makeTranscript } from "./formats.js";
 import { Timeline, formatClock } from "./timeline.js";
 import { Words } from "./words.js";
 
@@ -86,7 +86,14 @@ async function startRecording() {
     setState("ready");
     return showError(error);
   }
-  live = recorder.live = engine.live((found) => own.signal.aborted || words.show(found));
+  live = recorder.live = engine.live(
+    (found) => own.signal.aborted || words.show((live.words = found)),
+    (reason) => {
+      if (recorder?.live !== live) return;
+      showError(new Error(`The recording was stopped: ${reason}.`));
+      stopRecording();
+    },
+  );
   $("clock").textContent = formatClock(0);
   showRecording("Recording");
   setState("recording");
@@ -99,7 +106,7 @@ async function stopRecording() {
   const stopped = recorder.stop();
   recorder = null;
   setState("working");
-  await runTask(own, await stopped, live.finish);
+  await runTask(own, await stopped, live);
 }
 
 function setState(state) {
@@ -113,21 +120,23 @@ async function transcribe(file) {
   await runTask(await startTask("working"), file);
 }
 
-/** Transcribe a file. `finish` returns the transcript of one that was transcribed while recording. */
-async function runTask(own, file, finish = null) {
+/** Transcribe a file, or complete the transcript of one that was transcribed `live` while recording. */
+async function runTask(own, file, live = null) {
   const isOwn = () => task === own;
   try {
     const audio = isOwn() && (await open(file, isOwn));
-    if (!isOwn()) return await finish?.();
+    if (!isOwn()) return await live?.finish();
     const onProgress = (progress) => isOwn() && showTranscription(progress);
     showTranscription({ fraction: 0 });
     await ready;
-    let result = finish && (await finish());
+    let result = live && (await live.finish());
     if (!own.signal.aborted) result ??= await engine.transcribe({ file, audio }, { onProgress, signal: own.signal });
     if (result && isOwn()) showTranscript(result);
     else if (!result) announce("Canceled.");
   } catch (error) {
-    if (isOwn()) showError(error);
+    if (!isOwn()) return;
+    if (live?.words?.length) showTranscript(makeTranscript(live.words, player.duration, null));
+    showError(error);
   } finally {
     if (isOwn()) {
       task = null;

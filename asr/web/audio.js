@@ -3,6 +3,7 @@
 import { Resampler } from "./resample.js";
 
 export const SAMPLE_RATE = 16000; // Hz; what the recognizer reads
+const FLUSH_MS = 1000; // wait for the last block; a suspended recorder does not send it
 const MAX_SAMPLES = 1.5e8; // of all channels; a longer recording is decoded at 16 kHz to save memory
 
 /**
@@ -57,6 +58,7 @@ export function readDuration(player) {
 /** A microphone that calls `onBlock` with samples at 16 kHz. */
 export class Recorder {
   #blocks = [];
+  #flush = async () => {}; // adds the samples that wait in the worklet and the resampler
 
   /** Ask for the microphone and start. */
   static async start(onBlock) {
@@ -72,19 +74,25 @@ export class Recorder {
       throw new Error("The recorder cannot be loaded. Reload this page.");
     });
     const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
-    const resampler = (recorder.resampler = new Resampler(context.sampleRate, SAMPLE_RATE));
-    node.port.onmessage = ({ data }) => recorder.#add(resampler.process(data), onBlock);
+    const resampler = new Resampler(context.sampleRate, SAMPLE_RATE);
+    const add = (block) => {
+      recorder.#blocks.push(block);
+      onBlock(block);
+    };
+    recorder.#flush = () =>
+      new Promise((resolve) => {
+        node.port.onmessage = ({ data }) => (data ? add(resampler.process(data)) : resolve());
+        node.port.postMessage("flush");
+        setTimeout(resolve, FLUSH_MS);
+      }).then(() => add(resampler.finish()));
+    node.port.onmessage = ({ data }) => add(resampler.process(data));
     context.createMediaStreamSource(recorder.stream).connect(node);
     return recorder;
   }
 
-  #add(block, onBlock) {
-    this.#blocks.push(block);
-    onBlock(block);
-  }
-
   /** Stop, and return the recording as a WAV file. */
   async stop() {
+    await this.#flush();
     this.stream.getTracks().forEach((track) => track.stop());
     await this.context.close();
     return new File([encodeWav(this.#blocks)], "recording.wav", { type: "audio/wav" });

@@ -54,20 +54,26 @@ export class ServerEngine {
     });
   }
 
-  /** Return {push, finish} for a live recording. `onWords` receives all words so far. */
-  live(onWords) {
+  /**
+   * Return {push, finish} for a live recording. `onWords` receives all words so far, `onEnd` the
+   * reason if the server ends the stream.
+   */
+  live(onWords, onEnd) {
     const address = new URL(`v1/stream?sample_rate=${SAMPLE_RATE}`, location.href);
     address.protocol = address.protocol.replace("http", "ws");
     const key = encodeURIComponent(this.key).replaceAll("(", "%28").replaceAll(")", "%29");
     const socket = new WebSocket(address, key ? [`key.${key}`] : []);
     const words = [];
     let samples = 0;
-    let isDone = false;
+    let [isFinishing, isDone] = [false, false];
     const opened = new Promise((resolve) => {
       socket.onopen = () => resolve(true);
       socket.onerror = () => resolve(false);
     });
     const closed = new Promise((resolve) => (socket.onclose = resolve));
+    Promise.all([opened, closed]).then(([isOpen, { reason }]) => {
+      if (isOpen && !isFinishing) onEnd(reason || "the connection to the server broke");
+    });
     socket.onmessage = ({ data }) => {
       const message = JSON.parse(data);
       isDone = message.type === "done";
@@ -81,10 +87,11 @@ export class ServerEngine {
       },
       /** Return the transcript, or null if the recording has to be uploaded instead. */
       finish: async () => {
+        isFinishing = true;
         if (!(await opened)) return null;
         if (socket.readyState === WebSocket.OPEN) socket.send("end");
-        const { code } = await closed;
-        return isDone && code === 1000 ? makeTranscript(words, samples / SAMPLE_RATE, null) : null;
+        await closed;
+        return isDone ? makeTranscript(words, samples / SAMPLE_RATE, null) : null;
       },
     };
   }

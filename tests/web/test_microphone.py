@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pages import Visit, upload, wait_until_ready
 
+from asr import audio
+
 WATCH = """() => {
     const media = navigator.mediaDevices;
     const ask = media.getUserMedia.bind(media);
@@ -114,3 +116,26 @@ def test_a_waiting_transcription_can_be_canceled(site: str, visit: Visit) -> Non
         }"""
     )
     assert found == [1.0, None]
+
+
+def test_a_recording_has_its_last_samples(site: str, visit: Visit) -> None:
+    rate, sizes = visit(site).evaluate(
+        """async () => {
+            const { Recorder } = await import("./audio.js");
+            const sizes = [];
+            const recorder = await new Promise((resolve) => {
+                const started = Recorder.start((block) => {
+                    sizes.push(block.length);
+                    resolve(started);
+                });
+            });
+            const file = await recorder.stop();
+            return [recorder.context.sampleRate, [...sizes, (file.size - 44) / 2]];
+        }"""
+    )
+    *blocks, total = sizes
+    assert total == sum(blocks)
+    # the microphone delivers 128 samples at a time, and resampling loses none of them
+    received = 128 * round(total * rate / audio.SAMPLE_RATE / 128)
+    assert total == round(received * audio.SAMPLE_RATE / rate)
+    assert len(blocks) >= 2
