@@ -290,8 +290,13 @@ def test_a_text_that_cannot_be_aligned_gives_one_line_and_exit_code_2(
         (["a.wav", "text=a", "unit=phones"], "unit must be one of words, characters, got"),
         (
             ["a.wav", "text=a", "unit=characters", "format=srt"],
-            "unit must be words for format=srt",
+            "unit=characters is for format=ctm; pass format=ctm",
         ),
+        (
+            ["a.wav", "text=a", "unit=characters", "format=json"],
+            "unit=characters is for format=ctm; json has words and characters",
+        ),
+        (["a.wav", "text=a", "overwrite=true"], "is for files; pass output=FOLDER too"),
         (["a.wav", "text=a", "min_score=2"], "min_score must be >= 0 and <= 1, got 2"),
         (
             ["a.wav", "text=a", "min_score=low"],

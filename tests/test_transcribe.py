@@ -451,6 +451,7 @@ def test_three_samples_give_no_words_and_no_error(
         (["a.wav", "output=2026"], "output must be text or null, got 2026"),
         (["a.wav", "progress=7"], "progress must be one of auto, true, false, got 7"),
         (["a.wav", "overwrite=yes please"], "overwrite must be true or false"),
+        (["a.wav", "overwrite=true"], "is for files; pass output=FOLDER too"),
         (["a.wav", "formt=json"], "did you mean format?"),
         (["a.wav", "--json"], "no such option"),
         (["a.wav", "decoder.hotwords=[2024]"], "decoder.hotwords must be text, got 2024"),

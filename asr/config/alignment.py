@@ -14,6 +14,7 @@ from asr.config.inputs import STDIN, find_inputs
 from asr.config.outputs import (
     channel_suffix,
     check_ctm_names,
+    check_overwrite,
     check_writable,
     explain_outdated,
     is_file,
@@ -137,8 +138,11 @@ class AlignmentWriter:
             ConfigError: If settings exclude each other.
             OSError: If the folder cannot be written.
         """
-        if cfg.unit == "characters" and cfg.format in ("srt", "vtt", "tsv"):
-            raise ConfigError(f"unit must be words for format={cfg.format}")
+        if cfg.unit == "characters" and cfg.format != "ctm":
+            both = cfg.format in ("json", "textgrid")
+            hint = f"{cfg.format} has words and characters" if both else "pass format=ctm"
+            raise ConfigError(f"unit=characters is for format=ctm; {hint}")
+        check_overwrite(cfg.output, cfg.overwrite)
         (self._format,) = make_formats(
             [cfg.format], to_files=cfg.output is not None, joined=len(requests) > 1
         )

@@ -133,6 +133,16 @@ class OutputFolder:
         """Write nothing."""
 
 
+def check_overwrite(output: str | None, overwrite: bool) -> None:
+    """Check that there can be files to replace.
+
+    Raises:
+        ConfigError: If `overwrite` is set for standard output.
+    """
+    if overwrite and output is None:
+        raise ConfigError("overwrite=true is for files; pass output=FOLDER too")
+
+
 def make_formats(
     names: Sequence[str], *, to_files: bool, joined: bool = False
 ) -> list[Format]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from asr.audio import Channel
 from asr.config.build import instantiate
 from asr.config.inputs import InputFile, paused_gc
-from asr.config.outputs import Output, OutputFolder, StandardOutput
+from asr.config.outputs import Output, OutputFolder, StandardOutput, check_overwrite
 from asr.config.progress import TranscriptionProgress, wants_progress
 from asr.errors import AsrError, AudioError, ConfigError
 from asr.inference.model import load_model
@@ -25,6 +25,7 @@ def open_output(cfg: DictConfig, inputs: Sequence[InputFile]) -> Output:
         ConfigError: If the settings do not fit the recordings.
         OSError: If the folder cannot be written.
     """
+    check_overwrite(cfg.output, cfg.overwrite)
     formats = [cfg.format] if isinstance(cfg.format, str) else list(cfg.format)
     if cfg.output is None:
         return StandardOutput(formats, inputs)
