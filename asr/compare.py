@@ -3,9 +3,6 @@
 `python -m asr.compare A B` compares two folders of `asr.evaluate`: the difference of their word
 error rates with its interval, a paired test, speakers, and differing utterances. It writes a page.
 
-  output=PATH       page to write (compare.html in folder B)
-  examples=200      differing utterances in it
-
 `python -m asr.compare dir=outputs/an4-sweep` compares training runs: it prints a table of the
 settings that differ and the word error rates, best run first, and writes `compare.csv` and a plot.
 A sweep does this when it ends.
@@ -17,7 +14,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from asr.config.app import run
+from asr.config.app import asks_for_help, run
 from asr.config.inputs import run_with_files, split_arguments
 from asr.errors import AsrError
 
@@ -55,7 +52,7 @@ def compare_folders(folders: Sequence[str], overrides: Sequence[str]) -> Iterato
 def main() -> None:
     """Run the command line."""
     folders, _ = split_arguments([a for a in sys.argv[1:] if not a.startswith("-")])
-    if folders:
+    if folders and not asks_for_help():
         run_with_files("asr.compare", str(__doc__), compare_folders)
     run("compare", compare)
 

@@ -1,6 +1,7 @@
-"""Train a speech recognizer: `python -m asr.train [group=option] [key=value ...]`.
+"""Train a speech recognizer: `python -m asr.train experiment=an4`.
 
-`--help` lists all settings.
+The folder `dir` keeps the settings, checkpoints, logs, and plots of the run, and its result: the
+trained model in `model.safetensors` and the scores in `summary.json`.
 """
 
 import time

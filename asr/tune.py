@@ -15,6 +15,8 @@ from asr.config.app import run
 from asr.config.build import instantiate, load_split
 from asr.errors import ConfigError
 
+MIN_WORDS = 200  # fewer choose weights that suit these utterances by chance
+
 if TYPE_CHECKING:
     from asr.evaluation.tuning import Tuning
 
@@ -56,6 +58,11 @@ def tune(cfg: DictConfig) -> None:
     for name in tuning.at_edge:
         print(
             f"{name} is at the edge of the search; pass a wider interval, {name}=[LOW,HIGH]"
+        )
+    if tuning.words < MIN_WORDS:
+        print(
+            f"{tuning.words} words are too few to choose weights and a calibration for other "
+            "speech; use a larger split"
         )
 
 

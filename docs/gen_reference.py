@@ -10,13 +10,13 @@ import ast
 import html
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from griffe import Docstring
 from latex2mathml.converter import convert
+
+from asr.config.option_files import Setting, read_groups, read_option
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -31,7 +31,6 @@ PACKAGES = (
     "training",
     "config",
 )
-NOT_SETTINGS = {"defaults", "hydra", "_target_", "_partial_"}
 EXTERNAL = re.compile(
     r'<(script|link|img|iframe|source)\b[^>]*?(src|href)="?(https?:)?//[^>]*>'
 )
@@ -40,7 +39,7 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>',
 COMMANDS_INTRODUCTION = """\
 # Commands
 
-Every command takes settings as `key=value`. `--help` prints its usage. For commands with groups,
+Every command takes settings as `key=value`. `--help` explains them. For commands with groups,
 `--cfg job` prints the complete configuration. `-v` adds the traceback to an error. The exit code is
 0 for success, 2 for bad input or settings, and 130 after Ctrl-C. [Settings](settings.md) lists the
 options of each group.
@@ -112,98 +111,6 @@ def generate_pages() -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One key of a YAML file with its default and its comment."""
-
-    key: str
-    default: str
-    comment: str
-
-
-@dataclass(frozen=True)
-class Option:
-    """One YAML file: the comment at its top, its base options, its settings, and its text."""
-
-    name: str
-    description: str
-    bases: tuple[str, ...]
-    settings: tuple[Setting, ...]
-    text: str
-
-
-def read_option(path: Path) -> Option:
-    """Read a YAML file together with its comments."""
-    text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    size = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    header = [line.lstrip("# ").rstrip() for line in lines[:size]]
-    description = " ".join(line for line in header if not line.startswith("@package"))
-    root = yaml.compose(text)
-    defaults = (yaml.safe_load(text) or {}).get("defaults", [])
-    bases = tuple(
-        entry for entry in defaults if isinstance(entry, str) and entry != "_self_"
-    )
-    settings = tuple(_walk(root, lines, "")) if root is not None else ()
-    return Option(path.stem, description, bases, settings, "\n".join(lines[size:]).strip())
-
-
-def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Setting]:
-    """Yield the settings of a YAML mapping, nested keys with dots."""
-    for key, value in node.value:
-        if key.value in NOT_SETTINGS and not prefix:
-            continue
-        name = f"{prefix}{key.value}"
-        comment = _comment(lines, key, value)
-        if isinstance(value, yaml.MappingNode) and not value.flow_style:
-            target = next((v.value for k, v in value.value if k.value == "_target_"), "")
-            yield Setting(name, target and f"`{target}`", comment)
-            yield from _walk(value, lines, f"{name}.")
-        elif key.value not in NOT_SETTINGS:
-            default = " ".join(_source(lines, value).split())
-            yield Setting(name, f"`{default}`", comment)
-
-
-def _source(lines: list[str], node: yaml.Node) -> str:
-    """Return the source text of a YAML node."""
-    first, last = node.start_mark, node.end_mark
-    if first.line == last.line:
-        return lines[first.line][first.column : last.column]
-    if isinstance(node, yaml.CollectionNode) and not node.flow_style:  # a block list
-        return yaml.safe_dump(_plain(node), default_flow_style=True, width=1000).strip()
-    middle = lines[first.line + 1 : last.line]
-    return " ".join(
-        [lines[first.line][first.column :], *middle, lines[last.line][: last.column]]
-    )
-
-
-def _plain(node: yaml.Node) -> Any:
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(child) for child in node.value]
-    return node.value
-
-
-def _comment(lines: list[str], key: yaml.Node, value: yaml.Node) -> str:
-    """Return the comment of a key: the lines above it, the end of its line, and the lines below."""
-    indent, line = key.start_mark.column, key.start_mark.line
-    above: list[str] = []
-    while line > 0 and re.match(rf" {{{indent}}}#", lines[line - 1]):
-        line -= 1
-        above.insert(0, lines[line])
-    if line == 0:  # the comment at the top of the file describes the file
-        above = []
-    is_block = isinstance(value, yaml.CollectionNode) and not value.flow_style
-    end = key.end_mark if is_block else value.end_mark
-    _, _, after = lines[end.line][end.column :].partition("#")
-    below = []
-    for text in lines[end.line + 1 :] if after else []:
-        if not re.match(rf" {{{indent + 1},}}#", text):
-            break
-        below.append(text)
-    parts = [*above, after, *below]
-    return " ".join(text.strip().lstrip("#").strip() for text in parts).strip()
-
-
 def commands_page() -> str:
     """Return the page of every command in asr/ with its own settings."""
     parts = [COMMANDS_INTRODUCTION]
@@ -212,7 +119,7 @@ def commands_page() -> str:
         parts += [f"## asr.{path.stem}\n", _docstring(ROOT / "asr" / f"{path.stem}.py")]
         groups = [
             f"| `{group}` | {f'`{default}`' if default else 'none'} | {_options(group)} |"
-            for group, default in _groups(path)
+            for group, default in read_groups(path)
         ]
         if groups:
             parts += [_rows("Group | Default | Options", groups), ""]
@@ -232,15 +139,6 @@ def _command_order(path: Path) -> int:
         "compare",
     )
     return order.index(path.stem) if path.stem in order else len(order)
-
-
-def _groups(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Yield the groups of a command and the option of each that is used by default."""
-    for entry in yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", []):
-        if isinstance(entry, dict):
-            group, default = next(iter(entry.items()))
-            if not group.startswith("override"):
-                yield group, default
 
 
 def _options(group: str) -> str:

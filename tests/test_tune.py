@@ -66,6 +66,7 @@ def test_the_tuned_decoder_has_the_fewest_errors_and_works_in_evaluation(
     )
     assert f"WER {best:.2%}" in scored.out, scored.err
     assert f"WER {best:.2%}" in finished.out
+    assert " words are too few to choose weights" in finished.out
 
 
 def test_a_tuned_decoder_with_packaged_files_works_from_any_folder(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 import yaml  # type: ignore[import-untyped]
 
 from asr.config.environment import set_threads
+from asr.config.help import describe_command
+from asr.config.option_files import CONF
 from asr.config.reporting import print_user_error, report_user_errors
 from asr.config.values import convert, did_you_mean
 from asr.errors import ConfigError
@@ -18,23 +20,29 @@ from asr.errors import ConfigError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-_INSTALLED = _PACKAGE / "conf"  # in a wheel; a clone has the folder beside the package
-CONF = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "conf"
-
 
 def run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
     """Call a function with the configuration that Hydra composes from the command line.
 
+    --help prints the docstring of the function's module and the settings.
+
     Raises:
         SystemExit: Always, with the exit code of `report_user_errors`.
     """
+    if asks_for_help():
+        print(describe_command(config_name, inspect.getmodule(function).__doc__ or ""))
+        sys.exit(0)
     verbose = "-v" in sys.argv
     sys.argv[:] = [argument for argument in sys.argv if argument != "-v"]
     command = f"asr.{config_name}"
     sys.exit(
         report_user_errors(command, lambda: _run(config_name, function, verbose), verbose)
     )
+
+
+def asks_for_help() -> bool:
+    """Return whether the command line has -h or --help."""
+    return not {"-h", "--help"}.isdisjoint(sys.argv[1:])
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":

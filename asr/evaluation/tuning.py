@@ -82,6 +82,11 @@ class Tuning:
         return {point: score.wer for point, score in self.scores.items()}
 
     @property
+    def words(self) -> int:
+        """Return the number of words in the references."""
+        return self.scores[self.best].words.length
+
+    @property
     def at_edge(self) -> list[str]:
         """Return the names of weights beyond whose best value nothing was searched."""
         names = []
