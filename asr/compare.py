@@ -52,7 +52,7 @@ def compare_folders(folders: Sequence[str], overrides: Sequence[str]) -> Iterato
 def main() -> None:
     """Run the command line."""
     folders, _ = split_arguments([a for a in sys.argv[1:] if not a.startswith("-")])
-    if folders and not asks_for_help():
+    if (folders or len(sys.argv) == 1) and not asks_for_help():
         run_with_files("asr.compare", str(__doc__), compare_folders)
     run("compare", compare)
 

@@ -1,7 +1,8 @@
 """Preview augmentation: `python -m asr.preview data=an4 augment.noise.probability=1`.
 
 Writes a few training utterances as WAV files, original and augmented, and one plot per utterance
-with the log-mel features of all its views, masks included.
+with the log-mel features of all its views, masks included. Features are normalized over the
+utterance, and `augment.join` has no effect, because it needs several clips.
 """
 
 from pathlib import Path
@@ -38,14 +39,13 @@ def preview(cfg: DictConfig) -> None:
     batch_augments = build_batch_augments(cfg.augment, separator=())
     views = SpeechDataset(originals.examples, augment, batch_augments, cfg.seed, "raise")
     torch.manual_seed(cfg.seed)
-    folder = Path(cfg.dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    Path(cfg.dir).mkdir(parents=True, exist_ok=True)
     for index, utterance in enumerate(chosen):  # utterances may share a recording
         batches = [views[[(index, epoch)]] for epoch in range(cfg.views)]
         waveforms = [batch.waveforms[0] for batch in (originals[[(index, 0)]], *batches)]
-        path = folder / f"{index + 1}-{utterance.audio.stem}"
+        path = Path(cfg.dir, f"{index + 1}-{utterance.audio.stem}")
         _write_views(path, utterance.text, waveforms, features, masks)
-    print(f"{len(chosen)} utterances with {cfg.views} augmented views each in {folder}")
+    print(f"{len(chosen)} utterances with {cfg.views} augmented views each in {cfg.dir}")
 
 
 def _write_views(

@@ -6,16 +6,13 @@ commands accept that file as an option: `decoder=outputs/an4-tuning/decoder/tune
 """
 
 from dataclasses import astuple
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from asr.config.app import run
-from asr.config.build import instantiate, load_split
+from asr.config.build import instantiate, load_split, with_absolute_files
 from asr.errors import ConfigError
-
-MIN_WORDS = 200  # fewer choose weights that suit these utterances by chance
 
 if TYPE_CHECKING:
     from asr.evaluation.tuning import Tuning
@@ -55,25 +52,15 @@ def tune(cfg: DictConfig) -> None:
         f"the best of {len(wer)} points (worst {max(wer.values()):.2%}); calibration error "
         f"{tuning.before:.3f} before and {tuning.after:.3f} after; decoder={target}"
     )
-    for name in tuning.at_edge:
-        print(
-            f"{name} is at the edge of the search; pass a wider interval, {name}=[LOW,HIGH]"
-        )
-    if tuning.words < MIN_WORDS:
-        print(
-            f"{tuning.words} words are too few to choose weights and a calibration for other "
-            "speech; use a larger split"
-        )
+    for warning in tuning.warnings:
+        print(warning)
 
 
 def _tuned_settings(decoder: DictConfig, tuning: "Tuning") -> Any:
     """Return the decoder's settings with the tuned values and with absolute paths of files."""
-    settings: Any = OmegaConf.create(OmegaConf.to_container(decoder, resolve=True))
+    settings = with_absolute_files(decoder)
     settings.lm_weight, settings.word_score = tuning.best
     settings.calibration = [round(value, 4) for value in astuple(tuning.calibration)]
-    for name in ("lm", "lexicon"):
-        if settings[name] and Path(settings[name]).is_file():  # else a packaged file
-            settings[name] = str(Path(settings[name]).resolve())
     return settings
 
 

@@ -326,8 +326,7 @@ def _table(settings: tuple[Setting, ...], prefix: str = "") -> str:
         return ""
     rows = []
     for setting in settings:
-        target = setting.default.strip("`")
-        default = _link(target) if re.fullmatch(r"asr(\.\w+)+", target) else setting.default
+        default = _link(setting.target) if setting.target else f"`{setting.default}`"
         rows.append(f"| `{prefix}{setting.key}` | {default} | {_escape(setting.comment)} |")
     return _rows("Key | Default | Meaning", rows)
 

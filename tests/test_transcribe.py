@@ -442,6 +442,7 @@ def test_three_samples_give_no_words_and_no_error(
         (["a.wav", "format=[]"], "format has no value"),
         (["a.wav", "output="], "output has no value; pass output=..."),
         (["https://host/a.wav"], "https://host/a.wav: not a file; download the recording"),
+        (["https://host/watch?v=a"], "https://host/watch?v=a: not a file; download the"),
         (["a.wav", "voice=x"], "no setting 'voice' (--help shows them)"),
         (["-", "encoding=s16le", "sample_rate=16"], "sample_rate must be >= 4000"),
         (["a.wav", "format=[srt,vtt]"], "format=[srt,vtt] needs output=FOLDER"),

@@ -114,3 +114,28 @@ def test_a_file_as_an_option_must_be_in_a_folder_of_its_group(
     finished = call(evaluate.main, settings[0], f"decoder={tmp_path / 'mine.yaml'}")
     assert finished.code == 2
     assert "must be in a folder named decoder" in finished.complaint
+
+
+def test_the_tuned_decoder_finds_its_files_from_any_folder(
+    settings: list[str],
+    tmp_path: Path,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("names.txt").write_text("one\n")
+    Path("words.txt").write_text("one\ntwo\n")
+    finished = call(
+        tune.main,
+        *settings,
+        "data.limit=2",
+        "dir=tuned",
+        "points=1",
+        "rounds=0",
+        "decoder.hotwords=[names.txt,answer]",
+        "decoder.lexicon=words.txt",
+    )
+    assert finished.code == 0, finished.err
+    chosen = OmegaConf.load(tmp_path / "tuned" / "decoder" / "tuned.yaml")
+    assert chosen.hotwords == [str(tmp_path / "names.txt"), "answer"]
+    assert chosen.lexicon == str(tmp_path / "words.txt")

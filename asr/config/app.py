@@ -12,13 +12,20 @@ import yaml  # type: ignore[import-untyped]
 
 from asr.config.environment import set_threads
 from asr.config.help import describe_command
-from asr.config.option_files import CONF
+from asr.config.option_files import CONF, read_groups
 from asr.config.reporting import print_user_error, report_user_errors
 from asr.config.values import convert, did_you_mean
 from asr.errors import ConfigError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+
+VERBOSE = frozenset({"-v", "--verbose"})
+HYDRA_OPTIONS = (
+    "-c --cfg -m --multirun --resolve -p --package -r --run -i --info -cd --config-dir "
+    "--hydra-help --experimental-rerun --shell-completion -sc"
+)
 
 
 def run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
@@ -29,15 +36,17 @@ def run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
     Raises:
         SystemExit: Always, with the exit code of `report_user_errors`.
     """
-    if asks_for_help():
-        print(describe_command(config_name, inspect.getmodule(function).__doc__ or ""))
-        sys.exit(0)
-    verbose = "-v" in sys.argv
-    sys.argv[:] = [argument for argument in sys.argv if argument != "-v"]
-    command = f"asr.{config_name}"
-    sys.exit(
-        report_user_errors(command, lambda: _run(config_name, function, verbose), verbose)
-    )
+    verbose = not VERBOSE.isdisjoint(sys.argv)
+    sys.argv[:] = [argument for argument in sys.argv if argument not in VERBOSE]
+
+    def call() -> None:
+        if asks_for_help():
+            description = inspect.getmodule(function).__doc__ or ""
+            print(describe_command(config_name, description, sys.argv[1:]), flush=True)
+        else:
+            _run(config_name, function, verbose)
+
+    sys.exit(report_user_errors(f"asr.{config_name}", call, verbose))
 
 
 def asks_for_help() -> bool:
@@ -57,10 +66,11 @@ def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":
     from asr.config.hints import explain_hydra_errors
     from asr.config.schema import SCHEMAS, check_settings
 
-    with explain_hydra_errors(lambda: compose(config_name, []), "--help"):
+    overrides = _find_option_files(overrides)
+    with explain_hydra_errors(lambda: compose(config_name, _choices(overrides))):
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = hydra.compose(config_name, _find_option_files(overrides))
+            cfg = hydra.compose(config_name, list(overrides))
     check_settings(cfg, SCHEMAS[config_name])
     return cfg
 
@@ -75,8 +85,8 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any], verbose: boo
     from asr.config.sweep import explain_lost_runs, is_sweep, record_failure, set_up_run
 
     configs: list[tuple[DictConfig, list[str]]] = []
-    sys.argv[1:] = _find_option_files(sys.argv[1:])
-    arguments = frozenset(sys.argv[1:])
+    sys.argv[1:] = arguments = _find_option_files(sys.argv[1:])
+    _check_options(config_name, arguments)
 
     def call(cfg: "DictConfig", overrides: Sequence[str]) -> Any:
         check_settings(cfg, SCHEMAS[config_name])
@@ -89,7 +99,7 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any], verbose: boo
     def job(cfg: "DictConfig") -> Any:
         overrides = [*HydraConfig.get().overrides.task]
         if is_sweep():
-            set_up_run(cfg, arguments)
+            set_up_run(cfg, frozenset(arguments))
             try:
                 return call(cfg, overrides)
             except Exception as error:  # the other runs continue
@@ -101,7 +111,7 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any], verbose: boo
         )  # called below: here, Hydra would print the errors
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
-    explained = explain_hydra_errors(lambda: compose(config_name, []), "--cfg job")
+    explained = explain_hydra_errors(lambda: compose(config_name, _choices(arguments)))
     with explained, explain_lost_runs():
         hydra.main(str(CONF), config_name, version_base="1.3")(job)()
     for cfg, overrides in configs:
@@ -125,6 +135,33 @@ def _find_option_files(overrides: Sequence[str]) -> list[str]:
     if search_path:
         replaced.append(f"hydra.searchpath=[{','.join(search_path)}]")
     return replaced
+
+
+def _choices(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that choose an option of a group or a folder of options."""
+    chosen = []
+    for override in overrides:
+        group, _, option = override.partition("=")
+        is_option = (CONF / group / f"{option}.yaml").is_file()
+        if is_option or group == "hydra.searchpath":
+            chosen.append(override)
+    return chosen
+
+
+def _check_options(config_name: str, arguments: Sequence[str]) -> None:
+    """Check the arguments that start with a dash.
+
+    Raises:
+        ConfigError: If Hydra has no such option, or if it is -m and the command has no sweeps.
+    """
+    options = {argument.partition("=")[0] for argument in arguments if argument[:1] == "-"}
+    for option in sorted(options - {*HYDRA_OPTIONS.split()}):
+        raise ConfigError(f"{option}: no such option; see --help")
+    sweeps = "hparams" in dict(read_groups(CONF / f"{config_name}.yaml"))
+    if options & {"-m", "--multirun"} and not sweeps:
+        raise ConfigError(
+            "-m is an option of asr.train; run this command once for each value"
+        )
 
 
 def command_parser(command: str, arguments: str, description: str) -> ArgumentParser:

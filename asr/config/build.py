@@ -1,6 +1,7 @@
 """Build objects from the groups of a configuration."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,3 +141,21 @@ def load_split(data: DictConfig, split: str, tokenizer: "Tokenizer") -> "Corpus"
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """Return a configuration as a dictionary, with references resolved."""
     return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def with_absolute_files(decoder: DictConfig) -> Any:
+    """Return the settings of a beam search without interpolations, with absolute paths of files."""
+    settings: Any = OmegaConf.create(OmegaConf.to_container(decoder, resolve=True))
+    for name in ("lm", "lexicon"):
+        settings[name] = settings[name] and _absolute(settings[name])
+    if isinstance(settings.hotwords, str):
+        settings.hotwords = _absolute(settings.hotwords)
+    elif settings.hotwords:
+        settings.hotwords = [_absolute(entry) for entry in settings.hotwords]
+    return settings
+
+
+def _absolute(text: str) -> str:
+    """Return the absolute path of a file, or another text unchanged, such as a packaged model."""
+    is_file = os.path.isfile(text)  # noqa: PTH113  # pathlib raises for a long phrase
+    return str(Path(text).resolve()) if is_file else text

@@ -1,6 +1,7 @@
 """The text of --help of a command with groups: its settings with their comments."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from textwrap import TextWrapper
 
 from asr.config.option_files import CONF, Setting, read_groups, read_option
@@ -9,19 +10,28 @@ WIDTH = 100  # of lines, in characters
 COLUMN = 40  # in which the comments start
 
 
-def describe_command(name: str, description: str) -> str:
-    """Return the usage of a command, its settings, and the groups with their default options.
+def describe_command(name: str, description: str, overrides: Sequence[str] = ()) -> str:
+    """Return the usage of a command, its settings, and those of the options of its groups.
 
     Args:
         name: Name of the command, such as "train".
         description: What it does.
+        overrides: Command line; its group=option replace the default options.
     """
     path = CONF / f"{name}.yaml"
     groups = dict(read_groups(path))
-    arguments = "[group=option ...] [key=value ...]" if groups else "[key=value ...]"
+    for group, _, option in (override.partition("=") for override in overrides):
+        if groups.get(group) and (CONF / group / f"{option}.yaml").is_file():
+            groups[group] = option
+    arguments = (
+        "[group=option ...] [key=value ...]"
+        if groups
+        else "A B | dir=FOLDER [key=value ...]"
+    )
     lines = [f"usage: python -m asr.{name} {arguments} [-v]", "", description.strip(), ""]
     lines += ["settings:", *_rows(read_option(path).settings), "", "options:"]
     if groups:
+        lines += _row("group=option --help", "show the settings of another option")
         lines += _row("--cfg job", "print the complete configuration, and do nothing else")
     if "hparams" in groups:
         lines += _row("-m", "run each combination of values such as seed=1,2 (a sweep)")
@@ -57,9 +67,12 @@ def _settings(group: str, name: str) -> dict[str, Setting]:
     for base in option.bases:
         settings |= _settings(group, base)
     for setting in option.settings:
+        if setting.default == "null":  # removes a part of the base
+            nested = f"{setting.key}."
+            settings = {k: v for k, v in settings.items() if not k.startswith(nested)}
         inherited = settings.get(setting.key)
         comment = setting.comment or (inherited.comment if inherited else "")
-        settings[setting.key] = Setting(setting.key, setting.default, comment)
+        settings[setting.key] = replace(setting, comment=comment)
     return settings
 
 
@@ -69,8 +82,8 @@ def _rows(settings: Iterable[Setting], prefix: str = "") -> Iterator[str]:
     for setting in settings:
         holds_others = any(other.key.startswith(f"{setting.key}.") for other in settings)
         if setting.comment or not holds_others:
-            default = setting.default.strip("`").replace("???", "...")
-            value = "" if holds_others else f"={default}"
+            default = setting.default.replace("???", "...")
+            value = f"={default}" if default else ""
             yield from _row(f"{prefix}{setting.key}{value}", setting.comment)
 
 

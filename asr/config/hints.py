@@ -19,25 +19,21 @@ QUOTES = "[]'\" "  # characters around the words of a value
 
 
 @contextmanager
-def explain_hydra_errors(compose: Callable[[], DictConfig], option: str) -> Iterator[None]:
+def explain_hydra_errors(compose: Callable[[], DictConfig]) -> Iterator[None]:
     """Turn Hydra's errors into a ConfigError of one line; let other errors pass.
 
-    Args:
-        compose: Function that returns the configuration without overrides.
-        option: Option of the command line that lists the settings.
+    `compose` returns the configuration of the chosen options, without other overrides.
     """
     try:
         yield
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        message = _explain(error, compose, option)
+        message = _explain(error, compose)
         if message is None:
             raise
         raise ConfigError(message) from error
 
 
-def _explain(
-    error: Exception, compose: Callable[[], DictConfig], option: str
-) -> str | None:
+def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
     """Return the message for an error, or None if it is not an error of Hydra."""
     message = " ".join(str(error).split()).split(" Config search path:")[0]
     if isinstance(error, OverrideParseException):
@@ -45,24 +41,26 @@ def _explain(
     if message.startswith("Config group override must be"):
         return "a group such as model or experiment must be one of its options; see --help"
     if misspelled := re.match(r"Could not override '([^']+)'", message):
-        return _explain_key(misspelled[1], compose(), option)
+        return _explain_key(misspelled[1], compose())
+    if message.startswith("Only one of --run, --multirun"):
+        return message
     if re.match(r".*Could not find 'hydra/(launcher|sweeper)/", message):
         message += ". If it is a plug-in, run pip install 'asr[sweep]'"
     return message if isinstance(error, HydraException | OmegaConfBaseException) else None
 
 
-def _explain_key(key: str, cfg: DictConfig, option: str) -> str:
+def _explain_key(key: str, cfg: DictConfig) -> str:
     """Return why a setting cannot be overridden."""
     keys = _dotted_keys(OmegaConf.to_container(cfg, resolve=False))
     group, _, name = key.rpartition(".")
     if key in keys:
-        return f"{key}: the chosen option of {group} has no such setting or is null; see {option}"
+        return f"{key}: the chosen option of {group} has no such setting or is null; see --help"
     # A typo is recognized without the class, which may take seconds to import.
     is_typo = get_close_matches(key, keys, cutoff=0.9)
     target = OmegaConf.select(cfg, f"{group}._target_")
     if target and not is_typo and name in inspect.signature(get_object(target)).parameters:
         return f"no setting {key!r} yet; +{key}=... adds it"
-    return f"no setting {key!r} ({option} shows them){did_you_mean(key, keys)}"
+    return f"no setting {key!r} (--help shows them){did_you_mean(key, keys)}"
 
 
 def _explain_syntax(override: str) -> str:

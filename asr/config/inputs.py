@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from asr.errors import AsrError, AudioError, ConfigError
 
 STDIN = "-"
 RECORD = "--record"  # the microphone
+URL = re.compile(r"\w[\w+.-]*://")
 
 
 class StandardInput(bytes):
@@ -88,7 +90,8 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         exists = os.path.exists(argument)  # noqa: PTH110  # pathlib raises for a long sentence
         if argument.startswith("-") and argument not in (STDIN, RECORD) and not exists:
             raise ConfigError(f"{argument}: no such option; see --help")
-        (overrides if "=" in argument and not exists else files).append(argument)
+        is_setting = "=" in argument and not exists and not URL.match(argument)
+        (overrides if is_setting else files).append(argument)
     return files, overrides
 
 
@@ -113,7 +116,7 @@ def find_inputs(
         if file == STDIN:
             content = open_stdin().read() if stdin is None else stdin
             inputs.append(InputFile(STDIN, "stdin", StandardInput(content)))
-        elif "://" in file:
+        elif URL.match(file):
             errors.append(AudioError(f"{file}: not a file; download the recording first"))
         elif path.is_dir():
             recordings, problems = _find_recordings(path)

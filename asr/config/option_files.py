@@ -16,18 +16,25 @@ NOT_SETTINGS = {"defaults", "hydra", "_target_", "_partial_"}
 
 @dataclass(frozen=True)
 class Setting:
-    """One key of a YAML file with its default and its comment."""
+    """One key of a YAML file.
+
+    Attributes:
+        key: Name, nested keys with dots.
+        default: Value in the syntax of the command line, "" for a mapping.
+        comment: What it does.
+        target: Class or function that a mapping builds, "" for none.
+    """
 
     key: str
     default: str
     comment: str
+    target: str = ""
 
 
 @dataclass(frozen=True)
 class Option:
     """One YAML file: the comment at its top, its base options, its settings, and its text."""
 
-    name: str
     description: str
     bases: tuple[str, ...]
     settings: tuple[Setting, ...]
@@ -47,23 +54,24 @@ def read_option(path: Path) -> Option:
         entry for entry in defaults if isinstance(entry, str) and entry != "_self_"
     )
     settings = tuple(_walk(root, lines, "")) if root is not None else ()
-    return Option(path.stem, description, bases, settings, "\n".join(lines[size:]).strip())
+    return Option(description, bases, settings, "\n".join(lines[size:]).strip())
 
 
 def _walk(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[Setting]:
     """Yield the settings of a YAML mapping, nested keys with dots."""
     for key, value in node.value:
-        if key.value in NOT_SETTINGS and not prefix:
+        if key.value in NOT_SETTINGS:
             continue
         name = f"{prefix}{key.value}"
         comment = _comment(lines, key, value)
-        if isinstance(value, yaml.MappingNode) and not value.flow_style:
+        if isinstance(value, yaml.MappingNode):
+            comment = "" if value.flow_style else comment  # it is that of the nested keys
             target = next((v.value for k, v in value.value if k.value == "_target_"), "")
-            yield Setting(name, target and f"`{target}`", comment)
+            yield Setting(name, "", comment, target)
             yield from _walk(value, lines, f"{name}.")
-        elif key.value not in NOT_SETTINGS:
+        else:
             default = " ".join(_source(lines, value).split())
-            yield Setting(name, f"`{default}`", comment)
+            yield Setting(name, default.replace(", ", ","), comment)
 
 
 def _source(lines: list[str], node: yaml.Node) -> str:

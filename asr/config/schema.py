@@ -279,6 +279,10 @@ def check_settings(settings: DictConfig, schema: type, prefix: str = "") -> None
         if isinstance(value, str) and not value:
             raise ConfigError(f"{prefix}{name} has no value; pass {prefix}{name}=...")
         if is_typeddict(hint):
+            if not isinstance(value, DictConfig):
+                raise ConfigError(
+                    f"{prefix}{name} must be a group of settings, got {value!r}"
+                )
             check_settings(value, hint, f"{prefix}{name}.")
         else:
             convert(

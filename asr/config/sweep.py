@@ -51,8 +51,7 @@ def set_up_run(cfg: DictConfig, arguments: Collection[str]) -> None:
     config = HydraConfig.get()
     number, task = config.job.num, config.overrides.task
     # runs may have other values of `dir`, which may contain the name of the corpus
-    folder = config.sweep.dir if "sweep" in config.callbacks else cfg.dir
-    cfg.dir = f"{folder}/{number}"
+    cfg.dir = f"{config.sweep.dir}/{number}"
     overrides = [o for o in (*config.overrides.hydra, *task) if not o.startswith("dir=")]
     sys.argv[1:] = [*overrides, quote_override("dir", cfg.dir), "hydra.mode=RUN"]
     own = " ".join(override for override in task if override not in arguments)

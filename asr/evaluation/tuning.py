@@ -28,6 +28,7 @@ from asr.nn.emissions import Calibration, Emissions
 from asr.text import Tokenizer
 
 Point = tuple[float, float]  # lm_weight, word_score
+MIN_WORDS = 200  # fewer choose weights that suit these utterances by chance
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,6 @@ class Tuning:
         return {point: score.wer for point, score in self.scores.items()}
 
     @property
-    def words(self) -> int:
-        """Return the number of words in the references."""
-        return self.scores[self.best].words.length
-
-    @property
     def at_edge(self) -> list[str]:
         """Return the names of weights beyond whose best value nothing was searched."""
         names = []
@@ -96,6 +92,19 @@ class Tuning:
             if len(values) > 1 and self.best[axis] in edges:
                 names.append(name)
         return names
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return lines on weights that may not be the best ones."""
+        edge = "is at the edge of the search; pass a wider interval"
+        lines = [f"{name} {edge}, {name}=[LOW,HIGH]" for name in self.at_edge]
+        words = self.scores[self.best].words.length
+        if words < MIN_WORDS:
+            lines.append(
+                f"{words} words are too few to choose weights and a calibration for other speech; "
+                "use a larger split"
+            )
+        return lines
 
     def write_points(self, path: Path) -> None:
         """Write the points and their error rates as CSV."""

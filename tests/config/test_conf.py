@@ -1,12 +1,15 @@
 """Every file under conf/ composes and describes an object that can be built."""
 
 import errno
+import importlib
 import os
+import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 import torch
+from entry import caller
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -112,7 +115,7 @@ def test_the_manifest_tokenizer_is_built_from_transcripts(tmp_path: Path) -> Non
 def test_a_value_error_in_a_sweep_is_not_reported_as_a_wrong_setting() -> None:
     with (
         pytest.raises(ValueError, match="a fault"),
-        explain_hydra_errors(lambda: compose("train", []), "--help"),
+        explain_hydra_errors(lambda: compose("train", [])),
     ):
         raise ValueError("a fault")
     with pytest.raises(ConfigError, match="a group such as model or experiment"):
@@ -188,3 +191,57 @@ def test_a_wrong_value_is_reported_with_its_setting(override: str, message: str)
     with pytest.raises(ConfigError) as error:
         compose("train", [override])
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("entry", "overrides", "message"),
+    [
+        (
+            "train",
+            ["callbacks=averaged", "callbacks.ema.decai=0.9"],
+            "did you mean callbacks.ema.decay?",
+        ),
+        (
+            "train",
+            ["scheduler=noam", "scheduler.warmup_step=3"],
+            "did you mean scheduler.warmup_steps?",
+        ),
+        (
+            "transcribe",
+            ["decoder=beam", "decoder.beam_sizes=20"],
+            "did you mean decoder.beam_size?",
+        ),
+        ("serve", ["limits=null"], "limits must be a group of settings, got None"),
+        ("serve", ["limits=3"], "limits must be a group of settings, got 3"),
+    ],
+)
+def test_wrong_settings_of_chosen_options_are_explained(
+    entry: str, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        compose(entry, overrides)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("train", ["--foo"], "--foo: no such option; see --help"),
+        (
+            "train",
+            ["-m", "seed=1,2", "--cfg", "job"],
+            "Only one of --run, --multirun, --cfg",
+        ),
+        ("evaluate", ["-m", "data=an4,fsdd"], "-m is an option of asr.train"),
+    ],
+)
+def test_wrong_options_give_one_line(
+    command: str,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main = importlib.import_module(f"asr.{command}").main
+    finished = caller(monkeypatch, capsys)(main, *arguments)
+    assert finished.code == 2
+    assert message in finished.complaint

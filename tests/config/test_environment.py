@@ -117,3 +117,17 @@ def test_the_quota_of_the_first_version_of_control_groups_counts(monkeypatch, tm
 def test_a_system_without_control_groups_has_no_quota(monkeypatch):
     set_affinity(monkeypatch, 5)
     assert usable_cpus(cgroup=Path("/missing")) == 5
+
+
+def test_a_run_of_a_sweep_does_not_keep_the_threads_of_the_one_before(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("asr.config.environment._written", {})
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    set_threads(compose("transcribe", ["cpu.threads=1", "cpu.wait_policy=active"]))
+    set_threads(compose("transcribe", []))
+    assert os.environ["OMP_NUM_THREADS"] == str(usable_cpus())
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # of the user
+    set_threads(compose("transcribe", []))
+    assert os.environ["OMP_NUM_THREADS"] == "7"

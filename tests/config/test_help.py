@@ -49,6 +49,30 @@ def test_other_groups_are_not_shown() -> None:
         assert (CONF / group).is_dir()
 
 
+def test_chosen_options_replace_the_default_ones() -> None:
+    lines = describe_command("train", "", ["callbacks=averaged", "model=base", "model=x"])
+    assert "callbacks.ema.decay=0.999" in lines
+    assert "model.hidden_size=400" in lines
+    assert "callbacks.stop.patience=30" in lines  # of the option that averaged starts from
+
+
+def test_a_part_that_an_option_removes_has_no_settings() -> None:
+    lines = describe_command("train", "", ["callbacks=last"])
+    assert "callbacks.stop=null" in lines
+    assert "callbacks.stop.patience" not in lines
+
+
+def test_a_reader_that_closes_the_pipe_gets_no_traceback() -> None:
+    command = [sys.executable, "-m", "asr.train", "--help"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(600) == 0
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("arguments", [["-h"], ["a", "b", "--help"]])
 def test_the_command_line_prints_it(command: str, arguments: list[str]) -> None:
