@@ -100,7 +100,10 @@ def test_runs_with_equal_settings_have_no_plot(tmp_path: Path, call: Call) -> No
 
 
 def test_wrong_input_gives_one_line(tmp_path: Path, call: Call) -> None:
-    assert "dir has no value; pass dir=..." in call(compare.main).complaint
+    alone = call(compare.main)
+    assert alone.code == 2
+    assert "python -m asr.compare A B" in alone.out
+    assert "dir has no value; pass dir=..." in call(compare.main, "examples=3").complaint
     assert "no finished run" in call(compare.main, f"dir={tmp_path}").complaint
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "summary.json").write_text("[]")
