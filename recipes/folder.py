@@ -134,10 +134,12 @@ def _recordings_of_folder(folder: Path, encoding: str) -> Iterator[Recording]:
         speaker, *others = path.relative_to(folder).parts
         names = (normalize_name(path.stem), normalize_name(path.name))  # a.txt or a.wav.txt
         keys = [key for name in names if (key := (path.parent, name)) in transcripts]
-        used.update(keys[:1])
         text, reason = "", "no transcript"
-        if keys:
+        if keys and keys[0] in used:  # talk.wav and talk.m4a must not be in two splits
+            reason = f"second recording of {transcripts[keys[0]].name}"
+        elif keys:
             text, reason = _read_transcript(transcripts[keys[0]], encoding)
+            used.add(keys[0])
         yield Recording(
             path, text, normalize_name(speaker) if others else "", skip_reason=reason
         )

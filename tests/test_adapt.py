@@ -228,6 +228,16 @@ def test_clips_that_are_too_long_and_own_files_of_settings_do_not_change_the_pla
     assert "optimizer.lr=0.00015 " in finished.out
 
 
+def test_recordings_that_are_all_too_long_stop_an_adaptation_before_it_scores(
+    recordings: Path, settings: list[str], tmp_path: Path, call: Call
+) -> None:
+    limit = "data.max_seconds=0.2"
+    finished = call(adapt.main, recordings, f"dir={tmp_path / 'run'}", *settings, limit)
+    assert finished.code == 2
+    assert "cut longer ones at pauses with recipes.segment" in finished.complaint
+    assert "before:" not in finished.out
+
+
 def test_two_recordings_of_one_name_stop_an_adaptation_before_it_trains(
     recording: Callable[..., Path], settings: list[str], tmp_path: Path, call: Call
 ) -> None:

@@ -463,3 +463,38 @@ def _overfit(model: CTCModel, clips: list[tuple[np.ndarray, str]]) -> CTCModel:
         if loss < 0.03:
             break
     return model.eval()
+
+
+def test_files_have_the_same_names_whatever_recordings_have_a_text(
+    folder: Path, checkpoint: list[str], tmp_path: Path, call: Call
+) -> None:
+    days = tmp_path / "days"
+    for day in ("monday", "tuesday"):
+        (days / day).mkdir(parents=True)
+        (days / day / "talk.flac").write_bytes((folder / "0.flac").read_bytes())
+    out = tmp_path / "out"
+    for day in ("monday", "tuesday"):
+        text = days / day / "talk.txt"
+        text.write_text((folder / "0.txt").read_text())
+        finished = call(main, days, "format=srt", f"output={out}", *checkpoint)
+        assert f"{out / day / 'talk.srt'}\n" in finished.out
+        text.unlink()
+
+
+@pytest.mark.parametrize("path", ["my talk.txt", "scripts/talk.md", "/no such/talk.TXT"])
+def test_a_mistyped_path_of_a_text_is_not_aligned(
+    path: str, utterances: list[Utterance], checkpoint: list[str], call: Call
+) -> None:
+    finished = call(main, utterances[0].audio, f"text={path}", *checkpoint)
+    assert finished.code == 2
+    assert f"text={path}: no such file" in finished.complaint
+
+
+def test_an_exported_model_cannot_align(
+    utterances: list[Utterance], tmp_path: Path, call: Call
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"onnx")
+    finished = call(
+        main, utterances[0].audio, "text=a", f"checkpoint={tmp_path / 'model.onnx'}"
+    )
+    assert "an exported model; this needs the model.safetensors" in finished.complaint

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jiwer
@@ -182,3 +183,15 @@ def test_the_decoder_is_a_setting_and_its_errors_give_one_line(
         for line in (tmp_path / "report" / "utterances.jsonl").read_text().splitlines()
     ]
     assert {r["hypothesis"] for r in rows} <= {"yes", "no", ""}
+
+
+def test_a_split_without_words_is_an_error(
+    settings: list[str], corpus: Path, tmp_path: Path, call: Call
+) -> None:
+    utterances = read_manifest(corpus / "manifests" / "synthetic" / "test.jsonl")
+    write_manifest(tmp_path / "m.jsonl", [replace(each, text="") for each in utterances])
+    finished = call(main, *settings, f"data.test={tmp_path / 'm.jsonl'}")
+    assert finished.code == 2
+    assert (
+        "data.test: no text has words, so there is nothing to score" in finished.complaint
+    )

@@ -1,6 +1,6 @@
 """Load, resample, and augment recordings."""
 
-from asr.audio.channels import Channel
+from asr.audio.channels import Channel, check_channel
 from asr.audio.folders import (
     EXTENSIONS,
     UNREADABLE,
@@ -32,6 +32,7 @@ __all__ = [
     "OnDamage",
     "Recording",
     "Source",
+    "check_channel",
     "find_recordings",
     "info",
     "is_recording",

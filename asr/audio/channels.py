@@ -11,6 +11,16 @@ Channel = Literal["mix"] | int
 CANCELLATION = 0.5  # level of a mix relative to what one channel alone would give
 
 
+def check_channel(channel: Channel) -> None:
+    """Check a channel before any recording is read.
+
+    Raises:
+        ValueError: If it is neither "mix" nor a number from 1.
+    """
+    if channel != "mix" and not (isinstance(channel, int | np.integer) and channel >= 1):
+        raise ValueError(f'channel must be "mix" or an integer >= 1, got {channel!r}')
+
+
 def select_channel(
     samples: np.ndarray, channel: Channel, warn: Callable[[str], None]
 ) -> np.ndarray:

@@ -70,6 +70,7 @@ def apply_plan(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
     Raises:
         ModelError: If `init` is not a model.
+        ConfigError: If no recording has the length of an utterance.
     """
     bounds = cfg.data.min_seconds or 0.0, cfg.data.max_seconds or math.inf
     utterances = [
@@ -77,6 +78,11 @@ def apply_plan(cfg: DictConfig, overrides: Sequence[str]) -> None:
         for utterance in read_split(cfg.data, "train")
         if bounds[0] <= utterance.duration <= bounds[1]
     ]
+    if not utterances:
+        raise ConfigError(
+            f"no recording for training has {bounds[0]:g} to {bounds[1]:g} s; cut longer ones at "
+            "pauses with recipes.segment"
+        )
     hours = sum(utterance.duration for utterance in utterances) / 3600
     header, _ = read_checkpoint(Path(cfg.init))
     adapted = build_tokenizer(cfg, utterances).tokens

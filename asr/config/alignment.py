@@ -29,7 +29,7 @@ from asr.inference.formats import Ctm
 from asr.inference.timeline import AlignmentRequest, Timeline
 
 TEXT = "text="  # not parsed by Hydra, whose grammar rejects the punctuation of sentences
-PATH = re.compile(r"\S+\.txt|\.{0,2}/\S*")
+PATH = re.compile(r".+\.(txt|md|srt|vtt|csv|docx?|odt|rtf|pdf)|\.{0,2}/\S*", re.IGNORECASE)
 
 
 def compose_align(overrides: Sequence[str]) -> tuple[DictConfig, str | None]:
@@ -76,8 +76,11 @@ def collect_requests(
         except AsrError as error:
             errors.append(error)
         else:
-            request = AlignmentRequest(item.name, item.source, own_words, channel=channel)
-            requests.append(request)
+            requests.append(
+                AlignmentRequest(
+                    item.name, item.source, own_words, channel=channel, label=item.label
+                )
+            )
     return requests, errors
 
 
@@ -193,10 +196,12 @@ class AlignmentWriter:
 
 
 def _label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
-    """Return the path of each recording below their common folder, without its extension.
+    """Return the label of each recording, of a manifest the path below their common folder.
 
     Recordings on several drives of Windows have no common folder. Their names are returned.
     """
+    if all(request.label for request in requests):
+        return [request.label for request in requests]
     sources = [None if isinstance(r.source, bytes) else str(r.source) for r in requests]
     paths = [os.path.abspath(source) for source in sources if source]  # noqa: PTH100
     try:

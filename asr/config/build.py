@@ -126,11 +126,15 @@ def load_split(data: DictConfig, split: str, tokenizer: "Tokenizer") -> "Corpus"
 
     Raises:
         ManifestError: If a manifest is missing or invalid.
+        ConfigError: If no utterance has words.
     """
     from asr.evaluation.evaluator import load_corpus
 
+    utterances = read_split(data, split)
+    if not any(utterance.text.strip() for utterance in utterances):
+        raise ConfigError(f"data.{split}: no text has words, so there is nothing to score")
     return load_corpus(
-        read_split(data, split),
+        utterances,
         tokenizer,
         batch_seconds=data.batch_seconds,
         workers=data.workers,

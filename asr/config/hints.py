@@ -1,6 +1,7 @@
 """Explanations of Hydra's errors in one line."""
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from asr.config.quoting import quote
 from asr.config.values import did_you_mean
 from asr.errors import ConfigError
 
@@ -40,7 +42,11 @@ def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
         return _explain_syntax(error.override)
     if message.startswith("Config group override must be"):
         return "a group such as model or experiment must be one of its options; see --help"
-    if misspelled := re.match(r"Could not override '([^']+)'", message):
+    if several := re.match(r"Ambiguous value for argument '([^=]+)=([^']+)'", message):
+        key, value = several.groups()
+        sweep = "asr.train -m runs each value"
+        return f"{key} is one value; pass {key}=[{value}] for a list, quote a text twice ({sweep})"
+    if misspelled := re.match(r"Could not override '([^']*)'", message):
         return _explain_key(misspelled[1], compose())
     if message.startswith("Only one of --run, --multirun"):
         return message
@@ -51,6 +57,8 @@ def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
 
 def _explain_key(key: str, cfg: DictConfig) -> str:
     """Return why a setting cannot be overridden."""
+    if not key:
+        return "a setting has no name; write KEY=VALUE without spaces"
     keys = _dotted_keys(OmegaConf.to_container(cfg, resolve=False))
     group, _, name = key.rpartition(".")
     if key in keys:
@@ -68,9 +76,11 @@ def _explain_syntax(override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals:
         return f"{override}: not a setting; pass KEY=VALUE"
-    words = ",".join(f"'{word.strip(QUOTES)}'" for word in value.split(","))
-    quoted = f"[{words}]" if value.startswith("[") else f"'{value.strip(QUOTES)}'"
-    return f'{override}: syntax error; quote accents and symbols twice: "{key}={quoted}"'
+    if value.startswith("["):
+        value = f"[{','.join(quote(word.strip(QUOTES)) for word in value.split(','))}]"
+    else:
+        value = quote(os.path.expanduser(value.strip(QUOTES)))  # noqa: PTH111  # ~ is no syntax
+    return f'{override}: syntax error; quote accents and symbols twice: "{key}={value}"'
 
 
 def _dotted_keys(node: Any, prefix: str = "") -> list[str]:

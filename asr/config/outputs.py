@@ -241,12 +241,17 @@ def is_file(path: Path) -> bool:
 
 
 def is_older(path: Path, source: Source) -> bool:
-    """Return whether a file is older than a recording. Standard input is newer than any file."""
+    """Return whether a file is older than a recording. Standard input is newer than any file.
+
+    A text beside its recording never is: people write what they record afterwards.
+    """
     if isinstance(source, bytes):
         return True
     if not isinstance(source, str | Path):  # in a shard
         return False
     source = Path(source)
+    if path.suffix == ".txt" and path.resolve() == source.with_suffix(".txt").resolve():
+        return False
     return source.exists() and path.stat().st_mtime < source.stat().st_mtime
 
 

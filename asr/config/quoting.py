@@ -9,7 +9,12 @@ from hydra.errors import OverrideParseException
 
 def quote_override(key: str, text: str) -> str:
     """Return an override that Hydra reads as this text, whatever its characters are."""
-    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
+    return f"{key}={quote(text)}"
+
+
+def quote(text: str) -> str:
+    """Return a text in Hydra's quotes."""
+    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def shell_command(module: str, *arguments: object, **settings: object) -> str:

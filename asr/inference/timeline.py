@@ -25,6 +25,7 @@ class AlignmentRequest:
         offset: Start of the segment to align, in seconds.
         duration: Length of the segment in seconds, None for the rest of the recording.
         channel: "mix" for the mean of all channels, or the number of a channel from 1.
+        label: Path of output files without extension, "" to derive it from `source`.
     """
 
     name: str
@@ -33,6 +34,7 @@ class AlignmentRequest:
     offset: float = 0.0
     duration: float | None = None
     channel: Channel = "mix"
+    label: str = ""
 
     @classmethod
     def from_utterance(cls, utterance: Utterance) -> "AlignmentRequest":

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asr.audio import SAMPLE_RATE, Channel
+from asr.audio import SAMPLE_RATE, Channel, check_channel
 from asr.audio.speech import Piece, split_at_pauses
 from asr.decode.greedy import GreedyDecoder
 from asr.decode.hypothesis import Decoder, Hypothesis
@@ -105,7 +105,9 @@ class Transcriber:
 
         Raises:
             AudioError: If the recording cannot be read or has no such channel.
+            ValueError: If `channel` is neither "mix" nor a number from 1.
         """
+        check_channel(channel)
         with open_audio(audio, sample_rate) as source:
             reading = self._read(source, channel)
         return self._finish(reading)
@@ -133,7 +135,11 @@ class Transcriber:
 
         Recordings are read while the network runs, and short ones share its batches. A recording
         that cannot be read yields its error. Arrays and tensors all have the rate `sample_rate`.
+
+        Raises:
+            ValueError: If `channel` is neither "mix" nor a number from 1.
         """
+        check_channel(channel)
 
         def read(source: AudioSource) -> list[_Reading]:
             return [self._read(source, channel)]

@@ -79,6 +79,8 @@ def read_checkpoint(path: Path) -> tuple[Header, Weights]:
         raise ModelError(
             f"{path}: no such model. Pass the model.safetensors of a training, or english."
         )
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path}: an exported model; this needs the model.safetensors")
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}

@@ -4,6 +4,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Literal
 
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -41,6 +42,9 @@ def transcription(
         body |= {"confidence": round(transcript.confidence, 3), "segments": segments}
         if transcript.warnings:
             body["warnings"] = transcript.warnings
+        damaged = [part for part in transcript.skipped if part.reason == "damaged"]
+        if damaged:
+            body["skipped"] = [asdict(part) for part in damaged]
         if words:
             body["words"] = _words(transcript.words)
     body["usage"] = {"type": "duration", "seconds": seconds}

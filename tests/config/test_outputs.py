@@ -181,3 +181,17 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_anything_is_computed
     with pytest.raises(PermissionError) as caught:
         OutputFolder(tmp_path / "out", ["txt"], inputs)
     assert caught.value.filename == str(tmp_path / "out")
+
+
+def test_a_transcript_that_was_written_before_its_recording_is_not_outdated(
+    inputs: list[InputFile], tmp_path: Path
+) -> None:
+    (item, *_) = inputs
+    recording = tmp_path / "talk.wav"
+    recording.write_bytes(b"RIFF")
+    beside = tmp_path / "talk.txt"
+    beside.write_text("written by hand")
+    os.utime(beside, (0, 0))
+    item = InputFile(str(recording), "talk", recording)
+    output = OutputFolder(tmp_path, ["txt"], [item])
+    assert (output.pending, output.done, output.errors) == ([], 1, [])

@@ -302,3 +302,11 @@ def test_live_audio_without_voice_activity_detection_is_one_region(sound, build)
     segments = list(Transcriber(model, vad=False).stream(blocks))
     whole = Transcriber(model, vad=False).transcribe(waveform, sample_rate=16_000)
     assert tuple(segments) == whole.segments
+
+
+@pytest.mark.parametrize("channel", ["each", "left", 0, 1.5])
+def test_a_wrong_channel_is_not_a_fault_of_the_recording(sound, transcriber, channel):
+    with pytest.raises(ValueError, match="channel must be"):
+        transcriber.transcribe(sound(0.5), sample_rate=16_000, channel=channel)
+    with pytest.raises(ValueError, match="channel must be"):
+        list(transcriber.transcribe_many([sound(0.5)], sample_rate=16_000, channel=channel))

@@ -323,3 +323,11 @@ def test_a_column_channel_that_is_no_number_is_refused(tmp_path, own):
         prepare_table(tmp_path, own, "audio,text,channel\na.wav,yes,left\n")
     with pytest.raises(RecipeError, match="channel must be >= 1, got 0"):
         prepare_table(tmp_path, own, "audio,text\na.wav,yes\n", channel=0)
+
+
+def test_two_recordings_of_one_transcript_are_not_in_two_splits(tmp_path, own, manifest):
+    (own / "a.txt").write_text("this is a")
+    (own / "a.flac").write_bytes((own / "a.wav").read_bytes())
+    written = folder(audio=own, root=tmp_path, validation=0, test=0)
+    assert len(read_all(manifest, tmp_path)) == 1
+    assert "\tsecond recording of a.txt\n" in (written / "left_out.txt").read_text()

@@ -1,6 +1,7 @@
 """The HTTP API through OpenAI's own client, which is not modified."""
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from openai import OpenAI
 from serving import Running, Serve, wait_until
 
 from asr.inference.transcriber import Transcriber
-from asr.inference.transcript import Transcript
+from asr.inference.transcript import Skipped, Transcript
+from asr.server.openai import transcription
 
 
 @pytest.fixture
@@ -348,3 +350,9 @@ def test_the_page_has_strict_headers_and_right_types(serve: Serve, tmp_path: Pat
         assert "unsafe-inline" not in answer.headers["content-security-policy"]
     assert httpx2.get(running.url).text == "index.html"
     assert httpx2.get(f"{running.url}/../secret").status_code == 404
+
+
+def test_verbose_json_lists_damaged_parts() -> None:
+    transcript = Transcript("a", 9.0, 0.0, skipped=(Skipped(5.8, 6.2, "damaged"),))
+    body = json.loads(bytes(transcription(transcript, "verbose_json", "en", False).body))
+    assert body["skipped"] == [{"start": 5.8, "end": 6.2, "reason": "damaged"}]
