@@ -234,7 +234,7 @@ def test_recordings_that_are_all_too_long_stop_an_adaptation_before_it_scores(
     limit = "data.max_seconds=0.2"
     finished = call(adapt.main, recordings, f"dir={tmp_path / 'run'}", *settings, limit)
     assert finished.code == 2
-    assert "cut longer ones at pauses with recipes.segment" in finished.complaint
+    assert "cut longer ones at pauses with recipes.segment" in finished.err
     assert "before:" not in finished.out
 
 
