@@ -326,7 +326,8 @@ def _table(settings: tuple[Setting, ...], prefix: str = "") -> str:
         return ""
     rows = []
     for setting in settings:
-        default = _link(setting.target) if setting.target else f"`{setting.default}`"
+        value = setting.default and f"`{setting.default}`"
+        default = _link(setting.target) if setting.target else value
         rows.append(f"| `{prefix}{setting.key}` | {default} | {_escape(setting.comment)} |")
     return _rows("Key | Default | Meaning", rows)
 

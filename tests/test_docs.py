@@ -405,11 +405,11 @@ def test_a_setting_is_read_with_its_default_and_comments(tmp_path: Path) -> None
     assert option.description == "An option of two lines"
     rows = [(setting.key, setting.default, setting.comment) for setting in option.settings]
     assert rows == [
-        ("name", "`???`", ""),
-        ("lr", "`1e-3`", "above a rate below"),
+        ("name", "???", ""),
+        ("lr", "1e-3", "above a rate below"),
         ("part", "", ""),
-        ("part.list", "`[1, 2]`", "numbers"),
-        ("other", "`null`", ""),
+        ("part.list", "[1,2]", "numbers"),
+        ("other", "null", ""),
     ]
 
 

@@ -67,7 +67,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> "DictConfig":
     from asr.config.schema import SCHEMAS, check_settings
 
     overrides = _find_option_files(overrides)
-    with explain_hydra_errors(lambda: compose(config_name, _choices(overrides))):
+    with explain_hydra_errors(lambda: _compose_options(config_name, overrides)):
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = hydra.compose(config_name, list(overrides))
@@ -111,7 +111,7 @@ def _run(config_name: str, function: Callable[["DictConfig"], Any], verbose: boo
         )  # called below: here, Hydra would print the errors
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
-    explained = explain_hydra_errors(lambda: compose(config_name, _choices(arguments)))
+    explained = explain_hydra_errors(lambda: _compose_options(config_name, arguments))
     with explained, explain_lost_runs():
         hydra.main(str(CONF), config_name, version_base="1.3")(job)()
     for cfg, overrides in configs:
@@ -137,15 +137,17 @@ def _find_option_files(overrides: Sequence[str]) -> list[str]:
     return replaced
 
 
-def _choices(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that choose an option of a group or a folder of options."""
+def _compose_options(
+    config_name: str, overrides: Sequence[str]
+) -> tuple["DictConfig", "DictConfig"]:
+    """Return the configurations of the options that overrides choose, and of the default ones."""
     chosen = []
     for override in overrides:
         group, _, option = override.partition("=")
         is_option = (CONF / group / f"{option}.yaml").is_file()
         if is_option or group == "hydra.searchpath":
             chosen.append(override)
-    return chosen
+    return compose(config_name, chosen), compose(config_name, [])
 
 
 def _check_options(config_name: str, arguments: Sequence[str]) -> None:

@@ -17,14 +17,17 @@ from asr.config.quoting import quote
 from asr.config.values import did_you_mean
 from asr.errors import ConfigError
 
+Configs = tuple[DictConfig, DictConfig]  # of the chosen and of the default options
+
 QUOTES = "[]'\" "  # characters around the words of a value
 
 
 @contextmanager
-def explain_hydra_errors(compose: Callable[[], DictConfig]) -> Iterator[None]:
+def explain_hydra_errors(compose: Callable[[], Configs]) -> Iterator[None]:
     """Turn Hydra's errors into a ConfigError of one line; let other errors pass.
 
-    `compose` returns the configuration of the chosen options, without other overrides.
+    `compose` returns the configurations without overrides except those that choose options, and
+    without any.
     """
     try:
         yield
@@ -35,7 +38,7 @@ def explain_hydra_errors(compose: Callable[[], DictConfig]) -> Iterator[None]:
         raise ConfigError(message) from error
 
 
-def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
+def _explain(error: Exception, compose: Callable[[], Configs]) -> str | None:
     """Return the message for an error, or None if it is not an error of Hydra."""
     message = " ".join(str(error).split()).split(" Config search path:")[0]
     if isinstance(error, OverrideParseException):
@@ -47,7 +50,7 @@ def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
         sweep = "asr.train -m runs each value"
         return f"{key} is one value; pass {key}=[{value}] for a list, quote a text twice ({sweep})"
     if misspelled := re.match(r"Could not override '([^']*)'", message):
-        return _explain_key(misspelled[1], compose())
+        return _explain_key(misspelled[1], *compose())
     if message.startswith("Only one of --run, --multirun"):
         return message
     if re.match(r".*Could not find 'hydra/(launcher|sweeper)/", message):
@@ -55,17 +58,17 @@ def _explain(error: Exception, compose: Callable[[], DictConfig]) -> str | None:
     return message if isinstance(error, HydraException | OmegaConfBaseException) else None
 
 
-def _explain_key(key: str, cfg: DictConfig) -> str:
+def _explain_key(key: str, chosen: DictConfig, default: DictConfig) -> str:
     """Return why a setting cannot be overridden."""
     if not key:
         return "a setting has no name; write KEY=VALUE without spaces"
-    keys = _dotted_keys(OmegaConf.to_container(cfg, resolve=False))
+    keys = _dotted_keys(chosen)
     group, _, name = key.rpartition(".")
-    if key in keys:
+    if key in (*keys, *_dotted_keys(default)):
         return f"{key}: the chosen option of {group} has no such setting or is null; see --help"
     # A typo is recognized without the class, which may take seconds to import.
     is_typo = get_close_matches(key, keys, cutoff=0.9)
-    target = OmegaConf.select(cfg, f"{group}._target_")
+    target = OmegaConf.select(chosen, f"{group}._target_")
     if target and not is_typo and name in inspect.signature(get_object(target)).parameters:
         return f"no setting {key!r} yet; +{key}=... adds it"
     return f"no setting {key!r} (--help shows them){did_you_mean(key, keys)}"
@@ -84,6 +87,8 @@ def _explain_syntax(override: str) -> str:
 
 
 def _dotted_keys(node: Any, prefix: str = "") -> list[str]:
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=False)
     if not isinstance(node, dict):
         return []
     keys = [f"{prefix}{key}" for key in node]

@@ -115,7 +115,7 @@ def test_the_manifest_tokenizer_is_built_from_transcripts(tmp_path: Path) -> Non
 def test_a_value_error_in_a_sweep_is_not_reported_as_a_wrong_setting() -> None:
     with (
         pytest.raises(ValueError, match="a fault"),
-        explain_hydra_errors(lambda: compose("train", [])),
+        explain_hydra_errors(lambda: (compose("train", []), compose("train", []))),
     ):
         raise ValueError("a fault")
     with pytest.raises(ConfigError, match="a group such as model or experiment"):
