@@ -22,6 +22,7 @@ CHROMIUM = os.environ.get("ASR_CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+WAIT = 600_000  # milliseconds; only a page that hangs needs them
 TEXTS = [
     ("one two", "one too"),
     ("a b c", "a"),
@@ -84,6 +85,7 @@ def open_page(browser) -> Iterator[Any]:
     def open_page(path: Path, *, width: int = 1280, scheme: str = "light") -> Any:
         size = {"width": width, "height": 800}
         page = browser.new_page(viewport=size, color_scheme=scheme)
+        page.set_default_timeout(WAIT)
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
@@ -137,7 +139,8 @@ def test_a_word_plays_and_its_place_is_shown(pages, open_page):
     example = page.locator("article", has_text="1 errors in 2 words")
     example.locator(".words button", has_text="too").press("Enter")
     audio = example.locator("audio")
-    audio.evaluate("a => new Promise(end => a.addEventListener('pause', end))")
+    # the word may have ended before the next call
+    page.wait_for_function("a => a.paused && a.currentTime > 0", arg=audio.element_handle())
     seconds, duration = audio.evaluate("a => [a.currentTime, a.duration]")
     assert 0.9 <= seconds < 2.0
     assert duration == pytest.approx(2.0, abs=0.05)
