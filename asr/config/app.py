@@ -142,9 +142,10 @@ def _compose_options(
 ) -> tuple["DictConfig", "DictConfig"]:
     """Return the configurations of the options that overrides choose, and of the default ones."""
     chosen = []
+    groups = dict(read_groups(CONF / f"{config_name}.yaml"))
     for override in overrides:
         group, _, option = override.partition("=")
-        is_option = (CONF / group / f"{option}.yaml").is_file()
+        is_option = group in groups and (CONF / group / f"{option}.yaml").is_file()
         if is_option or group == "hydra.searchpath":
             chosen.append(override)
     return compose(config_name, chosen), compose(config_name, [])

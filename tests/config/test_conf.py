@@ -211,6 +211,7 @@ def test_a_wrong_value_is_reported_with_its_setting(override: str, message: str)
             ["decoder=beam", "decoder.beam_sizes=20"],
             "did you mean decoder.beam_size?",
         ),
+        ("compare", ["model=base"], "no setting 'model' (--help shows them)"),
         ("serve", ["limits=null"], "limits must be a group of settings, got None"),
         ("serve", ["limits=3"], "limits must be a group of settings, got 3"),
     ],
