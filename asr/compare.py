@@ -54,7 +54,7 @@ def main() -> None:
     folders, _ = split_arguments([a for a in sys.argv[1:] if not a.startswith("-")])
     if (folders or len(sys.argv) == 1) and not asks_for_help():
         run_with_files("asr.compare", str(__doc__), compare_folders)
-    run("compare", compare)
+    run("compare", compare, "A B | dir=FOLDER [key=value ...]")
 
 
 if __name__ == "__main__":

@@ -196,9 +196,10 @@ class AlignmentWriter:
 
 
 def _label_requests(requests: Sequence[AlignmentRequest]) -> list[str]:
-    """Return the label of each recording, of a manifest the path below their common folder.
+    """Return the label of each recording.
 
-    Recordings on several drives of Windows have no common folder. Their names are returned.
+    Recordings of a manifest are labeled by their path below their common folder. If they are on
+    several drives of Windows, they have none, and their names are returned.
     """
     if all(request.label for request in requests):
         return [request.label for request in requests]

@@ -28,10 +28,15 @@ HYDRA_OPTIONS = (
 )
 
 
-def run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
+def run(
+    config_name: str,
+    function: Callable[["DictConfig"], Any],
+    arguments: str = "[group=option ...] [key=value ...]",
+) -> None:
     """Call a function with the configuration that Hydra composes from the command line.
 
-    --help prints the docstring of the function's module and the settings.
+    --help prints the docstring of the function's module and the settings. Its usage line has
+    `arguments`.
 
     Raises:
         SystemExit: Always, with the exit code of `report_user_errors`.
@@ -42,7 +47,8 @@ def run(config_name: str, function: Callable[["DictConfig"], Any]) -> None:
     def call() -> None:
         if asks_for_help():
             description = inspect.getmodule(function).__doc__ or ""
-            print(describe_command(config_name, description, sys.argv[1:]), flush=True)
+            text = describe_command(config_name, description, sys.argv[1:], arguments)
+            print(text, flush=True)
         else:
             _run(config_name, function, verbose)
 

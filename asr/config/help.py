@@ -10,24 +10,25 @@ WIDTH = 100  # of lines, in characters
 COLUMN = 40  # in which the comments start
 
 
-def describe_command(name: str, description: str, overrides: Sequence[str] = ()) -> str:
+def describe_command(
+    name: str,
+    description: str,
+    overrides: Sequence[str] = (),
+    arguments: str = "[group=option ...] [key=value ...]",
+) -> str:
     """Return the usage of a command, its settings, and those of the options of its groups.
 
     Args:
         name: Name of the command, such as "train".
-        description: What it does.
+        description: Purpose of the command.
         overrides: Command line; its group=option replace the default options.
+        arguments: Arguments in the usage line.
     """
     path = CONF / f"{name}.yaml"
     groups = dict(read_groups(path))
     for group, _, option in (override.partition("=") for override in overrides):
         if groups.get(group) and (CONF / group / f"{option}.yaml").is_file():
             groups[group] = option
-    arguments = (
-        "[group=option ...] [key=value ...]"
-        if groups
-        else "A B | dir=FOLDER [key=value ...]"
-    )
     lines = [f"usage: python -m asr.{name} {arguments} [-v]", "", description.strip(), ""]
     lines += ["settings:", *_rows(read_option(path).settings), "", "options:"]
     if groups:

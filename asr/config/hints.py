@@ -17,7 +17,7 @@ from asr.config.quoting import quote
 from asr.config.values import did_you_mean
 from asr.errors import ConfigError
 
-Configs = tuple[DictConfig, DictConfig]  # of the chosen and of the default options
+Configs = tuple[DictConfig, DictConfig]  # the chosen options, the default options
 
 QUOTES = "[]'\" "  # characters around the words of a value
 

@@ -21,8 +21,8 @@ class Setting:
     Attributes:
         key: Name, nested keys with dots.
         default: Value in the syntax of the command line, "" for a mapping.
-        comment: What it does.
-        target: Class or function that a mapping builds, "" for none.
+        comment: Meaning of the key.
+        target: Class or function that a mapping builds, "" if it builds nothing.
     """
 
     key: str
